@@ -1,0 +1,46 @@
+# Everything a person types here: run, test, check, bench. Each makes what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
+PORT ?= 8080
+
+.PHONY: setup run test check bench lock clean
+.DELETE_ON_ERROR:
+
+setup: .venv/dev.stamp  ## the environment, with what tests need
+
+run: .venv/run.stamp  ## Panless, a sandbox processor and the worker, on loopback
+	@exec $(BIN)/panless dev --port $(PORT)
+
+test: .venv/dev.stamp  ## everything, SQLite and PostgreSQL
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: .venv/dev.stamp  ## style, types, and which way imports go
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev.stamp  ## the figures of design.md 10
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+lock: .venv/dev.stamp  ## renews the pins and hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade requirements/run.in -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Panless needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: .venv/pyvenv.cfg requirements/run.txt pyproject.toml
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --require-hashes -r requirements/build.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
