@@ -1,0 +1,183 @@
+"""The port to a payment processor: small enough that the weakest one can keep it.
+
+Business outcomes are returned values, never exceptions; no vendor type or exception crosses the port. Every method
+sends the idempotency key that the intent fixed (a method of several calls appends a phase to it), puts `tag` into the
+processor object's metadata under `panless`, and has a stated timeout, shorter than an intent's lease.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from vault.personal import BillingContact, Card, CardMetadata, Secret
+
+METADATA_KEY = "panless"
+"""Where our tag stands in the metadata of the processor's objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerOpened:
+    """The processor has a customer for ours."""
+
+    customer_reference: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The processor keeps the card for off-session use; `reference` is what charges name."""
+
+    reference: str = field(repr=False)
+    card: CardMetadata
+    network_transaction_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approved:
+    """Money moved. `reference` is the processor's payment, what refunds name."""
+
+    reference: str = field(repr=False)
+    amount: int
+    network_transaction_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refunded:
+    """The processor took the refund on; `status` is `pending`, `succeeded` or `failed`."""
+
+    reference: str = field(repr=False)
+    amount: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """The issuer or the processor said no. Definite: nothing was stored, no money moved."""
+
+    code: str
+    decline_code: str | None = None
+    advice_code: str | None = None
+    network_decline_code: str | None = None
+    reference: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRequired:
+    """The person must authenticate; `reference` resumes it. `next_action` goes to the client as it is."""
+
+    reference: str = field(repr=False)
+    next_action: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The processor refused the request itself (its 400, 401, 403, 404). Definite: nothing happened.
+
+    `code` is ours or the processor's, never its message: that may quote what was sent.
+    `credentials` says that the processor account's own key was refused.
+    """
+
+    code: str
+    param: str | None = None
+    credentials: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotReached:
+    """This call certainly did nothing (refused connection, 429): it may be sent again with the same key."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Nobody here knows what this call did (timeout, reset, 5xx, nonsense). Look it up, never guess.
+
+    `in_flight`: the processor says that the same key is being worked on now (its 409); the same call may be sent again.
+    """
+
+    reason: str
+    in_flight: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """The processor no longer has it; `already` when it said that it was gone before."""
+
+    already: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """Looked up: the processor has no object with that tag."""
+
+
+Failure = Refused | NotReached | Unknown
+StoreOutcome = Stored | ActionRequired | Declined | Failure
+ChargeOutcome = Approved | ActionRequired | Declined | Failure
+RefundOutcome = Refunded | Declined | Failure
+
+
+class Processor(Protocol):
+    """One kind of processor. `credentials` is the account's secret key, `key` the intent's idempotency key."""
+
+    kind: str
+    abilities: frozenset[str]
+    """Of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund`; the rest is refused up front."""
+
+    def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
+        """Make the processor's customer that cards will hang on. Sends no personal data."""
+
+    def store(
+        self,
+        credentials: Secret,
+        *,
+        source: Card | str,
+        contact: BillingContact | None,
+        customer_reference: str,
+        usage: str,
+        tag: str,
+        key: str,
+    ) -> StoreOutcome:
+        """Keep a card (or adopt the processor's own reference to one) for `usage` `on_session` or `off_session`."""
+
+    def confirm(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:
+        """Where a storing that needed authentication stands now."""
+
+    def charge(
+        self,
+        credentials: Secret,
+        *,
+        reference: str,
+        customer_reference: str,
+        amount: int,
+        currency: str,
+        off_session: bool,
+        statement_descriptor: str | None,
+        tag: str,
+        key: str,
+    ) -> ChargeOutcome:
+        """Charge `amount` (minor units of `currency`, ISO 4217 lower-case) and capture it at once."""
+
+    def refund(
+        self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str
+    ) -> RefundOutcome:
+        """Give back `amount` of the payment `reference`; all that is left where it is None."""
+
+    def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
+        """The customer with our tag among those made since (an outage is a Failure, never NotFound)."""
+
+    def find_stored(self, credentials: Secret, *, tag: str, customer_reference: str) -> StoreOutcome | NotFound:
+        """What became of a `store` with that tag."""
+
+    def find_charge(self, credentials: Secret, *, tag: str, customer_reference: str) -> ChargeOutcome | NotFound:
+        """What became of a `charge` with that tag."""
+
+    def find_refund(self, credentials: Secret, *, tag: str, reference: str) -> RefundOutcome | NotFound:
+        """What became of a `refund` with that tag, of the payment `reference`."""
+
+    def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
+        """Detach a stored card for good. Already gone is Forgotten."""
+
+    def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:
+        """Delete the processor's customer and what hangs on it. Already gone is Forgotten."""
