@@ -1,0 +1,100 @@
+"""The audit log: one entry a look or change, written in the transaction of what it records.
+
+An entry is a *leaf*: canonical JSON (RFC 8785), version 1, that holds ids and codes only, never personal data. Its MAC
+(HMAC-SHA256 under the tenant's audit key, which the database does not have) keeps a writer of the database from forging
+one. Each database connection writes its own *lane* per tenant and numbers its entries without a gap, so a missing
+number is a deleted entry. A transaction that fails, or whose commit has an unknown outcome, ends its connection's lanes: the
+next entry opens new ones, and no number is missing anywhere.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import rfc8785
+from sqlalchemy import Connection, Engine, insert
+
+from keys import database
+from keys.dek import derive
+from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.tables import audit_entries
+
+LEAF_VERSION = 1
+_LANES = "panless.lanes"
+
+
+@contextmanager
+def transaction(records: Engine) -> Iterator[Connection]:
+    """A write transaction on the records, whose audit lanes end when it fails."""
+    lanes: dict[str, list[Any]] = {}
+    try:
+        with database.transaction(records) as tx:
+            lanes = tx.info.setdefault(_LANES, {})
+            yield tx
+    except BaseException:
+        lanes.clear()
+        raise
+
+
+def record(
+    tx: Connection,
+    keyring: Keyring,
+    caller: Caller,
+    action: str,
+    *,
+    customer: str | None = None,
+    resource: str | None = None,
+    details: Mapping[str, str | int | bool | Sequence[str]] | None = None,
+) -> None:
+    """Write one entry into `tx`. `details` are codes, counts and our own ids, never anything personal."""
+    lane, counter = _next(tx, caller.tenant)
+    leaf = rfc8785.dumps(
+        {
+            "v": LEAF_VERSION,
+            "deployment": keyring.deployment,
+            "tenant": caller.tenant,
+            "lane": lane,
+            "counter": counter,
+            "at": caller.at.isoformat(timespec="microseconds"),
+            "client": caller.client,
+            "actor": caller.actor,
+            "action": action,
+            "customer": customer,
+            "resource": resource,
+            "purpose": caller.purpose,
+            "reference": caller.purpose_reference,
+            "request_id": caller.request_id,
+            "details": dict(details or {}),
+        }
+    )
+    tx.execute(
+        insert(audit_entries),
+        {
+            "tenant_id": caller.tenant,
+            "lane": lane,
+            "counter": counter,
+            "leaf": leaf.decode(),
+            "mac": leaf_mac(keyring, caller.tenant, leaf),
+            "at": caller.at,
+            "action": action,
+            "client_id": caller.client or None,
+            "customer_id": customer,
+            "resource_id": resource,
+        },
+    )
+
+
+def leaf_mac(keyring: Keyring, tenant: str, leaf: bytes) -> bytes:
+    """HMAC-SHA256 of the leaf under the tenant's audit key."""
+    key = derive(keyring.tenant_key(tenant, "audit"), "leaf")
+    return hmac.digest(key, leaf, hashlib.sha256)
+
+
+def _next(tx: Connection, tenant: str) -> tuple[str, int]:
+    lane: list[Any] = tx.info[_LANES].setdefault(tenant, [secrets.token_hex(16), 0])
+    lane[1] += 1
+    return lane[0], lane[1]

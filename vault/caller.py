@@ -1,0 +1,20 @@
+"""Who calls, for whom, why and when: what every domain function is told about the request it serves."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One request's client, tenant and moment. `client` is empty for the worker and the command line."""
+
+    tenant: str
+    client: str
+    live: bool
+    at: datetime
+    request_id: str
+    scopes: frozenset[str] = frozenset()
+    actor: str | None = None
+    """The human behind the client, where it names one: letters, digits and `._:-`."""
+    purpose: str | None = None
+    purpose_reference: str | None = None

@@ -1,0 +1,163 @@
+"""Tenants and their clients: who may call, and how an API key proves it.
+
+A key reads `panless_test_` or `panless_live_`, the tenant's and the key's id, 256 random bits and a checksum, so that
+the tenant is known before the first row is read and a typing error costs none. What is stored is an HMAC that binds
+tenant, client, key, mode and scopes: a writer of the database who edits any of them makes the key stop working.
+"""
+
+import hashlib
+import hmac
+import secrets
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select
+
+from keys.database import reading, transaction
+from keys.dek import derive
+from keys.errors import KeyMissing
+from keys.keyring import Keyring
+from vault.ids import BODY_LENGTH, base32, new_id
+from vault.personal import Secret
+from vault.scopes import SCOPES
+from vault.tables import client_keys, clients, tenants
+
+_SECRET_LENGTH = 52
+_CHECKSUM_LENGTH = 7
+_KEY_LENGTH = 2 * BODY_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
+_MODES = {"panless_test_": False, "panless_live_": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A program that calls us, as its key proved."""
+
+    tenant: str
+    client_id: str
+    name: str
+    live: bool
+    scopes: frozenset[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """The parts of an API key that somebody presents."""
+
+    tenant: str
+    key_id: str
+    live: bool
+    secret: str = field(repr=False)
+
+
+def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at: datetime) -> str:
+    """A new tenant with its own keys (keystore first); its id."""
+    tenant_id = new_id("ten", cell)
+    keyring.create_tenant(tenant_id)
+    with transaction(records) as tx:
+        tx.execute(insert(tenants), {"tenant_id": tenant_id, "name": name, "created_at": at})
+    return tenant_id
+
+
+def create_client(
+    records: Engine, keyring: Keyring, *, tenant: str, name: str, live: bool, scopes: Iterable[str], at: datetime
+) -> tuple[str, Secret]:
+    """A new client with one API key: its id and the key, which is shown this once. Raises ValueError."""
+    granted = frozenset(scopes)
+    if unknown := granted - SCOPES:
+        raise ValueError(f"No such scope: {', '.join(sorted(unknown))}.")
+    client_id, key_id = new_id("cli", tenant), new_id("key", tenant)
+    presented = Presented(tenant=tenant, key_id=key_id, live=live, secret=base32(secrets.token_bytes(32)))
+    written = " ".join(sorted(granted))
+    row = {
+        "tenant_id": tenant,
+        "client_id": client_id,
+        "name": name,
+        "scopes": written,
+        "live": live,
+        "created_at": at,
+    }
+    digest = _digest(keyring, presented, client_id, written)
+    with transaction(records) as tx:
+        tx.execute(insert(clients), row)
+        key_row = {"tenant_id": tenant, "key_id": key_id, "client_id": client_id, "digest": digest, "created_at": at}
+        tx.execute(insert(client_keys), key_row)
+    return client_id, Secret(_write(presented))
+
+
+def parse_key(key: str) -> Presented | None:
+    """The parts of a well-formed API key, else None. Reads no row."""
+    prefix, rest = key[:13], key[13:]
+    if prefix not in _MODES or len(rest) != _KEY_LENGTH or not rest.isascii():
+        return None
+    tenant, key_id = rest[:BODY_LENGTH], rest[BODY_LENGTH : 2 * BODY_LENGTH]
+    presented = Presented(
+        tenant=f"ten_{tenant}",
+        key_id=f"key_{key_id}",
+        live=_MODES[prefix],
+        secret=rest[2 * BODY_LENGTH : -_CHECKSUM_LENGTH],
+    )
+    return presented if hmac.compare_digest(_write(presented), key) else None
+
+
+def authenticate(connection: Connection, keyring: Keyring, presented: Presented, at: datetime) -> Client | None:
+    """The client whose key this is; None for any reason that it is not."""
+    row = connection.execute(_BY_KEY, {"tenant": presented.tenant, "key": presented.key_id}).one_or_none()
+    if row is None:
+        return None
+    try:
+        expected = _digest(keyring, presented, row.client_id, row.scopes)
+    except KeyMissing:
+        return None
+    genuine = hmac.compare_digest(expected, row.digest)
+    expired = row.expires_at is not None and row.expires_at <= at
+    if not genuine or expired or row.revoked_at is not None or row.live != presented.live:
+        return None
+    return _client(row)
+
+
+def list_clients(records: Engine, tenant: str) -> Sequence[Client]:
+    """All clients of a tenant, the revoked ones too, oldest first."""
+    statement = select(clients).where(clients.c.tenant_id == tenant).order_by(clients.c.created_at)
+    with reading(records) as connection:
+        return [_client(row) for row in connection.execute(statement)]
+
+
+def _client(row: Row[tuple[object, ...]]) -> Client:
+    return Client(
+        tenant=row.tenant_id,
+        client_id=row.client_id,
+        name=row.name,
+        live=row.live,
+        scopes=frozenset(row.scopes.split()),
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _write(presented: Presented) -> str:
+    mode = "live" if presented.live else "test"
+    body = f"panless_{mode}_{presented.tenant[4:]}{presented.key_id[4:]}{presented.secret}"
+    return body + base32(struct.pack(">I", zlib.crc32(body.encode())))
+
+
+def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str) -> bytes:
+    key = derive(keyring.tenant_key(presented.tenant, "client_key"), "api-key")
+    mode = "live" if presented.live else "test"
+    parts = (presented.tenant, client_id, presented.key_id, mode, scopes, presented.secret)
+    message = b"".join(struct.pack(">H", len(part)) + part.encode() for part in parts)
+    return hmac.digest(key, message, hashlib.sha256)
+
+
+_BY_KEY = (
+    select(clients, client_keys.c.digest, client_keys.c.expires_at)
+    .join(
+        client_keys,
+        (client_keys.c.tenant_id == clients.c.tenant_id) & (client_keys.c.client_id == clients.c.client_id),
+    )
+    .where(client_keys.c.tenant_id == bindparam("tenant"), client_keys.c.key_id == bindparam("key"))
+)

@@ -1,0 +1,109 @@
+"""Billing contacts: read on the record, entered, corrected. A correction destroys the old value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, Row, update
+
+from keys.database import reading
+from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.customers import refuse_restricted, row_of, seal_contact, searchable, write_index
+from vault.errors import Erased, MovedOn, NotUsable
+from vault.ledger import Ledger, decide, settle
+from vault.personal import BillingContact
+from vault.sealing import open_value, place_of
+from vault.tables import customers
+
+_LARGEST_RACE = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """That a contact was changed, not what."""
+
+    customer: str
+    version: int
+
+
+def read(records: Engine, keyring: Keyring, caller: Caller, customer_id: str) -> BillingContact:
+    """The billing contact, with the look committed to the audit log before it is given out.
+
+    Raises NotFoundHere, Erased, Restricted (when the purpose is billing), NotUsable after a lost correction.
+    """
+    with reading(records) as connection:
+        row = row_of(connection, caller, customer_id)
+    if caller.purpose == "billing":
+        refuse_restricted(row)
+    _, contact = _open(keyring, row)
+    with audit.transaction(records) as tx:
+        audit.record(tx, keyring, caller, "contact.read", customer=customer_id)
+    return contact
+
+
+def change(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    customer_id: str,
+    edit: Callable[[BillingContact], BillingContact],
+) -> Corrected:
+    """Put `edit(contact)` in the contact's place; the index follows, and the ledger is told that it was corrected."""
+    for _ in range(_LARGEST_RACE):
+        with reading(records) as connection:
+            row = row_of(connection, caller, customer_id)
+        if _replace(records, keyring, ledger, caller, row, edit):
+            settle(ledger, records)
+            return Corrected(customer=customer_id, version=row.contact_version + 1)
+    raise MovedOn("Others keep changing this contact. Try again.")
+
+
+def _replace(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    row: Row[Any],
+    edit: Callable[[BillingContact], BillingContact],
+) -> bool:
+    """Write the new contact over the one in `row`; False when somebody was faster."""
+    reference, contact = _open(keyring, row) if row.contact_usable else (None, BillingContact())
+    edited, version = edit(contact), row.contact_version + 1
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    sealed = seal_contact(keyring, caller.tenant, row.customer_id, dek, reference, edited, version=version)
+    this = (
+        (customers.c.tenant_id == caller.tenant)
+        & (customers.c.customer_id == row.customer_id)
+        & (customers.c.contact_version == row.contact_version)
+        & (customers.c.state == "active")
+    )
+    with audit.transaction(records) as tx:
+        changed = update(customers).where(this).values(contact=sealed, contact_version=version, contact_usable=True)
+        if tx.execute(changed).rowcount != 1:
+            return False
+        write_index(tx, keyring, caller, row.customer_id, searchable(edited))
+        decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
+        audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
+    return True
+
+
+def _open(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
+    """The customer's reference and contact."""
+    if not row.contact_usable:
+        raise NotUsable("contact_lost", "A correction was lost when these records were restored. Enter it again.")
+    if row.contact is None:
+        raise Erased("This customer was erased.")
+    place = place_of(
+        keyring,
+        row.tenant_id,
+        "customers",
+        "contact",
+        row.customer_id,
+        customer=row.customer_id,
+        version=row.contact_version,
+    )
+    value = open_value(keyring, row.contact, place)
+    return value["reference"], BillingContact(**(value["contact"] or {}))

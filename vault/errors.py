@@ -1,0 +1,114 @@
+"""What can go wrong in the records, typed. `api/problems.py` says which answer each one is."""
+
+from datetime import datetime
+
+
+class VaultError(Exception):
+    """The base of all errors of this package. Messages say what to do and quote nothing that a client sent."""
+
+    retryable = False
+
+
+class NotFoundHere(VaultError):
+    """No such thing for this tenant. A foreign tenant's id is exactly this."""
+
+
+class Erased(VaultError):
+    """It was erased, or is being erased: it stays gone."""
+
+
+class Restricted(VaultError):
+    """Processing is restricted for this customer."""
+
+
+class Blocked(VaultError):
+    """Something open stands in the way; the reasons are codes, `until` is when the last of them ends, if known."""
+
+    def __init__(self, reasons: list[str], until: datetime | None = None) -> None:
+        """Keep the reasons as data: the door shows them."""
+        super().__init__("Blocked by: " + ", ".join(reasons))
+        self.reasons = reasons
+        self.until = until
+
+
+class KeyReused(VaultError):
+    """The idempotency key was used with another body."""
+
+
+class InProgress(VaultError):
+    """The same idempotency key is being worked on."""
+
+    retryable = True
+
+
+class ObligationTaken(VaultError):
+    """Another charge stands for this obligation: `in_doubt` tells one whose end is open from one that is paid."""
+
+    def __init__(self, charge_id: str, *, in_doubt: bool) -> None:
+        """Keep the first charge: the door links to it."""
+        super().__init__("A charge for this obligation exists.")
+        self.charge_id = charge_id
+        self.in_doubt = in_doubt
+
+
+class CustomerExists(VaultError):
+    """The tenant's reference names a customer already."""
+
+    def __init__(self, customer_id: str) -> None:
+        """Keep that customer: the door links to it."""
+        super().__init__("A customer with this reference exists.")
+        self.customer_id = customer_id
+
+
+class NotUsable(VaultError):
+    """The thing exists and its state does not allow this; `code` says which."""
+
+    def __init__(self, code: str, message: str) -> None:
+        """Keep the code: it is part of the interface."""
+        super().__init__(message)
+        self.code = code
+
+
+class ProcessorRefused(VaultError):
+    """The processor refused our request itself; `code` is the processor's or ours."""
+
+    def __init__(self, code: str, param: str | None = None, *, credentials: bool = False) -> None:
+        """Keep the code and the processor's parameter name."""
+        super().__init__("The processor refused the request.")
+        self.code = code
+        self.param = param
+        self.credentials = credentials
+
+
+class ProcessorNotReached(VaultError):
+    """The processor was never reached: nothing happened there, the same call may be made again."""
+
+    retryable = True
+
+
+class RawCardsRefused(VaultError):
+    """This deployment takes no raw cards."""
+
+
+class MovedOn(VaultError):
+    """Others changed the same thing so fast that this call never got its turn."""
+
+    retryable = True
+
+
+class LedgerAway(VaultError):
+    """The erasure ledger does not answer."""
+
+    retryable = True
+
+
+class LedgerBroken(VaultError):
+    """The erasure ledger does not hold together: cut, or an entry that does not verify."""
+
+
+class RecordsRestored(VaultError):
+    """These records are older than the ledger says they should be."""
+
+
+class KeystoreRestored(VaultError):
+    """This keystore is older than the ledger says it should be."""

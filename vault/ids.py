@@ -1,0 +1,31 @@
+"""Ids that clients see: prefix, two characters of cell, 128 random bits. No time in them, never reused."""
+
+import base64
+import re
+import secrets
+
+CELL = re.compile(r"[a-z0-9]{2}")
+BODY_LENGTH = 28
+"""Two characters of cell and 26 of base32 (128 bits)."""
+
+_ID = re.compile(r"[a-z]{2,4}_[a-z0-9]{2}[a-z2-7]{26}")
+
+
+def base32(raw: bytes) -> str:
+    """Lower-case base32 (RFC 4648, section 6) without padding."""
+    return base64.b32encode(raw).decode().rstrip("=").lower()
+
+
+def new_id(prefix: str, home: str) -> str:
+    """A new id of the kind `prefix`, in the cell of `home`: a cell's two characters, or any id that lives there."""
+    return f"{prefix}_{cell_of(home)}{base32(secrets.token_bytes(16))}"
+
+
+def cell_of(home: str) -> str:
+    """The cell that an id (or a bare cell) names."""
+    return home.rpartition("_")[2][:2]
+
+
+def is_id(value: str, prefix: str) -> bool:
+    """Whether `value` has the form of an id of that kind."""
+    return value.startswith(f"{prefix}_") and _ID.fullmatch(value) is not None

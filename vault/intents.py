@@ -1,0 +1,174 @@
+"""Intents: the row written before any call to a processor, and what makes a client's retry safe.
+
+An intent names its resource and stores no answer: a replay renders the resource as it is now. While its owner works on
+it, it holds a lease on the database's clock; once the lease is over, the worker may take it up. All keyed digests here
+come from the tenant's processor key, which never rotates, so that a retry in 399 days still meets its first attempt.
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, select, update
+
+from keys.dek import derive
+from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.columns import database_clock
+from vault.errors import InProgress, KeyReused
+from vault.ids import base32, new_id
+from vault.statements import insert_if_absent
+from vault.tables import intents
+
+LEASE_SECONDS = 60
+"""Longer than all processor calls of one operation together may take."""
+
+KEEP_DAYS = 400
+"""How long a client's idempotency key is remembered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What a client sent, as far as telling a retry from a new call needs it."""
+
+    operation: str
+    key: str | None
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """One operation that was begun."""
+
+    tenant: str
+    intent_id: str
+    operation: str
+    resource_id: str
+    processor_key: str
+
+
+def body_fingerprint(keyring: Keyring, tenant: str, body: object) -> bytes:
+    """HMAC-SHA256 of the parsed body, its card number cut to the last four and its CVC left out."""
+    canonical = json.dumps(_without_card(body), sort_keys=True, separators=(",", ":")).encode()
+    return hmac.digest(_key(keyring, tenant, "body-fingerprint"), canonical, hashlib.sha256)
+
+
+def _without_card(body: object) -> object:
+    if not isinstance(body, dict) or not isinstance(body.get("card"), dict):
+        return body
+    card = {name: value for name, value in body["card"].items() if name != "cvc"}
+    if isinstance(card.get("number"), str):
+        card["number"] = "".join(filter(str.isdigit, card["number"]))[-4:]
+    return {**body, "card": card}
+
+
+def begin(
+    tx: Connection,
+    keyring: Keyring,
+    caller: Caller,
+    attempt: Attempt,
+    *,
+    resource_id: str,
+    customer_id: str | None = None,
+    account_id: str | None = None,
+) -> Intent | None:
+    """Write the intent and take its lease; None when the same key began before (see `replayed`)."""
+    intent = Intent(
+        tenant=caller.tenant,
+        intent_id=new_id("int", caller.tenant),
+        operation=attempt.operation,
+        resource_id=resource_id,
+        processor_key=processor_key(keyring, caller.tenant, attempt),
+    )
+    row = {
+        "tenant_id": caller.tenant,
+        "intent_id": intent.intent_id,
+        "operation": attempt.operation,
+        "key_digest": key_digest(keyring, caller.tenant, attempt),
+        "fingerprint": attempt.fingerprint,
+        "resource_id": resource_id,
+        "customer_id": customer_id,
+        "account_id": account_id,
+        "processor_key": intent.processor_key,
+        "state": "pending",
+        "attempts": 1,
+        "created_at": caller.at,
+    }
+    return intent if insert_if_absent(tx, intents, row, lease_until=database_clock(LEASE_SECONDS)) else None
+
+
+def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> str | None:
+    """The resource of the first call with this key, None if there was none.
+
+    Raises KeyReused for another body, InProgress while the first call is being worked on.
+    """
+    if attempt.key is None:
+        return None
+    working = (intents.c.state == "pending") & (intents.c.lease_until > database_clock())
+    row = connection.execute(
+        select(intents.c.fingerprint, intents.c.resource_id, case((working, 1), else_=0).label("working")).where(
+            intents.c.tenant_id == caller.tenant,
+            intents.c.operation == attempt.operation,
+            intents.c.key_digest == key_digest(keyring, caller.tenant, attempt),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if not hmac.compare_digest(row.fingerprint, attempt.fingerprint):
+        raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
+    if row.working:
+        raise InProgress("A request with this Idempotency-Key is being worked on. Try again with the same key.")
+    return str(row.resource_id)
+
+
+def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
+    """Mark the intent done; `changes` are further columns."""
+    _update(tx, intent, state="done", finished_at=database_clock(), **changes)
+
+
+def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
+    """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
+    _update(tx, intent, lease_until=database_clock(), **changes)
+
+
+def forget_attempt(tx: Connection, intent: Intent) -> None:
+    """Delete the intent of a call that certainly never reached the processor: the same key may begin again."""
+    tx.execute(intents.delete().where(*_this(intent)))
+
+
+def _update(tx: Connection, intent: Intent, **values: Any) -> None:  # noqa: ANN401  # columns of the table
+    tx.execute(update(intents).where(*_this(intent)).values(**values))
+
+
+def _this(intent: Intent) -> tuple[Any, Any]:
+    return intents.c.tenant_id == intent.tenant, intents.c.intent_id == intent.intent_id
+
+
+def key_digest(keyring: Keyring, tenant: str, attempt: Attempt) -> bytes | None:
+    """HMAC-SHA256 of operation and the client's key: what is remembered of it."""
+    if attempt.key is None:
+        return None
+    message = f"{attempt.operation}\0{attempt.key}".encode()
+    return hmac.digest(_key(keyring, tenant, "client-key"), message, hashlib.sha256)
+
+
+def processor_key(keyring: Keyring, tenant: str, attempt: Attempt) -> str:
+    """The idempotency key that the processor sees: from the client's own key, never from a row of ours.
+
+    So that the same client call after a lost database sends the same key. Without a client's key it is random.
+    """
+    named = attempt.key if attempt.key is not None else secrets.token_hex(16)
+    message = f"{tenant}\0{attempt.operation}\0{named}".encode()
+    return "panless-" + base32(hmac.digest(_key(keyring, tenant, "send"), message, hashlib.sha256))
+
+
+def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:
+    """What stands in the processor's metadata, so that its object is found again after our rows are lost."""
+    return base32(hmac.digest(_key(keyring, tenant, "tag"), resource_id.encode(), hashlib.sha256)[:16])
+
+
+def _key(keyring: Keyring, tenant: str, label: str) -> bytes:
+    return derive(keyring.tenant_key(tenant, "processor_key"), label)

@@ -1,0 +1,81 @@
+"""The ledger in a directory: one file an entry, named by its number, written once and durably.
+
+A new entry is written beside, synced, and then linked to its name: unlike a rename, a link never overwrites.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vault.errors import LedgerAway
+
+_DIGITS = 20
+
+
+class DirectoryStore:
+    """Entries in `directory`, which must lie on another disk than the databases to be of use after a restore."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the directory; it must exist."""
+        self._directory = directory
+
+    def read(self, seq: int) -> bytes | None:
+        """The entry of that number, None if there is none."""
+        with _away_when_unreadable(self._directory):
+            try:
+                return self._file(seq).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, seq: int, entry: bytes) -> bool:
+        """Write entry `seq` durably, only if there is none yet; whether it was written."""
+        with _away_when_unreadable(self._directory):
+            draft = self._directory / f".{seq:0{_DIGITS}}.{secrets.token_hex(8)}"
+            try:
+                _write_synced(draft, entry)
+                os.link(draft, self._file(seq))
+            except FileExistsError:
+                return False
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_directory(self._directory)
+            return True
+
+    def head(self, known: int) -> int:
+        """The number of the last entry, found by walking on from `known`."""
+        with _away_when_unreadable(self._directory):
+            head = known
+            while self._file(head + 1).exists():
+                head += 1
+            return head
+
+    def _file(self, seq: int) -> Path:
+        return self._directory / f"{seq:0{_DIGITS}}.json"
+
+
+@contextmanager
+def _away_when_unreadable(directory: Path) -> Iterator[None]:
+    """Turn any other trouble with the disk into LedgerAway; a directory that is gone is not an empty ledger."""
+    try:
+        if not directory.is_dir():
+            raise LedgerAway("The ledger's directory is not there. Mount it, or mend PANLESS_LEDGER.")
+        yield
+    except OSError as error:
+        raise LedgerAway(f"The ledger's directory can't be used: {error.strerror}.") from error
+
+
+def _write_synced(file: Path, content: bytes) -> None:
+    with file.open("xb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

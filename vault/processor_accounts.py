@@ -1,0 +1,182 @@
+"""Processor accounts: one account at one processor, of one tenant. Credentials go in, never out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+
+from keys.database import reading
+from keys.keyring import Keyring
+from vault import audit, intents
+from vault.caller import Caller
+from vault.errors import Blocked, NotFoundHere, NotUsable
+from vault.ids import new_id
+from vault.personal import Secret
+from vault.sealing import place_of, seal_value, unseal_value
+from vault.tables import processor_accounts, tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What may be shown of a processor account."""
+
+    id: str
+    kind: str
+    live: bool
+    label: str
+    is_default: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a processor account proves itself with, and what its webhooks are signed with."""
+
+    api_key: Secret = field(repr=False)
+    webhook_secret: Secret | None = field(default=None, repr=False)
+
+
+def add(
+    records: Engine,
+    keyring: Keyring,
+    caller: Caller,
+    *,
+    kind: str,
+    label: str,
+    credentials: Mapping[str, str],
+    default: bool,
+    attempt: intents.Attempt,
+) -> tuple[Account, bool]:
+    """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay."""
+    account_id = new_id("pa", caller.tenant)
+    with audit.transaction(records) as tx:
+        first = _default(tx, caller) is None
+        intent = intents.begin(tx, keyring, caller, attempt, resource_id=account_id)
+        if intent is not None:
+            if default and not first:
+                _clear_default(tx, caller)
+            sealed = _seal(keyring, caller.tenant, account_id, credentials)
+            tx.execute(
+                insert(processor_accounts),
+                {
+                    "tenant_id": caller.tenant,
+                    "account_id": account_id,
+                    "kind": kind,
+                    "live": caller.live,
+                    "label": label,
+                    "credentials": sealed,
+                    "is_default": default or first,
+                    "created_at": caller.at,
+                },
+            )
+            intents.finish(tx, intent)
+            audit.record(tx, keyring, caller, "processor_account.add", resource=account_id, details={"kind": kind})
+    if intent is None:
+        with reading(records) as connection:
+            account_id = intents.replayed(connection, keyring, caller, attempt) or account_id
+    return read(records, caller, account_id), intent is None
+
+
+def read(records: Engine, caller: Caller, account_id: str) -> Account:
+    """One account of the caller's mode. Raises NotFoundHere."""
+    with reading(records) as connection:
+        return _account(_one(connection, caller, account_id))
+
+
+def list_accounts(records: Engine, caller: Caller) -> Sequence[Account]:
+    """All accounts of the caller's mode, oldest first."""
+    statement = select(processor_accounts).where(_theirs(caller)).order_by(processor_accounts.c.created_at)
+    with reading(records) as connection:
+        return [_account(row) for row in connection.execute(statement)]
+
+
+def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -> None:
+    """Take an account out of use and destroy its credentials. Raises Blocked while tokens need it, NotFoundHere."""
+    with audit.transaction(records) as tx:
+        _one(tx, caller, account_id)
+        needed = select(tokens.c.token_id).where(
+            tokens.c.tenant_id == caller.tenant,
+            tokens.c.account_id == account_id,
+            tokens.c.state.in_(("pending", "requires_action", "active")),
+        )
+        if tx.execute(needed.limit(1)).first() is not None:
+            raise Blocked(["active_tokens"])
+        tx.execute(
+            update(processor_accounts)
+            .where(processor_accounts.c.tenant_id == caller.tenant, processor_accounts.c.account_id == account_id)
+            .values(deleted_at=caller.at, credentials=None, is_default=False)
+        )
+        audit.record(tx, keyring, caller, "processor_account.delete", resource=account_id)
+
+
+def choose(connection: Connection, caller: Caller, account_id: str | None) -> Row[Any]:
+    """The account to store a card at: the named one, else the mode's default. Raises NotFoundHere, NotUsable."""
+    if account_id is not None:
+        return _one(connection, caller, account_id)
+    row = _default(connection, caller)
+    if row is None:
+        raise NotUsable("no_processor_account", "This tenant has no processor account yet. Add one first.")
+    return row
+
+
+def credentials_of(keyring: Keyring, tenant: str, row: Row[Any]) -> Credentials:
+    """What a row of `processor_accounts` has sealed."""
+    place = place_of(
+        keyring, tenant, "processor_accounts", "credentials", row.account_id, version=row.credentials_version
+    )
+    value = unseal_value(keyring.tenant_key(tenant, "secrets"), row.credentials, place)
+    webhook_secret = value.get("webhook_secret")
+    return Credentials(
+        api_key=Secret(value["api_key"]), webhook_secret=Secret(webhook_secret) if webhook_secret else None
+    )
+
+
+def by_id(connection: Connection, tenant: str, account_id: str) -> Row[Any]:
+    """The row of an account, a deleted one too."""
+    statement = select(processor_accounts).where(
+        processor_accounts.c.tenant_id == tenant, processor_accounts.c.account_id == account_id
+    )
+    return connection.execute(statement).one()
+
+
+def _seal(keyring: Keyring, tenant: str, account_id: str, credentials: Mapping[str, str]) -> bytes:
+    place = place_of(keyring, tenant, "processor_accounts", "credentials", account_id)
+    return seal_value(keyring.tenant_key(tenant, "secrets"), credentials, place)
+
+
+def _theirs(caller: Caller) -> Any:  # noqa: ANN401  # an SQL condition
+    return and_(
+        processor_accounts.c.tenant_id == caller.tenant,
+        processor_accounts.c.live == caller.live,
+        processor_accounts.c.deleted_at.is_(None),
+    )
+
+
+def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
+    statement = select(processor_accounts).where(_theirs(caller), processor_accounts.c.account_id == account_id)
+    row = connection.execute(statement).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such processor account.")
+    return row
+
+
+def _default(connection: Connection, caller: Caller) -> Row[Any] | None:
+    statement = select(processor_accounts).where(_theirs(caller), processor_accounts.c.is_default)
+    return connection.execute(statement).one_or_none()
+
+
+def _clear_default(tx: Connection, caller: Caller) -> None:
+    tx.execute(update(processor_accounts).where(_theirs(caller)).values(is_default=False))
+
+
+def _account(row: Row[Any]) -> Account:
+    return Account(
+        id=row.account_id,
+        kind=row.kind,
+        live=row.live,
+        label=row.label,
+        is_default=row.is_default,
+        created_at=row.created_at,
+    )

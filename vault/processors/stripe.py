@@ -1,0 +1,205 @@
+"""Stripe behind the port, through the official SDK.
+
+Rules and their source: docs.stripe.com/api (payment_methods, setup_intents, payment_intents, refunds, customers), in
+the version that the SDK pins. What errors mean is in `stripe_errors`, what objects mean in `stripe_outcomes`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from vault.personal import BillingContact, Card, Secret
+from vault.processor import (
+    METADATA_KEY,
+    ChargeOutcome,
+    CustomerOpened,
+    Declined,
+    Failure,
+    Forgotten,
+    NotFound,
+    NotReached,
+    RefundOutcome,
+    Refused,
+    StoreOutcome,
+    Unknown,
+)
+from vault.processors import stripe_outcomes as outcomes
+from vault.processors.stripe_errors import Object
+from vault.processors.stripe_outcomes import Outcome, outcome
+from vault.processors.stripe_transport import Answer, Wire
+
+PAGE, MAX_PAGES = 100, 20
+"""A look-up reads at most this many objects a page and pages; what lies beyond is Unknown, never NotFound."""
+
+CLOCK_SKEW = timedelta(minutes=1)
+ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
+LOST = ("timeout", "connection_lost")
+
+
+class StripeProcessor:
+    """Stripe (or what speaks its wire at `base_url`): one pool of at most `pool_size` connections for all accounts.
+
+    Timeouts are seconds and bound each call to Stripe; `store` makes two, a look-up one for each page. Credentials are
+    not kept. Thread-safe.
+    """
+
+    abilities = frozenset({"raw_cards", "processor_reference", "setup_authentication", "partial_refund"})
+
+    def __init__(
+        self,
+        *,
+        kind: str = "stripe",
+        base_url: str = "https://api.stripe.com",
+        pool_size: int = 64,
+        connect_timeout: float = 3.0,
+        read_timeout: float = 20.0,
+    ) -> None:
+        self.kind = kind
+        self._wire = Wire(
+            base_url=base_url, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout
+        )
+
+    def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
+        """Make an empty Customer that carries the tag."""
+        answer = self._post(credentials, "/v1/customers", {"metadata": {METADATA_KEY: tag}}, key)
+        return definite(outcome(answer, "customer", outcomes.customer_opened))
+
+    def store(
+        self,
+        credentials: Secret,
+        *,
+        source: Card | str,
+        contact: BillingContact | None,
+        customer_reference: str,
+        usage: str,
+        tag: str,
+        key: str,
+    ) -> StoreOutcome:
+        """PaymentMethod (of a raw card), then a SetupIntent confirmed at once, which attaches it to the customer."""
+        method = source if isinstance(source, str) else self._tokenize(credentials, source, contact, tag, key + "-pm")
+        if not isinstance(method, str):
+            return method
+        params = {
+            "customer": customer_reference,
+            "payment_method": method,
+            "payment_method_types": ["card"],
+            "usage": usage,
+            "confirm": True,
+            "expand": ["payment_method"],
+            "metadata": {METADATA_KEY: tag},
+        }
+        answer = self._post(credentials, "/v1/setup_intents", params, key + "-setup")
+        return outcome(answer, "setup_intent", outcomes.stored)
+
+    def confirm(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:  # noqa: ARG002 - a read takes no key
+        """Read the SetupIntent: the person authenticates with Stripe, not through us."""
+        answer = self._get(credentials, f"/v1/setup_intents/{_segment(reference)}", {"expand": ["payment_method"]})
+        return outcome(answer, "setup_intent", outcomes.stored)
+
+    def charge(
+        self,
+        credentials: Secret,
+        *,
+        reference: str,
+        customer_reference: str,
+        amount: int,
+        currency: str,
+        off_session: bool,
+        statement_descriptor: str | None,
+        tag: str,
+        key: str,
+    ) -> ChargeOutcome:
+        """Make and confirm a PaymentIntent in one call. One that is `processing` is Unknown: a look-up will know."""
+        params = {
+            "amount": amount,
+            "currency": currency,
+            "customer": customer_reference,
+            "payment_method": reference,
+            "payment_method_types": ["card"],
+            "confirm": True,
+            "off_session": off_session or None,
+            "statement_descriptor_suffix": statement_descriptor,
+            "expand": ["latest_charge"],
+            "metadata": {METADATA_KEY: tag},
+        }
+        return outcome(self._post(credentials, "/v1/payment_intents", params, key), "payment_intent", outcomes.charged)
+
+    def refund(
+        self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str
+    ) -> RefundOutcome:
+        """Refund a PaymentIntent; `reason` is one of Stripe's three, any other is refused there."""
+        params = {"payment_intent": reference, "amount": amount, "reason": reason, "metadata": {METADATA_KEY: tag}}
+        return outcome(self._post(credentials, "/v1/refunds", params, key), "refund", outcomes.refunded)
+
+    def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
+        """Among the customers made since, give or take a minute between Stripe's clock and ours."""
+        params = {"created": {"gte": int((since - CLOCK_SKEW).timestamp())}}
+        return definite(self._find(credentials, "/v1/customers", params, tag, outcomes.customer_opened))
+
+    def find_stored(self, credentials: Secret, *, tag: str, customer_reference: str) -> StoreOutcome | NotFound:
+        """Among the customer's SetupIntents. A payment method without one was never attached, and is nothing."""
+        params = {"customer": customer_reference, "expand": ["data.payment_method"]}
+        return self._find(credentials, "/v1/setup_intents", params, tag, outcomes.stored)
+
+    def find_charge(self, credentials: Secret, *, tag: str, customer_reference: str) -> ChargeOutcome | NotFound:
+        """Among the customer's PaymentIntents."""
+        params = {"customer": customer_reference, "expand": ["data.latest_charge"]}
+        return self._find(credentials, "/v1/payment_intents", params, tag, outcomes.charged)
+
+    def find_refund(self, credentials: Secret, *, tag: str, reference: str) -> RefundOutcome | NotFound:
+        """Among the payment's refunds."""
+        return self._find(credentials, "/v1/refunds", {"payment_intent": reference}, tag, outcomes.refunded)
+
+    def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
+        """Detach, which can't be undone.
+
+        Detaching twice is a 400 without a code, so after a 400 we look whose the payment method is now.
+        """
+        path = f"/v1/payment_methods/{_segment(reference)}"
+        detached = _gone(outcome(self._post(credentials, path + "/detach", {}, key), "payment_method", _forgotten))
+        if not isinstance(detached, Refused) or detached.credentials:
+            return detached
+        owner = _gone(outcome(self._get(credentials, path, {}), "payment_method", lambda method: method["customer"]))
+        if isinstance(owner, str):
+            return detached
+        return Forgotten(already=True) if owner is None else owner
+
+    def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:  # noqa: ARG002 - Stripe asks for no key on DELETE
+        """Delete the Customer, which detaches its payment methods."""
+        path = f"/v1/customers/{_segment(customer_reference)}"
+        return _gone(
+            outcome(self._wire.send("delete", path, {}, credentials=credentials.value), "customer", _forgotten)
+        )
+
+    def _tokenize(
+        self, credentials: Secret, card: Card, contact: BillingContact | None, tag: str, key: str
+    ) -> str | Declined | Failure:
+        """A PaymentMethod of a raw card.
+
+        A lost answer is NotReached here: all that may be there is an unattached payment method, which nothing can
+        charge, and the same key brings it back. An answered 500 stays Unknown: Stripe replays it for as long as it
+        knows the key, so that sending again could only loop; the look-up finds no SetupIntent and ends it.
+        """
+        number = {"number": card.number, "exp_month": card.exp_month, "exp_year": card.exp_year, "cvc": card.cvc}
+        params = {"type": "card", "card": number, "metadata": {METADATA_KEY: tag}, **_billing_details(contact)}
+        answer = self._post(credentials, "/v1/payment_methods", params, key)
+        method = outcome(answer, "payment_method", lambda created: str(created["id"]))
+        lost = isinstance(method, Unknown) and method.reason in LOST
+        return NotReached(reason=method.reason) if lost else method
+
+    def _find(
+        self, credentials: Secret, path: str, params: Object, tag: str, read: Callable[[Object], Outcome]
+    ) -> Outcome | NotFound | Declined | Failure:
+        """What `read` makes of the object with our tag: newest first, from the list, which search would lag behind."""
+        page: Object | Declined | Failure = {}
+        for _ in range(MAX_PAGES):
+            answer = self._get(credentials, path, {"limit": PAGE, **params, **outcomes.after(page)})
+            page = outcome(answer, "list", outcomes.page)
+
+        return Unknown(reason="too_many_to_look_through")
+
+    def _post(self, credentials: Secret, path: str, params: Mapping[str, Any], key: str) -> Answer | Failure:
+        return self._wire.send("post", path, params, credentials=credentials.value, key=key)
+
+    def _get(self, credentials: Secret, path: str, params: Mapping[str, Any]) -> Answer | Failure:
+        return self._wire.send("get", path, params, credentials=credentials.value)

@@ -1,0 +1,137 @@
+"""What Stripe's objects mean: the tables from the statuses in the SDK's own types to outcomes of the port."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from vault.personal import CardMetadata
+from vault.processor import (
+    METADATA_KEY,
+    ActionRequired,
+    Approved,
+    ChargeOutcome,
+    CustomerOpened,
+    Declined,
+    Failure,
+    Forgotten,
+    Refunded,
+    RefundOutcome,
+    Stored,
+    StoreOutcome,
+    Unknown,
+)
+from vault.processors.stripe_errors import Object, declined, dig, failure
+from vault.processors.stripe_transport import Answer
+
+Outcome = TypeVar("Outcome")
+UNEXPECTED = Unknown(reason="unexpected_object")
+
+
+def outcome(answer: Answer | Failure, kind: str, read: Callable[[Object], Outcome]) -> Outcome | Declined | Failure:
+    """What `read` makes of an answered object of that `kind`, or what the error means.
+
+    An answer that is not what was asked for (another kind, a missing field) is Unknown: something was done.
+    """
+    if not isinstance(answer, Answer):
+        return answer
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own bounds
+        return failure(answer)
+    try:
+        return read(answer.body) if answer.body["object"] == kind else UNEXPECTED
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return UNEXPECTED
+
+
+def customer_opened(customer: Object) -> CustomerOpened:
+    """A customer as it was made or found."""
+    return CustomerOpened(customer_reference=customer["id"])
+
+
+def stored(setup_intent: Object) -> StoreOutcome:
+    """Where a SetupIntent stands, its payment method expanded."""
+    return SETUP[setup_intent["status"]](setup_intent)
+
+
+def charged(payment_intent: Object) -> ChargeOutcome:
+    """Where a PaymentIntent stands, its latest charge expanded."""
+    return PAYMENT[payment_intent["status"]](payment_intent)
+
+
+def refunded(refund: Object) -> RefundOutcome:
+    """Where a refund stands. `requires_action` waits for the payee, which for the port is pending."""
+    return Refunded(reference=refund["id"], amount=refund["amount"], status=REFUND[refund["status"]])
+
+
+def forgotten(_: Object) -> Forgotten:
+    """A payment method that was detached or a customer that was deleted by this call."""
+    return Forgotten()
+
+
+def has_tag(tag: str) -> Callable[[Object], bool]:
+    """Whether an object is the one that we made under this tag."""
+    return lambda candidate: dig(candidate, "metadata", METADATA_KEY) == tag
+
+
+def _stored(setup_intent: Object) -> Stored:
+    method = setup_intent["payment_method"]
+    card = method["card"]
+    metadata = CardMetadata(
+        brand=card["brand"],
+        last4=card["last4"],
+        exp_month=card["exp_month"],
+        exp_year=card["exp_year"],
+        funding=card.get("funding"),
+        country=card.get("country"),
+        fingerprint=card.get("fingerprint"),
+    )
+    return Stored(reference=method["id"], card=metadata)  # a network transaction id comes with the first charge only
+
+
+def _approved(payment_intent: Object) -> Approved:
+    details = dig(payment_intent, "latest_charge", "payment_method_details", "card")
+    return Approved(
+        reference=payment_intent["id"],
+        amount=payment_intent["amount_received"],
+        network_transaction_id=dig(details, "network_transaction_id"),
+    )
+
+
+def _action(intent: Object) -> ActionRequired:
+    """What the shop's page needs: an address to go to, or the secret that Stripe's script takes from there."""
+    action = intent["next_action"]
+    if action["type"] == "redirect_to_url":
+        public = {"redirect_to_url": {"url": action["redirect_to_url"]["url"]}}
+    else:
+        public = {"client_secret": intent["client_secret"]}
+    return ActionRequired(reference=intent["id"], next_action={"type": action["type"], **public})
+
+
+def _failed(intent: Object) -> Declined | Unknown:
+    """An intent that wants another payment method has failed, if it says why: ours are made with one."""
+    error = intent.get("last_setup_error") or intent.get("last_payment_error")
+    return declined(error, intent["id"]) if error else UNEXPECTED
+
+
+def _canceled(intent: Object) -> Declined:
+    return Declined(code="canceled", reference=intent["id"])
+
+
+def _processing(_: Object) -> Unknown:
+    """Neither done nor failed yet; a later look-up knows."""
+    return Unknown(reason="processing")
+
+
+UNFINISHED: dict[str, Callable[[Object], Any]] = {
+    "requires_action": _action,
+    "requires_payment_method": _failed,
+    "processing": _processing,
+    "canceled": _canceled,
+}
+SETUP: dict[str, Callable[[Object], StoreOutcome]] = {"succeeded": _stored, **UNFINISHED}
+PAYMENT: dict[str, Callable[[Object], ChargeOutcome]] = {"succeeded": _approved, **UNFINISHED}
+REFUND = {
+    "pending": "pending",
+    "requires_action": "pending",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceled": "failed",
+}

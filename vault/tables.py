@@ -1,0 +1,402 @@
+"""The records: every table of the records database, as data.
+
+`tenant_id` leads every primary and foreign key, so that no join can cross tenants. What is about a person stands in
+columns of type `Sealed` (the record format of keys/envelope.py), each with its version beside it, or in `blind_index`.
+In clear are our own ids, moments, states, amounts and keyed digests.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from keys.utc import UtcDateTime
+from vault.columns import Digest, Id, Sealed, Word
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _sealed(name: str) -> list[Column[object]]:
+    """A sealed value and the version of it that its context names; both empty once the value is destroyed."""
+    return [Column(name, Sealed), Column(f"{name}_version", Integer, nullable=False, server_default=text("1"))]
+
+
+def _of_tenant() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"])
+
+
+def _of_customer() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.customer_id"])
+
+
+def _of_account() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["tenant_id", "account_id"], ["processor_accounts.tenant_id", "processor_accounts.account_id"]
+    )
+
+
+# --- what this database is, and how far it has followed the erasure ledger ---
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("deployment_id", Id, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+guard = Table(
+    "guard",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+ledger_outbox = Table(
+    "ledger_outbox",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("entry_id", Id, primary_key=True),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("body", Text, nullable=False),  # the entry as it will be signed, less seq, prev_hash and signature
+    Column("seq", BigInteger),  # its place in the ledger, once it is applied
+    Index(
+        "ix_ledger_outbox_pending", "decided_at", sqlite_where=text("seq IS NULL"), postgresql_where=text("seq IS NULL")
+    ),
+)
+
+# --- who calls ---
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("client_id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # sorted, a space between them; bound into the key's digest
+    Column("live", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("last_entry_id", Id),
+    _of_tenant(),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("key_id", Id, primary_key=True),
+    Column("client_id", Id, nullable=False),
+    Column("digest", Digest, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
+)
+
+processor_accounts = Table(
+    "processor_accounts",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("account_id", Id, primary_key=True),
+    Column("kind", Word, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("label", Text, nullable=False),
+    *_sealed("credentials"),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(
+        "uq_processor_accounts_default",
+        "tenant_id",
+        "live",
+        unique=True,
+        sqlite_where=text("is_default AND deleted_at IS NULL"),
+        postgresql_where=text("is_default AND deleted_at IS NULL"),
+    ),
+    _of_tenant(),
+)
+
+# --- whose cards ---
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    Column("live", Boolean, nullable=False),
+    Column("state", Word, nullable=False),  # active | erasing | erased
+    Column("dek_id", LargeBinary(16), nullable=False),  # the incarnation that an erasure destroys
+    *_sealed("contact"),
+    Column("contact_usable", Boolean, nullable=False, server_default=text("true")),  # false: a correction was lost
+    Column("restricted", Boolean, nullable=False, server_default=text("false")),
+    Column("version", Integer, nullable=False, server_default=text("0")),  # of what the ledger says of it
+    Column("last_entry_id", Id),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("erased_at", UtcDateTime),
+    _of_tenant(),
+)
+
+blind_index = Table(
+    "blind_index",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("field", Word, primary_key=True),  # email | phone | reference | fingerprint
+    Column("form", Word, primary_key=True),  # raw | sha256
+    Column("digest", Digest, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    Column("token_id", Id, nullable=False, server_default=text("''")),
+    Column("live", Boolean, nullable=False),
+    Column("key_id", LargeBinary(16), nullable=False),  # the index DEK that made the digest
+    Column("normalization", SmallInteger, nullable=False),
+    Index("ix_blind_index_customer", "tenant_id", "customer_id"),
+    # One customer per reference, one token per customer and card: what makes concurrent twins meet.
+    Index(
+        "uq_blind_index_one",
+        "tenant_id",
+        "live",
+        "field",
+        "digest",
+        unique=True,
+        sqlite_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
+        postgresql_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
+    ),
+    _of_customer(),
+)
+
+processor_references = Table(
+    "processor_references",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("owner_id", Id, primary_key=True),  # a customer or a token
+    Column("account_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    *_sealed("reference"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_processor_references_customer", "tenant_id", "customer_id"),
+    _of_customer(),
+    _of_account(),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("token_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # pending | requires_action | active | failed | detached | expired
+    Column("usage", Word, nullable=False),
+    Column("live", Boolean, nullable=False),
+    *_sealed("card"),
+    *_sealed("metadata"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
+    _of_customer(),
+    _of_account(),
+)
+
+# --- what they paid ---
+
+UNPAID_STATES = ("declined", "voided", "failed")
+"""States in which a charge definitely took no money, so that its obligation is free again."""
+
+_taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("charge_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    Column("token_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("amount", BigInteger, nullable=False),  # minor units
+    Column("currency", String(3), nullable=False),
+    Column("amount_captured", BigInteger, nullable=False, server_default=text("0")),
+    Column("amount_refunded", BigInteger, nullable=False, server_default=text("0")),
+    Column("capture_method", Word, nullable=False),
+    Column("initiator", Word, nullable=False),
+    Column("reason", Word),
+    Column("obligation_digest", Digest),
+    *_sealed("retained"),  # under the tenant's retention DEK: obligation, processor reference, network transaction id
+    *_sealed("details"),  # under the customer's DEK: metadata, statement descriptor, decline, next action
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(
+        "uq_charges_obligation",
+        "tenant_id",
+        "obligation_digest",
+        unique=True,
+        sqlite_where=_taken,
+        postgresql_where=_taken,
+    ),
+    Index("ix_charges_obligation", "tenant_id", "obligation_digest"),
+    Index("ix_charges_customer", "tenant_id", "customer_id", "created_at", "charge_id"),
+    Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
+    Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
+    Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
+    _of_customer(),
+    ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
+    _of_account(),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("refund_id", Id, primary_key=True),
+    Column("charge_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # pending | unknown | succeeded | failed
+    Column("amount", BigInteger, nullable=False),
+    Column("reason", Word),
+    *_sealed("retained"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_refunds_charge", "tenant_id", "charge_id", "created_at"),
+    ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
+)
+
+# --- what was begun ---
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("intent_id", Id, primary_key=True),
+    Column("operation", Word, nullable=False),
+    Column("key_digest", Digest),  # of the client's idempotency key; empty where it named none
+    Column("fingerprint", Digest, nullable=False),  # of the body, keyed
+    Column("resource_id", Id, nullable=False),
+    Column("customer_id", Id),
+    Column("account_id", Id),
+    Column("processor_key", String(80)),
+    *_sealed("parameters"),  # what the worker needs to look up or send again
+    Column("state", Word, nullable=False),  # pending | done | manual
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("lease_until", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("uq_intents_key", "tenant_id", "operation", "key_digest", unique=True),
+    Index(
+        "ix_intents_due",
+        "lease_until",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index("ix_intents_customer", "tenant_id", "customer_id"),
+    Index("ix_intents_resource", "tenant_id", "resource_id"),
+    _of_tenant(),
+)
+
+# --- what was seen and done ---
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("lane", String(32), primary_key=True),
+    Column("counter", BigInteger, primary_key=True),
+    Column("leaf", Text, nullable=False),  # the canonical entry; the columns below are copies for queries
+    Column("mac", LargeBinary(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("action", Word, nullable=False),
+    Column("client_id", Id),
+    Column("customer_id", Id),
+    Column("resource_id", Id),
+    Index("ix_audit_entries_customer", "tenant_id", "customer_id", "at"),
+    Index("ix_audit_entries_at", "tenant_id", "at"),
+    _of_tenant(),
+)
+
+# --- what people asked for ---
+
+rights_requests = Table(
+    "rights_requests",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("request_id", Id, primary_key=True),
+    Column("type", Word, nullable=False),
+    Column("regulation", Word, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("client_id", Id, nullable=False),
+    Column("submitted_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("completed_at", UtcDateTime),
+    Index("ix_rights_requests_due", "tenant_id", "state", "due_at"),
+    _of_tenant(),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("erasure_id", Id, primary_key=True),
+    Column("request_id", Id, nullable=False),
+    Column("customer_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # decided | shredded | certified | completed
+    Column("dek_id", LargeBinary(16), nullable=False),  # the request's own, for what the processor must still be told
+    Column("intent_entry_id", Id, nullable=False),
+    Column("done_entry_id", Id),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("shredded_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Index("uq_erasures_customer", "tenant_id", "customer_id", unique=True),
+    Index(
+        "ix_erasures_open",
+        "state",
+        sqlite_where=text("state <> 'completed'"),
+        postgresql_where=text("state <> 'completed'"),
+    ),
+    ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
+    _of_customer(),
+)
+
+erasure_recipients = Table(
+    "erasure_recipients",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("erasure_id", Id, primary_key=True),
+    Column("recipient_id", Id, primary_key=True),
+    Column("account_id", Id, nullable=False),
+    Column("what", Word, nullable=False),  # customer | payment_method
+    *_sealed("reference"),  # under the request's DEK; empty once the recipient has answered
+    Column("result", Word, nullable=False),  # pending | erased | already_gone | retained
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("answered_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant_id", "erasure_id"], ["erasures.tenant_id", "erasures.erasure_id"]),
+    _of_account(),
+)
