@@ -3,8 +3,8 @@
 An entry is a *leaf*: canonical JSON (RFC 8785), version 1, that holds ids and codes only, never personal data. Its MAC
 (HMAC-SHA256 under the tenant's audit key, which the database does not have) keeps a writer of the database from forging
 one. Each database connection writes its own *lane* per tenant and numbers its entries without a gap, so a missing
-number is a deleted entry. A transaction that fails, or whose commit has an unknown outcome, ends its connection's lanes: the
-next entry opens new ones, and no number is missing anywhere.
+number is a deleted entry. A transaction that fails, or whose commit has an unknown outcome, ends its connection's
+lanes: the next entry opens new ones, and no number is missing anywhere.
 """
 
 import hashlib

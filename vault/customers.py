@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Label, Row, Select, Table, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, Select, Table, and_, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.blindindex import NORMALIZATION, digests, lookup_digest
@@ -19,7 +19,7 @@ from vault.ids import new_id
 from vault.personal import BillingContact
 from vault.sealing import place_of, seal_value
 from vault.statements import sharing
-from vault.tables import blind_index, charges, customers, tokens
+from vault.tables import blind_index, charges, customers, processor_references, tokens
 
 SEARCH_MOST = 100
 
@@ -59,7 +59,7 @@ def create(
     with reading(records) as connection:
         first = intents.replayed(connection, keyring, caller, attempt)
     if first is not None:
-        return read(records, caller, first), True
+        return read(records, caller, first.resource_id), True
     new = prepare(keyring, caller, reference, contact)
     try:
         with audit.transaction(records) as tx:
@@ -135,6 +135,18 @@ def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     return _alive(tx.execute(statement).one_or_none())
 
 
+def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
+    """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
+    its = and_(
+        processor_references.c.tenant_id == customers.c.tenant_id,
+        processor_references.c.owner_id == customers.c.customer_id,
+        processor_references.c.account_id == account_id,
+    )
+    columns = [column for column in processor_references.c if column.name.startswith("reference")]
+    statement = _mine(caller).add_columns(*columns).outerjoin(processor_references, its)
+    return _alive(connection.execute(statement.where(customers.c.customer_id == customer_id)).one_or_none())
+
+
 def refuse_restricted(row: Row[Any]) -> None:
     """Raise Restricted for a customer whose processing is restricted."""
     if row.restricted:
@@ -192,7 +204,7 @@ def searchable(contact: BillingContact | None) -> dict[str, str | None]:
     return {"email": contact.email, "phone": contact.phone} if contact else {}
 
 
-def _by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> Any:  # noqa: ANN401  # an SQL condition
+def _by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> ColumnElement[bool]:
     digest = lookup_digest(keyring.tenant_key(caller.tenant, "index"), field, "raw", value)
     return and_(
         blind_index.c.tenant_id == caller.tenant,

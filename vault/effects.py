@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, update
 
 from keys.keystore import Watermark
 from vault.tables import blind_index, charges, clients, customers, erasures, intents, processor_references, tokens
@@ -29,7 +29,7 @@ def _erase(tx: Connection, entry: Entry) -> None:
     customer = (entry.body["tenant"], entry.body["subject_id"])
     gone = {"state": "erased", "contact": None, "erased_at": entry.at}
     _change(tx, customers, customer, **gone)
-    _change(tx, tokens, customer, state="detached", card=None, metadata=None)
+    _change(tx, tokens, customer, state="detached", card=None, metadata=None, outcome=None)
     _change(tx, charges, customer, details=None)
     _change(tx, intents, customer, parameters=None)
     for table in (processor_references, blind_index):
@@ -45,7 +45,7 @@ def _certify(tx: Connection, entry: Entry) -> None:
 def _delete_token(tx: Connection, entry: Entry) -> None:
     tenant, token = entry.body["tenant"], entry.body["subject_id"]
     this = (tokens.c.tenant_id == tenant) & (tokens.c.token_id == token)
-    tx.execute(update(tokens).where(this).values(state="detached", card=None, metadata=None))
+    tx.execute(update(tokens).where(this).values(state="detached", card=None, metadata=None, outcome=None))
     tx.execute(delete(blind_index).where(blind_index.c.tenant_id == tenant, blind_index.c.token_id == token))
 
 
@@ -68,7 +68,7 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
 }
 
 
-def _of(table: Table, customer: tuple[str, str]) -> Any:  # noqa: ANN401  # an SQL condition
+def _of(table: Table, customer: tuple[str, str]) -> ColumnElement[bool]:
     return (table.c.tenant_id == customer[0]) & (table.c.customer_id == customer[1])
 
 

@@ -60,6 +60,15 @@ class CustomerExists(VaultError):
         self.customer_id = customer_id
 
 
+class Invalid(VaultError):
+    """What a client sent breaks a rule of ours; `field` names where, the message says which rule."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Keep the field's name: the door shows it."""
+        super().__init__(message)
+        self.field = field
+
+
 class NotUsable(VaultError):
     """The thing exists and its state does not allow this; `code` says which."""
 

@@ -10,6 +10,7 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, case, select, update
@@ -65,6 +66,14 @@ def _without_card(body: object) -> object:
     return {**body, "card": card}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """The first call that a client made with a key: what it made, and when."""
+
+    resource_id: str
+    at: datetime
+
+
 def begin(
     tx: Connection,
     keyring: Keyring,
@@ -100,8 +109,8 @@ def begin(
     return intent if insert_if_absent(tx, intents, row, lease_until=database_clock(LEASE_SECONDS)) else None
 
 
-def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> str | None:
-    """The resource of the first call with this key, None if there was none.
+def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
+    """The first call with this key, None if there was none.
 
     Raises KeyReused for another body, InProgress while the first call is being worked on.
     """
@@ -109,7 +118,7 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
         return None
     working = (intents.c.state == "pending") & (intents.c.lease_until > database_clock())
     row = connection.execute(
-        select(intents.c.fingerprint, intents.c.resource_id, case((working, 1), else_=0).label("working")).where(
+        select(intents, case((working, 1), else_=0).label("working")).where(
             intents.c.tenant_id == caller.tenant,
             intents.c.operation == attempt.operation,
             intents.c.key_digest == key_digest(keyring, caller.tenant, attempt),
@@ -121,7 +130,7 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
         raise KeyReused("This Idempotency-Key was used with another body. Use a new key for a new request.")
     if row.working:
         raise InProgress("A request with this Idempotency-Key is being worked on. Try again with the same key.")
-    return str(row.resource_id)
+    return First(resource_id=row.resource_id, at=row.created_at)
 
 
 def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
@@ -132,6 +141,11 @@ def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN
 def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
     _update(tx, intent, lease_until=database_clock(), **changes)
+
+
+def resource_of(connection: Connection, intent: Intent) -> str:
+    """The resource that the intent names now."""
+    return str(connection.execute(select(intents.c.resource_id).where(*_this(intent))).scalar_one())
 
 
 def forget_attempt(tx: Connection, intent: Intent) -> None:

@@ -1,7 +1,7 @@
 """The erasure ledger: what a restored backup would silently undo, kept outside both databases.
 
-Append-only, hash-chained, signed, without personal data. One entry is canonical JSON (RFC 8785):
-`{v, deployment, seq, prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, at, key_id, certificate, signature}`.
+Append-only, hash-chained, signed, without personal data. One entry is canonical JSON (RFC 8785): `{v, deployment, seq,
+prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, at, key_id, certificate, signature}`.
 `signature` is Ed25519 (RFC 8032) over the canonical entry without it, in base64; the entry's hash is SHA-256 over the
 whole canonical entry, in hex; `prev_hash` of the first is 64 zeros. `dek_id` and `certificate` are null where the kind
 has none; a DEK that an entry names is destroyed when the entry is applied to the keystore.
@@ -22,7 +22,7 @@ import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
@@ -75,7 +75,7 @@ def decide(
 ) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens."""
     entry_id = new_id("led", caller.tenant)
-    body = {
+    body: dict[str, Any] = {
         "v": VERSION,
         "deployment": ledger.keyring.deployment,
         "entry_id": entry_id,
@@ -175,8 +175,8 @@ def _is_pending(connection: Connection, body: Mapping[str, Any]) -> bool:
     return connection.scalar(select(ledger_outbox.c.seq).where(_this(body))) is None
 
 
-def _this(body: Mapping[str, Any]) -> Any:  # noqa: ANN401  # an SQL condition
-    return (ledger_outbox.c.tenant_id == body["tenant"]) & (ledger_outbox.c.entry_id == body["entry_id"])
+def _this(body: Mapping[str, Any]) -> ColumnElement[bool]:
+    return and_(ledger_outbox.c.tenant_id == body["tenant"], ledger_outbox.c.entry_id == body["entry_id"])
 
 
 def _signed(ledger: Ledger, body: Mapping[str, Any], last: Watermark) -> bytes:

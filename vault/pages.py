@@ -9,6 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, tuple_
 
+from vault.errors import Invalid
+
 T = TypeVar("T")
 
 MOST = 100
@@ -37,7 +39,7 @@ def page(
     wanted: Wanted,
     read: Callable[[Sequence[Row[Any]]], Sequence[T]],
 ) -> Page[T]:
-    """Run `statement` for one page by `order` (moment, id), newest first. Raises ValueError for a bad cursor."""
+    """Run `statement` for one page by `order` (moment, id), newest first. Raises Invalid for a bad cursor."""
     moment, ident = order
     if wanted.cursor is not None:
         statement = statement.where(tuple_(moment, ident) < tuple_(*_decode(wanted.cursor)))
@@ -58,7 +60,7 @@ def _decode(cursor: str) -> tuple[datetime, str]:
         moment, _, ident = text.partition(" ")
         parsed = datetime.fromisoformat(moment)
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise ValueError("This cursor is not one of ours. Use next_cursor of the page before.") from None
+        raise Invalid("cursor", "This cursor is not one of ours. Use next_cursor of the page before.") from None
     if parsed.tzinfo is None:
-        raise ValueError("This cursor is not one of ours. Use next_cursor of the page before.")
+        raise Invalid("cursor", "This cursor is not one of ours. Use next_cursor of the page before.")
     return parsed, ident

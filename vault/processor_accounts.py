@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
@@ -75,7 +75,8 @@ def add(
             audit.record(tx, keyring, caller, "processor_account.add", resource=account_id, details={"kind": kind})
     if intent is None:
         with reading(records) as connection:
-            account_id = intents.replayed(connection, keyring, caller, attempt) or account_id
+            before = intents.replayed(connection, keyring, caller, attempt)
+        account_id = before.resource_id if before else account_id
     return read(records, caller, account_id), intent is None
 
 
@@ -146,7 +147,7 @@ def _seal(keyring: Keyring, tenant: str, account_id: str, credentials: Mapping[s
     return seal_value(keyring.tenant_key(tenant, "secrets"), credentials, place)
 
 
-def _theirs(caller: Caller) -> Any:  # noqa: ANN401  # an SQL condition
+def _theirs(caller: Caller) -> ColumnElement[bool]:
     return and_(
         processor_accounts.c.tenant_id == caller.tenant,
         processor_accounts.c.live == caller.live,

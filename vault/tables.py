@@ -219,6 +219,7 @@ tokens = Table(
     Column("live", Boolean, nullable=False),
     *_sealed("card"),
     *_sealed("metadata"),
+    *_sealed("outcome"),  # why it failed, or what the person must do next
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
     _of_customer(),

@@ -7,6 +7,7 @@ the version that the SDK pins. What errors mean is in `stripe_errors`, what obje
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from vault.personal import BillingContact, Card, Secret
 from vault.processor import (
@@ -25,7 +26,7 @@ from vault.processor import (
 )
 from vault.processors import stripe_outcomes as outcomes
 from vault.processors.stripe_errors import Object
-from vault.processors.stripe_outcomes import Outcome, outcome
+from vault.processors.stripe_outcomes import Outcome, in_page, outcome
 from vault.processors.stripe_transport import Answer, Wire
 
 PAGE, MAX_PAGES = 100, 20
@@ -34,6 +35,8 @@ PAGE, MAX_PAGES = 100, 20
 CLOCK_SKEW = timedelta(minutes=1)
 ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 LOST = ("timeout", "connection_lost")
+CARDS: Object = {"allowed_payment_method_types": ["card"]}  # `payment_method_types` is a 400 since the version "endive"
+BY_PAGE: Object = {"use_stripe_sdk": True}  # the shop's page authenticates, with Stripe's script, and needs no address
 
 
 class StripeProcessor:
@@ -62,7 +65,7 @@ class StripeProcessor:
     def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
         """Make an empty Customer that carries the tag."""
         answer = self._post(credentials, "/v1/customers", {"metadata": {METADATA_KEY: tag}}, key)
-        return definite(outcome(answer, "customer", outcomes.customer_opened))
+        return _definite(outcome(answer, "customer", outcomes.customer_opened))
 
     def store(
         self,
@@ -82,9 +85,10 @@ class StripeProcessor:
         params = {
             "customer": customer_reference,
             "payment_method": method,
-            "payment_method_types": ["card"],
             "usage": usage,
             "confirm": True,
+            **CARDS,
+            **BY_PAGE,
             "expand": ["payment_method"],
             "metadata": {METADATA_KEY: tag},
         }
@@ -115,9 +119,9 @@ class StripeProcessor:
             "currency": currency,
             "customer": customer_reference,
             "payment_method": reference,
-            "payment_method_types": ["card"],
             "confirm": True,
-            "off_session": off_session or None,
+            **CARDS,
+            **({"off_session": True} if off_session else BY_PAGE),
             "statement_descriptor_suffix": statement_descriptor,
             "expand": ["latest_charge"],
             "metadata": {METADATA_KEY: tag},
@@ -134,7 +138,7 @@ class StripeProcessor:
     def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
         """Among the customers made since, give or take a minute between Stripe's clock and ours."""
         params = {"created": {"gte": int((since - CLOCK_SKEW).timestamp())}}
-        return definite(self._find(credentials, "/v1/customers", params, tag, outcomes.customer_opened))
+        return _definite(self._find(credentials, "/v1/customers", params, tag, outcomes.customer_opened))
 
     def find_stored(self, credentials: Secret, *, tag: str, customer_reference: str) -> StoreOutcome | NotFound:
         """Among the customer's SetupIntents. A payment method without one was never attached, and is nothing."""
@@ -156,20 +160,21 @@ class StripeProcessor:
         Detaching twice is a 400 without a code, so after a 400 we look whose the payment method is now.
         """
         path = f"/v1/payment_methods/{_segment(reference)}"
-        detached = _gone(outcome(self._post(credentials, path + "/detach", {}, key), "payment_method", _forgotten))
+        detached = _gone(
+            outcome(self._post(credentials, path + "/detach", {}, key), "payment_method", outcomes.detached)
+        )
         if not isinstance(detached, Refused) or detached.credentials:
             return detached
-        owner = _gone(outcome(self._get(credentials, path, {}), "payment_method", lambda method: method["customer"]))
-        if isinstance(owner, str):
-            return detached
-        return Forgotten(already=True) if owner is None else owner
+        owner = _gone(outcome(self._get(credentials, path, {}), "payment_method", outcomes.owner))
+        if owner is None:
+            return Forgotten(already=True)
+        return detached if isinstance(owner, str) else owner
 
     def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:  # noqa: ARG002 - Stripe asks for no key on DELETE
         """Delete the Customer, which detaches its payment methods."""
         path = f"/v1/customers/{_segment(customer_reference)}"
-        return _gone(
-            outcome(self._wire.send("delete", path, {}, credentials=credentials.value), "customer", _forgotten)
-        )
+        answer = self._wire.send("delete", path, {}, credentials=credentials.value)
+        return _gone(outcome(answer, "customer", outcomes.deleted))
 
     def _tokenize(
         self, credentials: Secret, card: Card, contact: BillingContact | None, tag: str, key: str
@@ -184,18 +189,21 @@ class StripeProcessor:
         params = {"type": "card", "card": number, "metadata": {METADATA_KEY: tag}, **_billing_details(contact)}
         answer = self._post(credentials, "/v1/payment_methods", params, key)
         method = outcome(answer, "payment_method", lambda created: str(created["id"]))
-        lost = isinstance(method, Unknown) and method.reason in LOST
-        return NotReached(reason=method.reason) if lost else method
+        if isinstance(method, Unknown) and method.reason in LOST:
+            return NotReached(reason=method.reason)
+        return method
 
     def _find(
         self, credentials: Secret, path: str, params: Object, tag: str, read: Callable[[Object], Outcome]
     ) -> Outcome | NotFound | Declined | Failure:
-        """What `read` makes of the object with our tag: newest first, from the list, which search would lag behind."""
-        page: Object | Declined | Failure = {}
+        """What `read` makes of the object with our tag, from the list: Stripe's search lags behind by up to an hour."""
+        cursor = None
         for _ in range(MAX_PAGES):
-            answer = self._get(credentials, path, {"limit": PAGE, **params, **outcomes.after(page)})
-            page = outcome(answer, "list", outcomes.page)
-
+            answer = self._get(credentials, path, {"limit": PAGE, "starting_after": cursor, **params})
+            found = outcome(answer, "list", in_page(tag, read))
+            if not isinstance(found, str):
+                return found
+            cursor = found
         return Unknown(reason="too_many_to_look_through")
 
     def _post(self, credentials: Secret, path: str, params: Mapping[str, Any], key: str) -> Answer | Failure:
@@ -203,3 +211,28 @@ class StripeProcessor:
 
     def _get(self, credentials: Secret, path: str, params: Mapping[str, Any]) -> Answer | Failure:
         return self._wire.send("get", path, params, credentials=credentials.value)
+
+
+def _definite(found: Outcome | Declined | Failure) -> Outcome | Failure:
+    """Where nothing can be declined: a 402 is a refusal like any other."""
+    return Refused(code=found.code) if isinstance(found, Declined) else found
+
+
+def _gone(found: Outcome | Declined | Failure) -> Outcome | Forgotten | Failure:
+    """What should go and is not there is gone."""
+    definite = _definite(found)
+    missing = isinstance(definite, Refused) and definite.code == "resource_missing"
+    return Forgotten(already=True) if missing else definite
+
+
+def _billing_details(contact: BillingContact | None) -> Object:
+    if contact is None:
+        return {}
+    address = {name: contact.address[name] for name in ADDRESS if contact.address.get(name)}
+    details = {"name": contact.name, "email": contact.email, "phone": contact.phone, "address": address}
+    return {"billing_details": details}
+
+
+def _segment(reference: str) -> str:
+    """A reference as one segment of a path, whatever it holds."""
+    return quote(reference, safe="")

@@ -90,13 +90,13 @@ BY_STATUS: dict[int, Callable[[Answer, Object], Declined | Failure]] = {
 }
 
 
-def dig(value: Any, *path: str) -> Any:
+def dig(value: Any, *path: str) -> Any:  # noqa: ANN401 - JSON of any shape
     """The value at the end of a path through objects, None where it ends early."""
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def _only(shape: re.Pattern[str], value: Any) -> str | None:
+def _only(shape: re.Pattern[str], value: object) -> str | None:
     """The value if it has the shape of a code; anything else might be input that the processor quotes."""
     return value if isinstance(value, str) and shape.fullmatch(value) else None

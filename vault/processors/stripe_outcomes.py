@@ -1,7 +1,7 @@
 """What Stripe's objects mean: the tables from the statuses in the SDK's own types to outcomes of the port."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from vault.personal import CardMetadata
 from vault.processor import (
@@ -13,6 +13,7 @@ from vault.processor import (
     Declined,
     Failure,
     Forgotten,
+    NotFound,
     Refunded,
     RefundOutcome,
     Stored,
@@ -61,14 +62,31 @@ def refunded(refund: Object) -> RefundOutcome:
     return Refunded(reference=refund["id"], amount=refund["amount"], status=REFUND[refund["status"]])
 
 
-def forgotten(_: Object) -> Forgotten:
-    """A payment method that was detached or a customer that was deleted by this call."""
-    return Forgotten()
+def detached(method: Object) -> Forgotten | Unknown:
+    """A payment method that this call took off its customer."""
+    return Forgotten() if method["customer"] is None else UNEXPECTED
 
 
-def has_tag(tag: str) -> Callable[[Object], bool]:
-    """Whether an object is the one that we made under this tag."""
-    return lambda candidate: dig(candidate, "metadata", METADATA_KEY) == tag
+def owner(method: Object) -> str | None:
+    """The customer that a payment method is attached to."""
+    return cast("str | None", method["customer"])
+
+
+def deleted(customer: Object) -> Forgotten | Unknown:
+    """A customer that this call deleted."""
+    return Forgotten() if customer["deleted"] else UNEXPECTED
+
+
+def in_page(tag: str, read: Callable[[Object], Outcome]) -> Callable[[Object], Outcome | NotFound | str]:
+    """Reads a page of a list: what the object with our tag means, or the id after which the next page begins."""
+
+    def look(page: Object) -> Outcome | NotFound | str:
+        ours = [each for each in page["data"] if dig(each, "metadata", METADATA_KEY) == tag]
+        if ours:
+            return read(ours[0])
+        return str(page["data"][-1]["id"]) if page["has_more"] else NotFound()
+
+    return look
 
 
 def _stored(setup_intent: Object) -> Stored:

@@ -50,13 +50,9 @@ class Wire(stripe.StripeClient):
     def __init__(self, *, base_url: str, pool_size: int, connect_timeout: float, read_timeout: float) -> None:
         stripe.enable_telemetry = False  # it would write an id into a file under the user's home
         silence_stripe_log()
-        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
-        super().__init__(
-            "",
-            base_addresses={"api": base_url},
-            http_client=_Pooled(base_url, pool_size, timeout),
-            max_network_retries=0,
-        )
+        base_url = base_url.rstrip("/")
+        pooled = _Pooled(base_url, pool_size, connect_timeout, read_timeout)
+        super().__init__("", base_addresses={"api": base_url}, http_client=pooled, max_network_retries=0)
 
     def send(
         self, method: str, path: str, params: Mapping[str, Any], *, credentials: str, key: str | None = None
@@ -106,10 +102,10 @@ class _Freshness:
         except OSError as error:
             raise NewConnectionError(cast("HTTPConnection", self), type(error).__name__) from error
 
-    def getresponse(self) -> urllib3.HTTPResponse:
+    def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's own response, which its stubs name differently in each base
         response = super().getresponse()  # type: ignore[misc]  # as above
         self._idle_since = time.monotonic()
-        return cast("urllib3.HTTPResponse", response)
+        return response
 
     @property
     def is_connected(self) -> bool:
@@ -138,17 +134,16 @@ class _Pooled(stripe.HTTPClient):
 
     name = "urllib3"
 
-    def __init__(self, base_url: str, pool_size: int, timeout: urllib3.Timeout) -> None:
+    def __init__(self, base_url: str, pool_size: int, connect_timeout: float, read_timeout: float) -> None:
         super().__init__()
         self._base_url = base_url
-        self._wait = timeout.connect_timeout
+        self._wait = connect_timeout
         url = urllib3.util.parse_url(base_url)
+        timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         options: dict[str, Any] = {"port": url.port, "maxsize": pool_size, "block": True, "timeout": timeout}
         if url.scheme == "https":  # one context for all connections: reading the authorities takes milliseconds
-            context = ssl.create_default_context(cafile=stripe.ca_bundle_path)
-            self._pool: urllib3.HTTPConnectionPool = _HTTPSPool(url.host, ssl_context=context, **options)
-        else:
-            self._pool = _HTTPPool(url.host, **options)
+            options["ssl_context"] = ssl.create_default_context(cafile=stripe.ca_bundle_path)
+        self._pool = (_HTTPSPool if url.scheme == "https" else _HTTPPool)(url.host or "", **options)
 
     def request(  # type: ignore[override]  # the SDK says str; its own transports return bytes too
         self, method: str, url: str, headers: Mapping[str, str] | None, post_data: str | None = None
@@ -160,7 +155,7 @@ class _Pooled(stripe.HTTPClient):
             headers=headers,
             retries=False,
             redirect=False,
-            pool_timeout=self._wait,
+            pool_timeout=self._wait,  # type: ignore[arg-type]  # seconds like any other: it waits on a queue
         )
         return response.data, response.status, response.headers
 
@@ -175,7 +170,7 @@ def _unanswered(error: HTTPError) -> NotReached | Unknown:
     return Unknown(reason="timeout" if isinstance(error, ReadTimeoutError) else "connection_lost")
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> Any:  # noqa: ANN401 - JSON of any shape
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

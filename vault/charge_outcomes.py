@@ -1,0 +1,168 @@
+"""What becomes of a charge when the processor has answered, or was asked again: one transaction that ends the intent."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, update
+
+from keys.dek import Dek
+from keys.keyring import Keyring
+from vault import audit, intents
+from vault.caller import Caller
+from vault.charges import Charge, charge_of, details_place, read, retained_place
+from vault.errors import ProcessorNotReached, ProcessorRefused
+from vault.processor import ActionRequired, Approved, ChargeOutcome, Declined, NotFound, NotReached, Refused, Unknown
+from vault.sealing import seal_value
+from vault.tables import charges as charge_table
+
+
+class _Overtaken(Exception):
+    """Another process ended the same charge first: nothing of ours is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charging:
+    """A charge under way: its row, and what is sealed in it."""
+
+    caller: Caller
+    intent: intents.Intent
+    dek: Dek
+    row: Mapping[str, Any] = field(repr=False)
+    retained: dict[str, Any] = field(repr=False)
+    details: dict[str, Any] = field(repr=False)
+
+
+def conclude(records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome | NotFound) -> Charge:
+    """Write down what the processor answered. Raises ProcessorRefused, ProcessorNotReached."""
+    try:
+        charge: Charge = _CONCLUSIONS[type(outcome)](records, keyring, charging, outcome)
+    except _Overtaken:
+        return read(records, keyring, charging.caller, charging.row["charge_id"])
+    return charge
+
+
+def _succeed(records: Engine, keyring: Keyring, charging: Charging, outcome: Approved) -> Charge:
+    retained = {"reference": outcome.reference, "network_transaction_id": outcome.network_transaction_id}
+    changes = {"state": "succeeded", "amount_captured": outcome.amount}
+    return _end(records, keyring, charging, changes, retained=retained)
+
+
+def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Declined) -> Charge:
+    details = asdict(outcome)
+    reference = details.pop("reference")
+    changes = {"state": "declined"}
+    return _end(records, keyring, charging, changes, retained={"reference": reference}, details={"declined": details})
+
+
+def _await_person(records: Engine, keyring: Keyring, charging: Charging, outcome: ActionRequired) -> Charge:
+    details = {"next_action": outcome.next_action}
+    changes = {"state": "requires_action"}
+    return _end(records, keyring, charging, changes, retained={"reference": outcome.reference}, details=details)
+
+
+def _refuse(records: Engine, keyring: Keyring, charging: Charging, outcome: Refused) -> Charge:
+    details = {"refused": {"code": outcome.code, "param": outcome.param}}
+    _end(records, keyring, charging, {"state": "failed"}, details=details)
+    raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
+
+
+def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unknown) -> Charge:
+    """Nobody knows: say so, and leave it to the worker to look it up."""
+    changes = {"state": "unknown", "updated_at": charging.caller.at}
+    with audit.transaction(records) as tx:
+        _move(tx, charging, changes)
+        intents.leave_to_worker(tx, charging.intent)
+        _record(tx, keyring, charging, "charge.unknown")
+    return charge_of({**charging.row, **changes}, charging.retained, charging.details)
+
+
+def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: NotReached) -> Charge:
+    """Nothing happened: no charge is left, obligation and idempotency key are free again."""
+    with audit.transaction(records) as tx:
+        if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
+            raise _Overtaken
+        intents.forget_attempt(tx, charging.intent)
+        _record(tx, keyring, charging, "charge.not_sent")
+    raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
+
+
+def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NotFound) -> Charge:
+    """It never reached the processor and can't any more: it failed, and its obligation is free again."""
+    return _end(
+        records, keyring, charging, {"state": "failed"}, details={"refused": {"code": "never_sent", "param": None}}
+    )
+
+
+_CONCLUSIONS: dict[type, Any] = {
+    Approved: _succeed,
+    Declined: _decline,
+    ActionRequired: _await_person,
+    Refused: _refuse,
+    Unknown: _leave,
+    NotReached: _take_back,
+    NotFound: _fail,
+}
+
+
+def _end(
+    records: Engine,
+    keyring: Keyring,
+    charging: Charging,
+    changes: dict[str, Any],
+    *,
+    retained: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Charge:
+    changes = {**changes, "updated_at": charging.caller.at}
+    retained_now = {**charging.retained, **(retained or {})}
+    details_now = {**charging.details, **(details or {})}
+    if retained:
+        changes |= _sealed_retained(keyring, charging, retained_now)
+    if details:
+        changes |= _sealed_details(keyring, charging, details_now)
+    with audit.transaction(records) as tx:
+        _move(tx, charging, changes)
+        intents.finish(tx, charging.intent)
+        _record(tx, keyring, charging, f"charge.{changes['state']}")
+    return charge_of({**charging.row, **changes}, retained_now, details_now)
+
+
+def _sealed_retained(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
+    tenant, version = charging.caller.tenant, charging.row["retained_version"] + 1
+    place = retained_place(keyring, tenant, charging.row["charge_id"], version)
+    sealed = seal_value(keyring.tenant_key(tenant, "retention"), value, place)
+    return {"retained": sealed, "retained_version": version}
+
+
+def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
+    row, version = charging.row, charging.row["details_version"] + 1
+    place = details_place(keyring, charging.caller.tenant, row["charge_id"], row["customer_id"], version)
+    return {"details": seal_value(charging.dek, value, place), "details_version": version}
+
+
+def _move(tx: Connection, charging: Charging, changes: dict[str, Any]) -> None:
+    """Change the charge while its end is open; only one process ends it, and none moves it back."""
+    if tx.execute(update(charge_table).where(_open(charging)).values(**changes)).rowcount != 1:
+        raise _Overtaken
+
+
+def _open(charging: Charging) -> ColumnElement[bool]:
+    return and_(
+        charge_table.c.tenant_id == charging.caller.tenant,
+        charge_table.c.charge_id == charging.row["charge_id"],
+        charge_table.c.state.in_(("pending", "unknown")),
+    )
+
+
+def _record(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> None:
+    row = charging.row
+    audit.record(
+        tx,
+        keyring,
+        charging.caller,
+        action,
+        customer=row["customer_id"],
+        resource=row["charge_id"],
+        details={"amount": row["amount"], "currency": row["currency"]},
+    )

@@ -1,0 +1,180 @@
+"""Charges: reading and listing. `charging.py` makes them, `refunds.py` gives money back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, select
+
+from keys.blindindex import digest as index_digest
+from keys.blindindex import normalize
+from keys.context import Context
+from keys.database import reading
+from keys.dek import Dek
+from keys.envelope import dek_id_of
+from keys.keyring import Keyring
+from vault import pages
+from vault.caller import Caller
+from vault.errors import NotFoundHere
+from vault.sealing import place_of, unseal_value
+from vault.tables import charges, processor_accounts
+
+STATES = ("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
+OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorized")
+"""States in which nobody can say yet whether money moved, or will."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One charge as its clients see it. After an erasure the person's part is empty and the money's part stays."""
+
+    id: str
+    token: str
+    customer: str
+    status: str
+    amount: int
+    currency: str
+    amount_captured: int
+    amount_refunded: int
+    capture_method: str
+    initiator: str
+    reason: str | None
+    processor: str
+    created_at: datetime
+    obligation: str | None = None
+    statement_descriptor: str | None = field(default=None, repr=False)
+    metadata: dict[str, str] = field(default_factory=dict, repr=False)
+    next_action: dict[str, Any] | None = field(default=None, repr=False)
+    declined: dict[str, str | None] | None = field(default=None, repr=False)
+    refused: dict[str, str | None] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which charges to list; what is None does not matter."""
+
+    customer: str | None = None
+    token: str | None = None
+    obligation: str | None = None
+    status: str | None = None
+
+
+def read(records: Engine, keyring: Keyring, caller: Caller, charge_id: str) -> Charge:
+    """One charge, an erased customer's too. Raises NotFoundHere."""
+    with reading(records) as connection:
+        row = row_of_charge(connection, caller, charge_id)
+    return unsealed(keyring, [row])[0]
+
+
+def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page: pages.Wanted) -> pages.Page[Charge]:
+    """Charges, newest first. Raises ValueError for a bad cursor."""
+    statement = _mine(caller)
+    for column, value in (
+        (charges.c.customer_id, wanted.customer),
+        (charges.c.token_id, wanted.token),
+        (charges.c.state, wanted.status),
+        (charges.c.obligation_digest, obligation_digest(keyring, caller, wanted.obligation)),
+    ):
+        statement = statement if value is None else statement.where(column == value)
+    with reading(records) as connection:
+        order = (charges.c.created_at, charges.c.charge_id)
+        return pages.page(connection, statement, order, page, partial(unsealed, keyring))
+
+
+def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
+    """The row of a charge with its processor's kind. Raises NotFoundHere."""
+    row = connection.execute(_mine(caller).where(charges.c.charge_id == charge_id)).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such charge.")
+    return row
+
+
+def obligation_digest(keyring: Keyring, caller: Caller, obligation: str | None) -> bytes | None:
+    """What an obligation is found and kept unique by: a keyed digest, apart for test and live."""
+    if obligation is None:
+        return None
+    mode = "live" if caller.live else "test"
+    value = f"{mode}\0{normalize('reference', obligation)}"
+    return index_digest(keyring.tenant_key(caller.tenant, "index"), field="obligation", form="raw", value=value)
+
+
+def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:
+    """The charges in these rows, of one tenant, with one read of the keystore. Raises Unreadable."""
+    if not rows:
+        return []
+    tenant = rows[0].tenant_id
+    deks = keyring.deks(tenant, {dek_id_of(row.details) for row in rows if row.details is not None})
+    return [
+        charge_of(row._mapping, open_retained(keyring, row), _open_details(keyring, row, deks))  # noqa: SLF001  # SQLAlchemy's public name
+        for row in rows
+    ]
+
+
+def open_retained(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
+    """What of a charge outlives its customer: obligation, processor reference, network transaction id."""
+    dek = keyring.tenant_key(row.tenant_id, "retention")
+    place = retained_place(keyring, row.tenant_id, row.charge_id, row.retained_version)
+    return unseal_value(dek, row.retained, place)
+
+
+def retained_place(keyring: Keyring, tenant: str, charge_id: str, version: int) -> Context:
+    """Where a charge's retained part stands; bound to no customer, because it outlives the customer's key."""
+    return place_of(keyring, tenant, "charges", "retained", charge_id, version=version)
+
+
+def details_place(keyring: Keyring, tenant: str, charge_id: str, customer: str, version: int) -> Context:
+    """Where the person's part of a charge stands."""
+    return place_of(keyring, tenant, "charges", "details", charge_id, customer=customer, version=version)
+
+
+def charge_of(row: Mapping[str, Any], retained: Mapping[str, Any], details: Mapping[str, Any]) -> Charge:
+    """A charge from its columns and what was sealed in it."""
+    return Charge(
+        id=row["charge_id"],
+        token=row["token_id"],
+        customer=row["customer_id"],
+        status=row["state"],
+        obligation=retained.get("obligation"),
+        processor=row["kind"],
+        **{name: row[name] for name in _SHOWN},
+        **{name: details[name] for name in DETAILS if name in details},
+    )
+
+
+_SHOWN = (
+    "amount",
+    "currency",
+    "amount_captured",
+    "amount_refunded",
+    "capture_method",
+    "initiator",
+    "reason",
+    "created_at",
+)
+"""Columns that clients see under their own names."""
+
+DETAILS = ("statement_descriptor", "metadata", "next_action", "declined", "refused")
+"""What of a charge is the person's, and goes with the customer's key."""
+
+
+def _open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dict[str, Any]:
+    """Empty once the customer's key is destroyed: the charge itself is still shown."""
+    dek = deks.get(dek_id_of(row.details)) if row.details is not None else None
+    if dek is None:
+        return {}
+    place = details_place(keyring, row.tenant_id, row.charge_id, row.customer_id, row.details_version)
+    return unseal_value(dek, row.details, place)
+
+
+def _mine(caller: Caller) -> Select[Any]:
+    of_account = and_(
+        processor_accounts.c.tenant_id == charges.c.tenant_id,
+        processor_accounts.c.account_id == charges.c.account_id,
+    )
+    return (
+        select(charges, processor_accounts.c.kind)
+        .join(processor_accounts, of_account)
+        .where(charges.c.tenant_id == caller.tenant, charges.c.live == caller.live)
+    )

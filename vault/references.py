@@ -1,0 +1,94 @@
+"""Processor references: the processor's names for our customers and tokens, sealed. Never shown to anybody."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
+
+from keys.context import Context
+from keys.dek import Dek
+from keys.envelope import dek_id_of
+from keys.keyring import Keyring
+from vault.sealing import place_of, seal_value, unseal_value
+from vault.tables import processor_references
+
+
+def keep(
+    tx: Connection,
+    keyring: Keyring,
+    dek: Dek,
+    *,
+    tenant: str,
+    owner: str,
+    customer: str,
+    account: str,
+    value: Mapping[str, str | None],
+    at: datetime,
+) -> None:
+    """Keep what a processor account calls `owner`: `{reference, network_transaction_id?}`."""
+    place = _place(keyring, tenant, owner, account, customer, 1)
+    row = {
+        "tenant_id": tenant,
+        "owner_id": owner,
+        "account_id": account,
+        "customer_id": customer,
+        "reference": seal_value(dek, value, place),
+        "created_at": at,
+    }
+    tx.execute(insert(processor_references), row)
+
+
+def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str | None]) -> None:
+    """Put another reference in place of the one in `row`."""
+    version = row.reference_version + 1
+    place = _place(keyring, row.tenant_id, row.owner_id, row.account_id, row.customer_id, version)
+    sealed = seal_value(dek, value, place)
+    this = of(row.tenant_id, row.owner_id, row.account_id)
+    tx.execute(update(processor_references).where(this).values(reference=sealed, reference_version=version))
+
+
+def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
+    """The row of what an account calls `owner`, None if it does not know it."""
+    return connection.execute(select(processor_references).where(of(tenant, owner, account))).one_or_none()
+
+
+def of_charge(connection: Connection, token: Row[Any]) -> dict[str, Row[Any]]:
+    """What the token's account calls the token and its customer, by our id."""
+    this = and_(
+        processor_references.c.tenant_id == token.tenant_id,
+        processor_references.c.owner_id.in_((token.token_id, token.customer_id)),
+        processor_references.c.account_id == token.account_id,
+    )
+    return {row.owner_id: row for row in connection.execute(select(processor_references).where(this))}
+
+
+def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
+    """What `keep` sealed. Raises KeyDestroyed, Unreadable."""
+    dek = keyring.dek(row.tenant_id, dek_id_of(row.reference))
+    return open_with(keyring, dek, row)
+
+
+def open_with(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
+    """The same, under a DEK that is at hand."""
+    return open_record(keyring, dek, row, owner=row.owner_id, account=row.account_id)
+
+
+def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, account: str) -> dict[str, Any]:
+    """The same, out of a row of a join that has the columns `reference` and `reference_version`."""
+    place = _place(keyring, row.tenant_id, owner, account, row.customer_id, row.reference_version)
+    return unseal_value(dek, row.reference, place)
+
+
+def of(tenant: str, owner: str, account: str) -> ColumnElement[bool]:
+    """The condition for one row."""
+    return and_(
+        processor_references.c.tenant_id == tenant,
+        processor_references.c.owner_id == owner,
+        processor_references.c.account_id == account,
+    )
+
+
+def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:
+    row = f"{owner} {account}"
+    return place_of(keyring, tenant, "processor_references", "reference", row, customer=customer, version=version)

@@ -1,0 +1,263 @@
+"""Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert
+from sqlalchemy.exc import IntegrityError
+
+from keys.database import reading
+from keys.dek import Dek
+from keys.keyring import Keyring
+from vault import audit, customers, intents, processor_accounts, references, tokens
+from vault.caller import Caller
+from vault.errors import MovedOn
+from vault.ids import new_id
+from vault.personal import BillingContact, Card
+from vault.processing import Connected, Processors, connect, persist
+from vault.processor import ActionRequired, CustomerOpened, NotFound, StoreOutcome
+from vault.sealing import seal_value, unseal_value
+from vault.tables import tokens as token_table
+from vault.token_outcomes import Storing, Tokenized, conclude
+from vault.tokens import token_place
+
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a checkout flow wants stored: a card, or the processor's reference to one; for whom; for what."""
+
+    source: Card | str
+    customer: str | None = None
+    reference: str | None = field(default=None, repr=False)
+    contact: BillingContact | None = None
+    account: str | None = None
+    usage: str = "off_session"
+    metadata: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Where the card shall go. `new` is a customer that is not in the records yet, `reference` the processor's name."""
+
+    account: Row[Any]
+    connected: Connected
+    customer_id: str
+    dek: Dek
+    new: customers.NewCustomer | None
+    reference: str | None = field(repr=False)
+
+
+def tokenize(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caller: Caller,
+    order: Order,
+    attempt: intents.Attempt,
+) -> Tokenized:
+    """Store a card at the processor and give out a token for it.
+
+    Raises NotFoundHere, Erased, Restricted, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
+    """
+    for _ in range(_TRIES):
+        try:
+            begun = _begin(records, keyring, processors, caller, order, attempt)
+        except IntegrityError:  # a twin made a customer of the same reference first: use that one
+            continue
+        if begun is None:
+            return _replay(records, keyring, caller, attempt)
+        storing, processor_key = begun
+        outcome, opened = _store(keyring, storing, order, processor_key)
+        return conclude(records, keyring, storing, outcome, opened)
+    raise MovedOn("This customer reference is being created elsewhere. Try again.")
+
+
+def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Tokenized:
+    """Take up a token whose person had to authenticate, as the processor has it now."""
+    with reading(records) as connection:
+        row = tokens.row_of_token(connection, caller, token_id)
+    if row.state != "requires_action":
+        return Tokenized(token=tokens.unsealed(keyring, [row])[0])
+    storing = resume(records, keyring, processors, caller, row, intent=None)
+    place = token_place(keyring, row, "outcome", row.outcome_version)
+    reference = unseal_value(storing.dek, row.outcome, place)["reference"]
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    outcome = persist(lambda: processor.confirm(credentials, reference=reference, key=f"panless-{token_id}"))
+    if isinstance(outcome, ActionRequired):
+        return Tokenized(token=tokens.unsealed(keyring, [row])[0])
+    return conclude(records, keyring, storing, outcome, None)
+
+
+def resume(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caller: Caller,
+    row: Row[Any],
+    intent: intents.Intent | None,
+) -> Storing:
+    """A storing that was begun before, from its token's row (as `tokens.row_of_token` gives it)."""
+    with reading(records) as connection:
+        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
+        known = references.find(connection, caller.tenant, row.customer_id, row.account_id)
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    return Storing(
+        caller=caller,
+        intent=intent,
+        connected=connect(processors, keyring, caller.tenant, account),
+        account_id=row.account_id,
+        kind=row.kind,
+        token_id=row.token_id,
+        customer_id=row.customer_id,
+        dek=dek,
+        customer_reference=references.open_with(keyring, dek, known)["reference"] if known else None,
+        usage=row.usage,
+        metadata=tokens.unsealed(keyring, [row])[0].metadata,
+        created_at=row.created_at,
+    )
+
+
+def find(keyring: Keyring, storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
+    """What the processor has of a storing that broke off, and its customer there if our rows did not know it yet."""
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    tenant, opened = storing.tenant_id, None
+    if (known := storing.customer_reference) is None:
+        found = processor.find_customer(credentials, tag=intents.tag(keyring, tenant, storing.customer_id), since=since)
+        if not isinstance(found, CustomerOpened):
+            return found, None
+        known = opened = found.customer_reference
+    tag = intents.tag(keyring, tenant, storing.token_id)
+    return processor.find_stored(credentials, tag=tag, customer_reference=known), opened
+
+
+def _begin(
+    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
+) -> tuple[Storing, str] | None:
+    """Commit the intent and the pending token; with the processor's idempotency key.
+
+    None when the client's own key was used before.
+    """
+    if order.customer is None and _was_begun(records, keyring, caller, attempt):
+        return None  # before a key is made for a customer that exists already
+    plan = _plan(records, keyring, processors, caller, order)
+    token_id = new_id("tok", caller.tenant)
+    with audit.transaction(records) as tx:
+        intent = intents.begin(
+            tx,
+            keyring,
+            caller,
+            attempt,
+            resource_id=token_id,
+            customer_id=plan.customer_id,
+            account_id=plan.account.account_id,
+        )
+        if intent is None:
+            return None
+        if plan.new is not None:
+            customers.insert_new(tx, keyring, caller, plan.new)
+        storing = Storing(
+            caller=caller,
+            intent=intent,
+            connected=plan.connected,
+            account_id=plan.account.account_id,
+            kind=plan.account.kind,
+            token_id=token_id,
+            customer_id=plan.customer_id,
+            dek=plan.dek,
+            customer_reference=plan.reference,
+            usage=order.usage,
+            metadata=order.metadata,
+            created_at=caller.at,
+        )
+        _insert_pending(tx, keyring, storing)
+    return storing, intent.processor_key
+
+
+def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
+    with reading(records) as connection:
+        account = processor_accounts.choose(connection, caller, order.account)
+        row = _customer(connection, keyring, caller, order, account.account_id)
+    connected = connect(processors, keyring, caller.tenant, account)
+    if row is None:
+        new = customers.prepare(keyring, caller, order.reference, order.contact)
+        return _Plan(account=account, connected=connected, customer_id=new.id, dek=new.dek, new=new, reference=None)
+    customers.refuse_restricted(row)
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    reference = None
+    if row.reference is not None:
+        owner = row.customer_id
+        reference = references.open_record(keyring, dek, row, owner=owner, account=account.account_id)["reference"]
+    return _Plan(
+        account=account, connected=connected, customer_id=row.customer_id, dek=dek, new=None, reference=reference
+    )
+
+
+def _customer(
+    connection: Connection, keyring: Keyring, caller: Caller, order: Order, account_id: str
+) -> Row[Any] | None:
+    """The row of the customer that an order names, with its sealed name at the processor; None for a new one."""
+    customer_id = order.customer
+    if customer_id is None and order.reference:
+        customer_id = customers.by_reference(connection, keyring, caller, order.reference)
+    if customer_id is None:
+        return None
+    return customers.row_with_reference(connection, caller, customer_id, account_id)
+
+
+def _insert_pending(tx: Connection, keyring: Keyring, storing: Storing) -> None:
+    metadata = None
+    if storing.metadata:
+        metadata = seal_value(storing.dek, storing.metadata, token_place(keyring, storing, "metadata", 1))
+    row = {
+        "tenant_id": storing.tenant_id,
+        "token_id": storing.token_id,
+        "customer_id": storing.customer_id,
+        "account_id": storing.account_id,
+        "state": "pending",
+        "usage": storing.usage,
+        "live": storing.caller.live,
+        "metadata": metadata,
+        "created_at": storing.created_at,
+    }
+    tx.execute(insert(token_table), row)
+
+
+def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str) -> tuple[StoreOutcome, str | None]:
+    """Let the processor store the card; also its name for the customer, where this call had to open one there."""
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    key, opened = processor_key, None
+    if (reference := storing.customer_reference) is None:
+        tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
+        customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=f"{key}-customer"))
+        if not isinstance(customer, CustomerOpened):
+            return customer, None
+        reference = opened = customer.customer_reference
+    outcome = persist(
+        lambda: processor.store(
+            credentials,
+            source=order.source,
+            contact=order.contact,
+            customer_reference=reference,
+            usage=order.usage,
+            tag=intents.tag(keyring, storing.tenant_id, storing.token_id),
+            key=key,
+        )
+    )
+    return outcome, opened
+
+
+def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> bool:
+    with reading(records) as connection:
+        return intents.replayed(connection, keyring, caller, attempt) is not None
+
+
+def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Tokenized:
+    with reading(records) as connection:
+        first = intents.replayed(connection, keyring, caller, attempt)
+    if first is None:
+        raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
+    token = tokens.read(records, keyring, caller, first.resource_id)
+    return Tokenized(token=token, replayed=True, deduplicated=token.created_at < first.at)
