@@ -1,4 +1,4 @@
-"""What becomes of a charge when the processor has answered, or was asked again: one transaction that ends the intent."""
+"""What becomes of a charge once the processor has answered or was looked up: one transaction, which ends the intent."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

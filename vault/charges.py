@@ -106,10 +106,7 @@ def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:
         return []
     tenant = rows[0].tenant_id
     deks = keyring.deks(tenant, {dek_id_of(row.details) for row in rows if row.details is not None})
-    return [
-        charge_of(row._mapping, open_retained(keyring, row), _open_details(keyring, row, deks))  # noqa: SLF001  # SQLAlchemy's public name
-        for row in rows
-    ]
+    return [charge_of(row._asdict(), open_retained(keyring, row), open_details(keyring, row, deks)) for row in rows]
 
 
 def open_retained(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
@@ -159,7 +156,7 @@ DETAILS = ("statement_descriptor", "metadata", "next_action", "declined", "refus
 """What of a charge is the person's, and goes with the customer's key."""
 
 
-def _open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dict[str, Any]:
+def open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dict[str, Any]:
     """Empty once the customer's key is destroyed: the charge itself is still shown."""
     dek = deks.get(dek_id_of(row.details)) if row.details is not None else None
     if dek is None:

@@ -1,4 +1,4 @@
-"""Charging: intent, one call to the processor, outcome. One obligation is paid once; an unknown outcome is called so."""
+"""Charging: intent, one call to the processor, outcome. One obligation is paid once; an unknown end is called so."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from vault.charges import Charge
 from vault.errors import Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.ids import new_id
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import ChargeOutcome
+from vault.processor import ChargeOutcome, NotFound
 from vault.sealing import seal_value
 from vault.statements import insert_if_absent
 from vault.tables import UNPAID_STATES
@@ -83,19 +83,76 @@ def charge(
     return Charged(charge=conclude(records, keyring, charging, outcome))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A charge that was begun before, and all that sending the same body again takes."""
+
+    charging: Charging
+    plan: _Plan
+    order: Order
+
+
+def resume(
+    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, intent: intents.Intent
+) -> Resumed:
+    """A charge that was begun before, from its rows."""
+    with reading(records) as connection:
+        row = charges.row_of_charge(connection, caller, intent.resource_id)
+        token = tokens.row_of_token(connection, caller, row.token_id)
+    plan = _over(records, keyring, processors, token)
+    retained = charges.open_retained(keyring, row)
+    details = charges.open_details(keyring, row, {plan.dek.id: plan.dek})
+    order = Order(
+        token=row.token_id,
+        amount=row.amount,
+        currency=row.currency,
+        initiator=row.initiator,
+        reason=row.reason,
+        obligation=retained["obligation"],
+        statement_descriptor=details["statement_descriptor"],
+        metadata=details["metadata"],
+    )
+    charging = Charging(
+        caller=caller, intent=intent, dek=plan.dek, row=row._asdict(), retained=retained, details=details
+    )
+    return Resumed(charging=charging, plan=plan, order=order)
+
+
+def look_up(keyring: Keyring, resumed: Resumed) -> ChargeOutcome | NotFound:
+    """What the processor has of it."""
+    charging, plan = resumed.charging, resumed.plan
+    tag = intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"])
+    return plan.connected.processor.find_charge(
+        plan.connected.credentials, tag=tag, customer_reference=plan.customer_reference
+    )
+
+
+def send_again(keyring: Keyring, resumed: Resumed) -> ChargeOutcome:
+    """Send the same key and body again."""
+    return _send(keyring, resumed.charging, resumed.order, resumed.plan)
+
+
 def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
     with reading(records) as connection:
         token = tokens.row_of_token(connection, caller, order.token)
-        rows = references.of_charge(connection, token)
-        account = processor_accounts.by_id(connection, caller.tenant, token.account_id)
     customers.refuse_restricted(token)
-    if token.state != "active" or token.token_id not in rows:
+    if token.state != "active":
         raise NotUsable("token_not_active", "This token can't be charged: its status says why.")
-    dek = keyring.dek(caller.tenant, token.dek_id)
+    return _over(records, keyring, processors, token)
+
+
+def _over(records: Engine, keyring: Keyring, processors: Processors, token: Row[Any]) -> _Plan:
+    """What a charge of this token goes over. Raises NotUsable when the processor does not know it any more."""
+    with reading(records) as connection:
+        rows = references.of_charge(connection, token)
+        account = processor_accounts.by_id(connection, token.tenant_id, token.account_id)
+    if token.token_id not in rows:
+        raise NotUsable("token_not_active", "This token can't be charged: its processor does not have it any more.")
+    dek = keyring.dek(token.tenant_id, token.dek_id)
     stored = references.open_with(keyring, dek, rows[token.token_id])
     return _Plan(
         token=token,
-        connected=connect(processors, keyring, caller.tenant, account),
+        connected=connect(processors, keyring, token.tenant_id, account),
         dek=dek,
         reference=stored["reference"],
         customer_reference=references.open_with(keyring, dek, rows[token.customer_id])["reference"],

@@ -18,7 +18,6 @@ from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
 from vault.ids import new_id
 from vault.personal import BillingContact
 from vault.sealing import place_of, seal_value
-from vault.statements import sharing
 from vault.tables import blind_index, charges, customers, processor_references, tokens
 
 SEARCH_MOST = 100
@@ -131,7 +130,7 @@ def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]
 
 def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The same, held against an erasure that would begin before `tx` ends."""
-    statement = sharing(_mine(caller).where(customers.c.customer_id == customer_id), tx)
+    statement = _mine(caller).where(customers.c.customer_id == customer_id).with_for_update(read=True)
     return _alive(tx.execute(statement).one_or_none())
 
 

@@ -115,6 +115,10 @@ class LedgerBroken(VaultError):
     """The erasure ledger does not hold together: cut, or an entry that does not verify."""
 
 
+class EraseIncomplete(VaultError):
+    """The read-back after an erasure found something that should be gone."""
+
+
 class RecordsRestored(VaultError):
     """These records are older than the ledger says they should be."""
 

@@ -368,6 +368,7 @@ erasures = Table(
     Column("request_id", Id, nullable=False),
     Column("customer_id", Id, nullable=False),
     Column("state", Word, nullable=False),  # decided | shredded | certified | completed
+    Column("lease_until", UtcDateTime, nullable=False),
     Column("dek_id", LargeBinary(16), nullable=False),  # the request's own, for what the processor must still be told
     Column("intent_entry_id", Id, nullable=False),
     Column("done_entry_id", Id),
@@ -390,7 +391,7 @@ erasure_recipients = Table(
     metadata,
     Column("tenant_id", Id, primary_key=True),
     Column("erasure_id", Id, primary_key=True),
-    Column("recipient_id", Id, primary_key=True),
+    Column("recipient_id", String(80), primary_key=True),
     Column("account_id", Id, nullable=False),
     Column("what", Word, nullable=False),  # customer | payment_method
     *_sealed("reference"),  # under the request's DEK; empty once the recipient has answered

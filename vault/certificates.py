@@ -1,0 +1,113 @@
+"""Erasure certificates: what was destroyed and read back, what recipients answered, what is kept and until when.
+
+A certificate claims nothing that was not looked at: each target is verified by reading the databases after the shred.
+It holds ids and codes only. The ledger's signed `erase.done` entry carries it; a later one supersedes it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, func, or_, select
+
+from keys import keystore as keystores
+from keys.database import reading
+from vault.policy import Policy
+from vault.tables import blind_index, charges, customers, intents, processor_references, tokens
+
+_DESTROYED_VALUES: dict[str, tuple[Table, tuple[str, ...]]] = {
+    "billing_contact": (customers, ("contact",)),
+    "cards": (tokens, ("card", "metadata", "outcome")),
+    "charge_details": (charges, ("details",)),
+    "intent_parameters": (intents, ("parameters",)),
+}
+_DELETED_ROWS = {"index": blind_index, "processor_references": processor_references}
+
+
+def read_back(
+    records: Engine, keystore: Engine, erasure: Row[Any], dek_id: bytes, at: datetime
+) -> list[dict[str, str]]:
+    """Look whether all that had to go is gone: one row a target, its result `verified` or `still_there`."""
+    with reading(keystore) as connection:
+        key_lives = keystores.has_live_dek(connection, erasure.tenant_id, dek_id)
+    with reading(records) as connection:
+        left = {name: _values_left(connection, erasure, *place) for name, place in _DESTROYED_VALUES.items()}
+        left |= {name: _rows_left(connection, erasure, table) for name, table in _DELETED_ROWS.items()}
+    return [_target("customer_key", "destroyed", at, key_lives)] + [
+        _target(name, "deleted", at, bool(count)) for name, count in left.items()
+    ]
+
+
+def is_verified(targets: Sequence[dict[str, str]]) -> bool:
+    """Whether nothing that had to go is still there."""
+    return all(target["result"] == "verified" for target in targets)
+
+
+def retained(records: Engine, erasure: Row[Any], policy: Policy) -> list[dict[str, str]]:
+    """What the law makes us keep of this customer, on which basis and until when."""
+    rule = policy.retention["transactions"]
+    with reading(records) as connection:
+        last = connection.execute(select(func.max(charges.c.created_at)).where(_theirs(charges, erasure))).scalar()
+    if last is None:
+        return []
+    until = last + timedelta(days=366 * rule.years)  # never a day too early
+    return [{"class": "transactions", "basis": rule.basis, "until": until.date().isoformat()}]
+
+
+def certificate(
+    erasure: Row[Any],
+    policy: Policy,
+    *,
+    targets: Sequence[dict[str, str]],
+    recipients: Sequence[Row[Any]],
+    kept: Sequence[dict[str, str]],
+    at: datetime,
+) -> dict[str, Any]:
+    """The certificate as it stands now; recipients that have not answered are listed as pending."""
+    return {
+        "id": erasure.erasure_id,
+        "request_id": erasure.request_id,
+        "customer": erasure.customer_id,
+        "regulation": erasure.regulation,
+        "requested_at": _text(erasure.requested_at),
+        "completed_at": _text(at),
+        "targets": list(targets),
+        "recipients": [_recipient(row) for row in recipients],
+        "retained": list(kept),
+        "unrecoverable_after": _text(erasure.shredded_at + timedelta(days=policy.keystore_backup_days)),
+        "policy_version": policy.version,
+        "supersedes": erasure.done_entry_id,
+    }
+
+
+def _recipient(row: Row[Any]) -> dict[str, str | None]:
+    return {
+        "name": row.kind,
+        "processor_account": row.account_id,
+        "what": row.what,
+        "result": row.result,
+        "answered_at": _text(row.answered_at) if row.answered_at else None,
+    }
+
+
+def _target(name: str, action: str, at: datetime, still_there: bool) -> dict[str, str]:  # noqa: FBT001  # a finding
+    result = "still_there" if still_there else "verified"
+    return {"name": name, "action": action, "verified_at": _text(at), "result": result}
+
+
+def _values_left(connection: Connection, erasure: Row[Any], table: Table, columns: tuple[str, ...]) -> int:
+    any_left = or_(*(table.c[column].is_not(None) for column in columns))
+    statement = select(func.count()).select_from(table).where(_theirs(table, erasure), any_left)
+    return connection.execute(statement).scalar_one()
+
+
+def _rows_left(connection: Connection, erasure: Row[Any], table: Table) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(_theirs(table, erasure))).scalar_one()
+
+
+def _theirs(table: Table, erasure: Row[Any]) -> ColumnElement[bool]:
+    return and_(table.c.tenant_id == erasure.tenant_id, table.c.customer_id == erasure.customer_id)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
