@@ -1,0 +1,38 @@
+"""What goes wrong with keys. No message of these carries key material or anything sealed."""
+
+
+class KeysError(Exception):
+    """The base of every error that `keys` raises on purpose; `retryable` says whether trying again later can help."""
+
+    retryable: bool = False
+
+
+class Unreadable(KeysError):
+    """A sealed or wrapped value does not open. One error for every cause: a reason would be an oracle."""
+
+    def __init__(self) -> None:
+        super().__init__("this value does not open")
+
+
+class KeyDestroyed(KeysError):
+    """The key was destroyed on purpose: its tombstone row stands."""
+
+
+class KeyMissing(KeysError):
+    """There is no row where one must be. This is data loss, never an erasure, and never to be answered as 410."""
+
+
+class RootKeyAway(KeysError):
+    """No root key that can open this KEK answers now."""
+
+    retryable = True
+
+
+class KeyfileRefused(KeysError):
+    """The key file can't be used; the message says what is wrong with it and what to do."""
+
+
+class WatermarkMoved(KeysError):
+    """Another process moved the keystore's watermark first: read the ledger again and start over."""
+
+    retryable = True

@@ -1,0 +1,232 @@
+"""Keys in use: made, found, opened. What is destroyed is destroyed by `keys.keystore.advance`, along the ledger."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic as monotonic_clock
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Engine, Row, bindparam, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from keys.cache import Cache
+from keys.database import reading, transaction
+from keys.dek import ID_BYTES, KEY_BYTES, Dek
+from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
+from keys.keystore import SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek, KekWrap
+from keys.rootkey import RootKey
+from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
+
+_ROWS = select(DekRow.dek_id, DekRow.purpose, DekRow.subject_id, DekRow.kek_id, DekRow.wrapped).where(
+    DekRow.tenant_id == bindparam("tenant_id")
+)
+_ONE = _ROWS.where(DekRow.dek_id == bindparam("dek_id"))
+_SEVERAL = _ROWS.where(DekRow.dek_id.in_(bindparam("dek_ids", expanding=True)))
+_OWN = (
+    _ROWS.where(DekRow.subject_id == "", DekRow.purpose == bindparam("purpose"))
+    .order_by(DekRow.destroyed_at.is_not(None), DekRow.created_at.desc(), DekRow.dek_id)
+    .limit(1)
+)
+_ACTIVE_KEK = (
+    select(Kek.kek_id)
+    .where(Kek.tenant_id == bindparam("tenant_id"), Kek.state == "active")
+    .order_by(Kek.epoch.desc())
+    .limit(1)
+)
+_WRAPS = (
+    select(Kek.epoch, KekWrap.provider, KekWrap.root_key_id, KekWrap.wrapped)
+    .join_from(Kek, KekWrap)
+    .where(Kek.tenant_id == bindparam("tenant_id"), Kek.kek_id == bindparam("kek_id"))
+)
+
+Columns = Row[bytes, str, str, bytes, bytes | None]
+"""What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped."""
+
+
+@dataclass(frozen=True, slots=True)
+class KekStatus:
+    """One KEK, and how many DEKs hang on it: `live` ones, and tombstones (`destroyed`)."""
+
+    tenant_id: str
+    kek_id: bytes
+    epoch: int
+    state: str
+    created_at: datetime
+    live: int
+    destroyed: int
+
+
+class Keyring:
+    """The keys of one deployment: `keystore` is its database, `roots` the root keys this process can ask.
+
+    No DEK is ever cached: a cache would outlive an erasure, on this worker and on every other. Each use reads the DEK's
+    row, so that a destroyed key is gone everywhere with the commit that destroys it. What is kept, for `kek_ttl`
+    seconds of `monotonic`, is unwrapped KEKs, and the still wrapped rows of tenants' own DEKs, which no erasure
+    destroys. `now` gives the times that rows are stamped with: aware datetimes.
+    """
+
+    def __init__(
+        self,
+        *,
+        keystore: Engine,
+        roots: Sequence[RootKey],
+        deployment: str,
+        kek_ttl: float = 300.0,
+        monotonic: Callable[[], float] = monotonic_clock,
+        now: Callable[[], datetime],
+    ) -> None:
+        if not roots:
+            raise ValueError("a keyring without a root key could make nothing that opens again")
+        self._keystore = keystore
+        self._roots = tuple(roots)
+        self.deployment = deployment
+        self._now = now
+        self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
+        self._own_rows: Cache[tuple[str, str], Columns] = Cache(kek_ttl, monotonic)
+
+    def create_tenant(self, tenant_id: str) -> None:
+        """Give a tenant its first KEK, wrapped by every root key, and one DEK for each purpose of its own.
+
+        A tenant that has them keeps them; two processes may do this at once. The deployment's own keys are made the
+        same way, under the deployment's id. Raises RootKeyAway if any root key is away, because each must wrap the KEK.
+        """
+        if self._active_kek(tenant_id) is not None:
+            return
+        kek_id, kek, created_at = os.urandom(ID_BYTES), AESGCM.generate_key(256), self._now()
+        place = kek_place(self.deployment, tenant_id, kek_id, 1)
+        row = {"tenant_id": tenant_id, "kek_id": kek_id}
+        wraps = [
+            row | {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrap_kek(root, kek, place)}
+            for root in self._roots
+        ]
+        deks = [self._row(_new(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
+        try:
+            with transaction(self._keystore) as connection:
+                connection.execute(insert(Kek), row | {"epoch": 1, "state": "active", "created_at": created_at})
+                connection.execute(insert(KekWrap), wraps)
+                connection.execute(insert(DekRow), deks)
+        except IntegrityError:  # another process made epoch 1 first
+            if self._active_kek(tenant_id) is None:
+                raise
+
+    def new_dek(self, tenant_id: str, purpose: str, subject_id: str) -> Dek:
+        """A new DEK, committed, under the tenant's active KEK.
+
+        `subject_id` is the customer's or the erasure's id. Raises KeyMissing if the tenant has no active KEK,
+        RootKeyAway, Unreadable.
+        """
+        if purpose not in SUBJECT_PURPOSES or not subject_id:
+            raise ValueError(f"a new DEK is for one of {', '.join(SUBJECT_PURPOSES)}, and for somebody")
+        kek_id = self._active_kek(tenant_id)
+        if kek_id is None:
+            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
+        dek = _new()
+        row = {"tenant_id": tenant_id, "kek_id": kek_id}
+        values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
+        with transaction(self._keystore) as connection:
+            connection.execute(insert(DekRow), values)
+        return dek
+
+    def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
+        """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
+        with reading(self._keystore) as connection:
+            row = connection.execute(_ONE, {"tenant_id": tenant_id, "dek_id": dek_id}).one_or_none()
+        return self._open(tenant_id, _there(row, dek_id.hex()))
+
+    def deks(self, tenant_id: str, dek_ids: Iterable[bytes]) -> dict[bytes, Dek]:
+        """The DEKs of these ids, read in one statement; destroyed ones are left out.
+
+        Raises KeyMissing if any has no row at all, RootKeyAway, Unreadable.
+        """
+        wanted = set(dek_ids)
+        with reading(self._keystore) as connection:
+            rows = connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)}).all()
+        lost = wanted - {row.dek_id for row in rows}
+        if lost:
+            raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
+        return {row.dek_id: self._open(tenant_id, row) for row in rows if row.wrapped is not None}
+
+    def tenant_key(self, tenant_id: str, purpose: str) -> Dek:
+        """The tenant's own DEK for `purpose`: the newest that is not destroyed.
+
+        Its wrapped row is cached like a KEK, because an erasure never destroys a tenant's own key; it opens only as
+        long as its KEK does. Raises KeyMissing, KeyDestroyed if only tombstones are left, RootKeyAway, Unreadable.
+        """
+        return self._open(tenant_id, self._own_rows.get((tenant_id, purpose), lambda: self._own(tenant_id, purpose)))
+
+    def forget_cached(self) -> None:
+        """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
+        self._keks.forget()
+        self._own_rows.forget()
+
+    def status(self) -> list[KekStatus]:
+        """Every KEK of every tenant with the number of its DEKs, by tenant and epoch."""
+        columns = (Kek.tenant_id, Kek.kek_id, Kek.epoch, Kek.state, Kek.created_at)
+        counts = (func.count(DekRow.wrapped), func.count(DekRow.destroyed_at))
+        statement = select(*columns, *counts).outerjoin_from(Kek, DekRow).group_by(*columns)
+        with reading(self._keystore) as connection:
+            return [KekStatus(*row) for row in connection.execute(statement.order_by(Kek.tenant_id, Kek.epoch))]
+
+    def _active_kek(self, tenant_id: str) -> bytes | None:
+        with reading(self._keystore) as connection:
+            return connection.scalar(_ACTIVE_KEK, {"tenant_id": tenant_id})
+
+    def _own(self, tenant_id: str, purpose: str) -> Columns:
+        with reading(self._keystore) as connection:
+            row = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).one_or_none()
+        return _there(row, f"{tenant_id} {purpose}")
+
+    def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
+        """The columns of a new DEK; `row` has its tenant and KEK."""
+        place = dek_place(self.deployment, row["tenant_id"], dek.id, purpose, subject_id)
+        wrapped = {"dek_id": dek.id, "wrapped": wrap_dek(kek, dek, place)}
+        return row | wrapped | {"purpose": purpose, "subject_id": subject_id, "created_at": self._now()}
+
+    def _open(self, tenant_id: str, row: Columns) -> Dek:
+        place = dek_place(self.deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
+        return unwrap_dek(self._kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
+
+    def _kek(self, tenant_id: str, kek_id: bytes) -> AESGCM:
+        return self._keks.get((tenant_id, kek_id), lambda: self._unwrapped(tenant_id, kek_id))
+
+    def _unwrapped(self, tenant_id: str, kek_id: bytes) -> AESGCM:
+        """The KEK out of the first wrap that opens, of those whose root key we hold, in the order of our root keys.
+
+        Raises RootKeyAway if none of these root keys answers; Unreadable if one did and refused, and none opened it.
+        """
+        with reading(self._keystore) as connection:
+            rows = connection.execute(_WRAPS, {"tenant_id": tenant_id, "kek_id": kek_id}).all()
+        if not rows:
+            raise KeyMissing(f"no wrap of KEK {kek_id.hex()}")
+        wraps = {(row.provider, row.root_key_id): row.wrapped for row in rows}
+        place = kek_place(self.deployment, tenant_id, kek_id, rows[0].epoch)
+        refused = False
+        for root in self._roots:
+            wrapped = wraps.get((root.provider, root.key_id))
+            try:
+                if wrapped is not None:
+                    return unwrap_kek(root, wrapped, place)
+            except RootKeyAway:
+                continue
+            except Unreadable:
+                refused = True
+        if refused:
+            raise Unreadable
+        raise RootKeyAway(
+            f"no root key that opens KEK {kek_id.hex()} answers: {', '.join(r.root_key_id for r in rows)}"
+        )
+
+
+def _new() -> Dek:
+    return Dek(id=os.urandom(ID_BYTES), key=os.urandom(KEY_BYTES))
+
+
+def _there(row: Columns | None, which: str) -> Columns:
+    """`row`, if it holds a wrapped key. Raises KeyMissing, KeyDestroyed."""
+    if row is None:
+        raise KeyMissing(f"no row for the DEK {which}")
+    if row.wrapped is None:
+        raise KeyDestroyed(f"the DEK {which} was destroyed")
+    return row

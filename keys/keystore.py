@@ -1,0 +1,185 @@
+"""The keystore: KEKs wrapped by root keys, DEKs wrapped by KEKs, and how far the ledger was applied here.
+
+Its own database, apart from the records. `tenant_id` leads every key. A destroyed DEK stays as a tombstone row without
+its wrapped key, so that "destroyed" and "lost" are never mistaken for one another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Connection,
+    Engine,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    MetaData,
+    UniqueConstraint,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from keys.database import transaction
+from keys.errors import KeyMissing, WatermarkMoved
+from keys.utc import UtcDateTime
+
+TENANT_PURPOSES = ("retention", "index", "secrets", "processor_key", "client_key", "audit", "signing")
+"""The DEKs that a tenant has itself, one each; their `subject_id` is empty."""
+
+SUBJECT_PURPOSES = ("customer", "erasure")
+"""The DEKs of one customer incarnation, or of one erasure in flight; `subject_id` says whose."""
+
+
+class Base(DeclarativeBase):
+    """What the keystore's tables share."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(referred_table_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {bytes: LargeBinary, datetime: UtcDateTime}
+
+
+class Deployment(Base):
+    """The one row that says whose keystore this is; the records say the same, and the two are compared at start."""
+
+    __tablename__ = "deployment"
+
+    deployment_id: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+
+
+class Guard(Base):
+    """The one row that says up to which ledger entry destructions were applied: sequence, and that entry's hash."""
+
+    __tablename__ = "guard"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes]
+
+
+class Kek(Base):
+    """A tenant's key encryption key of one epoch; the key itself is in its wraps."""
+
+    __tablename__ = "keks"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "epoch"),
+        CheckConstraint("state IN ('active', 'retired', 'destroyed')", name="state"),
+    )
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    kek_id: Mapped[bytes] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    state: Mapped[str]
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]
+    destroyed_at: Mapped[datetime | None]
+
+
+class KekWrap(Base):
+    """One KEK wrapped by one root key; any one of a KEK's wraps opens it."""
+
+    __tablename__ = "kek_wraps"
+    __table_args__ = (ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),)
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    kek_id: Mapped[bytes] = mapped_column(primary_key=True)
+    root_key_id: Mapped[str] = mapped_column(primary_key=True)
+    provider: Mapped[str]
+    wrapped: Mapped[bytes]
+
+
+class DekRow(Base):
+    """A DEK wrapped by a KEK, or its tombstone."""
+
+    __tablename__ = "deks"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),
+        CheckConstraint("(wrapped IS NULL) = (destroyed_at IS NOT NULL)", name="tombstone"),
+        Index(None, "tenant_id", "subject_id"),
+        Index(None, "tenant_id", "kek_id"),
+    )
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True)
+    dek_id: Mapped[bytes] = mapped_column(primary_key=True)
+    purpose: Mapped[str]
+    subject_id: Mapped[str]
+    kek_id: Mapped[bytes]
+    wrapped: Mapped[bytes | None]
+    created_at: Mapped[datetime]
+    destroyed_at: Mapped[datetime | None]
+    destroyed_by_seq: Mapped[int | None] = mapped_column(BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """A place in the ledger: the entry's sequence number, and its hash (32 bytes)."""
+
+    seq: int
+    hash: bytes
+
+
+BEGINNING = Watermark(seq=0, hash=bytes(32))
+"""Before the first entry."""
+
+
+def deployment_of(connection: Connection) -> str | None:
+    """The deployment this keystore belongs to; None if it was never founded."""
+    return connection.scalar(select(Deployment.deployment_id))
+
+
+def found(connection: Connection, deployment_id: str) -> None:
+    """Make an empty keystore this deployment's, its watermark before the first entry. IntegrityError if it has one."""
+    connection.execute(insert(Guard).values(id=1, seq=BEGINNING.seq, hash=BEGINNING.hash))
+    connection.execute(insert(Deployment).values(deployment_id=deployment_id, created_at=datetime.now(UTC)))
+
+
+def watermark(connection: Connection) -> Watermark:
+    """How far the ledger was applied to this keystore. Raises KeyMissing if the keystore was never founded."""
+    row = connection.execute(select(Guard.seq, Guard.hash)).one_or_none()
+    if row is None:
+        raise KeyMissing("this keystore has no watermark: it was never set up, or not restored whole")
+    return Watermark(*row)
+
+
+def has_live_dek(connection: Connection, tenant_id: str, dek_id: bytes) -> bool:
+    """Whether this DEK stands and was not destroyed."""
+    live = (DekRow.tenant_id == tenant_id, DekRow.dek_id == dek_id, DekRow.wrapped.is_not(None))
+    return connection.scalar(select(DekRow.dek_id).where(*live)) is not None
+
+
+def advance(
+    engine: Engine, *, before: Watermark, after: Watermark, destroyed: Sequence[tuple[str, bytes]], at: datetime
+) -> list[tuple[str, bytes]]:
+    """Apply the ledger from `before` to `after` in one transaction: destroy every (tenant_id, dek_id) named.
+
+    One that is a tombstone already stays as it is. Returns those that have no row: data loss, for the caller to report.
+    Raises WatermarkMoved, and then nothing was changed, if the watermark is not `before`.
+    """
+    with transaction(engine) as connection:
+        mark = update(Guard).where(Guard.seq == before.seq, Guard.hash == before.hash)
+        if connection.execute(mark.values(seq=after.seq, hash=after.hash)).rowcount != 1:
+            raise WatermarkMoved("the keystore's watermark is not where it was")
+        return [dek for dek in destroyed if not _destroy(connection, *dek, by_seq=after.seq, at=at)]
+
+
+def _destroy(connection: Connection, tenant_id: str, dek_id: bytes, *, by_seq: int, at: datetime) -> bool:
+    """Turn one DEK into a tombstone; False if there is no such row."""
+    this = (DekRow.tenant_id == tenant_id, DekRow.dek_id == dek_id)
+    tombstone = {"wrapped": None, "destroyed_at": at, "destroyed_by_seq": by_seq}
+    if connection.execute(update(DekRow).where(*this, DekRow.wrapped.is_not(None)).values(tombstone)).rowcount:
+        return True
+    return connection.scalar(select(DekRow.dek_id).where(*this)) is not None

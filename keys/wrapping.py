@@ -1,0 +1,57 @@
+"""How a KEK is wrapped by a root key, and a DEK by a KEK; each wrap is bound to the row it stands in."""
+
+import hashlib
+import os
+from hmac import compare_digest
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from keys.dek import Dek
+from keys.errors import Unreadable
+from keys.framing import frame
+from keys.rootkey import RootKey
+
+KEK_BYTES = 32
+NONCE_BYTES = 12
+
+
+def kek_place(deployment: str, tenant_id: str, kek_id: bytes, epoch: int) -> bytes:
+    """What a KEK's wrap is bound to: the framed format name, deployment, tenant, KEK id and epoch (u64)."""
+    return frame(b"panless/kek/1", deployment.encode(), tenant_id.encode(), kek_id, epoch.to_bytes(8, "big"))
+
+
+def dek_place(deployment: str, tenant_id: str, dek_id: bytes, purpose: str, subject_id: str) -> bytes:
+    """What a DEK's wrap is bound to: the framed format name, deployment, tenant, DEK id, purpose and subject."""
+    texts = (purpose.encode(), subject_id.encode())
+    return frame(b"panless/dek/1", deployment.encode(), tenant_id.encode(), dek_id, *texts)
+
+
+def wrap_kek(root: RootKey, kek: bytes, place: bytes) -> bytes:
+    """A KEK (32 bytes) wrapped by `root` together with SHA-256 of its place. Raises RootKeyAway."""
+    return root.wrap(kek + hashlib.sha256(place).digest())
+
+
+def unwrap_kek(root: RootKey, wrapped: bytes, place: bytes) -> AESGCM:
+    """The KEK, as the cipher object that is reused for each of its DEKs. Raises RootKeyAway, Unreadable."""
+    plain = root.unwrap(wrapped)
+    if not compare_digest(plain[KEK_BYTES:], hashlib.sha256(place).digest()):
+        raise Unreadable
+    return AESGCM(plain[:KEK_BYTES])
+
+
+def wrap_dek(kek: AESGCM, dek: Dek, place: bytes) -> bytes:
+    """`nonce 12 | ciphertext 32 | tag 16`: AES-256-GCM under the KEK, the place as associated data.
+
+    The nonce is random: a KEK lives for one epoch and wraps far fewer than 2^32 DEKs (NIST SP 800-38D, 8.3).
+    """
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + kek.encrypt(nonce, dek.key, place)
+
+
+def unwrap_dek(kek: AESGCM, dek_id: bytes, wrapped: bytes, place: bytes) -> Dek:
+    """The DEK that was wrapped for this place. Raises Unreadable."""
+    try:
+        return Dek(dek_id, kek.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], place))
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+        raise Unreadable from None
