@@ -17,8 +17,8 @@ from keys.database import reading, transaction
 
 Tree = Literal["records", "keystore"]
 
-MODELS = {"keystore": "keys.keystore", "records": "vault.models"}
-"""The module whose `Base` each tree follows; imported only when it is asked for."""
+MODELS = {"keystore": ("keys.keystore", "metadata"), "records": ("vault.tables", "metadata")}
+"""The module, and its name there, of the schema that each tree follows; imported only when it is asked for."""
 
 LOCK = 0x70616E6C657373
 """PostgreSQL advisory lock, the bytes of `panless`: two programs that start at once migrate one after the other."""
@@ -53,7 +53,8 @@ def head(tree: Tree) -> str:
 
 def models(tree: str) -> MetaData:
     """The schema that the tree of this name must arrive at."""
-    metadata: MetaData = importlib.import_module(MODELS[tree]).Base.metadata
+    module, name = MODELS[tree]
+    metadata: MetaData = getattr(importlib.import_module(module), name)
     return metadata
 
 

@@ -22,8 +22,6 @@ from vault.sealing import place_of, unseal_value
 from vault.tables import charges, processor_accounts
 
 STATES = ("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
-OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorized")
-"""States in which nobody can say yet whether money moved, or will."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

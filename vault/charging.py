@@ -19,7 +19,7 @@ from vault.processing import Connected, Processors, connect, persist
 from vault.processor import ChargeOutcome, NotFound
 from vault.sealing import seal_value
 from vault.statements import insert_if_absent
-from vault.tables import UNPAID_STATES
+from vault.tables import OPEN_STATES, UNPAID_STATES
 from vault.tables import charges as charge_table
 
 
@@ -246,7 +246,7 @@ def _taken(tx: Connection, caller: Caller, digest: bytes) -> ObligationTaken:
         charge_table.c.state.not_in(UNPAID_STATES),
     )
     first = tx.execute(select(charge_table.c.charge_id, charge_table.c.state).where(this)).one()
-    return ObligationTaken(first.charge_id, in_doubt=first.state in charges.OPEN_STATES)
+    return ObligationTaken(first.charge_id, in_doubt=first.state in OPEN_STATES)
 
 
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Charged | None:

@@ -17,7 +17,6 @@ from keys.database import reading, transaction
 from keys.dek import Dek
 from vault import audit, certificates, recipients, rights
 from vault.caller import Caller
-from vault.charges import OPEN_STATES
 from vault.columns import database_clock
 from vault.errors import Blocked, EraseIncomplete, NotFoundHere
 from vault.ids import new_id
@@ -25,7 +24,7 @@ from vault.ledger import Ledger, decide, settle
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.rights import RightsRequest
-from vault.tables import charges, customers, erasures, refunds, rights_requests
+from vault.tables import OPEN_STATES, charges, customers, erasures, refunds, rights_requests
 
 LEASE_SECONDS = 60
 

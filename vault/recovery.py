@@ -4,13 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
 
 from keys.database import reading, transaction
 from keys.keyring import Keyring
-from vault import charging, erasure, intents, processor_accounts, refunds, tokenizing, tokens
+from vault import (
+    charge_outcomes,
+    charging,
+    erasure,
+    intents,
+    processor_accounts,
+    refunds,
+    token_outcomes,
+    tokenizing,
+    tokens,
+)
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Erased, ProcessorRefused
@@ -57,10 +68,10 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     ended = 0
     for row in _due(shop):
         if _take_up(shop, row):
-            ended += _guarded(report, row.operation, lambda row=row: _resolve(shop, row))
+            ended += _guarded(report, row.operation, partial(_resolve, shop, row))
     for request in erasure.open_requests(shop.records):
         if erasure.take_up(shop.records, request.tenant_id, request.request_id):
-            ended += _guarded(report, "erasure", lambda request=request: _carry_on(shop, request))
+            ended += _guarded(report, "erasure", partial(_carry_on, shop, request))
     _forget_old_keys(shop)
     return ended
 
@@ -121,7 +132,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
     outcome, opened = tokenizing.find(shop.keyring, storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
         return _retry_soon(shop, row)
-    tokenizing.conclude(shop.records, shop.keyring, storing, outcome, opened)
+    token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
     return True
 
 
@@ -132,13 +143,15 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
     tag = intents.tag(shop.keyring, row.tenant_id, row.customer_id)
     found = connected.processor.find_customer(connected.credentials, tag=tag, since=row.created_at)
-    if isinstance(found, CustomerOpened):
-        found = connected.processor.forget_customer(
-            connected.credentials, customer_reference=found.customer_reference, key=f"{intent.processor_key}-forget"
-        )
-    if not isinstance(found, NotFound | Forgotten):
+    if isinstance(found, NotFound):
+        return _done(shop, intent)
+    if not isinstance(found, CustomerOpened):
         return _retry_soon(shop, row)
-    return _done(shop, intent)
+    key = f"{intent.processor_key}-forget"
+    told = connected.processor.forget_customer(
+        connected.credentials, customer_reference=found.customer_reference, key=key
+    )
+    return _done(shop, intent) if isinstance(told, Forgotten) else _retry_soon(shop, row)
 
 
 def _resolve_charge(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
@@ -148,10 +161,10 @@ def _resolve_charge(shop: Workshop, caller: Caller, intent: intents.Intent, row:
     if isinstance(outcome, NotFound) and _key_holds(shop, row):
         outcome = charging.send_again(shop.keyring, resumed)
         if isinstance(outcome, Refused) and not outcome.credentials:
-            return _refused(lambda: charging.conclude(shop.records, shop.keyring, resumed.charging, outcome))
+            return _refused(lambda: charge_outcomes.conclude(shop.records, shop.keyring, resumed.charging, outcome))
     if isinstance(outcome, UNDECIDED):
         return _retry_soon(shop, row)
-    charging.conclude(shop.records, shop.keyring, resumed.charging, outcome)
+    charge_outcomes.conclude(shop.records, shop.keyring, resumed.charging, outcome)
     return True
 
 

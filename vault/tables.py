@@ -231,6 +231,9 @@ tokens = Table(
 UNPAID_STATES = ("declined", "voided", "failed")
 """States in which a charge definitely took no money, so that its obligation is free again."""
 
+OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorized")
+"""States in which nobody can say yet whether money moved, or will."""
+
 _taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
 
 charges = Table(

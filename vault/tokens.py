@@ -19,12 +19,12 @@ from keys.keyring import Keyring
 from vault import audit, intents, pages, references
 from vault.caller import Caller
 from vault.customers import row_of
-from vault.errors import Erased, NotFoundHere
+from vault.errors import Blocked, Erased, NotFoundHere
 from vault.ids import base32
 from vault.ledger import Ledger, decide, settle
 from vault.personal import CardMetadata
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.tables import blind_index, customers, processor_accounts, processor_references, tokens
+from vault.tables import OPEN_STATES, blind_index, charges, customers, processor_accounts, processor_references, tokens
 
 DETACHED = "detached"
 SHOWN_IN_LISTS = ("pending", "requires_action", "active", "expired", "detached")
@@ -70,7 +70,7 @@ def of_customer(
 def delete(records: Engine, keyring: Keyring, ledger: Ledger, caller: Caller, token_id: str) -> Token:
     """Take a token out of use for good, on the ledger, and leave its processor to be told by the worker.
 
-    Deleting again changes nothing and tells nobody. Raises NotFoundHere, Erased.
+    Deleting again changes nothing and tells nobody. Raises NotFoundHere, Erased, Blocked.
     """
     with reading(records) as connection:
         row = row_of_token(connection, caller, token_id)
@@ -85,6 +85,10 @@ def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: 
     with audit.transaction(records) as tx:
         if tx.execute(update(tokens).where(this, tokens.c.state != DETACHED).values(state=DETACHED)).rowcount != 1:
             return False
+        its_charges = and_(charges.c.tenant_id == caller.tenant, charges.c.token_id == row.token_id)
+        open_charge = select(charges.c.charge_id).where(its_charges, charges.c.state.in_(OPEN_STATES)).limit(1)
+        if tx.execute(open_charge).first() is not None:
+            raise Blocked(["open_charge"])
         kept = references.find(tx, caller.tenant, row.token_id, row.account_id)
         held = [references.open_with(keyring, dek, kept)["reference"]] if kept else []
         for column in (processor_references.c.owner_id, blind_index.c.token_id):

@@ -1,0 +1,77 @@
+"""Reads a request's body and query before any schema does: size, type, encoding, depth, stray card numbers.
+
+What is refused here is never echoed. A card number may stand in `card.number` and nowhere else.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask import Request
+
+from api.pan_guard import has_card_number
+from api.problems import Problem
+
+DEEPEST = 32
+LARGEST = 64 * 1024
+CARD_NUMBER = ("card", "number")
+_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def read_json(request: Request) -> Any:  # noqa: ANN401  # JSON is any of its types
+    """The parsed body. Raises Problem (400, 413, 415, 422)."""
+    if request.mimetype != "application/json":
+        raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
+    value = _parse(request.get_data(cache=False))
+    check_values(_leaves(value))
+    return value
+
+
+def check_values(values: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Refuse control characters, and card numbers anywhere but in card.number. Raises Problem."""
+    for path, text in values:
+        if _UNWANTED.search(text):
+            raise Problem(422, "invalid_characters", "A string holds control characters or half a surrogate pair.")
+        if path != CARD_NUMBER and has_card_number(text):
+            raise Problem(
+                422, "card_number_misplaced", "A card number stands outside card.number. It was not kept; leave it out."
+            )
+
+
+def _parse(raw: bytes) -> Any:  # noqa: ANN401  # JSON is any of its types
+    try:
+        return json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+    except RecursionError:
+        raise Problem(400, "json_too_deep", "The JSON is nested too deep.") from None
+    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both
+        raise Problem(400, "malformed_json", "The body is not one JSON value in UTF-8 with each key once.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key stands twice")
+    return value
+
+
+def _no_constant(_name: str) -> Any:  # noqa: ANN401  # the parser's signature
+    raise ValueError("not a number in JSON")
+
+
+def _leaves(value: object) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every key, string and number with the path to it; without recursion, so that no depth can exhaust the stack."""
+    waiting: list[tuple[tuple[str, ...], object]] = [((), value)]
+    while waiting:
+        path, item = waiting.pop()
+        if len(path) > DEEPEST:
+            raise Problem(400, "json_too_deep", "The JSON is nested too deep.")
+        if isinstance(item, dict):
+            yield from (((*path, "key"), key) for key in item)
+            waiting.extend(((*path, key), inner) for key, inner in item.items())
+        elif isinstance(item, list):
+            waiting.extend(((*path, "item"), inner) for inner in item)
+        elif isinstance(item, str):
+            yield path, item
+        elif isinstance(item, int | float) and not isinstance(item, bool):
+            yield path, str(item)

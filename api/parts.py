@@ -1,0 +1,36 @@
+"""What the door is handed: the parts of a running Panless, and what of its settings the door needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from keys.keyring import Keyring
+from vault.guard import Guard
+from vault.ledger import Ledger
+from vault.policy import Policy
+from vault.processing import Processors
+
+NAME = "panless"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """All that routes hand on to domain functions."""
+
+    records: Engine
+    keyring: Keyring
+    ledger: Ledger
+    guard: Guard
+    processors: Processors
+    policy: Policy
+    clock: Callable[[], datetime]
+    accept_raw_cards: bool
+
+
+def parts() -> Parts:
+    """The parts of the application that serves this request."""
+    found: Parts = current_app.extensions[NAME]
+    return found

@@ -1,0 +1,124 @@
+"""Every setting, read from `PANLESS_*` variables and checked at start; `NAME_FILE` reads a mounted file instead."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from environs import EnvError, FileAwareEnv
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from vault.personal import Secret
+
+BACKENDS = ("sqlite", "postgresql")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names the variable and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process. Database URLs may carry passwords, so they are secrets."""
+
+    records_url: Secret
+    keystore_url: Secret
+    keyfile: Path
+    ledger: Path
+    policy: Path
+    cell: str
+    bind: str
+    metrics_bind: str | None
+    workers: int
+    threads: int
+    kek_ttl: float
+    ledger_grace: float
+    accept_raw_cards: bool
+    stripe_url: str
+    sandbox_url: str | None
+    log_level: str
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the records lie in a SQLite file, which one process at a time can write."""
+        return make_url(self.records_url.value).get_backend_name() == "sqlite"
+
+
+def read_settings() -> Settings:
+    """The settings in this process's environment. Raises SettingsError."""
+    env = FileAwareEnv(prefix="PANLESS_", strip_whitespace=True)
+    try:
+        return Settings(
+            records_url=_database(env, "RECORDS_URL"),
+            keystore_url=_database(env, "KEYSTORE_URL"),
+            keyfile=env.path("KEYFILE"),
+            ledger=env.path("LEDGER"),
+            policy=env.path("POLICY"),
+            cell=_cell(env),
+            bind=_address(env, "BIND", "127.0.0.1:8080"),
+            metrics_bind=_address(env, "METRICS_BIND", "") or None,
+            workers=env.int("WORKERS", 2),
+            threads=env.int("THREADS", 16),
+            kek_ttl=env.float("KEK_TTL", 300.0),
+            ledger_grace=env.float("LEDGER_GRACE", 900.0),
+            accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
+            stripe_url=_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
+            sandbox_url=_sandbox(env),
+            log_level=_log_level(env),
+        )
+    except (EnvError, ValueError) as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).removeprefix("Environment variable ").strip()
+    return f"{text} See docs/settings.md." if "PANLESS_" in text else text
+
+
+def _database(env: FileAwareEnv, name: str) -> Secret:
+    try:
+        backend = make_url(env.str(name)).get_backend_name()
+    except ArgumentError:
+        raise SettingsError(f"PANLESS_{name} is not a database URL. Use sqlite:///file or postgresql://...") from None
+    if backend not in BACKENDS:
+        raise SettingsError(f"PANLESS_{name} names a database that Panless does not keep. Use SQLite or PostgreSQL.")
+    return Secret(env.str(name))
+
+
+def _cell(env: FileAwareEnv) -> str:
+    cell: str = env.str("CELL", "00")
+    if len(cell) != 2 or not cell.isascii() or not cell.isalnum() or cell != cell.lower():  # noqa: PLR2004  # a cell is two characters
+        raise SettingsError("PANLESS_CELL must be two characters of a-z and 0-9.")
+    return cell
+
+
+def _address(env: FileAwareEnv, name: str, default: str) -> str:
+    address: str = env.str(name, default)
+    host, _, port = address.rpartition(":")
+    if address and not (host and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004  # the largest port
+        raise SettingsError(f"PANLESS_{name} must be HOST:PORT, for example 127.0.0.1:8080.")
+    return address
+
+
+def _url(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(f"PANLESS_{name} must be an http or https URL.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise SettingsError(f"PANLESS_{name} must be https: cards and keys go over it.")
+    return url.rstrip("/")
+
+
+def _sandbox(env: FileAwareEnv) -> str | None:
+    url: str = env.str("SANDBOX_URL", "")
+    if url and urlsplit(url).hostname not in LOOPBACK:
+        raise SettingsError("PANLESS_SANDBOX_URL must be on this machine: the sandbox listens on loopback only.")
+    return _url(url, "SANDBOX_URL") if url else None
+
+
+def _log_level(env: FileAwareEnv) -> str:
+    level: str = env.str("LOG_LEVEL", "INFO").upper()
+    if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise SettingsError("PANLESS_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR.")
+    return level

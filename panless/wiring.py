@@ -1,0 +1,135 @@
+"""The composition root: the one place where settings become the parts that everything else is handed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from keys import keystore as keystores
+from keys.database import open_database, reading, transaction
+from keys.keyring import Keyring
+from keys.providers import keyfile
+from migrations.run import current, head, upgrade
+from panless.policies import read_policy
+from panless.settings import Settings
+from vault import deployments
+from vault.guard import Guard
+from vault.ids import new_id
+from vault.ledger import Ledger
+from vault.ledgers.directory import DirectoryStore
+from vault.policy import Policy
+from vault.processing import Processors
+from vault.processors.stripe import StripeProcessor
+from vault.recovery import Workshop
+
+
+class WiringError(Exception):
+    """The parts named by the settings do not fit together; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """All parts of one running Panless."""
+
+    settings: Settings
+    records: Engine
+    keystore: Engine
+    keyring: Keyring
+    ledger: Ledger
+    guard: Guard
+    processors: Processors
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    @property
+    def workshop(self) -> Workshop:
+        """What the worker works with."""
+        return Workshop(
+            records=self.records,
+            ledger=self.ledger,
+            processors=self.processors,
+            policy=self.policy,
+            clock=self.clock,
+        )
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Components:
+    """Put the parts together. Raises WiringError, KeyfileRefused, PolicyError."""
+    records = open_database(settings.records_url.value)
+    keystore = open_database(settings.keystore_url.value)
+    keyring = Keyring(
+        keystore=keystore,
+        roots=[keyfile.load(settings.keyfile)],
+        deployment=_deployment(records, keystore),
+        kek_ttl=settings.kek_ttl,
+        now=clock,
+    )
+    ledger = Ledger(store=DirectoryStore(settings.ledger), keystore=keystore, keyring=keyring)
+    grace = timedelta(seconds=settings.ledger_grace)
+    return Components(
+        settings=settings,
+        records=records,
+        keystore=keystore,
+        keyring=keyring,
+        ledger=ledger,
+        guard=Guard(records=records, ledger=ledger, clock=clock, grace=grace),
+        processors=_processors(settings),
+        policy=read_policy(settings.policy),
+        clock=clock,
+    )
+
+
+def migrate(settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+    """Bring both databases to their newest schema; give empty ones their deployment's id. Keystore first."""
+    records = open_database(settings.records_url.value)
+    keystore = open_database(settings.keystore_url.value)
+    upgrade(keystore, "keystore")
+    upgrade(records, "records")
+    _found(records, keystore, clock())
+    deployment = _deployment(records, keystore)
+    roots = [keyfile.load(settings.keyfile)]
+    Keyring(keystore=keystore, roots=roots, deployment=deployment, now=clock).create_tenant(deployment)
+
+
+def _found(records: Engine, keystore: Engine, at: datetime) -> None:
+    """Name an empty keystore and the records that belong to it; records without their keystore are refused."""
+    with reading(records) as connection:
+        of_records = deployments.deployment_of(connection)
+    with transaction(keystore) as tx:
+        of_keystore = keystores.deployment_of(tx)
+        if of_keystore is None and of_records is None:
+            of_keystore = new_id("dep", "00")
+            keystores.found(tx, of_keystore)
+    if of_records is None and of_keystore is not None:
+        with transaction(records) as tx:
+            if deployments.deployment_of(tx) is None:
+                deployments.found(tx, of_keystore, at)
+
+
+def _deployment(records: Engine, keystore: Engine) -> str:
+    """The id that both databases name. Raises WiringError when they don't, or are not migrated."""
+    if current(keystore, "keystore") != head("keystore") or current(records, "records") != head("records"):
+        raise WiringError("A database is not at the newest schema. Run: panless migrate.")
+    with reading(records) as connection:
+        of_records = deployments.deployment_of(connection)
+    with reading(keystore) as connection:
+        of_keystore = keystores.deployment_of(connection)
+    if of_records is None or of_records != of_keystore:
+        raise WiringError(
+            "The records and the keystore do not belong to the same deployment. "
+            "Point PANLESS_RECORDS_URL and PANLESS_KEYSTORE_URL at the two databases of one."
+        )
+    return of_records
+
+
+def _processors(settings: Settings) -> Processors:
+    processors = {"stripe": StripeProcessor(kind="stripe", base_url=settings.stripe_url)}
+    if settings.sandbox_url is not None:
+        processors["sandbox"] = StripeProcessor(kind="sandbox", base_url=settings.sandbox_url)
+    return processors
