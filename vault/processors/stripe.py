@@ -163,7 +163,7 @@ class StripeProcessor:
         detached = _gone(
             outcome(self._post(credentials, path + "/detach", {}, key), "payment_method", outcomes.detached)
         )
-        if not isinstance(detached, Refused) or detached.credentials:
+        if not isinstance(detached, Refused):
             return detached
         owner = _gone(outcome(self._get(credentials, path, {}), "payment_method", outcomes.owner))
         if owner is None:

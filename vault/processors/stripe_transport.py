@@ -153,8 +153,7 @@ class _Pooled(stripe.HTTPClient):
             url.removeprefix(self._base_url),
             body=post_data,
             headers=headers,
-            retries=False,
-            redirect=False,
+            retries=False,  # no redirects either
             pool_timeout=self._wait,  # type: ignore[arg-type]  # seconds like any other: it waits on a queue
         )
         return response.data, response.status, response.headers

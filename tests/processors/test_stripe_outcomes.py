@@ -1,0 +1,151 @@
+"""What each status of each object means."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vault.personal import CardMetadata
+from vault.processor import (
+    ActionRequired,
+    Approved,
+    Declined,
+    Forgotten,
+    NotFound,
+    Refunded,
+    Refused,
+    Stored,
+    Unknown,
+)
+from vault.processors import stripe_outcomes as outcomes
+from vault.processors.stripe_outcomes import UNEXPECTED, in_page, outcome
+from vault.processors.stripe_transport import Answer
+
+CARD = {
+    "brand": "amex",
+    "last4": "0005",
+    "exp_month": 1,
+    "exp_year": 2031,
+    "funding": "credit",
+    "country": "US",
+    "fingerprint": "f",
+}
+SETUP = {"id": "seti_1", "object": "setup_intent", "payment_method": {"id": "pm_1", "card": CARD}}
+PAYMENT = {"id": "pi_1", "object": "payment_intent", "amount": 500, "amount_received": 500}
+CHARGE = {"payment_method_details": {"card": {"network_transaction_id": "ntid"}}}
+BY_SCRIPT = {"next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"secret": "x"}}, "client_secret": "s"}
+BY_ADDRESS = {
+    "next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example", "return_url": "r"}},
+    "client_secret": "s",
+}
+ERROR = {"code": "card_declined", "decline_code": "generic_decline", "message": "No."}
+GENERIC = {"code": "card_declined", "decline_code": "generic_decline"}
+SCRIPT, ADDRESS = (
+    {"type": "use_stripe_sdk", "client_secret": "s"},
+    {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example"}},
+)
+
+TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
+    (outcomes.stored, SETUP | {"status": "succeeded"}, Stored(reference="pm_1", card=CardMetadata(**CARD))),
+    (
+        outcomes.stored,
+        SETUP | {"status": "requires_action", **BY_SCRIPT},
+        ActionRequired(reference="seti_1", next_action=SCRIPT),
+    ),
+    (
+        outcomes.stored,
+        SETUP | {"status": "requires_action", **BY_ADDRESS},
+        ActionRequired(reference="seti_1", next_action=ADDRESS),
+    ),
+    (
+        outcomes.stored,
+        SETUP | {"status": "requires_payment_method", "last_setup_error": ERROR},
+        Declined(reference="seti_1", **GENERIC),
+    ),
+    (outcomes.stored, SETUP | {"status": "canceled"}, Declined(code="canceled", reference="seti_1")),
+    (outcomes.stored, SETUP | {"status": "processing"}, Unknown(reason="processing")),
+    (outcomes.stored, SETUP | {"status": "requires_payment_method", "last_setup_error": None}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": "requires_confirmation"}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": "some_new_status"}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": "succeeded", "payment_method": "pm_1"}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": "succeeded", "payment_method": None}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": ["succeeded"]}, UNEXPECTED),
+    (outcomes.stored, PAYMENT | {"status": "succeeded"}, UNEXPECTED),
+    (
+        outcomes.charged,
+        PAYMENT | {"status": "succeeded", "latest_charge": CHARGE},
+        Approved(reference="pi_1", amount=500, network_transaction_id="ntid"),
+    ),
+    (
+        outcomes.charged,
+        PAYMENT | {"status": "succeeded", "latest_charge": "ch_1"},
+        Approved(reference="pi_1", amount=500),
+    ),
+    (
+        outcomes.charged,
+        PAYMENT | {"status": "requires_action", **BY_SCRIPT},
+        ActionRequired(reference="pi_1", next_action=SCRIPT),
+    ),
+    (
+        outcomes.charged,
+        PAYMENT | {"status": "requires_payment_method", "last_payment_error": ERROR},
+        Declined(reference="pi_1", **GENERIC),
+    ),
+    (outcomes.charged, PAYMENT | {"status": "canceled"}, Declined(code="canceled", reference="pi_1")),
+    (outcomes.charged, PAYMENT | {"status": "processing"}, Unknown(reason="processing")),
+    (outcomes.charged, PAYMENT | {"status": "requires_capture"}, UNEXPECTED),
+    (outcomes.charged, PAYMENT, UNEXPECTED),
+    *(
+        (
+            outcomes.refunded,
+            {"object": "refund", "id": "re_1", "amount": 5, "status": theirs},
+            Refunded(reference="re_1", amount=5, status=ours),
+        )
+        for theirs, ours in outcomes.REFUND.items()
+    ),
+    (outcomes.refunded, {"object": "refund", "id": "re_1", "amount": 5, "status": None}, UNEXPECTED),
+    (outcomes.detached, {"object": "payment_method", "customer": None}, Forgotten()),
+    (outcomes.detached, {"object": "payment_method", "customer": "cus_1"}, UNEXPECTED),
+    (outcomes.deleted, {"object": "customer", "deleted": True}, Forgotten()),
+    (outcomes.deleted, {"object": "customer"}, UNEXPECTED),
+]
+KIND = {
+    outcomes.stored: "setup_intent",
+    outcomes.charged: "payment_intent",
+    outcomes.refunded: "refund",
+    outcomes.detached: "payment_method",
+    outcomes.deleted: "customer",
+}
+
+
+@pytest.mark.parametrize(("read", "body", "meant"), TABLE, ids=lambda value: getattr(value, "__name__", None))
+def test_an_object_means_what_the_table_says(read: Callable[..., Any], body: dict[str, Any], meant: object) -> None:
+    """The object's status decides; a status or a shape that we do not know is Unknown, never a guess."""
+    assert outcome(Answer(200, body), KIND[read], read) == meant
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {}, 5, "customer", {"object": "list", "id": "cus_1"}, {"object": "customer"}]
+)
+def test_nonsense_in_a_success_is_unknown(body: object) -> None:
+    """A 200 that is not JSON, or not the object asked for, may have been acted on: Unknown."""
+    assert outcome(Answer(200, body), "customer", outcomes.customer_opened) == UNEXPECTED
+
+
+def test_what_failed_before_an_answer_passes_as_it_is() -> None:
+    """The transport's own outcomes need no reading."""
+    refused = Refused(code="processor_credentials_refused", credentials=True)
+    assert outcome(refused, "customer", outcomes.customer_opened) is refused
+
+
+def page(*tags: str, has_more: bool = False) -> dict[str, Any]:
+    data = [{"id": f"cus_{tag}", "metadata": {"panless": tag}} for tag in tags]
+    return {"object": "list", "data": [{"id": "cus_x"}, *data], "has_more": has_more}
+
+
+def test_a_page_of_a_list_is_read_for_our_tag() -> None:
+    """Found, certainly not there, or to be looked for after the last id of this page."""
+    look = in_page("b", lambda customer: customer["id"])
+    assert look(page("a", "b", has_more=True)) == "cus_b"
+    assert look(page("a")) == NotFound()
+    assert look(page("a", has_more=True)) == "cus_a"
