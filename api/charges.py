@@ -1,0 +1,165 @@
+"""`/v1/charges`: charge a token, once; look at charges; give money back."""
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from api.door import REPLAYED, Blueprint, needs, passed
+from api.fields import OBLIGATION, Ident, Moment, PageOf, Strict, amount, currency, metadata, of_type, one_of, text
+from api.problems import Problem
+from vault import charges, charging, pages, refunds
+from vault.charges import Charge
+from vault.errors import ProcessorRefused
+from vault.refunds import Refund
+
+blueprint = Blueprint("charges", __name__, description="Money")
+UNSETTLED = frozenset({"pending", "processing", "unknown"})
+
+
+class ChargeOrder(Strict):
+    """What to charge. `obligation` names what it pays: an invoice number, a subscription period."""
+
+    token = Ident("tok", required=True)
+    amount = amount(required=True)
+    currency = currency(required=True)
+    capture_method = one_of("automatic", load_default="automatic")
+    initiator = one_of("customer", "merchant", load_default="merchant")
+    reason = one_of("recurring", "installment", "unscheduled")
+    obligation = fields.String(validate=OBLIGATION)
+    statement_descriptor = text(22)
+    metadata = metadata()
+
+
+class ChargeShown(Schema):
+    """A charge."""
+
+    id = fields.String()
+    object = of_type("charge")
+    token = fields.String()
+    customer = fields.String()
+    status = fields.String()
+    amount = fields.Integer()
+    currency = fields.String()
+    amount_captured = fields.Integer()
+    amount_refunded = fields.Integer()
+    capture_method = fields.String()
+    initiator = fields.String()
+    reason = fields.String(allow_none=True)
+    obligation = fields.String(allow_none=True)
+    statement_descriptor = fields.String(allow_none=True)
+    metadata = fields.Dict(keys=fields.String(), values=fields.String())
+    next_action = fields.Dict(allow_none=True)
+    decline = fields.Dict(attribute="declined", allow_none=True)
+    processor = fields.String()
+    created_at = Moment()
+
+
+class ChargePage(Schema):
+    """One page of charges."""
+
+    data = fields.List(fields.Nested(ChargeShown))
+    next_cursor = fields.String(allow_none=True)
+
+
+class ChargeQuery(PageOf):
+    """Which charges."""
+
+    customer = Ident("cus")
+    token = Ident("tok")
+    obligation = fields.String(validate=OBLIGATION)
+    status = one_of("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
+
+
+class RefundOrder(Strict):
+    """What to give back: all that is left where `amount` is missing."""
+
+    amount = amount()
+    reason = one_of("duplicate", "fraudulent", "requested_by_customer")
+
+
+class RefundShown(Schema):
+    """A refund."""
+
+    id = fields.String()
+    object = of_type("refund")
+    charge = fields.String()
+    status = fields.String()
+    amount = fields.Integer()
+    currency = fields.String()
+    reason = fields.String(allow_none=True)
+    created_at = Moment()
+
+
+@blueprint.route("/v1/charges", methods=["POST"])
+@needs("charges:create", key=True)
+@blueprint.arguments(ChargeOrder)
+@blueprint.response(201, ChargeShown)
+def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
+    """Charge a token, once per Idempotency-Key and once per obligation."""
+    here = passed()
+    house = here.parts
+    del order["capture_method"]
+    made = charging.charge(
+        house.records,
+        house.keyring,
+        house.processors,
+        here.caller,
+        charging.Order(**order),
+        here.attempt("charge.create"),
+    )
+    return _answer(made.charge, dict(REPLAYED) if made.replayed else {})
+
+
+@blueprint.route("/v1/charges/<charge_id>", methods=["GET"])
+@needs("charges:read")
+@blueprint.response(200, ChargeShown)
+def read(charge_id: str) -> Charge:
+    """Look at one charge."""
+    here = passed()
+    return charges.read(here.parts.records, here.parts.keyring, here.caller, charge_id)
+
+
+@blueprint.route("/v1/charges", methods=["GET"])
+@needs("charges:read", query=frozenset({"customer", "token", "obligation", "status", "limit", "cursor"}))
+@blueprint.arguments(ChargeQuery, location="query")
+@blueprint.response(200, ChargePage)
+def find(query: dict[str, Any]) -> pages.Page[Charge]:
+    """List charges, newest first."""
+    here = passed()
+    page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
+    return charges.find(here.parts.records, here.parts.keyring, here.caller, charges.Filter(**query), page)
+
+
+@blueprint.route("/v1/charges/<charge_id>/refunds", methods=["POST"])
+@needs("refunds:create", key=True)
+@blueprint.arguments(RefundOrder)
+@blueprint.response(201, RefundShown)
+def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str, str]]:
+    """Give back what a charge took, or a part of it."""
+    here = passed()
+    house = here.parts
+    made, replayed = refunds.refund(
+        house.records,
+        house.keyring,
+        house.processors,
+        here.caller,
+        charge_id,
+        order.get("amount"),
+        order.get("reason"),
+        here.attempt("refund.create"),
+    )
+    return made, 202 if made.status == "unknown" else 201, dict(REPLAYED) if replayed else {}
+
+
+def _answer(charge: Charge, headers: dict[str, str]) -> tuple[Charge, int, dict[str, str]]:
+    """201 for a charge whose end is known, 202 while it is not, 402 for a decline."""
+    headers |= {"Location": f"/v1/charges/{charge.id}"}
+    if charge.declined is not None:
+        reasons = {name: charge.declined[name] for name in ("decline_code", "advice_code", "network_decline_code")}
+        code = charge.declined["code"]
+        raise Problem(
+            402, "declined", "The charge was declined.", headers, charge=charge.id, processor_code=code, **reasons
+        )
+    if charge.refused is not None:
+        raise ProcessorRefused(charge.refused["code"] or "", charge.refused["param"])
+    return charge, 202 if charge.status in UNSETTLED else 201, headers

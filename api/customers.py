@@ -1,0 +1,168 @@
+"""`/v1/customers`: the people who pay; their billing contact is read for a purpose, on the record."""
+
+from dataclasses import replace
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from api.door import REPLAYED, Blueprint, needs, passed
+from api.fields import ContactFields, Moment, Strict, of_type, text
+from vault import contacts, customers, erasure
+from vault.contacts import Corrected
+from vault.customers import Customer
+from vault.personal import BillingContact
+from vault.rights import RightsRequest
+
+blueprint = Blueprint("customers", __name__, description="The people who pay")
+
+
+class CustomerOrder(Strict):
+    """A new customer."""
+
+    reference = text(200)
+    billing_contact = fields.Nested(ContactFields)
+
+
+class CustomerShown(Schema):
+    """States and counts of a customer; nothing of who it is."""
+
+    id = fields.String()
+    object = of_type("customer")
+    status = fields.String()
+    restricted = fields.Boolean()
+    tokens = fields.Integer()
+    charges = fields.Integer()
+    created_at = Moment()
+
+
+class CustomersFound(Schema):
+    """What a search found."""
+
+    data = fields.List(fields.Nested(CustomerShown))
+    next_cursor = fields.String(allow_none=True)
+
+
+class Search(Strict):
+    """Exactly one thing to look for."""
+
+    email = fields.String(validate=validate.Length(min=1, max=254))
+    phone = text(40)
+    reference = text(200)
+
+    @validates_schema
+    def _one(self, data: dict[str, Any], **_kwargs: Any) -> None:  # noqa: ANN401  # marshmallow's
+        if len(data) != 1:
+            raise ValidationError("Send exactly one of email, phone and reference.", "email")
+
+
+class ContactShown(ContactFields):
+    """A billing contact."""
+
+    object = of_type("billing_contact")
+
+
+class CorrectedShown(Schema):
+    """That a contact was changed; not what."""
+
+    object = of_type("billing_contact_change")
+    customer = fields.String()
+    version = fields.Integer()
+
+
+class RequestShown(Schema):
+    """A rights request and where it stands."""
+
+    id = fields.String()
+    object = of_type("rights_request")
+    type = fields.String()
+    customer = fields.String()
+    status = fields.String()
+    regulation = fields.String()
+    submitted_at = Moment()
+    due_at = Moment()
+    completed_at = Moment(allow_none=True)
+
+
+@blueprint.route("/v1/customers", methods=["POST"])
+@needs("customers:write")
+@blueprint.arguments(CustomerOrder)
+@blueprint.response(201, CustomerShown)
+def create(order: dict[str, Any]) -> tuple[Customer, int, dict[str, str]]:
+    """Make a customer."""
+    here = passed()
+    contact = order.get("billing_contact")
+    customer, replayed = customers.create(
+        here.parts.records,
+        here.parts.keyring,
+        here.caller,
+        reference=order.get("reference"),
+        contact=BillingContact(**contact) if contact else None,
+        attempt=here.attempt("customer.create"),
+    )
+    return customer, 201, dict(REPLAYED) if replayed else {}
+
+
+@blueprint.route("/v1/customers/<customer_id>", methods=["GET"])
+@needs("customers:read")
+@blueprint.response(200, CustomerShown)
+def read(customer_id: str) -> Customer:
+    """Look at a customer's states and counts."""
+    here = passed()
+    return customers.read(here.parts.records, here.caller, customer_id)
+
+
+@blueprint.route("/v1/customers/search", methods=["POST"])
+@needs("contacts:read", purpose=True)
+@blueprint.arguments(Search)
+@blueprint.response(200, CustomersFound)
+def search(wanted: dict[str, str]) -> dict[str, Any]:
+    """Find customers by exactly this email, phone or reference. The look is on the record."""
+    here = passed()
+    [(field, value)] = wanted.items()
+    found = customers.search(here.parts.records, here.parts.keyring, here.caller, field, value)
+    return {"data": found, "next_cursor": None}
+
+
+@blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["GET"])
+@needs("contacts:read", purpose=True)
+@blueprint.response(200, ContactShown)
+def read_contact(customer_id: str) -> BillingContact:
+    """Read the billing contact. The look is on the record before the answer goes out."""
+    here = passed()
+    return contacts.read(here.parts.records, here.parts.keyring, here.caller, customer_id)
+
+
+@blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["PUT"])
+@needs("contacts:write")
+@blueprint.arguments(ContactFields)
+@blueprint.response(200, CorrectedShown)
+def replace_contact(contact: dict[str, Any], customer_id: str) -> Corrected:
+    """Put a new billing contact in the old one's place."""
+    return _change(customer_id, lambda _old: BillingContact(**contact))
+
+
+@blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["PATCH"])
+@needs("contacts:write")
+@blueprint.arguments(ContactFields)
+@blueprint.response(200, CorrectedShown)
+def correct_contact(changes: dict[str, Any], customer_id: str) -> Corrected:
+    """Correct some fields of the billing contact; null takes one away."""
+    return _change(customer_id, lambda old: replace(old, **changes))
+
+
+@blueprint.route("/v1/customers/<customer_id>", methods=["DELETE"])
+@needs("rights:write")
+@blueprint.response(200, RequestShown)
+@blueprint.alt_response(202, schema=RequestShown, description="Erased here; a recipient has not answered yet.")
+def erase(customer_id: str) -> tuple[RightsRequest, int]:
+    """Erase a customer: here at once, at the processor too."""
+    here = passed()
+    house = here.parts
+    request = erasure.erase(house.records, house.ledger, house.processors, house.policy, here.caller, customer_id)
+    return request, 200 if request.is_complete else 202
+
+
+def _change(customer_id: str, edit: Any) -> Corrected:  # noqa: ANN401  # a function of BillingContact
+    here = passed()
+    house = here.parts
+    return contacts.change(house.records, house.keyring, house.ledger, here.caller, customer_id, edit)

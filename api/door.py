@@ -1,0 +1,202 @@
+"""What every call passes before its route: the guard, the API key, the scope, the body, the headers with a meaning."""
+
+import functools
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import structlog
+from flask import g, request
+from flask_smorest import Blueprint as SmorestBlueprint
+from webargs.flaskparser import FlaskParser
+
+from api.bodies import check_values, read_json
+from api.parts import Parts, parts
+from api.problems import Problem
+from keys.database import reading
+from vault.caller import Caller
+from vault.clients import Client, authenticate, parse_key
+from vault.errors import NotFoundHere
+from vault.ids import is_id
+from vault.intents import Attempt, body_fingerprint
+
+Route = TypeVar("Route", bound=Callable[..., Any])
+
+PURPOSE = re.compile(r'([a-z0-9][a-z0-9-]{0,39}); ?ref="([A-Za-z0-9._:-]{1,64})"')
+ACTOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+REPLAYED = {"Idempotent-Replayed": "true"}
+_PREFIXES = {
+    "token_id": ("tok", "token"),
+    "customer_id": ("cus", "customer"),
+    "charge_id": ("chg", "charge"),
+    "account_id": ("pa", "processor account"),
+    "request_id": ("rr", "rights request"),
+}
+_SCOPE = "_panless_scope"
+
+
+class _Parser(FlaskParser):
+    """Hands schemas the body that the door has read already."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": "raise"}  # noqa: RUF012  # webargs declares it so
+
+    def load_json(self, _req: object, _schema: object) -> Any:  # noqa: ANN401  # webargs' signature
+        return g.body
+
+
+class Blueprint(SmorestBlueprint):
+    """A blueprint whose schemas get what the door let through."""
+
+    ARGUMENTS_PARSER = _Parser()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One request after the door: who calls, and the parts to work with."""
+
+    caller: Caller
+    parts: Parts
+
+    def attempt(self, operation: str) -> Attempt:
+        """What tells this call from a retry of it: operation, idempotency key, and what was asked of which path."""
+        fingerprint = body_fingerprint(self.parts.keyring, self.caller.tenant, request.path, g.body)
+        return Attempt(operation=operation, key=_idempotency_key(), fingerprint=fingerprint)
+
+
+def passed() -> Passed:
+    """This request's caller and parts."""
+    return cast("Passed", g.passed)
+
+
+def needs(
+    scope: str, *, query: frozenset[str] = frozenset(), purpose: bool = False, key: bool = False
+) -> Callable[[Route], Route]:
+    """Open a route to clients with `scope`.
+
+    `query` names its query fields; `purpose` and `key` say which headers it can't do without.
+    """
+
+    def decorate(route: Route) -> Route:
+        @functools.wraps(route)
+        def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
+            _pass(scope, kwargs, query=query, purpose=purpose, key=key)
+            return route(*args, **kwargs)
+
+        setattr(opened, _SCOPE, scope)
+        return cast("Route", opened)
+
+    return decorate
+
+
+def scope_of(view: Callable[..., Any]) -> str | None:
+    """The scope that a route needs, None for an open one."""
+    return getattr(view, _SCOPE, None)
+
+
+def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], purpose: bool, key: bool) -> None:
+    house = parts()
+    if not house.guard.verdict.is_good:
+        verdict = house.guard.verdict
+        raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
+    client = _authenticated(house)
+    if scope not in client.scopes:
+        raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
+    _check_path(path_ids)
+    _check_query(query)
+    g.body = read_json(request) if request.method in {"POST", "PUT", "PATCH"} and _has_body() else None
+    code, reference = _purpose(house, required=purpose)
+    if key and _idempotency_key() is None:
+        raise Problem(400, "idempotency_key_required", "Send an Idempotency-Key: without one a retry could pay twice.")
+    caller = Caller(
+        tenant=client.tenant,
+        client=client.client_id,
+        live=client.live,
+        at=house.clock(),
+        request_id=g.request_id,
+        scopes=client.scopes,
+        actor=_actor(),
+        purpose=code,
+        purpose_reference=reference,
+    )
+    g.passed = Passed(caller=caller, parts=house)
+
+
+def _authenticated(house: Parts) -> Client:
+    """The client whose API key this request shows. Raises Problem 401: the same for every cause."""
+    kind, _, key = request.headers.get("Authorization", "").partition(" ")
+    presented = parse_key(key) if kind.lower() == "bearer" else None
+    client = None
+    if presented is not None:
+        with reading(house.records) as connection:
+            client = authenticate(connection, house.keyring, presented, house.clock())
+    if client is None:
+        raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
+    structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
+    return client
+
+
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def _check_path(path_ids: dict[str, str]) -> None:
+    """An id of another form answers like one that never was."""
+    for name, value in path_ids.items():
+        prefix, what = _PREFIXES[name]
+        if not is_id(value, prefix):
+            raise NotFoundHere(f"No such {what}.")
+
+
+def _check_query(known: frozenset[str]) -> None:
+    check_values(((name,), text) for name, values in request.args.lists() for text in (name, *values))
+    if not known.issuperset(request.args):
+        names = ", ".join(sorted(known)) or "none"
+        raise Problem(422, "invalid_request", f"This request has query fields that are unknown here. Known: {names}.")
+
+
+def _has_body() -> bool:
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers
+
+
+def _idempotency_key() -> str | None:
+    return _header("Idempotency-Key", IDEMPOTENCY_KEY, "1 to 255 visible ASCII characters")
+
+
+def _actor() -> str | None:
+    return _header("Panless-Actor", ACTOR, "letters, digits and ._:- (no name, no address)")
+
+
+def _purpose(house: Parts, *, required: bool) -> tuple[str | None, str | None]:
+    """Why personal data is read: a code from the policy and a reference, both for the audit log."""
+    value = request.headers.get("Access-Purpose")
+    if value is None and not required:
+        return None, None
+    match = PURPOSE.fullmatch(value or "")
+    known = ", ".join(sorted(house.policy.purposes))
+    if match is None:
+        raise Problem(
+            400,
+            "access_purpose_required",
+            f'Say why: Access-Purpose: <code>; ref="<ticket>". Codes: {known}. The ref: letters, digits and ._:-',
+        )
+    if match[1] not in house.policy.purposes:
+        raise Problem(400, "access_purpose_unknown", f"The policy knows these purposes: {known}.")
+    check_values([(("Access-Purpose",), match[2])])
+    return match[1], match[2]
+
+
+def _header(name: str, form: re.Pattern[str], wanted: str) -> str | None:
+    value = request.headers.get(name)
+    if value is None:
+        return None
+    if not form.fullmatch(value):
+        raise Problem(400, "invalid_header", f"{name} must be {wanted}.")
+    check_values([((name,), value)])
+    return value
+
+
+def new_request_id() -> str:
+    """The id under which an answer, its log lines and its audit entries are found together."""
+    return f"req_{secrets.token_hex(16)}"

@@ -1,0 +1,139 @@
+"""Fields that many schemas share: our ids, moments, amounts, metadata, the card, the contact."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from vault.ids import is_id
+
+CURRENCY = re.compile(r"[a-z]{3}")
+OBLIGATION = validate.Length(min=1, max=200)
+LARGEST_AMOUNT = 99_999_999_999
+METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 25, 50, 500
+
+
+class Strict(Schema):
+    """A schema that refuses unknown fields (marshmallow's default, said here once)."""
+
+    class Meta:
+        """Keep the order of declaration: it is the order in the reference."""
+
+        unknown = "raise"
+
+
+class Ident(fields.String):
+    """One of our ids, of one kind."""
+
+    def __init__(self, prefix: str, **kwargs: Any) -> None:  # noqa: ANN401  # marshmallow's own arguments
+        """Take the prefix that says the kind."""
+        super().__init__(**kwargs)
+        self.prefix = prefix
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401  # marshmallow's
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not is_id(text, self.prefix):
+            raise ValidationError(f"Not an id of this kind: it begins with {self.prefix}_ and is given out by Panless.")
+        return text
+
+
+class Moment(fields.Field[datetime]):
+    """RFC 3339, UTC, to the second."""
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002  # marshmallow's
+        if value is None:
+            return None
+        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def text(most: int, *, least: int = 1, **kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
+    """A string of `least` to `most` characters."""
+    return fields.String(validate=validate.Length(min=least, max=most), **kwargs)
+
+
+def amount(**kwargs: Any) -> fields.Integer:  # noqa: ANN401  # marshmallow's own arguments
+    """Money in minor units: a JSON integer, above 0."""
+    return fields.Integer(strict=True, validate=validate.Range(min=1, max=LARGEST_AMOUNT), **kwargs)
+
+
+def whole(least: int, most: int, **kwargs: Any) -> fields.Integer:  # noqa: ANN401  # marshmallow's own arguments
+    """A JSON integer from `least` to `most`."""
+    return fields.Integer(strict=True, validate=validate.Range(min=least, max=most), **kwargs)
+
+
+def currency(**kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
+    """An ISO 4217 code, lower-case."""
+    return fields.String(validate=validate.Regexp(CURRENCY, error="Use an ISO 4217 code in lower case."), **kwargs)
+
+
+def one_of(*choices: str, **kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
+    """One of some codes."""
+    return fields.String(validate=validate.OneOf(choices), **kwargs)
+
+
+def metadata() -> fields.Dict:
+    """The client's own notes: few, short, strings. Sealed like all that is about a person."""
+    return fields.Dict(
+        keys=fields.String(validate=validate.Length(min=1, max=METADATA_KEY)),
+        values=fields.String(validate=validate.Length(max=METADATA_VALUE)),
+        validate=validate.Length(max=METADATA_KEYS),
+        load_default=dict,
+    )
+
+
+class Address(Strict):
+    """A postal address."""
+
+    line1 = text(200)
+    line2 = text(200)
+    city = text(100)
+    state = text(100)
+    postal_code = text(20)
+    country = fields.String(validate=validate.Regexp(r"^[A-Z]{2}$", error="Use an ISO 3166 code of two capitals."))
+
+
+class ContactFields(Strict):
+    """A billing contact as clients send and read it."""
+
+    name = text(200, allow_none=True)
+    email = fields.Email(validate=validate.Length(max=254), allow_none=True)
+    phone = fields.String(
+        validate=validate.Regexp(r"^[+0-9 ().\-/]{3,40}$", error="Use digits, spaces and + ( ) . - / only."),
+        allow_none=True,
+    )
+    address = fields.Nested(Address, allow_none=True)
+
+
+class CardShown(Schema):
+    """What clients may see of a card."""
+
+    brand = fields.String()
+    last4 = fields.String()
+    exp_month = fields.Integer()
+    exp_year = fields.Integer()
+    funding = fields.String(allow_none=True)
+    country = fields.String(allow_none=True)
+
+
+class PageOf(Strict):
+    """Which page of a list."""
+
+    limit = fields.Integer(validate=validate.Range(min=1, max=100), load_default=20)
+    cursor = text(200)
+
+
+class ProblemShown(Schema):
+    """Problem details (RFC 9457)."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    doc = fields.String(required=True)
+
+
+def of_type(value: str) -> fields.Constant[str]:
+    """The `object` field of an answer."""
+    return fields.Constant(value, dump_only=True)

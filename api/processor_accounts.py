@@ -1,0 +1,100 @@
+"""`/v1/processor-accounts`: the accounts at processors. Credentials go in, never out."""
+
+from typing import Any
+
+from flask.typing import ResponseReturnValue
+from marshmallow import Schema, fields, validate
+
+from api.door import REPLAYED, Blueprint, needs, passed
+from api.fields import Moment, Strict, of_type, text
+from vault import processor_accounts
+from vault.errors import Invalid
+from vault.processor_accounts import Account
+
+blueprint = Blueprint("processor_accounts", __name__, description="Accounts at processors")
+SECRET = validate.Regexp(r"^[\x21-\x7e]{8,255}$", error="Use 8 to 255 visible ASCII characters.")
+
+
+class CredentialFields(Strict):
+    """What the processor gave for this account."""
+
+    api_key = fields.String(required=True, load_only=True, validate=SECRET)
+    webhook_secret = fields.String(load_only=True, validate=SECRET)
+
+
+class AccountOrder(Strict):
+    """A new processor account, in the mode of the client that adds it."""
+
+    kind = text(20, required=True)
+    label = text(100, load_default="")
+    credentials = fields.Nested(CredentialFields, required=True)
+    default = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+
+
+class AccountShown(Schema):
+    """A processor account without its credentials."""
+
+    id = fields.String()
+    object = of_type("processor_account")
+    kind = fields.String()
+    live = fields.Boolean()
+    label = fields.String()
+    is_default = fields.Boolean(data_key="default")
+    created_at = Moment()
+
+
+class AccountList(Schema):
+    """All processor accounts of the mode."""
+
+    data = fields.List(fields.Nested(AccountShown))
+    next_cursor = fields.String(allow_none=True)
+
+
+@blueprint.route("/v1/processor-accounts", methods=["POST"])
+@needs("accounts:write")
+@blueprint.arguments(AccountOrder)
+@blueprint.response(201, AccountShown)
+def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
+    """Add a processor account; the first of a mode is its default."""
+    here = passed()
+    if order["kind"] not in here.parts.processors:
+        raise Invalid("kind", f"This deployment has: {', '.join(sorted(here.parts.processors))}.")
+    account, replayed = processor_accounts.add(
+        here.parts.records,
+        here.parts.keyring,
+        here.caller,
+        kind=order["kind"],
+        label=order["label"],
+        credentials=order["credentials"],
+        default=order["default"],
+        attempt=here.attempt("processor_account.add"),
+    )
+    return account, 201, dict(REPLAYED) if replayed else {}
+
+
+@blueprint.route("/v1/processor-accounts", methods=["GET"])
+@needs("accounts:write")
+@blueprint.response(200, AccountList)
+def list_all() -> dict[str, Any]:
+    """List the processor accounts."""
+    here = passed()
+    return {"data": processor_accounts.list_accounts(here.parts.records, here.caller), "next_cursor": None}
+
+
+@blueprint.route("/v1/processor-accounts/<account_id>", methods=["GET"])
+@needs("accounts:write")
+@blueprint.response(200, AccountShown)
+def read(account_id: str) -> Account:
+    """Look at one processor account."""
+    here = passed()
+    return processor_accounts.read(here.parts.records, here.caller, account_id)
+
+
+@blueprint.route("/v1/processor-accounts/<account_id>", methods=["DELETE"])
+@needs("accounts:write")
+@blueprint.response(204)
+def delete(account_id: str) -> ResponseReturnValue:
+    """Take a processor account out of use and destroy its credentials."""
+    here = passed()
+    processor_accounts.delete(here.parts.records, here.parts.keyring, here.caller, account_id)
+    return "", 204

@@ -1,0 +1,198 @@
+"""`/v1/tokens`: store a card, look at what is stored, delete it."""
+
+from typing import Any
+
+from flask import g
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from api.door import REPLAYED, Blueprint, needs, passed
+from api.fields import CardShown, ContactFields, Ident, Moment, PageOf, Strict, metadata, of_type, one_of, text, whole
+from api.problems import Problem
+from vault import pages, tokenizing, tokens
+from vault.errors import ProcessorRefused, RawCardsRefused
+from vault.personal import BillingContact, Card
+from vault.token_outcomes import Tokenized
+
+blueprint = Blueprint("tokens", __name__, description="Stored cards")
+
+Answer = tuple[tokens.Token, int, dict[str, str]]
+
+
+class CardFields(Strict):
+    """A raw card: on its way to the processor, never kept."""
+
+    number = fields.String(
+        required=True, validate=validate.Regexp(r"^[0-9][0-9 -]{10,30}[0-9]$", error="Not a card number.")
+    )
+    exp_month = whole(1, 12, required=True)
+    exp_year = whole(2000, 2099, required=True)
+    cvc = fields.String(validate=validate.Regexp(r"^[0-9]{3,4}$", error="Not a card verification code."))
+
+
+class CustomerFields(Strict):
+    """A customer that comes with its card."""
+
+    reference = text(200)
+    billing_contact = fields.Nested(ContactFields)
+
+
+class CustomerOrId(fields.Field[Any]):
+    """The id of a customer, or a customer that comes with its card."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_kwargs: Any) -> Any:  # noqa: ANN401  # marshmallow's
+        inner: fields.Field[Any] = Ident("cus") if isinstance(value, str) else fields.Nested(CustomerFields)
+        return inner.deserialize(value, attr, data)
+
+
+class TokenOrder(Strict):
+    """What to store: a raw card, or what the processor already made of one."""
+
+    type = one_of("card", required=True)
+    card = fields.Nested(CardFields)
+    processor_reference = fields.String(
+        validate=validate.Regexp(r"^[A-Za-z0-9_-]{3,255}$", error="Not a processor's reference.")
+    )
+    customer = CustomerOrId(metadata={"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/CustomerFields"}]})
+    processor_account = Ident("pa")
+    usage = one_of("on_session", "off_session", load_default="off_session")
+    metadata = metadata()
+
+    @validates_schema
+    def _one_source(self, data: dict[str, Any], **_kwargs: Any) -> None:  # noqa: ANN401  # marshmallow's
+        if ("card" in data) == ("processor_reference" in data):
+            raise ValidationError("Send either card or processor_reference.", "card")
+
+
+class TokenShown(Schema):
+    """A stored card."""
+
+    id = fields.String()
+    object = of_type("token")
+    type = fields.Constant("card")
+    customer = fields.String()
+    card = fields.Nested(CardShown, allow_none=True)
+    fingerprint = fields.String(allow_none=True)
+    status = one_of("pending", "requires_action", "active", "failed", "detached", "expired")
+    next_action = fields.Dict(allow_none=True)
+    usage = fields.String()
+    processor = fields.String()
+    metadata = fields.Dict(keys=fields.String(), values=fields.String())
+    deduplicated = fields.Function(lambda _token: g.get("deduplicated", False))
+    created_at = Moment()
+
+
+class TokenPage(Schema):
+    """One page of tokens."""
+
+    data = fields.List(fields.Nested(TokenShown))
+    next_cursor = fields.String(allow_none=True)
+
+
+class TokenQuery(PageOf):
+    """Whose tokens."""
+
+    customer = Ident("cus", required=True)
+
+
+@blueprint.route("/v1/tokens", methods=["POST"])
+@needs("tokens:create")
+@blueprint.arguments(TokenOrder)
+@blueprint.response(201, TokenShown)
+def create(order: dict[str, Any]) -> Answer:
+    """Store a card and get a token for it."""
+    here = passed()
+    if "card" in order and not here.parts.accept_raw_cards:
+        raise RawCardsRefused(
+            "This deployment takes no raw cards. Have the processor's own fields tokenize the card and send "
+            "processor_reference; or set PANLESS_ACCEPT_RAW_CARDS=true, which puts you in PCI scope."
+        )
+    made = tokenizing.tokenize(
+        here.parts.records,
+        here.parts.keyring,
+        here.parts.processors,
+        here.caller,
+        _order(order),
+        here.attempt("token.create"),
+    )
+    return _answer(made)
+
+
+@blueprint.route("/v1/tokens/<token_id>/confirm", methods=["POST"])
+@needs("tokens:create")
+@blueprint.response(200, TokenShown)
+def confirm(token_id: str) -> Answer:
+    """Take a token up again after its person authenticated."""
+    here = passed()
+    house = here.parts
+    made = tokenizing.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
+    token, status, headers = _answer(made)
+    return token, 200 if status == 201 else status, headers  # noqa: PLR2004  # nothing was created
+
+
+@blueprint.route("/v1/tokens/<token_id>", methods=["GET"])
+@needs("tokens:read")
+@blueprint.response(200, TokenShown)
+def read(token_id: str) -> tokens.Token:
+    """Look at one token."""
+    here = passed()
+    return tokens.read(here.parts.records, here.parts.keyring, here.caller, token_id)
+
+
+@blueprint.route("/v1/tokens", methods=["GET"])
+@needs("tokens:read", query=frozenset({"customer", "limit", "cursor"}))
+@blueprint.arguments(TokenQuery, location="query")
+@blueprint.response(200, TokenPage)
+def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
+    """List a customer's tokens, newest first; those whose storing failed are left out."""
+    here = passed()
+    wanted = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    return tokens.of_customer(here.parts.records, here.parts.keyring, here.caller, query["customer"], wanted)
+
+
+@blueprint.route("/v1/tokens/<token_id>", methods=["DELETE"])
+@needs("tokens:delete")
+@blueprint.response(200, TokenShown)
+def delete(token_id: str) -> tokens.Token:
+    """Take a token out of use for good; the processor is told to detach it."""
+    here = passed()
+    return tokens.delete(here.parts.records, here.parts.keyring, here.parts.ledger, here.caller, token_id)
+
+
+def _order(order: dict[str, Any]) -> tokenizing.Order:
+    customer = order.get("customer")
+    inline = customer if isinstance(customer, dict) else {}
+    contact = inline.get("billing_contact")
+    return tokenizing.Order(
+        source=_card(order["card"]) if "card" in order else order["processor_reference"],
+        customer=customer if isinstance(customer, str) else None,
+        reference=inline.get("reference"),
+        contact=BillingContact(**contact) if contact else None,
+        account=order.get("processor_account"),
+        usage=order["usage"],
+        metadata=order["metadata"],
+    )
+
+
+def _card(card: dict[str, Any]) -> Card:
+    number = "".join(filter(str.isdigit, card["number"]))
+    return Card(number=number, exp_month=card["exp_month"], exp_year=card["exp_year"], cvc=card.get("cvc"))
+
+
+def _answer(made: Tokenized) -> Answer:
+    """201 for a new token, 200 for one that is known, 202 while its end is unknown, 402 for a declined card."""
+    token = made.token
+    headers = dict(REPLAYED) if made.replayed else {}
+    g.deduplicated = made.deduplicated
+    if token.declined is not None:
+        raise Problem(
+            402, "card_declined", "The card was declined.", headers, token=token.id, **_reasons(token.declined)
+        )
+    if token.refused is not None:
+        raise ProcessorRefused(token.refused["code"] or "", token.refused["param"])
+    if token.status == "pending":
+        return token, 202, headers | {"Location": f"/v1/tokens/{token.id}"}
+    return token, 200 if made.deduplicated else 201, headers
+
+
+def _reasons(declined: dict[str, str | None]) -> dict[str, str | None]:
+    return {"processor_code": declined["code"], **{name: declined[name] for name in ("decline_code", "advice_code")}}
