@@ -54,6 +54,12 @@ class Components:
         )
 
 
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.records.dispose()
+        self.keystore.dispose()
+
+
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
@@ -87,14 +93,18 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
 
 def migrate(settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
     """Bring both databases to their newest schema; give empty ones their deployment's id. Keystore first."""
+    roots = [keyfile.load(settings.keyfile)]
     records = open_database(settings.records_url.value)
     keystore = open_database(settings.keystore_url.value)
-    upgrade(keystore, "keystore")
-    upgrade(records, "records")
-    _found(records, keystore, clock())
-    deployment = _deployment(records, keystore)
-    roots = [keyfile.load(settings.keyfile)]
-    Keyring(keystore=keystore, roots=roots, deployment=deployment, now=clock).create_tenant(deployment)
+    try:
+        upgrade(keystore, "keystore")
+        upgrade(records, "records")
+        _found(records, keystore, clock())
+        deployment = _deployment(records, keystore)
+        Keyring(keystore=keystore, roots=roots, deployment=deployment, now=clock).create_tenant(deployment)
+    finally:
+        records.dispose()
+        keystore.dispose()
 
 
 def _found(records: Engine, keystore: Engine, at: datetime) -> None:

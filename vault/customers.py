@@ -5,7 +5,21 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Label, Row, Select, Table, and_, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Label,
+    Row,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
 from sqlalchemy.exc import IntegrityError
 
 from keys.blindindex import NORMALIZATION, digests, lookup_digest
@@ -225,11 +239,12 @@ def _mine(caller: Caller) -> Select[Any]:
 
 
 def _counted(caller: Caller) -> Select[Any]:
-    return _mine(caller).add_columns(_count(tokens, "tokens"), _count(charges, "charges"))
+    active = _count(tokens, "tokens", tokens.c.state == "active")
+    return _mine(caller).add_columns(active, _count(charges, "charges", true()))
 
 
-def _count(table: Table, name: str) -> Label[int]:
-    its = (table.c.tenant_id == customers.c.tenant_id) & (table.c.customer_id == customers.c.customer_id)
+def _count(table: Table, name: str, which: ColumnElement[bool]) -> Label[int]:
+    its = and_(table.c.tenant_id == customers.c.tenant_id, table.c.customer_id == customers.c.customer_id, which)
     return select(func.count()).select_from(table).where(its).scalar_subquery().label(name)
 
 

@@ -51,9 +51,9 @@ class Intent:
     processor_key: str
 
 
-def body_fingerprint(keyring: Keyring, tenant: str, body: object) -> bytes:
-    """HMAC-SHA256 of the parsed body, its card number cut to the last four and its CVC left out."""
-    canonical = json.dumps(_without_card(body), sort_keys=True, separators=(",", ":")).encode()
+def body_fingerprint(keyring: Keyring, tenant: str, path: str, body: object) -> bytes:
+    """HMAC-SHA256 of path and parsed body, its card number cut to the last four and its CVC left out."""
+    canonical = json.dumps([path, _without_card(body)], sort_keys=True, separators=(",", ":")).encode()
     return hmac.digest(_key(keyring, tenant, "body-fingerprint"), canonical, hashlib.sha256)
 
 

@@ -12,4 +12,5 @@ def insert_if_absent(tx: Connection, table: Table, row: dict[str, Any], **expres
     PostgreSQL waits for another transaction that is inserting the same key, so the answer is final.
     """
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    return tx.execute(insert(table).values(expressions).on_conflict_do_nothing(), row).rowcount == 1
+    statement = insert(table).values(expressions).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    return tx.execute(statement, row).rowcount == 1

