@@ -51,6 +51,9 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {bytes: LargeBinary, datetime: UtcDateTime}
 
 
+metadata = Base.metadata
+
+
 class Deployment(Base):
     """The one row that says whose keystore this is; the records say the same, and the two are compared at start."""
 
