@@ -1,7 +1,7 @@
 """What the door is handed: the parts of a running Panless, and what of its settings the door needs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from flask import current_app
@@ -12,6 +12,7 @@ from vault.guard import Guard
 from vault.ledger import Ledger
 from vault.policy import Policy
 from vault.processing import Processors
+from vault.reads import ReadCounter
 
 NAME = "panless"
 
@@ -28,6 +29,7 @@ class Parts:
     policy: Policy
     clock: Callable[[], datetime]
     accept_raw_cards: bool
+    reads: ReadCounter = field(default_factory=ReadCounter)
 
 
 def parts() -> Parts:

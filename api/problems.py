@@ -77,6 +77,7 @@ _TEXTS = {
     "erased": "This was erased.",
     "database_unavailable": "A database does not answer. Try again.",
     "database_busy": "All database connections are in use. Try again.",
+    "processor_credentials_refused": "The processor refuses this processor account's credentials. Renew them.",
     "root_key_unavailable": "The root key does not answer. Try again.",
 }
 
@@ -152,6 +153,8 @@ def _of_error(error: Exception) -> Response:
     if kind is None:
         structlog.get_logger().error("unexpected_error", kind=type(error).__name__, exc_info=error)
         return problem_response(500, "internal_error", "Something went wrong here. It was noted.")
+    if isinstance(error, errors.ProcessorRefused) and error.credentials:
+        kind = Kind(502, "processor_credentials_refused")
     text = _TEXTS.get(kind.code, str(error))
     headers = {"Retry-After": "1"} if getattr(error, "retryable", kind.status == 503) else {}  # noqa: PLR2004  # its name
     return problem_response(kind.status, _code(error, kind), text, {**headers, **_links(error)}, **_members(error))

@@ -135,6 +135,7 @@ def confirm(token_id: str) -> Answer:
 def read(token_id: str) -> tokens.Token:
     """Look at one token."""
     here = passed()
+    here.parts.reads.count(here.caller)
     return tokens.read(here.parts.records, here.parts.keyring, here.caller, token_id)
 
 
@@ -146,7 +147,9 @@ def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
     """List a customer's tokens, newest first; those whose storing failed are left out."""
     here = passed()
     wanted = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return tokens.of_customer(here.parts.records, here.parts.keyring, here.caller, query["customer"], wanted)
+    page = tokens.of_customer(here.parts.records, here.parts.keyring, here.caller, query["customer"], wanted)
+    here.parts.reads.count(here.caller, len(page.data))
+    return page
 
 
 @blueprint.route("/v1/tokens/<token_id>", methods=["DELETE"])

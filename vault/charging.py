@@ -239,13 +239,15 @@ def _send(keyring: Keyring, charging: Charging, order: Order, plan: _Plan) -> Ch
     )
 
 
-def _taken(tx: Connection, caller: Caller, digest: bytes) -> ObligationTaken:
+def _taken(tx: Connection, caller: Caller, digest: bytes) -> ObligationTaken | MovedOn:
     this = and_(
         charge_table.c.tenant_id == caller.tenant,
         charge_table.c.obligation_digest == digest,
         charge_table.c.state.not_in(UNPAID_STATES),
     )
-    first = tx.execute(select(charge_table.c.charge_id, charge_table.c.state).where(this)).one()
+    first = tx.execute(select(charge_table.c.charge_id, charge_table.c.state).where(this)).one_or_none()
+    if first is None:
+        return MovedOn("Another charge for this obligation has just been declined. Try again.")
     return ObligationTaken(first.charge_id, in_doubt=first.state in OPEN_STATES)
 
 

@@ -90,13 +90,13 @@ def begin(
         intent_id=new_id("int", caller.tenant),
         operation=attempt.operation,
         resource_id=resource_id,
-        processor_key=processor_key(keyring, caller.tenant, attempt),
+        processor_key=processor_key(keyring, caller, attempt),
     )
     row = {
         "tenant_id": caller.tenant,
         "intent_id": intent.intent_id,
         "operation": attempt.operation,
-        "key_digest": key_digest(keyring, caller.tenant, attempt),
+        "key_digest": key_digest(keyring, caller, attempt),
         "fingerprint": attempt.fingerprint,
         "resource_id": resource_id,
         "customer_id": customer_id,
@@ -121,7 +121,7 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
         select(intents, case((working, 1), else_=0).label("working")).where(
             intents.c.tenant_id == caller.tenant,
             intents.c.operation == attempt.operation,
-            intents.c.key_digest == key_digest(keyring, caller.tenant, attempt),
+            intents.c.key_digest == key_digest(keyring, caller, attempt),
         )
     ).one_or_none()
     if row is None:
@@ -161,22 +161,29 @@ def _this(intent: Intent) -> tuple[Any, Any]:
     return intents.c.tenant_id == intent.tenant, intents.c.intent_id == intent.intent_id
 
 
-def key_digest(keyring: Keyring, tenant: str, attempt: Attempt) -> bytes | None:
-    """HMAC-SHA256 of operation and the client's key: what is remembered of it."""
+def key_digest(keyring: Keyring, caller: Caller, attempt: Attempt) -> bytes | None:
+    """HMAC-SHA256 of mode, operation and the client's key: what is remembered of it."""
     if attempt.key is None:
         return None
-    message = f"{attempt.operation}\0{attempt.key}".encode()
-    return hmac.digest(_key(keyring, tenant, "client-key"), message, hashlib.sha256)
+    return hmac.digest(
+        _key(keyring, caller.tenant, "client-key"), _scoped(caller, attempt, attempt.key), hashlib.sha256
+    )
 
 
-def processor_key(keyring: Keyring, tenant: str, attempt: Attempt) -> str:
+def _scoped(caller: Caller, attempt: Attempt, named: str) -> bytes:
+    """A key is one tenant's, one mode's and one operation's."""
+    mode = "live" if caller.live else "test"
+    return f"{caller.tenant}\0{mode}\0{attempt.operation}\0{named}".encode()
+
+
+def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
     """The idempotency key that the processor sees: from the client's own key, never from a row of ours.
 
     So that the same client call after a lost database sends the same key. Without a client's key it is random.
     """
     named = attempt.key if attempt.key is not None else secrets.token_hex(16)
-    message = f"{tenant}\0{attempt.operation}\0{named}".encode()
-    return "panless-" + base32(hmac.digest(_key(keyring, tenant, "send"), message, hashlib.sha256))
+    key = _key(keyring, caller.tenant, "send")
+    return "panless-" + base32(hmac.digest(key, _scoped(caller, attempt, named), hashlib.sha256))
 
 
 def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:

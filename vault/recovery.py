@@ -64,7 +64,7 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
 
     One that fails is reported, left for a later round, and stops no other.
     """
-    settle(shop.ledger, shop.records)
+    _guarded(report, "ledger", partial(_settle, shop))
     ended = 0
     for row in _due(shop):
         if _take_up(shop, row):
@@ -74,6 +74,11 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
             ended += _guarded(report, "erasure", partial(_carry_on, shop, request))
     _forget_old_keys(shop)
     return ended
+
+
+def _settle(shop: Workshop) -> bool:
+    settle(shop.ledger, shop.records)
+    return True
 
 
 def _guarded(report: Callable[[str, Exception], None], what: str, step: Callable[[], bool]) -> bool:
