@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -22,36 +23,54 @@ BUSY_SECONDS = 30
 
 
 def open_database(url: str) -> Engine:
-    """An engine for `url` (`sqlite:///path` or `postgresql+psycopg://...`) that prints no parameters in its errors.
+    """An engine for `url` (`sqlite:///path` or `postgresql://...`) that prints no parameters in its errors.
 
-    Nothing connects before the first statement.
+    It carries a second one for reading, whose connections stay in AUTOCOMMIT: switching a connection back and forth
+    costs more than reading a row. Nothing connects before the first statement.
     """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(
-        parsed,
-        hide_parameters=True,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        pool_use_lifo=True,
-        connect_args={"prepare_threshold": 0, "connect_timeout": 5},
+    sqlite_file = parsed.get_backend_name() == "sqlite"
+    options = _sqlite_options() if sqlite_file else _postgresql_options()
+    reader = create_engine(
+        parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **options
     )
+    writer = create_engine(parsed, execution_options={_READER: reader}, **options)
+    event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
+    if sqlite_file:
+        event.listen(reader, "connect", _prepare_sqlite)
+        event.listen(writer, "connect", _prepare_sqlite)
+        event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return writer
 
 
-def _open_sqlite(url: str) -> Engine:
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
-        connect_args={"timeout": BUSY_SECONDS},
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
+def reader_of(engine: Engine) -> Engine:
+    """The engine that `reading` takes its connections from."""
+    reader: Engine = engine.get_execution_options()[_READER]
+    return reader
+
+
+_READER = "panless_reader"
+
+
+def _sqlite_options() -> dict[str, Any]:
+    return {
+        "hide_parameters": True,
+        "pool_size": POOL_SIZE,
+        "max_overflow": POOL_SIZE,
+        "connect_args": {"timeout": BUSY_SECONDS},
+    }
+
+
+def _postgresql_options() -> dict[str, Any]:
+    return {
+        "hide_parameters": True,
+        "pool_size": POOL_SIZE,
+        "max_overflow": POOL_SIZE,
+        "pool_use_lifo": True,
+        "connect_args": {"prepare_threshold": 0, "connect_timeout": 5},
+    }
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
@@ -66,16 +85,11 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
         dbapi.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in AUTOCOMMIT: each statement sees what is committed when it runs."""
-    with engine.connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    with reader_of(engine).connect() as connection:
+        yield connection
 
 
 @contextmanager

@@ -53,5 +53,5 @@ class ReadCounter:
         with audit.transaction(records) as tx:
             for (tenant, client, live, minute), cards in taken.items():
                 caller = Caller(tenant=tenant, client=client, live=live, at=now, request_id=new_id("req", tenant))
-                details = {"cards": cards, "minute": minute.isoformat()}
+                details: dict[str, str | int] = {"cards": cards, "minute": minute.isoformat()}
                 audit.record(tx, keyring, caller, "token.read", details=details)

@@ -1,15 +1,11 @@
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from itertools import count
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine
 
 from keys.context import Context
-from keys.database import open_database, transaction
+from keys.database import transaction
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.keystore import found

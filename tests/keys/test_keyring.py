@@ -10,7 +10,7 @@ import pytest
 from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
 from sqlalchemy import Engine, delete, event, insert, select, update
 
-from keys.database import open_database, reading, transaction
+from keys.database import open_database, reader_of, reading, transaction
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, TENANT_PURPOSES, DekRow, Kek, KekWrap, Watermark, advance
@@ -76,7 +76,7 @@ def test_several_deks_in_one_statement(keystore: Engine, ring: Keyring) -> None:
     ids = [dek.id for dek in deks]
     ring.deks(TENANT, ids)  # the KEK is in memory from here on
     statements: list[str] = []
-    event.listen(keystore, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    event.listen(reader_of(keystore), "before_cursor_execute", lambda *call: statements.append(call[2]))
     assert ring.deks(TENANT, [*ids, *ids]) == {dek.id: dek for dek in deks[1:]}
     assert len(statements) == 1
     assert ring.deks(TENANT, []) == {}
@@ -86,7 +86,7 @@ def test_every_use_reads_the_row(keystore: Engine, ring: Keyring) -> None:
     """Asking for a DEK twice reads its row twice, and nothing else."""
     dek = ring.new_dek(TENANT, "customer", "cus_1")
     statements: list[str] = []
-    event.listen(keystore, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    event.listen(reader_of(keystore), "before_cursor_execute", lambda *call: statements.append(call[2]))
     ring.dek(TENANT, dek.id)
     ring.dek(TENANT, dek.id)
     assert len(statements) == 2
@@ -175,7 +175,7 @@ def test_a_tenant_key_costs_no_statement_while_it_is_cached(keystore: Engine, ro
     ring.create_tenant(TENANT)
     key = ring.tenant_key(TENANT, "audit")
     statements: list[str] = []
-    event.listen(keystore, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    event.listen(reader_of(keystore), "before_cursor_execute", lambda *call: statements.append(call[2]))
     assert ring.tenant_key(TENANT, "audit") == key
     assert statements == []
     clock.now = 300
