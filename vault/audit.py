@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import rfc8785
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
 from keys import database
 from keys.dek import derive
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.statements import insert
 from vault.tables import audit_entries
 
 LEAF_VERSION = 1
@@ -71,8 +72,9 @@ def record(
             "details": dict(details or {}),
         }
     )
-    tx.execute(
-        insert(audit_entries),
+    insert(
+        tx,
+        audit_entries,
         {
             "tenant_id": caller.tenant,
             "lane": lane,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete
 
 from keys.dek import Dek
 from keys.keyring import Keyring
@@ -14,6 +14,7 @@ from vault.charges import Charge, charge_of, details_place, read, retained_place
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.processor import ActionRequired, Approved, ChargeOutcome, Declined, NotFound, NotReached, Refused, Unknown
 from vault.sealing import seal_value
+from vault.statements import update_row
 from vault.tables import charges as charge_table
 
 
@@ -143,15 +144,19 @@ def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any])
 
 def _move(tx: Connection, charging: Charging, changes: dict[str, Any]) -> None:
     """Change the charge while its end is open; only one process ends it, and none moves it back."""
-    if tx.execute(update(charge_table).where(_open(charging)).values(**changes)).rowcount != 1:
+    key = {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
+    if not update_row(tx, charge_table, key, changes, _OPEN):
         raise _Overtaken
+
+
+_OPEN = charge_table.c.state.in_(("pending", "unknown"))
 
 
 def _open(charging: Charging) -> ColumnElement[bool]:
     return and_(
         charge_table.c.tenant_id == charging.caller.tenant,
         charge_table.c.charge_id == charging.row["charge_id"],
-        charge_table.c.state.in_(("pending", "unknown")),
+        _OPEN,
     )
 
 

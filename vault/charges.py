@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select
 
 from keys.blindindex import digest as index_digest
 from keys.blindindex import normalize
@@ -83,7 +83,8 @@ def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page
 
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
     """The row of a charge with its processor's kind. Raises NotFoundHere."""
-    row = connection.execute(_mine(caller).where(charges.c.charge_id == charge_id)).one_or_none()
+    asked = {"tenant": caller.tenant, "live": caller.live, "charge": charge_id}
+    row = connection.execute(_ONE, asked).one_or_none()
     if row is None:
         raise NotFoundHere("No such charge.")
     return row
@@ -163,13 +164,16 @@ def open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dic
     return unseal_value(dek, row.details, place)
 
 
+_OF_ACCOUNT = and_(
+    processor_accounts.c.tenant_id == charges.c.tenant_id, processor_accounts.c.account_id == charges.c.account_id
+)
+_ALL = select(charges, processor_accounts.c.kind).join(processor_accounts, _OF_ACCOUNT)
+_ONE = _ALL.where(
+    charges.c.tenant_id == bindparam("tenant"),
+    charges.c.live == bindparam("live"),
+    charges.c.charge_id == bindparam("charge"),
+)
+
+
 def _mine(caller: Caller) -> Select[Any]:
-    of_account = and_(
-        processor_accounts.c.tenant_id == charges.c.tenant_id,
-        processor_accounts.c.account_id == charges.c.account_id,
-    )
-    return (
-        select(charges, processor_accounts.c.kind)
-        .join(processor_accounts, of_account)
-        .where(charges.c.tenant_id == caller.tenant, charges.c.live == caller.live)
-    )
+    return _ALL.where(charges.c.tenant_id == caller.tenant, charges.c.live == caller.live)

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, Row, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
 
 from keys.database import reading, transaction
 from keys.dek import derive
 from keys.errors import KeyMissing
 from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.errors import NotFoundHere
 from vault.ids import BODY_LENGTH, base32, new_id
+from vault.ledger import Ledger, decide, settle
 from vault.personal import Secret
 from vault.scopes import SCOPES
 from vault.tables import client_keys, clients, tenants
@@ -125,6 +129,38 @@ def list_clients(records: Engine, tenant: str) -> Sequence[Client]:
     statement = select(clients).where(clients.c.tenant_id == tenant).order_by(clients.c.created_at)
     with reading(records) as connection:
         return [_client(row) for row in connection.execute(statement)]
+
+
+def revoke_client(records: Engine, keyring: Keyring, ledger: Ledger, caller: Caller, client_id: str) -> None:
+    """Take a client's keys out of use for good, on the ledger, whichever mode they are of.
+
+    From the commit on they open nothing. Revoking again changes nothing. Raises NotFoundHere.
+    """
+    this = and_(clients.c.tenant_id == caller.tenant, clients.c.client_id == client_id)
+    with reading(records) as connection:
+        row = connection.execute(select(clients).where(this)).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such client.")
+    if row.revoked_at is None and _decide_revocation(records, keyring, ledger, caller, row, this):
+        settle(ledger, records)
+
+
+def _decide_revocation(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    row: Row[tuple[object, ...]],
+    this: ColumnElement[bool],
+) -> bool:
+    version = row.version + 1
+    revoked = update(clients).where(this, clients.c.revoked_at.is_(None))
+    with audit.transaction(records) as tx:
+        if tx.execute(revoked.values(revoked_at=caller.at, version=version)).rowcount != 1:
+            return False  # somebody was faster, and tells the ledger
+        decide(tx, ledger, caller, "client.revoke", row.client_id, version=version)
+        audit.record(tx, keyring, caller, "client.revoke", resource=row.client_id)
+    return True
 
 
 def _client(row: Row[tuple[object, ...]]) -> Client:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -139,25 +140,18 @@ def by_reference(connection: Connection, keyring: Keyring, caller: Caller, refer
 
 def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The row of a customer who can be worked with. Raises NotFoundHere, Erased."""
-    return _alive(connection.execute(_mine(caller).where(customers.c.customer_id == customer_id)).one_or_none())
+    return _alive(connection.execute(_ONE, _asked(caller, customer_id)).one_or_none())
 
 
 def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The same, held against an erasure that would begin before `tx` ends."""
-    statement = _mine(caller).where(customers.c.customer_id == customer_id).with_for_update(read=True)
-    return _alive(tx.execute(statement).one_or_none())
+    return _alive(tx.execute(_ONE_HELD, _asked(caller, customer_id)).one_or_none())
 
 
 def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
     """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
-    its = and_(
-        processor_references.c.tenant_id == customers.c.tenant_id,
-        processor_references.c.owner_id == customers.c.customer_id,
-        processor_references.c.account_id == account_id,
-    )
-    columns = [column for column in processor_references.c if column.name.startswith("reference")]
-    statement = _mine(caller).add_columns(*columns).outerjoin(processor_references, its)
-    return _alive(connection.execute(statement.where(customers.c.customer_id == customer_id)).one_or_none())
+    asked = _asked(caller, customer_id) | {"account": account_id}
+    return _alive(connection.execute(_ONE_WITH_REFERENCE, asked).one_or_none())
 
 
 def refuse_restricted(row: Row[Any]) -> None:
@@ -232,6 +226,28 @@ def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | N
     with reading(records) as connection:
         existing = by_reference(connection, keyring, caller, reference or "")
     return CustomerExists(existing or "")
+
+
+_ONE = select(customers).where(
+    customers.c.tenant_id == bindparam("tenant"),
+    customers.c.live == bindparam("live"),
+    customers.c.customer_id == bindparam("customer"),
+)
+_ONE_HELD = _ONE.with_for_update(read=True)
+_ONE_WITH_REFERENCE = _ONE.add_columns(
+    processor_references.c.reference, processor_references.c.reference_version
+).outerjoin(
+    processor_references,
+    and_(
+        processor_references.c.tenant_id == customers.c.tenant_id,
+        processor_references.c.owner_id == customers.c.customer_id,
+        processor_references.c.account_id == bindparam("account"),
+    ),
+)
+
+
+def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
+    return {"tenant": caller.tenant, "live": caller.live, "customer": customer_id}
 
 
 def _mine(caller: Caller) -> Select[Any]:

@@ -11,9 +11,10 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, case, select, update
 
 from keys.dek import derive
 from keys.keyring import Keyring
@@ -106,7 +107,7 @@ def begin(
         "attempts": 1,
         "created_at": caller.at,
     }
-    return intent if insert_if_absent(tx, intents, row, lease_until=database_clock(LEASE_SECONDS)) else None
+    return intent if insert_if_absent(tx, intents, row, lease=LEASE_SECONDS) else None
 
 
 def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
@@ -116,14 +117,12 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
     """
     if attempt.key is None:
         return None
-    working = (intents.c.state == "pending") & (intents.c.lease_until > database_clock())
-    row = connection.execute(
-        select(intents, case((working, 1), else_=0).label("working")).where(
-            intents.c.tenant_id == caller.tenant,
-            intents.c.operation == attempt.operation,
-            intents.c.key_digest == key_digest(keyring, caller, attempt),
-        )
-    ).one_or_none()
+    asked = {
+        "tenant": caller.tenant,
+        "operation": attempt.operation,
+        "digest": key_digest(keyring, caller, attempt),
+    }
+    row = connection.execute(_BY_KEY, asked).one_or_none()
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, attempt.fingerprint):
@@ -135,30 +134,49 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
 
 def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Mark the intent done; `changes` are further columns."""
-    _update(tx, intent, state="done", finished_at=database_clock(), **changes)
+    tx.execute(_finish(tuple(changes)), _named(intent) | {f"new_{name}": value for name, value in changes.items()})
 
 
 def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
-    _update(tx, intent, lease_until=database_clock(), **changes)
+    tx.execute(_leave(tuple(changes)), _named(intent) | {f"new_{name}": value for name, value in changes.items()})
 
 
 def resource_of(connection: Connection, intent: Intent) -> str:
     """The resource that the intent names now."""
-    return str(connection.execute(select(intents.c.resource_id).where(*_this(intent))).scalar_one())
+    return str(connection.execute(select(intents.c.resource_id).where(_THIS), _named(intent)).scalar_one())
 
 
 def forget_attempt(tx: Connection, intent: Intent) -> None:
     """Delete the intent of a call that certainly never reached the processor: the same key may begin again."""
-    tx.execute(intents.delete().where(*_this(intent)))
+    tx.execute(intents.delete().where(_THIS), _named(intent))
 
 
-def _update(tx: Connection, intent: Intent, **values: Any) -> None:  # noqa: ANN401  # columns of the table
-    tx.execute(update(intents).where(*_this(intent)).values(**values))
+_THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
+_WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())
+_BY_KEY = select(intents, case((_WORKING, 1), else_=0).label("working")).where(
+    intents.c.tenant_id == bindparam("tenant"),
+    intents.c.operation == bindparam("operation"),
+    intents.c.key_digest == bindparam("digest"),
+)
 
 
-def _this(intent: Intent) -> tuple[Any, Any]:
-    return intents.c.tenant_id == intent.tenant, intents.c.intent_id == intent.intent_id
+@cache
+def _finish(changes: tuple[str, ...]) -> Update:
+    return update(intents).where(_THIS).values({"state": "done", "finished_at": database_clock(), **_new(changes)})
+
+
+@cache
+def _leave(changes: tuple[str, ...]) -> Update:
+    return update(intents).where(_THIS).values({"lease_until": database_clock(), **_new(changes)})
+
+
+def _new(changes: tuple[str, ...]) -> dict[str, Any]:
+    return {name: bindparam(f"new_{name}") for name in changes}
+
+
+def _named(intent: Intent) -> dict[str, Any]:
+    return {"of_tenant": intent.tenant, "of_intent": intent.intent_id}
 
 
 def key_digest(keyring: Keyring, caller: Caller, attempt: Attempt) -> bytes | None:

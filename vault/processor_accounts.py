@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
@@ -136,10 +136,7 @@ def credentials_of(keyring: Keyring, tenant: str, row: Row[Any]) -> Credentials:
 
 def by_id(connection: Connection, tenant: str, account_id: str) -> Row[Any]:
     """The row of an account, a deleted one too."""
-    statement = select(processor_accounts).where(
-        processor_accounts.c.tenant_id == tenant, processor_accounts.c.account_id == account_id
-    )
-    return connection.execute(statement).one()
+    return connection.execute(_ANY, {"tenant": tenant, "account": account_id}).one()
 
 
 def _seal(keyring: Keyring, tenant: str, account_id: str, credentials: Mapping[str, str]) -> bytes:
@@ -155,6 +152,17 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
     )
 
 
+_ANY = select(processor_accounts).where(
+    processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
+)
+_DEFAULT = select(processor_accounts).where(
+    processor_accounts.c.tenant_id == bindparam("tenant"),
+    processor_accounts.c.live == bindparam("live"),
+    processor_accounts.c.deleted_at.is_(None),
+    processor_accounts.c.is_default,
+)
+
+
 def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
     statement = select(processor_accounts).where(_theirs(caller), processor_accounts.c.account_id == account_id)
     row = connection.execute(statement).one_or_none()
@@ -164,8 +172,7 @@ def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
 
 
 def _default(connection: Connection, caller: Caller) -> Row[Any] | None:
-    statement = select(processor_accounts).where(_theirs(caller), processor_accounts.c.is_default)
-    return connection.execute(statement).one_or_none()
+    return connection.execute(_DEFAULT, {"tenant": caller.tenant, "live": caller.live}).one_or_none()
 
 
 def _clear_default(tx: Connection, caller: Caller) -> None:

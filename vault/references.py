@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, select
 
 from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from vault.sealing import place_of, seal_value, unseal_value
+from vault.statements import insert, update_row
 from vault.tables import processor_references
 
 
@@ -36,7 +37,7 @@ def keep(
         "reference": seal_value(dek, value, place),
         "created_at": at,
     }
-    tx.execute(insert(processor_references), row)
+    insert(tx, processor_references, row)
 
 
 def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str | None]) -> None:
@@ -44,23 +45,25 @@ def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Ma
     version = row.reference_version + 1
     place = _place(keyring, row.tenant_id, row.owner_id, row.account_id, row.customer_id, version)
     sealed = seal_value(dek, value, place)
-    this = of(row.tenant_id, row.owner_id, row.account_id)
-    tx.execute(update(processor_references).where(this).values(reference=sealed, reference_version=version))
+    key = {"tenant_id": row.tenant_id, "owner_id": row.owner_id, "account_id": row.account_id}
+    update_row(tx, processor_references, key, {"reference": sealed, "reference_version": version})
 
 
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
-    return connection.execute(select(processor_references).where(of(tenant, owner, account))).one_or_none()
+    asked = {"tenant": tenant, "owner": owner, "account": account}
+    return connection.execute(_ONE, asked).one_or_none()
 
 
 def of_charge(connection: Connection, token: Row[Any]) -> dict[str, Row[Any]]:
     """What the token's account calls the token and its customer, by our id."""
-    this = and_(
-        processor_references.c.tenant_id == token.tenant_id,
-        processor_references.c.owner_id.in_((token.token_id, token.customer_id)),
-        processor_references.c.account_id == token.account_id,
-    )
-    return {row.owner_id: row for row in connection.execute(select(processor_references).where(this))}
+    asked = {
+        "tenant": token.tenant_id,
+        "owner": token.token_id,
+        "other": token.customer_id,
+        "account": token.account_id,
+    }
+    return {row.owner_id: row for row in connection.execute(_TWO, asked)}
 
 
 def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
@@ -80,13 +83,13 @@ def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, accoun
     return unseal_value(dek, row.reference, place)
 
 
-def of(tenant: str, owner: str, account: str) -> ColumnElement[bool]:
-    """The condition for one row."""
-    return and_(
-        processor_references.c.tenant_id == tenant,
-        processor_references.c.owner_id == owner,
-        processor_references.c.account_id == account,
-    )
+_ACCOUNT = and_(
+    processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
+)
+_ONE = select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
+_TWO = select(processor_references).where(
+    _ACCOUNT, processor_references.c.owner_id.in_((bindparam("owner"), bindparam("other")))
+)
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

@@ -21,7 +21,7 @@ from vault.personal import CardMetadata
 from vault.processing import Connected
 from vault.processor import ActionRequired, Declined, NotFound, NotReached, Refused, Stored, StoreOutcome, Unknown
 from vault.sealing import seal_value
-from vault.statements import insert_if_absent
+from vault.statements import insert_if_absent, update_row
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
 from vault.tokens import (
@@ -185,7 +185,8 @@ def _note(
 
 def _move(tx: Connection, storing: Storing, **values: object) -> None:
     """Change the token while it waits for its outcome; only one process ends a storing."""
-    if tx.execute(update(token_table).where(*_waiting(storing)).values(**values)).rowcount != 1:
+    key = {"tenant_id": storing.tenant_id, "token_id": storing.token_id}
+    if not update_row(tx, token_table, key, values, _OPEN):
         raise _Overtaken
 
 
@@ -284,11 +285,14 @@ def _as_it_is(records: Engine, keyring: Keyring, storing: Storing) -> Token:
     return read(records, keyring, storing.caller, token_id)
 
 
+_OPEN = token_table.c.state.in_(("pending", "requires_action"))
+
+
 def _waiting(storing: Storing) -> tuple[ColumnElement[bool], ...]:
     return (
         token_table.c.tenant_id == storing.tenant_id,
         token_table.c.token_id == storing.token_id,
-        token_table.c.state.in_(("pending", "requires_action")),
+        _OPEN,
     )
 
 

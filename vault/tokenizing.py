@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert
+from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
@@ -18,6 +18,7 @@ from vault.personal import BillingContact, Card
 from vault.processing import Connected, Processors, connect, persist
 from vault.processor import ActionRequired, CustomerOpened, NotFound, StoreOutcome
 from vault.sealing import seal_value, unseal_value
+from vault.statements import insert
 from vault.tables import tokens as token_table
 from vault.token_outcomes import Storing, Tokenized, conclude
 from vault.tokens import token_place
@@ -222,7 +223,7 @@ def _insert_pending(tx: Connection, keyring: Keyring, storing: Storing) -> None:
         "metadata": metadata,
         "created_at": storing.created_at,
     }
-    tx.execute(insert(token_table), row)
+    insert(tx, token_table, row)
 
 
 def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str) -> tuple[StoreOutcome, str | None]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, select, update
+from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select, update
 from sqlalchemy import delete as delete_rows
 
 from keys.blindindex import digest as index_digest
@@ -151,7 +151,8 @@ def leave_to_forget(
 
 def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[Any]:
     """The row of a token, with its processor's kind and its customer's state. Raises NotFoundHere, Erased."""
-    row = connection.execute(_mine(caller).where(tokens.c.token_id == token_id)).one_or_none()
+    asked = {"tenant": caller.tenant, "live": caller.live, "token": token_id}
+    row = connection.execute(_ONE, asked).one_or_none()
     if row is None:
         raise NotFoundHere("No such token.")
     if row.customer_state != "active":
@@ -215,20 +216,27 @@ def shown_fingerprint(keyring: Keyring, row: OfToken, fingerprint: str | None) -
     return base32(fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint))
 
 
+_OF_CUSTOMER = and_(customers.c.tenant_id == tokens.c.tenant_id, customers.c.customer_id == tokens.c.customer_id)
+_OF_ACCOUNT = and_(
+    processor_accounts.c.tenant_id == tokens.c.tenant_id, processor_accounts.c.account_id == tokens.c.account_id
+)
+_ALL = (
+    select(
+        tokens,
+        processor_accounts.c.kind,
+        customers.c.state.label("customer_state"),
+        customers.c.restricted,
+        customers.c.dek_id,
+    )
+    .join(customers, _OF_CUSTOMER)
+    .join(processor_accounts, _OF_ACCOUNT)
+)
+_ONE = _ALL.where(
+    tokens.c.tenant_id == bindparam("tenant"),
+    tokens.c.live == bindparam("live"),
+    tokens.c.token_id == bindparam("token"),
+)
+
+
 def _mine(caller: Caller) -> Select[Any]:
-    of_customer = and_(customers.c.tenant_id == tokens.c.tenant_id, customers.c.customer_id == tokens.c.customer_id)
-    of_account = and_(
-        processor_accounts.c.tenant_id == tokens.c.tenant_id, processor_accounts.c.account_id == tokens.c.account_id
-    )
-    return (
-        select(
-            tokens,
-            processor_accounts.c.kind,
-            customers.c.state.label("customer_state"),
-            customers.c.restricted,
-            customers.c.dek_id,
-        )
-        .join(customers, of_customer)
-        .join(processor_accounts, of_account)
-        .where(tokens.c.tenant_id == caller.tenant, tokens.c.live == caller.live)
-    )
+    return _ALL.where(tokens.c.tenant_id == caller.tenant, tokens.c.live == caller.live)
