@@ -9,7 +9,7 @@ from flask_smorest import Api
 
 from api import charges, customers, health, processor_accounts, reference, rights, tokens
 from api.bodies import LARGEST
-from api.door import new_request_id, scope_of
+from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
@@ -37,7 +37,9 @@ def create_app(house: Parts) -> Flask:
         OPENAPI_JSON_PATH="openapi.json",
         API_SPEC_OPTIONS=_SPEC,
         PROPAGATE_EXCEPTIONS=False,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
     )
+    app.url_map.merge_slashes = False  # a redirect would repeat the path, whatever stands in it
     app.extensions[NAME] = house
     app.before_request(_begin)
     app.after_request(_end)
@@ -60,8 +62,12 @@ _SPEC: dict[str, Any] = {
 
 
 def _document(app: Flask, documented: Api) -> None:
-    """Write into the OpenAPI document what the routes' decorators know: scopes, and problems as the other answer."""
+    """Write into the OpenAPI document what the decorators of routes know, and that errors are problems."""
+    for unused in ("Error", "PaginationMetadata"):  # flask-smorest's own; errors here are problems
+        documented.spec.components.schemas.pop(unused)
+    documented.spec.components.responses.clear()
     documented.spec.components.schema("Problem", schema=ProblemShown)
+    documented.spec.components.schema("CustomerFields", schema=tokens.CustomerFields)
     problem = {
         "description": "What is wrong (RFC 9457)",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -69,12 +75,32 @@ def _document(app: Flask, documented: Api) -> None:
     paths = documented.spec._paths  # noqa: SLF001  # apispec has no public way to amend a path
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<", "{").replace(">", "}")
-        scope = scope_of(app.view_functions[rule.endpoint])
+        needed = needs_of(app.view_functions[rule.endpoint])
         for method in rule.methods or ():
             operation = paths.get(path, {}).get(method.lower())
             if operation is not None:
+                operation["responses"].pop("422", None)
                 operation["responses"]["default"] = problem
-                operation |= {"security": [{"key": []}], "x-scope": scope} if scope else {}
+                operation |= _of_key(method, operation, needed) if needed else {}
+
+
+def _of_key(method: str, operation: dict[str, Any], needed: Needs) -> dict[str, Any]:
+    """What a call with an API key carries: its scope, and the headers that have a meaning here."""
+    headers = [_header("Panless-Actor", "The human behind the client: letters, digits and ._:-", required=False)]
+    if method == "POST":
+        headers.append(
+            _header(
+                "Idempotency-Key", "Names this call: a retry with the same key is the same call", required=needed.key
+            )
+        )
+    if needed.purpose:
+        headers.append(_header("Access-Purpose", 'Why: <code>; ref="<ticket>"', required=True))
+    parameters = [*operation.get("parameters", []), *headers]
+    return {"security": [{"key": []}], "x-scope": needed.scope, "parameters": parameters}
+
+
+def _header(name: str, meaning: str, *, required: bool) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": meaning, "required": required, "schema": {"type": "string"}}
 
 
 def _begin() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Request
 
@@ -16,16 +17,30 @@ from api.problems import Problem
 DEEPEST = 32
 LARGEST = 64 * 1024
 CARD_NUMBER = ("card", "number")
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def read_json(request: Request) -> Any:  # noqa: ANN401  # JSON is any of its types
-    """The parsed body. Raises Problem (400, 413, 415, 422)."""
+def read_json(request: Request) -> dict[str, Any]:
+    """The parsed body, an object. Raises Problem (400, 413, 415, 422)."""
     if request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
     value = _parse(request.get_data(cache=False))
     check_values(_leaves(value))
+    if not isinstance(value, dict):
+        raise Problem(422, "invalid_request", "The body must be one JSON object.")
     return value
+
+
+def is_percent_encoded(query: bytes) -> bool:
+    """Whether a query is percent-encoded UTF-8; what is not would reach a filter as something else."""
+    if _BROKEN_ESCAPE.search(query):
+        return False
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_values(values: Iterable[tuple[tuple[str, ...], str]]) -> None:

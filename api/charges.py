@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import OBLIGATION, Ident, Moment, PageOf, Strict, amount, currency, metadata, of_type, one_of, text
+from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
 from vault import charges, charging, pages, refunds
 from vault.charges import Charge
@@ -25,7 +25,7 @@ class ChargeOrder(Strict):
     capture_method = one_of("automatic", load_default="automatic")
     initiator = one_of("customer", "merchant", load_default="merchant")
     reason = one_of("recurring", "installment", "unscheduled")
-    obligation = fields.String(validate=OBLIGATION)
+    obligation = name()
     statement_descriptor = text(22)
     metadata = metadata()
 
@@ -66,7 +66,7 @@ class ChargeQuery(PageOf):
 
     customer = Ident("cus")
     token = Ident("tok")
-    obligation = fields.String(validate=OBLIGATION)
+    obligation = name()
     status = one_of("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
 
 
@@ -91,7 +91,7 @@ class RefundShown(Schema):
 
 
 @blueprint.route("/v1/charges", methods=["POST"])
-@needs("charges:create", key=True)
+@needs("charges:create", key=True, body=True)
 @blueprint.arguments(ChargeOrder)
 @blueprint.response(201, ChargeShown)
 def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
@@ -131,7 +131,7 @@ def find(query: dict[str, Any]) -> pages.Page[Charge]:
 
 
 @blueprint.route("/v1/charges/<charge_id>/refunds", methods=["POST"])
-@needs("refunds:create", key=True)
+@needs("refunds:create", key=True, body=True)
 @blueprint.arguments(RefundOrder)
 @blueprint.response(201, RefundShown)
 def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import ContactFields, Moment, Strict, of_type, text
+from api.fields import ContactFields, Moment, Strict, name, of_type, text
 from vault import contacts, customers, erasure
 from vault.contacts import Corrected
 from vault.customers import Customer
@@ -19,7 +19,7 @@ blueprint = Blueprint("customers", __name__, description="The people who pay")
 class CustomerOrder(Strict):
     """A new customer."""
 
-    reference = text(200)
+    reference = name()
     billing_contact = fields.Nested(ContactFields)
 
 
@@ -47,7 +47,7 @@ class Search(Strict):
 
     email = fields.String(validate=validate.Length(min=1, max=254))
     phone = text(40)
-    reference = text(200)
+    reference = name()
 
     @validates_schema
     def _one(self, data: dict[str, Any], **_kwargs: Any) -> None:  # noqa: ANN401  # marshmallow's
@@ -84,7 +84,7 @@ class RequestShown(Schema):
 
 
 @blueprint.route("/v1/customers", methods=["POST"])
-@needs("customers:write")
+@needs("customers:write", body=True)
 @blueprint.arguments(CustomerOrder)
 @blueprint.response(201, CustomerShown)
 def create(order: dict[str, Any]) -> tuple[Customer, int, dict[str, str]]:
@@ -112,7 +112,7 @@ def read(customer_id: str) -> Customer:
 
 
 @blueprint.route("/v1/customers/search", methods=["POST"])
-@needs("contacts:read", purpose=True)
+@needs("contacts:read", purpose=True, body=True)
 @blueprint.arguments(Search)
 @blueprint.response(200, CustomersFound)
 def search(wanted: dict[str, str]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def read_contact(customer_id: str) -> BillingContact:
 
 
 @blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["PUT"])
-@needs("contacts:write")
+@needs("contacts:write", body=True)
 @blueprint.arguments(ContactFields)
 @blueprint.response(200, CorrectedShown)
 def replace_contact(contact: dict[str, Any], customer_id: str) -> Corrected:
@@ -142,7 +142,7 @@ def replace_contact(contact: dict[str, Any], customer_id: str) -> Corrected:
 
 
 @blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["PATCH"])
-@needs("contacts:write")
+@needs("contacts:write", body=True)
 @blueprint.arguments(ContactFields)
 @blueprint.response(200, CorrectedShown)
 def correct_contact(changes: dict[str, Any], customer_id: str) -> Corrected:

@@ -10,9 +10,10 @@ from typing import Any, TypeVar, cast
 import structlog
 from flask import g, request
 from flask_smorest import Blueprint as SmorestBlueprint
+from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 
-from api.bodies import check_values, read_json
+from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
 from keys.database import reading
@@ -35,7 +36,16 @@ _PREFIXES = {
     "account_id": ("pa", "processor account"),
     "request_id": ("rr", "rights request"),
 }
-_SCOPE = "_panless_scope"
+_NEEDS = "_panless_needs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a route can't be called without, for the reference."""
+
+    scope: str
+    purpose: bool
+    key: bool
 
 
 class _Parser(FlaskParser):
@@ -51,6 +61,10 @@ class Blueprint(SmorestBlueprint):
     """A blueprint whose schemas get what the door let through."""
 
     ARGUMENTS_PARSER = _Parser()
+
+    def arguments(self, schema: type[Schema], **kwargs: Any) -> Any:  # noqa: ANN401  # flask-smorest's
+        """Take a schema as flask-smorest does, but make it once, not per request."""
+        return super().arguments(schema(), **kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,31 +86,37 @@ def passed() -> Passed:
 
 
 def needs(
-    scope: str, *, query: frozenset[str] = frozenset(), purpose: bool = False, key: bool = False
+    scope: str,
+    *,
+    query: frozenset[str] = frozenset(),
+    body: bool = False,
+    purpose: bool = False,
+    key: bool = False,
 ) -> Callable[[Route], Route]:
     """Open a route to clients with `scope`.
 
-    `query` names its query fields; `purpose` and `key` say which headers it can't do without.
+    `query` names its query fields, `body` says whether it takes one, `purpose` and `key` which headers it can't do
+    without.
     """
 
     def decorate(route: Route) -> Route:
         @functools.wraps(route)
         def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
-            _pass(scope, kwargs, query=query, purpose=purpose, key=key)
+            _pass(scope, kwargs, query=query, body=body, purpose=purpose, key=key)
             return route(*args, **kwargs)
 
-        setattr(opened, _SCOPE, scope)
+        setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key))
         return cast("Route", opened)
 
     return decorate
 
 
-def scope_of(view: Callable[..., Any]) -> str | None:
-    """The scope that a route needs, None for an open one."""
-    return getattr(view, _SCOPE, None)
+def needs_of(view: Callable[..., Any]) -> Needs | None:
+    """What a route needs, None for an open one."""
+    return getattr(view, _NEEDS, None)
 
 
-def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], purpose: bool, key: bool) -> None:
+def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: bool, purpose: bool, key: bool) -> None:
     house = parts()
     if not house.guard.verdict.is_good:
         verdict = house.guard.verdict
@@ -106,9 +126,11 @@ def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], purpos
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
     _check_query(query)
-    g.body = read_json(request) if request.method in {"POST", "PUT", "PATCH"} and _has_body() else None
+    g.body = read_json(request) if _has_body() else None
+    if g.body and not body:
+        raise Problem(422, "invalid_request", "This request takes no body.")
     code, reference = _purpose(house, required=purpose)
-    if key and _idempotency_key() is None:
+    if _idempotency_key() is None and key:
         raise Problem(400, "idempotency_key_required", "Send an Idempotency-Key: without one a retry could pay twice.")
     caller = Caller(
         tenant=client.tenant,
@@ -150,10 +172,14 @@ def _check_path(path_ids: dict[str, str]) -> None:
 
 
 def _check_query(known: frozenset[str]) -> None:
+    if not is_percent_encoded(request.query_string):
+        raise Problem(400, "malformed_query", "The query is not percent-encoded UTF-8.")
     check_values(((name,), text) for name, values in request.args.lists() for text in (name, *values))
     if not known.issuperset(request.args):
         names = ", ".join(sorted(known)) or "none"
         raise Problem(422, "invalid_request", f"This request has query fields that are unknown here. Known: {names}.")
+    if any(len(values) > 1 for _, values in request.args.lists()):
+        raise Problem(422, "invalid_request", "A query field stands twice.")
 
 
 def _has_body() -> bool:
@@ -173,6 +199,7 @@ def _purpose(house: Parts, *, required: bool) -> tuple[str | None, str | None]:
     value = request.headers.get("Access-Purpose")
     if value is None and not required:
         return None, None
+    check_values([(("Access-Purpose",), value or "")])
     match = PURPOSE.fullmatch(value or "")
     known = ", ".join(sorted(house.policy.purposes))
     if match is None:
@@ -183,7 +210,6 @@ def _purpose(house: Parts, *, required: bool) -> tuple[str | None, str | None]:
         )
     if match[1] not in house.policy.purposes:
         raise Problem(400, "access_purpose_unknown", f"The policy knows these purposes: {known}.")
-    check_values([(("Access-Purpose",), match[2])])
     return match[1], match[2]
 
 
@@ -191,9 +217,9 @@ def _header(name: str, form: re.Pattern[str], wanted: str) -> str | None:
     value = request.headers.get(name)
     if value is None:
         return None
+    check_values([((name,), value)])
     if not form.fullmatch(value):
         raise Problem(400, "invalid_header", f"{name} must be {wanted}.")
-    check_values([((name,), value)])
     return value
 
 

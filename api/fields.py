@@ -1,15 +1,12 @@
 """Fields that many schemas share: our ids, moments, amounts, metadata, the card, the contact."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from vault.ids import is_id
 
-CURRENCY = re.compile(r"[a-z]{3}")
-OBLIGATION = validate.Length(min=1, max=200)
 LARGEST_AMOUNT = 99_999_999_999
 METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 25, 50, 500
 
@@ -21,6 +18,16 @@ class Strict(Schema):
         """Keep the order of declaration: it is the order in the reference."""
 
         unknown = "raise"
+
+
+class Whole(validate.Regexp):
+    """A pattern for all of a value: marshmallow's own lets a last line break pass behind `$`."""
+
+    def __call__(self, value: Any) -> Any:  # noqa: ANN401  # marshmallow's
+        """The value. Raises ValidationError."""
+        if self.regex.fullmatch(value) is None:
+            raise ValidationError(self._format_error(value))
+        return value
 
 
 class Ident(fields.String):
@@ -52,6 +59,19 @@ def text(most: int, *, least: int = 1, **kwargs: Any) -> fields.String:  # noqa:
     return fields.String(validate=validate.Length(min=least, max=most), **kwargs)
 
 
+def name(**kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
+    """What the tenant calls something of its own: a customer's reference, an obligation. Blanks alone name nothing."""
+    return fields.String(
+        validate=[validate.Length(min=1, max=200), _not_blank],
+        **kwargs,
+    )
+
+
+def _not_blank(value: str) -> None:
+    if not value.strip():
+        raise ValidationError("Not blanks alone.")
+
+
 def amount(**kwargs: Any) -> fields.Integer:  # noqa: ANN401  # marshmallow's own arguments
     """Money in minor units: a JSON integer, above 0."""
     return fields.Integer(strict=True, validate=validate.Range(min=1, max=LARGEST_AMOUNT), **kwargs)
@@ -64,7 +84,7 @@ def whole(least: int, most: int, **kwargs: Any) -> fields.Integer:  # noqa: ANN4
 
 def currency(**kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
     """An ISO 4217 code, lower-case."""
-    return fields.String(validate=validate.Regexp(CURRENCY, error="Use an ISO 4217 code in lower case."), **kwargs)
+    return fields.String(validate=Whole(r"^[a-z]{3}$", error="Use an ISO 4217 code in lower case."), **kwargs)
 
 
 def one_of(*choices: str, **kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments
@@ -90,7 +110,7 @@ class Address(Strict):
     city = text(100)
     state = text(100)
     postal_code = text(20)
-    country = fields.String(validate=validate.Regexp(r"^[A-Z]{2}$", error="Use an ISO 3166 code of two capitals."))
+    country = fields.String(validate=Whole(r"^[A-Z]{2}$", error="Use an ISO 3166 code of two capitals."))
 
 
 class ContactFields(Strict):
@@ -99,10 +119,15 @@ class ContactFields(Strict):
     name = text(200, allow_none=True)
     email = fields.Email(validate=validate.Length(max=254), allow_none=True)
     phone = fields.String(
-        validate=validate.Regexp(r"^[+0-9 ().\-/]{3,40}$", error="Use digits, spaces and + ( ) . - / only."),
+        validate=Whole(r"^[+0-9 ().\-/]{3,40}$", error="Use digits, spaces and + ( ) . - / only."),
         allow_none=True,
     )
     address = fields.Nested(Address, allow_none=True)
+
+    @post_load
+    def _no_address(self, data: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # marshmallow's
+        """An address that is taken away is an empty one."""
+        return {**data, "address": data["address"] or {}} if "address" in data else data
 
 
 class CardShown(Schema):
@@ -116,10 +141,19 @@ class CardShown(Schema):
     country = fields.String(allow_none=True)
 
 
+class Count(fields.Integer):
+    """A whole number as a query writes it: ASCII digits, and nothing else that Python's `int` would take."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # marshmallow's
+        if not (isinstance(value, str) and value.isascii() and value.isdigit()):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class PageOf(Strict):
     """Which page of a list."""
 
-    limit = fields.Integer(validate=validate.Range(min=1, max=100), load_default=20)
+    limit = Count(validate=validate.Range(min=1, max=100), load_default=20)
     cursor = text(200)
 
 

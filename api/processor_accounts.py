@@ -3,16 +3,16 @@
 from typing import Any
 
 from flask.typing import ResponseReturnValue
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import Moment, Strict, of_type, text
+from api.fields import Moment, Strict, Whole, of_type, text
 from vault import processor_accounts
 from vault.errors import Invalid
 from vault.processor_accounts import Account
 
 blueprint = Blueprint("processor_accounts", __name__, description="Accounts at processors")
-SECRET = validate.Regexp(r"^[\x21-\x7e]{8,255}$", error="Use 8 to 255 visible ASCII characters.")
+SECRET = Whole(r"^[!-~]{8,255}$", error="Use 8 to 255 visible ASCII characters.")
 
 
 class CredentialFields(Strict):
@@ -51,7 +51,7 @@ class AccountList(Schema):
 
 
 @blueprint.route("/v1/processor-accounts", methods=["POST"])
-@needs("accounts:write")
+@needs("accounts:write", body=True)
 @blueprint.arguments(AccountOrder)
 @blueprint.response(201, AccountShown)
 def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:

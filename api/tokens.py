@@ -3,10 +3,23 @@
 from typing import Any
 
 from flask import g
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import CardShown, ContactFields, Ident, Moment, PageOf, Strict, metadata, of_type, one_of, text, whole
+from api.fields import (
+    CardShown,
+    ContactFields,
+    Ident,
+    Moment,
+    PageOf,
+    Strict,
+    Whole,
+    metadata,
+    name,
+    of_type,
+    one_of,
+    whole,
+)
 from api.problems import Problem
 from vault import pages, tokenizing, tokens
 from vault.errors import ProcessorRefused, RawCardsRefused
@@ -21,18 +34,16 @@ Answer = tuple[tokens.Token, int, dict[str, str]]
 class CardFields(Strict):
     """A raw card: on its way to the processor, never kept."""
 
-    number = fields.String(
-        required=True, validate=validate.Regexp(r"^[0-9][0-9 -]{10,30}[0-9]$", error="Not a card number.")
-    )
+    number = fields.String(required=True, validate=Whole(r"^[0-9][0-9 -]{10,30}[0-9]$", error="Not a card number."))
     exp_month = whole(1, 12, required=True)
     exp_year = whole(2000, 2099, required=True)
-    cvc = fields.String(validate=validate.Regexp(r"^[0-9]{3,4}$", error="Not a card verification code."))
+    cvc = fields.String(validate=Whole(r"^[0-9]{3,4}$", error="Not a card verification code."))
 
 
 class CustomerFields(Strict):
     """A customer that comes with its card."""
 
-    reference = text(200)
+    reference = name()
     billing_contact = fields.Nested(ContactFields)
 
 
@@ -49,9 +60,7 @@ class TokenOrder(Strict):
 
     type = one_of("card", required=True)
     card = fields.Nested(CardFields)
-    processor_reference = fields.String(
-        validate=validate.Regexp(r"^[A-Za-z0-9_-]{3,255}$", error="Not a processor's reference.")
-    )
+    processor_reference = fields.String(validate=Whole(r"^[A-Za-z0-9_-]{3,255}$", error="Not a processor's reference."))
     customer = CustomerOrId(metadata={"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/CustomerFields"}]})
     processor_account = Ident("pa")
     usage = one_of("on_session", "off_session", load_default="off_session")
@@ -95,7 +104,7 @@ class TokenQuery(PageOf):
 
 
 @blueprint.route("/v1/tokens", methods=["POST"])
-@needs("tokens:create")
+@needs("tokens:create", body=True)
 @blueprint.arguments(TokenOrder)
 @blueprint.response(201, TokenShown)
 def create(order: dict[str, Any]) -> Answer:

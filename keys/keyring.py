@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
 from keys.database import reading, transaction
-from keys.dek import ID_BYTES, KEY_BYTES, Dek
+from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keystore import SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek, KekWrap
 from keys.rootkey import RootKey
@@ -63,8 +63,8 @@ class Keyring:
 
     No DEK is ever cached: a cache would outlive an erasure, on this worker and on every other. Each use reads the DEK's
     row, so that a destroyed key is gone everywhere with the commit that destroys it. What is kept, for `kek_ttl`
-    seconds of `monotonic`, is unwrapped KEKs, and the still wrapped rows of tenants' own DEKs, which no erasure
-    destroys. `now` gives the times that rows are stamped with: aware datetimes.
+    seconds of `monotonic`, is unwrapped KEKs, the still wrapped rows of tenants' own DEKs, which no erasure
+    destroys, and MAC keys derived from those. `now` gives the times that rows are stamped with: aware datetimes.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Keyring:
         self._now = now
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
         self._own_rows: Cache[tuple[str, str], Columns] = Cache(kek_ttl, monotonic)
+        self._subkeys: Cache[tuple[str, str, str], bytes] = Cache(kek_ttl, monotonic)
 
     def create_tenant(self, tenant_id: str) -> None:
         """Give a tenant its first KEK, wrapped by every root key, and one DEK for each purpose of its own.
@@ -156,10 +157,19 @@ class Keyring:
         """
         return self._open(tenant_id, self._own_rows.get((tenant_id, purpose), lambda: self._own(tenant_id, purpose)))
 
+    def subkey(self, tenant_id: str, purpose: str, label: str) -> bytes:
+        """32 bytes derived from the tenant's own key for `purpose`: for MACs and digests, cached like a KEK.
+
+        Raises as `tenant_key`.
+        """
+        name = (tenant_id, purpose, label)
+        return self._subkeys.get(name, lambda: derive(self.tenant_key(tenant_id, purpose), label))
+
     def forget_cached(self) -> None:
         """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
         self._keks.forget()
         self._own_rows.forget()
+        self._subkeys.forget()
 
     def status(self) -> list[KekStatus]:
         """Every KEK of every tenant with the number of its DEKs, by tenant and epoch."""

@@ -41,8 +41,9 @@ class Settings:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the records lie in a SQLite file, which one process at a time can write."""
-        return make_url(self.records_url.value).get_backend_name() == "sqlite"
+        """Whether a database is a SQLite file, which one process at a time can write."""
+        urls = (self.records_url.value, self.keystore_url.value)
+        return any(make_url(url).get_backend_name() == "sqlite" for url in urls)
 
 
 def read_settings() -> Settings:

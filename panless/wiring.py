@@ -53,7 +53,6 @@ class Components:
             clock=self.clock,
         )
 
-
     def close(self) -> None:
         """Give the database connections back."""
         self.records.dispose()

@@ -18,7 +18,6 @@ import rfc8785
 from sqlalchemy import Connection, Engine
 
 from keys import database
-from keys.dek import derive
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.statements import insert
@@ -92,8 +91,7 @@ def record(
 
 def leaf_mac(keyring: Keyring, tenant: str, leaf: bytes) -> bytes:
     """HMAC-SHA256 of the leaf under the tenant's audit key."""
-    key = derive(keyring.tenant_key(tenant, "audit"), "leaf")
-    return hmac.digest(key, leaf, hashlib.sha256)
+    return hmac.digest(keyring.subkey(tenant, "audit", "leaf"), leaf, hashlib.sha256)
 
 
 def _next(tx: Connection, tenant: str) -> tuple[str, int]:

@@ -63,14 +63,15 @@ def certificate(
     kept: Sequence[dict[str, str]],
     at: datetime,
 ) -> dict[str, Any]:
-    """The certificate as it stands now; recipients that have not answered are listed as pending."""
+    """The certificate as it stands now; while recipients are listed as pending it is not completed."""
+    pending = any(row.result == "pending" for row in recipients)
     return {
         "id": erasure.erasure_id,
         "request_id": erasure.request_id,
         "customer": erasure.customer_id,
         "regulation": erasure.regulation,
         "requested_at": _text(erasure.requested_at),
-        "completed_at": _text(at),
+        "completed_at": None if pending else _text(at),
         "targets": list(targets),
         "recipients": [_recipient(row) for row in recipients],
         "retained": list(kept),

@@ -135,10 +135,14 @@ def send_again(keyring: Keyring, resumed: Resumed) -> ChargeOutcome:
 def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
     with reading(records) as connection:
         token = tokens.row_of_token(connection, caller, order.token)
+    _refuse_unchargeable(token)
+    return _over(records, keyring, processors, token)
+
+
+def _refuse_unchargeable(token: Row[Any]) -> None:
     customers.refuse_restricted(token)
     if token.state != "active":
         raise NotUsable("token_not_active", "This token can't be charged: its status says why.")
-    return _over(records, keyring, processors, token)
 
 
 def _over(records: Engine, keyring: Keyring, processors: Processors, token: Row[Any]) -> _Plan:
@@ -167,7 +171,7 @@ def _begin(
     charge_id = new_id("chg", caller.tenant)
     row = _pending(keyring, caller, order, plan, charge_id)
     with audit.transaction(records) as tx:
-        customers.refuse_restricted(customers.shared_row_of(tx, caller, plan.token.customer_id))
+        _refuse_unchargeable(tokens.held_row_of_token(tx, caller, order.token))
         intent = intents.begin(
             tx,
             keyring,

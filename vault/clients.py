@@ -17,7 +17,6 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
 
 from keys.database import reading, transaction
-from keys.dek import derive
 from keys.errors import KeyMissing
 from keys.keyring import Keyring
 from vault import audit
@@ -30,7 +29,7 @@ from vault.scopes import SCOPES
 from vault.tables import client_keys, clients, tenants
 
 _SECRET_LENGTH = 52
-_CHECKSUM_LENGTH = 7
+_CHECKSUM_LENGTH = 8
 _KEY_LENGTH = 2 * BODY_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
 _MODES = {"panless_test_": False, "panless_live_": True}
 
@@ -96,7 +95,7 @@ def create_client(
 def parse_key(key: str) -> Presented | None:
     """The parts of a well-formed API key, else None. Reads no row."""
     prefix, rest = key[:13], key[13:]
-    if prefix not in _MODES or len(rest) != _KEY_LENGTH or not rest.isascii():
+    if prefix not in _MODES or len(rest) != _KEY_LENGTH or not (rest.isascii() and rest.isalnum()):
         return None
     tenant, key_id = rest[:BODY_LENGTH], rest[BODY_LENGTH : 2 * BODY_LENGTH]
     presented = Presented(
@@ -178,11 +177,11 @@ def _client(row: Row[tuple[object, ...]]) -> Client:
 def _write(presented: Presented) -> str:
     mode = "live" if presented.live else "test"
     body = f"panless_{mode}_{presented.tenant[4:]}{presented.key_id[4:]}{presented.secret}"
-    return body + base32(struct.pack(">I", zlib.crc32(body.encode())))
+    return f"{body}{zlib.crc32(body.encode()):08x}"
 
 
 def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str) -> bytes:
-    key = derive(keyring.tenant_key(presented.tenant, "client_key"), "api-key")
+    key = keyring.subkey(presented.tenant, "client_key", "api-key")
     mode = "live" if presented.live else "test"
     parts = (presented.tenant, client_id, presented.key_id, mode, scopes, presented.secret)
     message = b"".join(struct.pack(">H", len(part)) + part.encode() for part in parts)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, update
 
 from keys.keystore import Watermark
+from vault.columns import database_clock
 from vault.tables import blind_index, charges, clients, customers, erasures, intents, processor_references, tokens
 
 
@@ -34,7 +35,8 @@ def _erase(tx: Connection, entry: Entry) -> None:
     _change(tx, intents, customer, parameters=None)
     for table in (processor_references, blind_index):
         tx.execute(delete(table).where(_of(table, customer)))
-    _change(tx, erasures, customer, state="shredded", shredded_at=entry.at)
+    # Not when it was decided: until now the key stood, and backups of the keystore have it.
+    _change(tx, erasures, customer, state="shredded", shredded_at=database_clock())
 
 
 def _certify(tx: Connection, entry: Entry) -> None:

@@ -15,10 +15,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, ins
 
 from keys.database import reading, transaction
 from keys.dek import Dek
+from keys.errors import KeyDestroyed
 from vault import audit, certificates, recipients, rights
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Blocked, EraseIncomplete, NotFoundHere
+from vault.errors import Blocked, Erased, EraseIncomplete, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, decide, settle
 from vault.policy import Policy
@@ -38,11 +39,16 @@ def erase(
     customer_id: str,
 ) -> RightsRequest:
     """Erase a customer now, as far as it goes; asking again finds the same request. Raises NotFoundHere, Blocked."""
-    with reading(records) as connection:
-        request_id = rights.request_of_customer(connection, caller, customer_id)
+    request_id = _request_of(records, caller, customer_id)
     if request_id is None:
-        request_id = _decide(records, ledger, policy, caller, customer_id)
-        carry_on(records, ledger, processors, policy, caller, request_id)
+        try:
+            request_id = _decide(records, ledger, policy, caller, customer_id)
+        except (Erased, KeyDestroyed):  # a twin of this request was faster, and it carries on
+            request_id = _request_of(records, caller, customer_id)
+            if request_id is None:
+                raise
+        else:
+            carry_on(records, ledger, processors, policy, caller, request_id)
     return rights.read(records, caller, request_id)
 
 
@@ -56,9 +62,16 @@ def carry_on(
         erasure = _read(records, caller.tenant, request_id)
     if erasure.state in {"shredded", "certified"}:
         answered = recipients.tell(records, ledger.keyring, processors, caller, erasure)
-        if answered or erasure.state == "shredded":
-            _certify(records, ledger, policy, caller, erasure)
+        told = [*recipients.of_erasure(records, erasure), *recipients.open_storings(records, erasure)]
+        complete = all(row.result != "pending" for row in told)
+        if answered or complete or erasure.state == "shredded":
+            _certify(records, ledger, policy, caller, erasure, told, complete=complete)
             settle(ledger, records)
+
+
+def _request_of(records: Engine, caller: Caller, customer_id: str) -> str | None:
+    with reading(records) as connection:
+        return rights.request_of_customer(connection, caller, customer_id)
 
 
 def take_up(records: Engine, tenant: str, request_id: str) -> bool:
@@ -92,8 +105,8 @@ def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, cus
     request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)
     with audit.transaction(records) as tx:
         customer = tx.execute(_customer(caller, customer_id).with_for_update()).one()
-        if customer.state != "active":  # a twin of this request was faster
-            return rights.request_of_customer(tx, caller, customer_id) or ""
+        if customer.state != "active":
+            raise Erased("This customer was erased.")
         _refuse_while_open(tx, caller, customer_id)
         _forbid_use(tx, caller, customer)
         entry_id = decide(
@@ -161,14 +174,21 @@ def _insert_erasure(
     tx.execute(insert(erasures).values(lease_until=database_clock(LEASE_SECONDS)), row)
 
 
-def _certify(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, erasure: Row[Any]) -> None:
+def _certify(
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    erasure: Row[Any],
+    told: Sequence[Row[Any]],
+    *,
+    complete: bool,
+) -> None:
     """Read back, then decide the certificate; the request's own key goes with the last one."""
     targets = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
     if not certificates.is_verified(targets):
         raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
-    told = recipients.of_erasure(records, erasure)
     kept = certificates.retained(records, erasure, policy)
-    complete = all(row.result != "pending" for row in told)
     body = certificates.certificate(erasure, policy, targets=targets, recipients=told, kept=kept, at=caller.at)
     state = "completed" if complete else "certified"
     with audit.transaction(records) as tx:

@@ -1,4 +1,4 @@
-"""Ids that clients see: prefix, two characters of cell, 128 random bits. No time in them, never reused."""
+"""Ids that clients see: prefix, two characters of cell, 130 random bits. No time in them, never reused."""
 
 import base64
 import re
@@ -6,7 +6,10 @@ import secrets
 
 CELL = re.compile(r"[a-z0-9]{2}")
 BODY_LENGTH = 28
-"""Two characters of cell and 26 of base32 (128 bits)."""
+"""Two characters of cell and 26 of base32."""
+
+_LETTERS = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[byte % 32] for byte in range(256))
+"""Each random byte gives one letter of base32: 26 of them carry 130 bits."""
 
 _ID = re.compile(r"[a-z]{2,4}_[a-z0-9]{2}[a-z2-7]{26}")
 
@@ -18,7 +21,7 @@ def base32(raw: bytes) -> str:
 
 def new_id(prefix: str, home: str) -> str:
     """A new id of the kind `prefix`, in the cell of `home`: a cell's two characters, or any id that lives there."""
-    return f"{prefix}_{cell_of(home)}{base32(secrets.token_bytes(16))}"
+    return f"{prefix}_{cell_of(home)}{secrets.token_bytes(BODY_LENGTH - 2).translate(_LETTERS).decode()}"
 
 
 def cell_of(home: str) -> str:

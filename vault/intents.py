@@ -16,17 +16,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Update, and_, bindparam, case, select, update
 
-from keys.dek import derive
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
-from vault.ids import base32, new_id
+from vault.ids import new_id
 from vault.statements import insert_if_absent
 from vault.tables import intents
 
 LEASE_SECONDS = 60
-"""Longer than all processor calls of one operation together may take."""
+"""Longer than any one call to a processor may take. An operation of several may be overtaken: see `conclude`."""
 
 KEEP_DAYS = 400
 """How long a client's idempotency key is remembered."""
@@ -201,13 +200,13 @@ def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
     """
     named = attempt.key if attempt.key is not None else secrets.token_hex(16)
     key = _key(keyring, caller.tenant, "send")
-    return "panless-" + base32(hmac.digest(key, _scoped(caller, attempt, named), hashlib.sha256))
+    return "panless-" + hmac.digest(key, _scoped(caller, attempt, named), hashlib.sha256).hex()
 
 
 def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:
     """What stands in the processor's metadata, so that its object is found again after our rows are lost."""
-    return base32(hmac.digest(_key(keyring, tenant, "tag"), resource_id.encode(), hashlib.sha256)[:16])
+    return hmac.digest(_key(keyring, tenant, "tag"), resource_id.encode(), hashlib.sha256)[:16].hex()
 
 
 def _key(keyring: Keyring, tenant: str, label: str) -> bytes:
-    return derive(keyring.tenant_key(tenant, "processor_key"), label)
+    return keyring.subkey(tenant, "processor_key", label)

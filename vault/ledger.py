@@ -26,13 +26,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, 
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from keys.dek import derive
 from keys.errors import WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from vault.caller import Caller
 from vault.effects import EFFECTS, Entry
-from vault.errors import LedgerBroken, MovedOn, RecordsRestored
+from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
 from vault.tables import guard, ledger_outbox
 
@@ -98,11 +97,14 @@ def decide(
 
 
 def settle(ledger: Ledger, records: Engine) -> None:
-    """Take every decided entry through all its steps. Raises LedgerAway, LedgerBroken, RecordsRestored."""
+    """Take every decided entry through all its steps.
+
+    Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
+    """
     for body in _pending(records):
         append(ledger, records, body)
-    _apply_to_keystore(ledger)
-    _apply_to_records(ledger, records)
+    _refuse_restored_keystore(ledger, records)
+    _apply_to_records(ledger, records, _apply_to_keystore(ledger))
 
 
 def append(ledger: Ledger, records: Engine, body: Mapping[str, Any]) -> None:
@@ -200,13 +202,24 @@ def _verified(ledger: Ledger, raw: bytes, before: Watermark) -> Entry:
     return Entry(mark=Watermark(before.seq + 1, hash_of(raw)), body=body)
 
 
-def _apply_to_keystore(ledger: Ledger) -> None:
+def _refuse_restored_keystore(ledger: Ledger, records: Engine) -> None:
+    """Raise KeystoreRestored for a keystore behind the records: catching up would hide what it has lost."""
+    with reading(records) as connection:
+        of_records = watermark(connection)
+    with reading(ledger.keystore) as connection:
+        of_keystore = keystores.watermark(connection)
+    if of_keystore.seq < of_records.seq:
+        raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
+
+
+def _apply_to_keystore(ledger: Ledger) -> Watermark:
+    """Follow the ledger to its head; where the keystore stands then."""
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
             before = keystores.watermark(connection)
         after = chain(ledger, before)
         if not after:
-            return
+            return before
         doomed = [
             (entry.body["tenant"], bytes.fromhex(entry.body["dek_id"])) for entry in after if entry.body["dek_id"]
         ]
@@ -215,11 +228,12 @@ def _apply_to_keystore(ledger: Ledger) -> None:
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
 
-def _apply_to_records(ledger: Ledger, records: Engine) -> None:
+def _apply_to_records(ledger: Ledger, records: Engine, until: Watermark) -> None:
+    """Follow the ledger as far as the keystore has, never further: keys go first."""
     for _ in range(_LARGEST_RACE):
         with reading(records) as connection:
             mark = watermark(connection)
-        after = chain(ledger, mark)
+        after = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
         if not after:
             return
         for entry in after:
@@ -243,8 +257,8 @@ def _acknowledge(tx: Connection, entry: Entry) -> None:
 
 
 def _signing_key(ledger: Ledger) -> Ed25519PrivateKey:
-    dek = ledger.keyring.tenant_key(ledger.keyring.deployment, "signing")
-    return Ed25519PrivateKey.from_private_bytes(derive(dek, "ledger-ed25519"))
+    seed = ledger.keyring.subkey(ledger.keyring.deployment, "signing", "ledger-ed25519")
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

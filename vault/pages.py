@@ -4,12 +4,13 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, tuple_
 
 from vault.errors import Invalid
+from vault.ids import is_id
 
 T = TypeVar("T")
 
@@ -60,7 +61,11 @@ def _decode(cursor: str) -> tuple[datetime, str]:
         moment, _, ident = text.partition(" ")
         parsed = datetime.fromisoformat(moment)
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        raise Invalid("cursor", "This cursor is not one of ours. Use next_cursor of the page before.") from None
-    if parsed.tzinfo is None:
-        raise Invalid("cursor", "This cursor is not one of ours. Use next_cursor of the page before.")
+        raise _not_ours() from None
+    if parsed.utcoffset() != timedelta(0) or not is_id(ident, ident.partition("_")[0]):
+        raise _not_ours()
     return parsed, ident
+
+
+def _not_ours() -> Invalid:
+    return Invalid("cursor", "This cursor is not one of ours. Use next_cursor of the page before.")

@@ -15,7 +15,8 @@ from vault.errors import Blocked, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.tables import processor_accounts, tokens
+from vault.tables import erasure_recipients, processor_accounts, tokens
+from vault.tables import intents as intent_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,22 +95,34 @@ def list_accounts(records: Engine, caller: Caller) -> Sequence[Account]:
 
 
 def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -> None:
-    """Take an account out of use and destroy its credentials. Raises Blocked while tokens need it, NotFoundHere."""
+    """Take an account out of use and destroy its credentials.
+
+    Raises Blocked while tokens need it or its processor must still be asked or told something, NotFoundHere.
+    """
     with audit.transaction(records) as tx:
         _one(tx, caller, account_id)
-        needed = select(tokens.c.token_id).where(
-            tokens.c.tenant_id == caller.tenant,
-            tokens.c.account_id == account_id,
-            tokens.c.state.in_(("pending", "requires_action", "active")),
-        )
-        if tx.execute(needed.limit(1)).first() is not None:
-            raise Blocked(["active_tokens"])
+        _refuse_while_needed(tx, caller, account_id)
         tx.execute(
             update(processor_accounts)
             .where(processor_accounts.c.tenant_id == caller.tenant, processor_accounts.c.account_id == account_id)
             .values(deleted_at=caller.at, credentials=None, is_default=False)
         )
         audit.record(tx, keyring, caller, "processor_account.delete", resource=account_id)
+
+
+def _refuse_while_needed(tx: Connection, caller: Caller, account_id: str) -> None:
+    looks = {
+        "active_tokens": (tokens, tokens.c.state.in_(("pending", "requires_action", "active"))),
+        "open_intents": (intent_table, intent_table.c.state == "pending"),
+        "open_erasures": (erasure_recipients, erasure_recipients.c.result == "pending"),
+    }
+    reasons = []
+    for reason, (table, is_open) in looks.items():
+        its = and_(table.c.tenant_id == caller.tenant, table.c.account_id == account_id, is_open)
+        if tx.execute(select(table.c.account_id).where(its).limit(1)).first() is not None:
+            reasons.append(reason)
+    if reasons:
+        raise Blocked(reasons)
 
 
 def choose(connection: Connection, caller: Caller, account_id: str | None) -> Row[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, insert, literal, null, select, update
 
 from keys.context import Context
 from keys.database import reading, transaction
@@ -16,7 +16,7 @@ from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
 from vault.processor import Forgotten
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.tables import erasure_recipients, processor_references
+from vault.tables import erasure_recipients, intents, processor_references, tokens
 from vault.tables import processor_accounts as account_table
 
 FIRST_RETRY_SECONDS = 5
@@ -39,7 +39,7 @@ def insert_all(
                 "recipient_id": recipient,
                 "account_id": held.account_id,
                 "what": "customer" if held.owner_id == customer_id else "payment_method",
-                "reference": seal_value(request_dek, value, _place(keyring, caller.tenant, erasure_id, recipient)),
+                "reference": seal_value(request_dek, value, _place(keyring, caller.tenant, erasure_id, recipient, 1)),
                 "result": "pending",
                 "next_attempt_at": caller.at,
             }
@@ -62,7 +62,7 @@ def tell(records: Engine, keyring: Keyring, processors: Processors, caller: Call
 
 
 def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek) -> str:
-    place = _place(keyring, erasure.tenant_id, erasure.erasure_id, row.recipient_id)
+    place = _place(keyring, erasure.tenant_id, erasure.erasure_id, row.recipient_id, row.reference_version)
     reference = unseal_value(dek, row.reference, place)["reference"]
     try:
         connected = connect(processors, keyring, erasure.tenant_id, row)
@@ -115,5 +115,34 @@ def of_erasure(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
         return connection.execute(statement).all()
 
 
-def _place(keyring: Keyring, tenant: str, erasure_id: str, recipient_id: str) -> Context:
-    return place_of(keyring, tenant, "erasure_recipients", "reference", f"{erasure_id} {recipient_id}")
+def open_storings(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
+    """What of this customer's cards the worker still has to find or have forgotten at a processor: pending as well."""
+    theirs = select(tokens.c.token_id).where(
+        tokens.c.tenant_id == erasure.tenant_id, tokens.c.customer_id == erasure.customer_id
+    )
+    of_account = and_(
+        account_table.c.tenant_id == intents.c.tenant_id, account_table.c.account_id == intents.c.account_id
+    )
+    statement = (
+        select(
+            account_table.c.kind,
+            intents.c.account_id,
+            literal("payment_method").label("what"),
+            literal("pending").label("result"),
+            null().label("answered_at"),
+        )
+        .join(account_table, of_account)
+        .where(
+            intents.c.tenant_id == erasure.tenant_id,
+            intents.c.resource_id.in_(theirs),
+            intents.c.operation.in_(("token.create", "token.forget")),
+            intents.c.state == "pending",
+        )
+    )
+    with reading(records) as connection:
+        return connection.execute(statement).all()
+
+
+def _place(keyring: Keyring, tenant: str, erasure_id: str, recipient_id: str, version: int) -> Context:
+    row = f"{erasure_id} {recipient_id}"
+    return place_of(keyring, tenant, "erasure_recipients", "reference", row, version=version)

@@ -30,7 +30,6 @@ from vault.ledger import Ledger, settle
 from vault.policy import Policy
 from vault.processing import Processors, connect
 from vault.processor import CustomerOpened, Forgotten, NotFound, NotReached, Refused, Unknown
-from vault.sealing import place_of, unseal_value
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 
@@ -192,10 +191,9 @@ def _refused(write_down: Callable[[], object]) -> bool:
     return True
 
 
-def _resolve_forget(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
-    place = place_of(shop.keyring, caller.tenant, "intents", "parameters", intent.intent_id)
-    told = unseal_value(shop.keyring.tenant_key(caller.tenant, "secrets"), row.parameters, place)
+    told = tokens.left_to_forget(shop.keyring, row)
     with reading(shop.records) as connection:
         account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)

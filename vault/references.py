@@ -11,7 +11,7 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.statements import insert, update_row
+from vault.statements import insert_if_absent, update_row
 from vault.tables import processor_references
 
 
@@ -27,7 +27,10 @@ def keep(
     value: Mapping[str, str | None],
     at: datetime,
 ) -> None:
-    """Keep what a processor account calls `owner`: `{reference, network_transaction_id?}`."""
+    """Keep what a processor account calls `owner`: `{reference, network_transaction_id?}`, unless it is kept already.
+
+    Two storings at once that open the processor's customer get the same one.
+    """
     place = _place(keyring, tenant, owner, account, customer, 1)
     row = {
         "tenant_id": tenant,
@@ -37,7 +40,7 @@ def keep(
         "reference": seal_value(dek, value, place),
         "created_at": at,
     }
-    insert(tx, processor_references, row)
+    insert_if_absent(tx, processor_references, row)
 
 
 def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str | None]) -> None:

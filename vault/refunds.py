@@ -209,7 +209,7 @@ def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *,
     tenant = refunding.caller.tenant
     sealed = None
     if reference is not None:
-        place = refund_place(keyring, tenant, refunding.refund_id)
+        place = refund_place(keyring, tenant, refunding.refund_id, 1)
         sealed = seal_value(keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
     with audit.transaction(records) as tx:
         open_still = and_(_this(refunding), refunds.c.state.in_(("pending", "unknown")), refunds.c.retained.is_(None))
@@ -254,9 +254,9 @@ def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.
     return read(records, caller, first.resource_id)
 
 
-def refund_place(keyring: Keyring, tenant: str, refund_id: str) -> Context:
+def refund_place(keyring: Keyring, tenant: str, refund_id: str, version: int) -> Context:
     """Where a refund's processor reference stands."""
-    return place_of(keyring, tenant, "refunds", "retained", refund_id)
+    return place_of(keyring, tenant, "refunds", "retained", refund_id, version=version)
 
 
 def _this(refunding: Refunding) -> ColumnElement[bool]:

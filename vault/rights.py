@@ -56,8 +56,14 @@ def certificate(records: Engine, ledger: Ledger, caller: Caller, request_id: str
 
 def request_of_customer(connection: Connection, caller: Caller, customer_id: str) -> str | None:
     """The id of the erasure request that a customer is or was the target of."""
-    this = and_(erasures.c.tenant_id == caller.tenant, erasures.c.customer_id == customer_id)
-    return connection.execute(select(erasures.c.request_id).where(this)).scalar_one_or_none()
+    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
+    this = and_(
+        erasures.c.tenant_id == caller.tenant,
+        erasures.c.customer_id == customer_id,
+        customers.c.live == caller.live,
+    )
+    statement = select(erasures.c.request_id).join(customers, of_customer).where(this)
+    return connection.execute(statement).scalar_one_or_none()
 
 
 def _row(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:

@@ -57,6 +57,8 @@ class Storing:
     usage: str
     metadata: dict[str, str] | None = field(repr=False)
     created_at: datetime
+    outcome_version: int = 1
+    """The version that the next sealed outcome gets."""
 
     @property
     def tenant_id(self) -> str:
@@ -86,7 +88,12 @@ def conclude(
         _forget_instead(records, keyring, storing, outcome, opened)
         raise
     except _Overtaken:
-        return Tokenized(token=_as_it_is(records, keyring, storing))
+        token = _as_it_is(records, keyring, storing)
+        if token.status == "detached":  # deleted while its outcome was unknown
+            _forget_instead(records, keyring, storing, outcome, opened)
+        elif token.status == "failed" and isinstance(outcome, Stored):  # given up, and then it was stored after all
+            _forget_instead(records, keyring, storing, outcome, None)
+        return Tokenized(token=token)
     return concluded
 
 
@@ -96,7 +103,7 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         _hold_customer(tx, keyring, storing, opened)
         if not _claim_card(tx, keyring, storing, stored):
             return Tokenized(token=_merge(tx, keyring, storing, stored), deduplicated=True)
-        card = _seal(keyring, storing, "card", asdict(stored.card))
+        card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, storing, "card", 1))
         _move(tx, storing, state="active", card=card, outcome=None)
         _insert_reference(tx, keyring, storing, storing.token_id, _reference_value(stored))
         _end(tx, keyring, storing, "token.create")
@@ -176,10 +183,11 @@ def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: s
 def _note(
     records: Engine, keyring: Keyring, storing: Storing, state: str, note: dict[str, Any], opened: str | None
 ) -> None:
-    sealed = _seal(keyring, storing, "outcome", note)
+    version = storing.outcome_version
+    sealed = seal_value(storing.dek, note, token_place(keyring, storing, "outcome", version))
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
-        _move(tx, storing, state=state, outcome=sealed)
+        _move(tx, storing, state=state, outcome=sealed, outcome_version=version)
         _end(tx, keyring, storing, f"token.{state}")
 
 
@@ -266,12 +274,17 @@ def _reference_now(tx: Connection, keyring: Keyring, storing: Storing, token_id:
 def _forget_instead(
     records: Engine, keyring: Keyring, storing: Storing, outcome: StoreOutcome | NotFound, opened: str | None
 ) -> None:
-    """The customer is gone: have the worker tell the processor to forget what it stored meanwhile."""
+    """Customer or token are gone: have the worker tell the processor to forget what it stored meanwhile.
+
+    Where nobody knows what that is, the intent stays open, and the worker looks for it by our tags.
+    """
     stored = outcome.reference if isinstance(outcome, Stored) else None
     with audit.transaction(records) as tx:
-        if storing.intent is not None:
+        if storing.intent is not None and isinstance(outcome, Unknown):
+            intents.leave_to_worker(tx, storing.intent)
+        elif storing.intent is not None:
             intents.finish(tx, storing.intent)
-        if stored or opened or isinstance(outcome, Unknown):
+        if stored or opened:
             leave_to_forget(tx, keyring, storing.caller, storing, [stored] if stored else [], opened)
         audit.record(tx, keyring, storing.caller, "token.discard", customer=storing.customer_id)
 
@@ -314,10 +327,6 @@ def _insert_reference(
 
 def _reference_value(stored: Stored) -> dict[str, str | None]:
     return {"reference": stored.reference, "network_transaction_id": stored.network_transaction_id}
-
-
-def _seal(keyring: Keyring, storing: Storing, column: str, value: dict[str, Any]) -> bytes:
-    return seal_value(storing.dek, value, token_place(keyring, storing, column, 1))
 
 
 def _fingerprint(keyring: Keyring, storing: Storing, fingerprint: str) -> bytes:

@@ -1,7 +1,7 @@
 """Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
@@ -16,7 +16,7 @@ from vault.errors import MovedOn
 from vault.ids import new_id
 from vault.personal import BillingContact, Card
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import ActionRequired, CustomerOpened, NotFound, StoreOutcome
+from vault.processor import ActionRequired, CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
 from vault.sealing import seal_value, unseal_value
 from vault.statements import insert
 from vault.tables import tokens as token_table
@@ -24,6 +24,7 @@ from vault.token_outcomes import Storing, Tokenized, conclude
 from vault.tokens import token_place
 
 _TRIES = 3
+_KEY_REMEMBERED = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,7 @@ def resume(
         usage=row.usage,
         metadata=tokens.unsealed(keyring, [row])[0].metadata,
         created_at=row.created_at,
+        outcome_version=row.outcome_version + (row.outcome is not None),
     )
 
 
@@ -231,8 +233,7 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
     processor, credentials = storing.connected.processor, storing.connected.credentials
     key, opened = processor_key, None
     if (reference := storing.customer_reference) is None:
-        tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
-        customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=f"{key}-customer"))
+        customer = _open_customer(keyring, storing, key)
         if not isinstance(customer, CustomerOpened):
             return customer, None
         reference = opened = customer.customer_reference
@@ -248,6 +249,27 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
         )
     )
     return outcome, opened
+
+
+def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> CustomerOpened | Failure:
+    """The processor's customer for ours. Storings at once send one key between them, so that they get one customer.
+
+    A key whose outcome was lost is replayed with that outcome for a day: look what it did, else open with another.
+    """
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
+    shared = f"panless-{storing.customer_id}-{storing.account_id}"
+    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared))
+    if not isinstance(customer, Unknown):
+        return customer
+    if customer.in_flight:  # the other storing opens it; of this one nothing was sent
+        return NotReached(reason=customer.reason)
+    found = processor.find_customer(credentials, tag=tag, since=storing.caller.at - _KEY_REMEMBERED)
+    if isinstance(found, CustomerOpened):
+        return found
+    if isinstance(found, NotFound):
+        return persist(lambda: processor.open_customer(credentials, tag=tag, key=f"{processor_key}-customer"))
+    return customer
 
 
 def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> bool:

@@ -143,16 +143,37 @@ def leave_to_forget(
         account_id=token.account_id,
     )
     if intent is not None:
-        place = place_of(keyring, caller.tenant, "intents", "parameters", intent.intent_id)
+        place = _forget_place(keyring, caller.tenant, intent.intent_id, 1)
         value = {"payment_methods": payment_methods, "customer": customer}
         sealed = seal_value(keyring.tenant_key(caller.tenant, "secrets"), value, place)
         intents.leave_to_worker(tx, intent, parameters=sealed)
 
 
+def left_to_forget(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
+    """What `leave_to_forget` left in this row of `intents`: `{payment_methods, customer}`. Raises Unreadable."""
+    place = _forget_place(keyring, row.tenant_id, row.intent_id, row.parameters_version)
+    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.parameters, place)
+
+
+def _forget_place(keyring: Keyring, tenant: str, intent_id: str, version: int) -> Context:
+    return place_of(keyring, tenant, "intents", "parameters", intent_id, version=version)
+
+
 def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[Any]:
     """The row of a token, with its processor's kind and its customer's state. Raises NotFoundHere, Erased."""
-    asked = {"tenant": caller.tenant, "live": caller.live, "token": token_id}
-    row = connection.execute(_ONE, asked).one_or_none()
+    return _there(connection.execute(_ONE, _asked(caller, token_id)).one_or_none())
+
+
+def held_row_of_token(tx: Connection, caller: Caller, token_id: str) -> Row[Any]:
+    """The same, token and customer held against a deletion or an erasure that would begin before `tx` ends."""
+    return _there(tx.execute(_ONE_HELD, _asked(caller, token_id)).one_or_none())
+
+
+def _asked(caller: Caller, token_id: str) -> dict[str, object]:
+    return {"tenant": caller.tenant, "live": caller.live, "token": token_id}
+
+
+def _there(row: Row[Any] | None) -> Row[Any]:
     if row is None:
         raise NotFoundHere("No such token.")
     if row.customer_state != "active":
@@ -236,6 +257,7 @@ _ONE = _ALL.where(
     tokens.c.live == bindparam("live"),
     tokens.c.token_id == bindparam("token"),
 )
+_ONE_HELD = _ONE.with_for_update(read=True, of=(tokens, customers))
 
 
 def _mine(caller: Caller) -> Select[Any]:

@@ -1,0 +1,57 @@
+"""What every part of the bench is handed: one house with its stub, and how thorough to be."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import databases, stub
+from bench.house import House, build_house
+from bench.paths import Path as Called
+from bench.paths import paths_of, reference
+from keys.database import open_database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One backend, set up. `rounds` says how often paired blocks are repeated."""
+
+    backend: str
+    home: Path
+    house: House
+    processor: stub.Processor
+    paths: list[Called]
+    ref: Called
+    rounds: int
+    say: Callable[[str], None]
+
+    def path(self, name: str) -> Called:
+        return next(path for path in self.paths if path.name == name)
+
+
+@contextmanager
+def setting(backend: str, rounds: int, say: Callable[[str], None]) -> Iterator[Scene]:
+    """A house on that backend; all of it is gone afterwards."""
+    say("setting up")
+    with (
+        stub.running() as processor,
+        tempfile.TemporaryDirectory(prefix="panless-bench-", ignore_cleanup_errors=True) as directory,
+        databases.opened(backend, Path(directory)) as pairs,
+    ):
+        house = build_house(Path(directory) / "house", *pairs[0], processor.url)
+        engine = open_database(pairs[0][0])
+        try:
+            yield Scene(
+                backend=backend,
+                home=Path(directory),
+                house=house,
+                processor=processor,
+                paths=paths_of(house),
+                ref=reference(engine),
+                rounds=rounds,
+                say=say,
+            )
+        finally:
+            engine.dispose()
+            house.components.close()

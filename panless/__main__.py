@@ -1,0 +1,5 @@
+"""`python -m panless`."""
+
+from panless.cli import main
+
+main()

@@ -1,0 +1,29 @@
+"""The command line. Each command reads the settings, puts the parts together, and calls one function."""
+
+import os
+import sys
+
+import click
+
+from panless import cli_clients, cli_keys, cli_running
+from panless.trouble import EXPECTED, sentence
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def commands() -> None:
+    """Panless: a payment-token vault that never keeps the card number."""
+
+
+for module in (cli_running, cli_clients, cli_keys):
+    for command in module.COMMANDS:
+        commands.add_command(command)
+
+
+def main() -> None:
+    """Run the command line. Expected trouble is one sentence on standard error and exit code 1."""
+    os.umask(0o077)
+    try:
+        commands()
+    except EXPECTED as error:
+        click.echo(sentence(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,94 @@
+"""Commands that run: `dev`, `serve`, `worker`, `sandbox`; and `migrate`, which comes before them."""
+
+import importlib.util
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from panless import logs, wiring
+from panless.dev import run_dev
+from panless.hardening import forbid_core_files, harden
+from panless.ports import refuse_taken
+from panless.settings import Settings, read_settings
+from panless.stopping import Stop
+from panless.trouble import Refused
+from panless.worker import rounds_of
+
+APPLICATION = "panless.wsgi:app()"
+PORT = click.IntRange(1, 65535)
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path), default=Path(".panless"), show_default=True)
+@click.option("--port", type=PORT, default=8080, show_default=True, help="The server's.")
+@click.option("--sandbox-port", type=PORT, help="The sandbox's; else the last one, at first a free one.")
+def dev(home: Path, port: int, sandbox_port: int | None) -> None:
+    """Run everything on this machine: a sandbox processor, the server, the worker."""
+    run_dev(home.absolute(), port, sandbox_port)
+
+
+@click.command()
+def serve() -> None:
+    """Serve HTTP (with gunicorn)."""
+    settings = read_settings()
+    wiring.build(settings)
+    refuse_taken(settings.bind, "Stop what listens there, or set PANLESS_BIND.")
+    if settings.metrics_bind is not None:
+        refuse_taken(settings.metrics_bind, "Stop what listens there, or set PANLESS_METRICS_BIND.")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="panless-metrics-")
+    forbid_core_files()
+    command = gunicorn_command(settings)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606  # our own interpreter, no shell
+
+
+def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list[str]:
+    """What `panless serve` becomes: many gevent workers on PostgreSQL, one process with threads on SQLite."""
+    if settings.is_sqlite:
+        kind = ["--worker-class", "gthread", "--workers", "1", "--threads", str(settings.threads)]
+    else:
+        kind = ["--worker-class", "gevent", "--workers", str(settings.workers)]
+    listening = ["--bind", settings.bind, "--log-level", settings.log_level.lower()]
+    return [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving", *kind, *listening, application]
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="One round, then stop.")
+def worker(*, once: bool) -> None:
+    """End what a crash or an unknown outcome left open, round after round."""
+    settings = read_settings()
+    logs.start(settings.log_level)
+    harden()
+    rounds = rounds_of(wiring.build(settings))
+    if not once:
+        rounds.run(Stop(signal.SIGTERM, signal.SIGINT).wait)
+        return
+    verdict = rounds.check()
+    if not verdict.is_good:
+        raise Refused(verdict.message)
+    click.echo(f"{rounds.work()} ended.")
+
+
+@click.command()
+def migrate() -> None:
+    """Bring both databases to their newest schema."""
+    wiring.migrate(read_settings())
+    click.echo("Both databases are at their newest schema.")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=12111, show_default=True, help="0 picks a free one.")
+@click.option("--state", type=click.Path(path_type=Path), metavar="FILE", help="Keep the state between runs.")
+def sandbox(port: int, state: Path | None) -> None:
+    """Run a processor for tests, which speaks Stripe's wire."""
+    if importlib.util.find_spec("sandbox") is None:
+        raise Refused("There is no sandbox in this installation. It comes with a source checkout.")
+    kept = ["--state", str(state)] if state else []
+    os.execv(sys.executable, [sys.executable, "-m", "sandbox", "--port", str(port), *kept])  # noqa: S606  # as above
+
+
+COMMANDS = (dev, serve, worker, migrate, sandbox)

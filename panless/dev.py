@@ -1,0 +1,158 @@
+"""`panless dev`: everything on one machine, on loopback, out of one folder."""
+
+import os
+import shlex
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from panless import dev_accounts, dev_home
+from panless.dev_accounts import KEY_NAMES
+from panless.dev_children import Family
+from panless.dev_home import Home
+from panless.hardening import forbid_core_files
+from panless.ports import free_port, refuse_taken, split
+from panless.stopping import Stop
+
+START_SECONDS = 60.0
+SANDBOX = "PANLESS_SANDBOX_URL"
+
+
+def run_dev(folder: Path, port: int, sandbox_port: int | None) -> None:
+    """Set the home up, run everything until told to stop. Raises Refused and whatever is wrong with the home."""
+    os.umask(0o077)
+    forbid_core_files()
+    home = Home(folder)
+    with dev_home.locked(home):
+        before = _read(home.environment)
+        settings = _settings(home, port, sandbox_port or _last_port(before) or free_port())
+        _refuse_taken_ports(settings)
+        dev_home.lay_out(home)
+        _take_environment(settings)
+        accounts = dev_accounts.set_up(home, before)
+        _run(home, settings, accounts)
+
+
+def _settings(home: Home, port: int, sandbox_port: int) -> dict[str, str]:
+    return {
+        "PANLESS_RECORDS_URL": f"sqlite:///{home.records}",
+        "PANLESS_KEYSTORE_URL": f"sqlite:///{home.keystore}",
+        "PANLESS_KEYFILE": str(home.keyfile),
+        "PANLESS_LEDGER": str(home.ledger),
+        "PANLESS_POLICY": str(home.policy),
+        "PANLESS_BIND": f"127.0.0.1:{port}",
+        "PANLESS_ACCEPT_RAW_CARDS": "true",
+        SANDBOX: f"http://127.0.0.1:{sandbox_port}",
+    }
+
+
+def _refuse_taken_ports(settings: Mapping[str, str]) -> None:
+    refuse_taken(settings["PANLESS_BIND"], "Stop what listens there, or name another port: --port.")
+    sandbox = settings[SANDBOX].removeprefix("http://")
+    refuse_taken(sandbox, "The sandbox had this port. Stop what listens there, or name another: --sandbox-port.")
+
+
+def _last_port(environment: Mapping[str, str]) -> int | None:
+    _, port = split(environment.get(SANDBOX, ":0"))
+    return port or None
+
+
+def _take_environment(settings: Mapping[str, str]) -> None:
+    """Put these settings into the environment of this process and its children, in the place of all others alike."""
+    for name in (*settings, *KEY_NAMES.values()):
+        os.environ.pop(name, None)
+        os.environ.pop(f"{name}_FILE", None)
+    os.environ |= settings
+
+
+def _run(home: Home, settings: Mapping[str, str], accounts: Mapping[str, str]) -> None:
+    stop = Stop(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    family = Family(home.logs)
+    try:
+        _start(home, family, settings)
+        family.wait_until(lambda: stop.is_asked or _answers(settings), START_SECONDS)
+        if not stop.is_asked:
+            _write(home.environment, {**settings, "PANLESS_URL": _url(settings), **accounts})
+            click.echo(_welcome(home, settings))
+        while not stop.wait(0.2):
+            family.check()
+        click.echo("Stopping.")
+    finally:
+        family.stop()
+
+
+def _start(home: Home, family: Family, settings: Mapping[str, str]) -> None:
+    _, sandbox_port = split(settings[SANDBOX])
+    family.start("sandbox", "sandbox", "--port", str(sandbox_port), "--state", str(home.folder / "sandbox.json"))
+    family.start("server", "panless", "serve")
+    family.start("worker", "panless", "worker")
+
+
+def _url(settings: Mapping[str, str]) -> str:
+    return f"http://{settings['PANLESS_BIND']}"
+
+
+def _answers(settings: Mapping[str, str]) -> bool:
+    """Whether the server is alive and the sandbox listens."""
+    return all(_reached(url) for url in (f"{_url(settings)}/livez", f"{settings[SANDBOX]}/_ledger"))
+
+
+def _reached(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own loopback address
+            return bool(answer.status == 200)  # noqa: PLR2004  # OK
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _read(file: Path) -> dict[str, str]:
+    """The `NAME=value` lines of the last run; none if there was none."""
+    if not file.exists():
+        return {}
+    pairs = (line.partition("=") for line in file.read_text().splitlines() if "=" in line)
+    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
+
+
+def _write(file: Path, values: Mapping[str, str]) -> None:
+    """Put the file in place at once, readable by its owner alone."""
+    draft = file.with_name(f".{file.name}")
+    draft.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()))
+    draft.replace(file)
+
+
+def _welcome(home: Home, settings: Mapping[str, str]) -> str:
+    return f"""
+Panless listens on {_url(settings)} (reference: {_url(settings)}/docs), its sandbox processor on {settings[SANDBOX]}.
+Try it in another terminal:
+
+set -a; . {shlex.quote(str(home.environment))}
+{TOKENIZE}
+{CHARGE}
+{READ_CONTACT}
+
+Ctrl-C stops everything. Logs are in {home.logs}.
+"""
+
+
+_JSON = "-H 'Content-Type: application/json'"
+TOKENIZE = (
+    f"""ANSWER=$(curl -s "$PANLESS_URL/v1/tokens" -H "Authorization: Bearer $PANLESS_CHECKOUT_KEY" {_JSON} """
+    """-d '{"type": "card", "card": {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}, """
+    """"customer": {"reference": "shop-1", "billing_contact": {"name": "Jo Doe", "email": "jo@example.com"}}}'); """
+    """echo "$ANSWER\""""
+)
+CHARGE = (
+    f"""curl -s "$PANLESS_URL/v1/charges" -H "Authorization: Bearer $PANLESS_BILLING_KEY" {_JSON} """
+    """-H 'Idempotency-Key: first-charge' -d '{"amount": 1999, "currency": "eur", "obligation": "invoice-1", """
+    """"token": "'$(echo "$ANSWER" | grep -o 'tok_[a-z0-9]*' | head -n 1)'"}'"""
+)
+READ_CONTACT = (
+    """curl -s "$PANLESS_URL/v1/customers/$(echo "$ANSWER" | grep -o 'cus_[a-z0-9]*' | head -n 1)/billing-contact" """
+    """-H "Authorization: Bearer $PANLESS_BILLING_KEY" -H 'Access-Purpose: billing; ref="ticket-1"'"""
+)

@@ -1,0 +1,20 @@
+"""What a process that holds keys and cards asks of the operating system: no core dump, nothing readable by others."""
+
+import ctypes
+import os
+import resource
+
+PR_SET_DUMPABLE = 4
+"""prctl(2). Not dumpable also means: no other process of this user may attach to this one or read its memory."""
+
+
+def harden() -> None:
+    """Write no core file, refuse to be traced, and make files that only their owner can read."""
+    forbid_core_files()
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core pattern that is a pipe ignores the limit above
+    os.umask(0o077)
+
+
+def forbid_core_files() -> None:
+    """Write no core file, in this process and in all that it starts."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,82 @@
+"""Figures for Prometheus: requests by method, route and status, how long they took, and the guard's verdict.
+
+The values of all server processes lie in files of `PROMETHEUS_MULTIPROC_DIR`, which `panless serve` makes, so that each
+process can answer for all. No label carries anything that a client sent: routes are templates.
+"""
+
+import time
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
+from socket import SO_REUSEPORT, SOL_SOCKET
+from threading import Thread
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler
+from prometheus_client.multiprocess import MultiProcessCollector
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+
+
+class Metrics:
+    """The figures of one server process."""
+
+    def __init__(self) -> None:
+        """Open this process's values."""
+        own = CollectorRegistry()
+        labels = ["method", "route", "status"]
+        self._requests = Counter("panless_requests", "Requests answered.", labels, registry=own)
+        self._seconds = Histogram(
+            "panless_request_seconds", "Time to answer.", ["method", "route"], registry=own, buckets=BUCKETS
+        )
+        self._verdict = Gauge(
+            "panless_guard_verdict",
+            "1 for a verdict that any server process holds now.",
+            ["verdict"],
+            registry=own,
+            multiprocess_mode="livemax",
+        )
+        self._verdicts: set[str] = set()
+
+    def observe(self, app: Flask) -> None:
+        """Count the requests that `app` answers."""
+        app.before_request(_start_clock)
+        app.after_request(self._count)
+
+    def show_verdict(self, code: str) -> None:
+        """Show which verdict holds, and that the others do not."""
+        self._verdicts.add(code)
+        for known in self._verdicts:
+            self._verdict.labels(known).set(known == code)
+
+    def _count(self, response: Response) -> Response:
+        method = request.method if request.method in METHODS else "other"
+        route = request.url_rule.rule if request.url_rule else "none"
+        self._requests.labels(method, route, str(response.status_code)).inc()
+        self._seconds.labels(method, route).observe(time.perf_counter() - g.metrics_clock)
+        return response
+
+
+def serve_metrics(bind: str) -> Callable[[], None]:
+    """Answer on `bind` (HOST:PORT) for all server processes; what comes back ends that.
+
+    Every server process listens there, the kernel gives each request to one of them.
+    """
+    gathered = CollectorRegistry()
+    MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]  # theirs
+    host, _, port = bind.rpartition(":")
+    server = _Server((host.strip("[]"), int(port)), MetricsHandler.factory(gathered))
+    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server.shutdown
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
+        super().server_bind()
+
+
+def _start_clock() -> None:
+    g.metrics_clock = time.perf_counter()

@@ -1,0 +1,79 @@
+"""How gunicorn serves: its configuration module. `panless serve` adds address, kind and number of workers.
+
+gunicorn reads this in its master, before a gevent worker patches the standard library in its own process: nothing
+imported here may import a database driver or an HTTP client, or those would block without a word.
+"""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gunicorn import glogging  # type: ignore[import-untyped]  # it has none
+from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
+
+from panless import logs
+from panless.hardening import harden
+
+
+class Log(glogging.Logger):  # type: ignore[misc]  # as above
+    """gunicorn's own log, through our scrubber, and without what clients sent."""
+
+    def setup(self, cfg: Config) -> None:
+        """Have our logging write what gunicorn says; below INFO it would quote unfinished requests."""
+        super().setup(cfg)
+        logs.start(cfg.loglevel.upper())
+        self.error_log.setLevel(max(self.loglevel, logging.INFO))
+        self.error_log.propagate = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
+        """Log a warning; of a request that is no HTTP, only where it came from."""
+        super().warning(msg.partition(": ")[0] if msg.startswith("Invalid request") else msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
+        """Log an exception; of the request that it broke, no path and no query."""
+        if msg.startswith("Error handling request"):
+            msg, args = "Error handling request", ()
+        super().exception(msg, *args, **kwargs)
+
+
+logger_class = Log
+errorlog = None  # `Log` hands it on
+accesslog = None  # the application logs its requests itself, without paths and queries
+proc_name = "panless"
+control_socket_disable = True
+
+timeout = 60
+graceful_timeout = 60  # a request in the middle of its calls to a processor is given the time to write down the outcome
+keepalive = 5
+worker_connections = 1000
+limit_request_line = 4094
+limit_request_fields = 64
+limit_request_field_size = 8190
+forwarded_allow_ips = ""  # nothing here depends on where a request says that it came from
+umask = 0o077
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # a heartbeat's times, no content
+
+
+def on_starting(_server: object) -> None:
+    """Harden the master, which hands the umask and the limits on."""
+    harden()
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Harden a worker."""
+    harden()
+
+
+def child_exit(_server: object, worker: Any) -> None:  # noqa: ANN401  # gunicorn has no types
+    """Forget what a dead worker said of the present; what it counted stays."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        for file in Path(folder).glob(f"gauge_live*_{worker.pid}.db"):
+            file.unlink(missing_ok=True)
+
+
+def on_exit(_server: object) -> None:
+    """Remove the folder that `panless serve` made for the metrics."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)

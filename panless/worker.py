@@ -1,0 +1,63 @@
+"""The worker: round after round of `vault.recovery`, as long as the guard's verdict is good."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from panless.wiring import Components
+from vault.guard import Verdict
+from vault.recovery import work_once
+
+PAUSE = 1.0
+REFUSED_PAUSE = 10.0
+LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Rounds:
+    """What one worker does, and how its last rounds went."""
+
+    check: Callable[[], Verdict]
+    work: Callable[[], int]
+    failures: int = field(default=0, init=False)
+
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Work until `wait` says to stop; the round that runs then is finished."""
+        structlog.get_logger().info("worker_started")
+        while not wait(self.round()):
+            pass
+        structlog.get_logger().info("worker_stopped")
+
+    def round(self) -> float:
+        """One round; how many seconds to wait before the next. No error ends the worker: it waits longer each time."""
+        try:
+            pause = self._round()
+        except Exception as error:  # noqa: BLE001  # a database that is away comes back; whatever else is logged each time
+            self.failures += 1
+            pause = min(PAUSE * 2.0 ** min(self.failures, 10), LONGEST_PAUSE)
+            structlog.get_logger().error("round_failed", kind=type(error).__name__, again_in=pause, exc_info=error)
+            return pause
+        self.failures = 0
+        return pause
+
+    def _round(self) -> float:
+        verdict = self.check()
+        if not verdict.is_good:
+            structlog.get_logger().warning("not_working", verdict=verdict.code, reason=verdict.message)
+            return REFUSED_PAUSE
+        ended = self.work()
+        if ended:
+            structlog.get_logger().info("ended", count=ended)
+        return 0.0 if ended else PAUSE
+
+
+def rounds_of(components: Components) -> Rounds:
+    """The rounds over these parts."""
+    return Rounds(check=components.guard.check, work=partial(work_once, components.workshop, report))
+
+
+def report(what: str, error: Exception) -> None:
+    """Log a step that failed; its turn comes again."""
+    structlog.get_logger().error("step_failed", step=what, kind=type(error).__name__, exc_info=error)

@@ -1,0 +1,196 @@
+"""What the tests of the door share: problems, row counts, callers at once, the OpenAPI document, the processor."""
+
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+from threading import Barrier
+from typing import Any, TypeVar
+
+from flask import Flask
+from house import PURPOSE, House, Tenant, token_order
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from keys import keystore
+from keys.database import reading
+from vault import clients, processor_accounts
+from vault.ids import new_id
+from vault.scopes import SCOPES
+from vault.tables import metadata as records_metadata
+
+Answer = TypeVar("Answer")
+
+MEMBERS = {"type", "title", "status", "detail", "code", "doc"}
+PREFIXES = {"token_id": "tok", "customer_id": "cus", "charge_id": "chg", "account_id": "pa", "request_id": "rr"}
+CHANGING = {"Request-Id", "Date"}
+CHARGE = {"amount": 1234, "currency": "eur", "obligation": "INV-1", "metadata": {"note": "x"}}
+CONTACT = {
+    "name": "Ada Lovelace",
+    "email": "Ada@Example.com",
+    "phone": "+49 (0)30 1234-567",
+    "address": {"line1": "1 Main St", "city": "Berlin", "postal_code": "10115", "country": "DE"},
+}
+
+
+def problem(answer: TestResponse, status: int | range, code: str | None = None) -> dict[str, Any]:
+    """The problem details of an answer, whose form is checked; its code is explained on /docs."""
+    text = answer.get_data(as_text=True)
+    assert answer.status_code in (status if isinstance(status, range) else (status,)), text
+    assert answer.headers["Content-Type"] == "application/problem+json", text
+    assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["Request-Id"])
+    found: dict[str, Any] = json.loads(text)
+    assert found.keys() >= MEMBERS, text
+    assert found["status"] == answer.status_code
+    assert code in {None, found["code"]}, text
+    assert found["doc"] == f"/docs#problem-{found['code'].replace('_', '-')}"
+    return found
+
+
+def rows(house: House) -> dict[str, int]:
+    """How many rows each table of both databases has."""
+    counts = {}
+    for engine, tables in (
+        (house.components.records, records_metadata),
+        (house.components.keystore, keystore.metadata),
+    ):
+        with reading(engine) as connection:
+            for table in tables.sorted_tables:
+                statement = select(func.count()).select_from(table)
+                counts[f"{engine.url.database}.{table.name}"] = connection.execute(statement).scalar_one()
+    return counts
+
+
+def at_once(callers: int, call: Callable[[int], Answer]) -> list[Answer]:
+    """What `call` gives each of so many threads, all of which begin at the same moment."""
+    start = Barrier(callers)
+
+    def run(number: int) -> Answer:
+        start.wait(30)
+        return call(number)
+
+    with ThreadPoolExecutor(callers) as threads:
+        return list(threads.map(run, range(callers)))
+
+
+def fixed(answer: TestResponse) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """All of an answer but what differs between any two."""
+    headers = sorted((name, value) for name, value in answer.headers.items() if name not in CHANGING)
+    return answer.status_code, answer.get_data(), headers
+
+
+def never_was(prefix: str) -> str:
+    """An id of the right form that nobody ever got."""
+    return new_id(prefix, "00")
+
+
+@lru_cache
+def operations(app: Flask) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every (method, path, operation) of the OpenAPI document."""
+    document = app.test_client().get("/openapi.json").get_json()
+    return [
+        (method.upper(), path, {**operation, "parameters": operation.get("parameters", [])})
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method != "parameters"
+    ]
+
+
+def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """A good body for each operation that takes one, every field of it present."""
+    customer = {"reference": "R-1", "billing_contact": CONTACT}
+    account = {
+        "kind": "sandbox",
+        "label": "second",
+        "credentials": {"api_key": "sk_test_1234", "webhook_secret": "whsec_12"},
+    }
+    order = token_order(customer=customer, usage="off_session", metadata={"note": "x"})
+    charge = {
+        "token": token,
+        **CHARGE,
+        "capture_method": "automatic",
+        "initiator": "merchant",
+        "reason": "recurring",
+        "statement_descriptor": "SHOP",
+    }
+    return {
+        ("POST", "/v1/tokens"): order,
+        ("POST", "/v1/charges"): charge,
+        ("POST", "/v1/charges/{charge_id}/refunds"): {"amount": 1, "reason": "duplicate"},
+        ("POST", "/v1/customers"): customer,
+        ("POST", "/v1/customers/search"): {"email": "ada@example.com"},
+        ("PUT", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
+        ("PATCH", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
+        ("POST", "/v1/processor-accounts"): {**account, "default": False},
+    }
+
+
+def headers_of(operation: Mapping[str, Any], key: str) -> dict[str, str]:
+    """The headers that an operation can't do without."""
+    known = {"Idempotency-Key": key, **PURPOSE}
+    required = [one["name"] for one in operation["parameters"] if one["in"] == "header" and one["required"]]
+    return {name: known[name] for name in required}
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every path into a JSON value with what stands there, the value itself first."""
+    yield path, value
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, (*path, name))
+
+
+def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """The JSON value with `new` at `path`."""
+    if not path:
+        return new
+    return {**value, path[0]: with_value(value[path[0]] if path[0] in value else {}, path[1:], new)}
+
+
+def another_client(tenant: Tenant, *, live: bool = False) -> Tenant:
+    """The same tenant through a client of its own with every scope."""
+    parts = tenant.house.components
+    _, key = clients.create_client(
+        parts.records, parts.keyring, tenant=tenant.id, name="other", live=live, scopes=SCOPES, at=parts.clock()
+    )
+    return replace(tenant, keys={"all": key.value}, caller=replace(tenant.caller, live=live))
+
+
+def processor(tenant: Tenant, method: str, path: str, **form: str) -> dict[str, Any]:
+    """Ask the sandbox itself, with the credentials of the tenant's processor account."""
+    parts = tenant.house.components
+    with reading(parts.records) as connection:
+        row = processor_accounts.by_id(connection, tenant.id, tenant.account)
+    credentials = processor_accounts.credentials_of(parts.keyring, tenant.id, row).api_key.value
+    query = urllib.parse.urlencode(form)
+    url = tenant.house.sandbox.url + path + (f"?{query}" if method == "GET" and query else "")
+    data = query.encode() if method != "GET" else None
+    request = urllib.request.Request(url, data, {"Authorization": f"Bearer {credentials}"}, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+        return found
+
+
+def methods_at_processor(tenant: Tenant) -> list[dict[str, Any]]:
+    """The payment methods that hang on this tenant's customers at the processor."""
+    customers = processor(tenant, "GET", "/v1/customers", limit="100")["data"]
+    return [
+        method
+        for customer in customers
+        for method in processor(tenant, "GET", "/v1/payment_methods", customer=customer["id"], limit="100")["data"]
+    ]
+
+
+def work_until(house: House, done: Callable[[], bool], rounds: int = 40) -> None:
+    """Rounds of the worker until `done`; what it reports fails the test."""
+    for _ in range(rounds):
+        _, reported = house.work()
+        assert reported == []
+        if done():
+            return
+    raise AssertionError("the worker did not get it done")

@@ -1,0 +1,130 @@
+"""API keys: one answer for every key that is not good, and nothing of test mode for a live one."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from api_scene import another_client, fixed, never_was, problem
+from house import PURPOSE, Tenant
+from sqlalchemy import update
+
+from keys.database import transaction
+from vault.clients import list_clients
+from vault.ids import base32
+from vault.tables import client_keys, clients
+
+
+def _signed(body: str) -> str:
+    """A key with a right checksum, which anybody can compute."""
+    return body + base32(struct.pack(">I", zlib.crc32(body.encode())))
+
+
+def _bad_keys(good: str, other: str) -> Iterator[tuple[str, str]]:
+    body, mode = good[:-7], len("panless_test_")
+    yield "checksum wrong", body + ("a" if good[-7] != "a" else "b") + good[-6:]
+    yield "one character wrong", good[:90] + ("a" if good[90] != "a" else "b") + good[91:]
+    yield "secret wrong, checksum right", _signed(body[:-52] + "a" * 52)
+    yield "other tenant's secret", _signed(body[:-52] + other[:-7][-52:])
+    yield "other tenant's key id", _signed(body[: mode + 28] + other[mode + 28 : mode + 56] + body[-52:])
+    yield "other tenant's id", _signed(body[:mode] + other[mode : mode + 28] + body[mode + 28 :])
+    yield "no such tenant", _signed(body[:mode] + never_was("ten")[4:] + body[mode + 28 :])
+    yield "other mode", _signed(body.replace("panless_test_", "panless_live_"))
+    yield "upper case", good.upper()
+    yield "NUL in the tenant, checksum right", _signed(body[:mode] + "\0" + body[mode + 1 :])
+    yield "not ASCII", good[:40] + "é" + good[41:]
+    yield "cut short", good[:-1]
+    yield "too long", good + "a"
+    yield "nothing", ""
+
+
+def test_every_bad_key_answers_alike(tenant: Tenant) -> None:
+    """No key, another scheme, a wrong checksum, secret, tenant or mode: 401, the same bytes each time."""
+    good, client = tenant.keys["all"], tenant.house.app.test_client()
+    other = tenant.house.tenant().keys["all"]
+    none = client.get("/v1/processor-accounts")
+    problem(none, 401, "unauthenticated")
+    assert none.headers["WWW-Authenticate"] == "Bearer"
+    sent = [(cause, f"Bearer {key}") for cause, key in _bad_keys(good, other)]
+    sent += [
+        ("basic", f"Basic {good}"),
+        ("no scheme", good),
+        ("scheme alone", "Bearer"),
+        ("two keys", f"Bearer {good} {good}"),
+    ]
+    for cause, value in sent:
+        answer = client.get("/v1/processor-accounts", headers={"Authorization": value})
+        assert fixed(answer) == fixed(none), cause
+    assert tenant.call("GET", "/v1/processor-accounts").status_code == 200
+
+
+def test_revoked_and_expired_keys_answer_like_no_key(tenant: Tenant) -> None:
+    """A revoked client's key and one whose time is over: 401, the bytes of a call without a key."""
+    none = tenant.house.app.test_client().get("/v1/processor-accounts")
+    revoked, expired = another_client(tenant), another_client(tenant)
+    parts = tenant.house.components
+    key_of = {name: f"key_{one.keys['all'][41:69]}" for name, one in (("expired", expired), ("revoked", revoked))}
+    with transaction(parts.records) as tx:
+        this = client_keys.c.key_id == key_of["expired"]
+        tx.execute(update(client_keys).where(this).values(expires_at=parts.clock()))
+        owner = client_keys.c.key_id == key_of["revoked"]
+        its = (
+            clients.c.client_id
+            == client_keys.select().with_only_columns(client_keys.c.client_id).where(owner).scalar_subquery()
+        )
+        tx.execute(update(clients).where(its).values(revoked_at=parts.clock()))
+    for one in (revoked, expired):
+        assert fixed(one.call("GET", "/v1/processor-accounts")) == fixed(none)
+    assert tenant.call("GET", "/v1/processor-accounts").status_code == 200
+
+
+def test_writer_of_the_database_gains_nothing(tenant: Tenant) -> None:
+    """A client row with more scopes, or moved to live mode, by somebody without our keys: its key stops working."""
+    parts = tenant.house.components
+    for name, changes in (("auditor", {"scopes": "accounts:write audit:read"}), ("admin", {"live": True})):
+        client = next(one for one in list_clients(parts.records, tenant.id) if one.name == name)
+        with transaction(parts.records) as tx:
+            tx.execute(update(clients).where(clients.c.client_id == client.client_id).values(**changes))
+        problem(tenant.call("GET", "/v1/processor-accounts", role=name), 401, "unauthenticated")
+
+
+def test_live_key_sees_nothing_of_test_mode(tenant: Tenant) -> None:
+    """Test mode's customers, tokens, charges and accounts are for a live key as if they never were; nor do they meet."""
+    contact = {"email": "ada@example.com"}
+    token = tenant.token(customer={"reference": "C-1", "billing_contact": contact})
+    charge = tenant.charge(token["id"], obligation="INV-1", key="k-1").get_json()
+    live = another_client(tenant, live=True)
+    assert live.keys["all"].startswith("panless_live_")
+    for path in (
+        f"/v1/tokens/{token['id']}",
+        f"/v1/customers/{token['customer']}",
+        f"/v1/customers/{token['customer']}/billing-contact",
+        f"/v1/charges/{charge['id']}",
+        f"/v1/processor-accounts/{tenant.account}",
+        f"/v1/tokens?customer={token['customer']}",
+    ):
+        problem(live.call("GET", path, **PURPOSE), 404, "not_found")
+    for path in ("/v1/charges", "/v1/charges?obligation=INV-1", "/v1/processor-accounts"):
+        assert live.call("GET", path).get_json() == {"data": [], "next_cursor": None}
+    found = live.call("POST", "/v1/customers/search", {"email": "ada@example.com"}, **PURPOSE)
+    assert found.get_json()["data"] == []
+    problem(live.charge(token["id"], obligation="INV-1", key="k-1"), 404, "not_found")
+    account = {"kind": "sandbox", "credentials": {"api_key": "sk_test_live_mode"}}
+    assert live.call("POST", "/v1/processor-accounts", account).get_json()["live"] is True
+    own = live.token(customer={"reference": "C-1"})
+    assert own["customer"] != token["customer"]
+    assert live.charge(own["id"], obligation="INV-1", key="k-1").status_code == 201
+    assert len(tenant.call("GET", "/v1/charges").get_json()["data"]) == 1
+
+
+def test_erased_in_test_mode_is_nothing_for_a_live_key(tenant: Tenant) -> None:
+    """What was erased in test mode answers a live key like an id that never was, on every method."""
+    customer = tenant.token()["customer"]
+    request = tenant.call("DELETE", f"/v1/customers/{customer}").get_json()["id"]
+    live = another_client(tenant, live=True)
+    for method in ("GET", "DELETE"):
+        assert fixed(live.call(method, f"/v1/customers/{customer}")) == fixed(
+            live.call(method, f"/v1/customers/{never_was('cus')}")
+        )
+    assert fixed(live.call("GET", f"/v1/rights-requests/{request}")) == fixed(
+        live.call("GET", f"/v1/rights-requests/{never_was('rr')}")
+    )

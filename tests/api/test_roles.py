@@ -1,0 +1,100 @@
+"""Each role before each endpoint: what design.md 8 grants, and nothing else."""
+
+import pytest
+from api_scene import PREFIXES, headers_of, never_was, operations, problem
+from house import House, Tenant
+
+from vault.scopes import ROLES, SCOPES
+
+NEEDED = {
+    ("POST", "/v1/tokens"): "tokens:create",
+    ("POST", "/v1/tokens/{token_id}/confirm"): "tokens:create",
+    ("GET", "/v1/tokens/{token_id}"): "tokens:read",
+    ("GET", "/v1/tokens"): "tokens:read",
+    ("DELETE", "/v1/tokens/{token_id}"): "tokens:delete",
+    ("POST", "/v1/charges"): "charges:create",
+    ("POST", "/v1/charges/{charge_id}/refunds"): "refunds:create",
+    ("GET", "/v1/charges/{charge_id}"): "charges:read",
+    ("GET", "/v1/charges"): "charges:read",
+    ("POST", "/v1/customers"): "customers:write",
+    ("GET", "/v1/customers/{customer_id}"): "customers:read",
+    ("GET", "/v1/customers/{customer_id}/billing-contact"): "contacts:read",
+    ("POST", "/v1/customers/search"): "contacts:read",
+    ("PUT", "/v1/customers/{customer_id}/billing-contact"): "contacts:write",
+    ("PATCH", "/v1/customers/{customer_id}/billing-contact"): "contacts:write",
+    ("GET", "/v1/rights-requests/{request_id}"): "rights:read",
+    ("GET", "/v1/rights-requests/{request_id}/certificate"): "rights:read",
+    ("DELETE", "/v1/customers/{customer_id}"): "rights:write",
+    ("POST", "/v1/processor-accounts"): "accounts:write",
+    ("GET", "/v1/processor-accounts"): "accounts:write",
+    ("GET", "/v1/processor-accounts/{account_id}"): "accounts:write",
+    ("DELETE", "/v1/processor-accounts/{account_id}"): "accounts:write",
+}
+OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/docs"), ("GET", "/openapi.json")}
+GRANTED = {
+    "checkout": "tokens:create tokens:read tokens:delete customers:write customers:read contacts:write",
+    "billing": "tokens:read customers:read charges:create charges:read refunds:create contacts:read",
+    "privacy": "customers:read contacts:read contacts:write rights:read rights:write tokens:read charges:read",
+    "auditor": "audit:read",
+    "admin": "accounts:write clients:write",
+}
+
+
+def _routes(house: House) -> set[tuple[str, str]]:
+    """What the application answers, read off its URL map."""
+    return {
+        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        for rule in house.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD"}
+    }
+
+
+def test_every_route_is_in_the_table(house: House) -> None:
+    """A route that this table does not know fails the test: whoever adds one says who may call it."""
+    assert _routes(house) == NEEDED.keys() | OPEN
+
+
+def test_roles_are_those_of_the_table() -> None:
+    """A role is exactly the scopes that the table says, and together they leave none out."""
+    assert {role: set(scopes) for role, scopes in ROLES.items()} == {
+        role: set(scopes.split()) for role, scopes in GRANTED.items()
+    }
+    assert set().union(*ROLES.values()) == SCOPES
+
+
+@pytest.mark.parametrize("role", GRANTED)
+def test_role_may_do_what_its_scopes_say(tenant: Tenant, role: str) -> None:
+    """An endpoint within the role's scopes answers as it does to anybody; one without is 403 and names the scope."""
+    for method, path, operation in operations(tenant.house.app):
+        if (method, path) in OPEN:
+            continue
+        url = path.format(**{name: never_was(prefix) for name, prefix in PREFIXES.items()})
+        body = {} if method in {"POST", "PUT", "PATCH"} and "confirm" not in path else None
+        headers = {name.replace("-", "_"): value for name, value in headers_of(operation, "k-1").items()}
+        answers = [tenant.call(method, url, body, role=role, **headers)]
+        if method == "GET":
+            answers.append(tenant.call("HEAD", url, role=role, **headers))
+        for answer in answers:
+            if NEEDED[method, path] in GRANTED[role].split():
+                assert answer.status_code not in {401, 403, 405, 500}, (method, path, answer.get_data(as_text=True))
+            elif answer is answers[0]:
+                assert problem(answer, 403, "insufficient_scope")["scope"] == NEEDED[method, path]
+            else:
+                assert (answer.status_code, answer.get_data()) == (403, b"")
+
+
+def test_scope_is_asked_for_before_anything_else(tenant: Tenant) -> None:
+    """Without the scope nobody learns whether an id exists, or what is wrong with a body or a query."""
+    token = tenant.token()["id"]
+    answers = {
+        tenant.call("GET", f"/v1/tokens/{ident}{query}", role="auditor").get_data()
+        for ident in (token, never_was("tok"), "x")
+        for query in ("", "?unknown=1", "?x=%zz")
+    }
+    assert len(answers) == 1
+
+
+def test_open_endpoints_ask_for_no_key(house: House) -> None:
+    """Health, the document and the reference answer anybody."""
+    for method, path in OPEN:
+        assert house.app.test_client().open(path, method=method).status_code == 200

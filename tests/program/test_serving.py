@@ -1,0 +1,183 @@
+import http.client
+import json
+import resource
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+from program_scene import PANLESS, PLAIN, ROOT, answers, ask, free_port, panless, refusal, until
+
+from panless.cli_running import APPLICATION, gunicorn_command
+from panless.settings import read_settings
+
+Deployment = dict[str, str]
+Serve = Callable[..., "Server"]
+
+
+class Server:
+    """A server that runs, its address and its log."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.url = f"http://{env['PANLESS_BIND']}"
+        self._log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, env=PLAIN | dict(env), stderr=file, cwd=log.parent)
+        until(lambda: self.process.poll() is not None or answers(f"{self.url}/livez"))
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def raw(self, sent: bytes) -> bytes:
+        """What it answers to these bytes."""
+        host, port = self.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 10) as connection:
+            connection.sendall(sent)
+            return connection.recv(65536)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    started: list[Server] = []
+
+    def begin(env: Mapping[str, str], command: list[str] | None = None) -> Server:
+        address = {"PANLESS_BIND": f"127.0.0.1:{free_port()}"}
+        started.append(Server(command or [PANLESS, "serve"], address | dict(env), tmp_path / "server.log"))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.process.terminate()
+        one.process.wait(20)
+
+
+@pytest.fixture
+def serve_probed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str], str], Server]:
+    """Start what `panless serve` becomes, without its look beforehand, with another application."""
+
+    def begin(env: Mapping[str, str], application: str = "probed_application:app()") -> Server:
+        place = {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}", "PANLESS_BIND": f"127.0.0.1:{free_port()}"}
+        for name, value in (place | dict(env)).items():
+            monkeypatch.setenv(name, value)
+        return serve(place | dict(env), gunicorn_command(read_settings(), application))
+
+    return begin
+
+
+def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Server], on_postgresql: Deployment) -> None:
+    """Ten queries of half a second through one worker take the time of one: the driver waits through gevent."""
+    server = serve_probed(on_postgresql | {"PANLESS_WORKERS": "1"})
+    assert len(server.workers) == 1
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda _: ask(f"{server.url}/slow"), range(10)))  # opens the connections
+        start = time.monotonic()
+        assert {one.status for one in pool.map(lambda _: ask(f"{server.url}/slow"), range(10))} == {200}
+    assert time.monotonic() - start < 2.5
+    assert "Using worker: gevent" in server.log
+
+
+def test_sqlite_is_served_by_one_process(serve: Serve, deployment: Deployment) -> None:
+    """One process with threads, however many workers were asked for; ready at once; stopped by SIGTERM with 0."""
+    server = serve(deployment | {"PANLESS_WORKERS": "4"})
+    assert "Using worker: gthread" in server.log
+    assert len(server.workers) == 1
+    assert ask(f"{server.url}/readyz").status == 200
+    server.process.terminate()
+    assert server.process.wait(20) == 0
+
+
+def test_its_processes_leave_no_core(serve_probed: Callable[..., Server], deployment: Deployment) -> None:
+    """No core file, in master and worker; and not dumpable, so that a core pattern that is a pipe gets nothing."""
+    server = serve_probed(deployment)
+    assert ask(f"{server.url}/dumpable").body == {"dumpable": 0, "core": [0, 0]}
+    assert psutil.Process(server.process.pid).rlimit(resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_a_verdict_that_is_not_good_is_served_as_503(serve: Serve, deployment: Deployment) -> None:
+    """Without its ledger it lives, is not ready, and says why."""
+    Path(deployment["PANLESS_LEDGER"]).rmdir()
+    server = serve(deployment)
+    found = ask(f"{server.url}/readyz")
+    assert (found.status, found.body["code"]) == (503, "ledger_unavailable")
+
+
+def test_what_clients_send_is_not_in_the_log(serve: Serve, deployment: Deployment) -> None:
+    """Neither queries nor paths nor headers, of good and of broken requests, at DEBUG."""
+    server = serve(deployment | {"PANLESS_LOG_LEVEL": "DEBUG"})
+    ask(f"{server.url}/v1/charges?email=jo@example.com&n=4242424242424242")
+    ask(f"{server.url}/jo@example.com")
+    server.raw(b"GET /jo@example.com?x=4242424242424242 HTTP/9.9\r\n\r\n")
+    server.raw(b"GET / HTTP/1.1\r\nX jo@example.com: 4242424242424242\r\n\r\n")
+    server.raw(b"jo@example.com 4242424242424242\r\n\r\n")
+    until(lambda: server.log.count("Invalid request from ip=127.0.0.1") == 3)
+    assert "jo@example" not in server.log
+    assert "4242" not in server.log
+    assert all(json.loads(line) for line in server.log.splitlines())
+
+
+def test_long_headers_are_refused(serve: Serve, deployment: Deployment) -> None:
+    """A line beyond 4 KiB, a header beyond 8 KiB, more than 64 headers: 4xx, and the server goes on."""
+    server = serve(deployment)
+    assert server.raw(b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 414")
+    assert server.raw(b"GET / HTTP/1.1\r\nA: " + b"a" * 9000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+    assert server.raw(b"GET / HTTP/1.1\r\n" + b"A: a\r\n" * 70 + b"\r\n").startswith(b"HTTP/1.1 431")
+    assert answers(f"{server.url}/livez")
+
+
+def test_figures_have_an_address_of_their_own(serve: Serve, on_postgresql: Deployment) -> None:
+    """Requests by method, route template and status from all workers, times, and the verdict; nothing clients sent."""
+    metrics = f"127.0.0.1:{free_port()}"
+    server = serve(on_postgresql | {"PANLESS_METRICS_BIND": metrics, "PANLESS_WORKERS": "2"})
+    for path in ("/livez", "/v1/charges/jo@example.com", "/nowhere/jo"):
+        ask(server.url + path)
+    for _ in range(4):  # whichever worker answers
+        figures = text_of(metrics)
+        assert 'panless_requests_total{method="GET",route="none",status="404"} 1.0' in figures
+        assert 'route="/v1/charges/<charge_id>",status="401"} 1.0' in figures
+        assert 'panless_request_seconds_bucket{le="5.0",method="GET",route="none"} 1.0' in figures
+        assert 'panless_guard_verdict{verdict="good"} 1.0' in figures
+    assert "jo" not in figures
+    folder = Path(server.workers[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    assert folder.is_dir()
+    server.process.terminate()
+    server.process.wait(20)
+    assert not folder.exists()
+
+
+def text_of(metrics: str) -> str:
+    connection = http.client.HTTPConnection(metrics, timeout=10)
+    connection.request("GET", "/metrics")
+    try:
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("name", ["PANLESS_BIND", "PANLESS_METRICS_BIND"])
+def test_a_taken_port_is_one_sentence(name: str, deployment: Deployment) -> None:
+    """Before anything starts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        free = {"PANLESS_BIND": f"127.0.0.1:{free_port()}"}
+        said = refusal(panless("serve", env=deployment | free | {name: address}))
+    assert said == f"{address} is in use. Stop what listens there, or set {name}."
+
+
+def test_a_worker_that_can_not_start_ends_the_server(
+    serve_probed: Callable[..., Server], deployment: Deployment
+) -> None:
+    """Should the deployment break between the look and the start: one line with the reason, exit code 3."""
+    Path(deployment["PANLESS_KEYFILE"]).chmod(0o644)
+    server = serve_probed(deployment, APPLICATION)
+    assert server.process.wait(20) == 3
+    assert '"event": "not_started"' in server.log
+    assert "Traceback" not in server.log

@@ -1,0 +1,123 @@
+"""What tests of the records share: collaborators that stand between us and the processor, and time made to pass."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from house import House, Tenant, make_app
+from sqlalchemy import Row, Select, Table, select, update
+
+from keys.database import reading, transaction
+from vault.caller import Caller
+from vault.processor_accounts import credentials_of
+from vault.tables import erasures, intents, processor_accounts
+
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+44 20 7946 0958"}
+
+
+class Crash(BaseException):
+    """A process that ends here: nothing catches it, nothing after it runs."""
+
+
+class Interposed:
+    """A processor between us and another: `hooks` are called with the call in place of the call."""
+
+    def __init__(self, real: Any, **hooks: Callable[[Callable[[], Any]], Any]) -> None:
+        self._real = real
+        self._hooks = hooks
+
+    def __getattr__(self, name: str) -> Any:
+        method, hook = getattr(self._real, name), self._hooks.get(name)
+        if hook is None:
+            return method
+        return lambda *args, **kwargs: hook(partial(method, *args, **kwargs))
+
+
+def interpose(tenant: Tenant, **hooks: Callable[[Callable[[], Any]], Any]) -> Tenant:
+    """The same tenant before a door whose processor is `Interposed`."""
+    house = tenant.house
+    real = house.components.processors["sandbox"]
+    components = replace(house.components, processors={"sandbox": Interposed(real, **hooks)})
+    return replace(tenant, house=replace(house, components=components, app=make_app(components)))
+
+
+def crash(_call: Callable[[], Any]) -> Any:
+    raise Crash
+
+
+def act_then_crash(call: Callable[[], Any]) -> Any:
+    call()
+    raise Crash
+
+
+def at(house: House, clock: Callable[[], datetime]) -> House:
+    """The same house under another clock."""
+    components = replace(house.components, clock=clock)
+    return replace(house, components=components, app=make_app(components))
+
+
+def later(house: House, **ahead: float) -> House:
+    """The same house, its clock ahead by that much."""
+    return at(house, lambda: datetime.now(UTC) + timedelta(**ahead))
+
+
+def end_leases(house: House) -> None:
+    """Let every lease be over, as if its holder had been dead for long."""
+    with transaction(house.components.records) as tx:
+        tx.execute(update(intents).where(intents.c.state == "pending").values(lease_until=LONG_AGO))
+        tx.execute(update(erasures).values(lease_until=LONG_AGO))
+
+
+def work(house: House) -> list[tuple[str, Exception]]:
+    """A round of the worker after all leases are over; what it reported."""
+    end_leases(house)
+    return house.work()[1]
+
+
+def rows(house: House, table: Table, **wanted: object) -> Sequence[Row[Any]]:
+    """The rows of `table` whose columns have these values."""
+    statement: Select[Any] = select(table)
+    for name, value in wanted.items():
+        statement = statement.where(table.c[name] == value)
+    with reading(house.components.records) as connection:
+        return connection.execute(statement).all()
+
+
+def row(house: House, table: Table, **wanted: object) -> Row[Any]:
+    [only] = rows(house, table, **wanted)
+    return only
+
+
+def at_processor(tenant: Tenant) -> dict[str, set[str]]:
+    """What this tenant's account at the sandbox has: each customer there with its payment methods."""
+    people = _ask_sandbox(tenant, "/v1/customers?limit=100")
+    return {
+        each["id"]: {method["id"] for method in _ask_sandbox(tenant, f"/v1/customers/{each['id']}/payment_methods")}
+        for each in people
+    }
+
+
+def _ask_sandbox(tenant: Tenant, path: str) -> list[dict[str, Any]]:
+    [account] = rows(tenant.house, processor_accounts, account_id=tenant.account)
+    key = credentials_of(tenant.house.components.keyring, tenant.id, account).api_key.value
+    request = urllib.request.Request(tenant.house.sandbox.url + path, headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: list[dict[str, Any]] = json.loads(answer.read())["data"]
+        return found
+
+
+def worker_of(tenant: Tenant) -> Caller:
+    """The program itself, for this tenant."""
+    return replace(tenant.caller, at=tenant.house.components.clock())
+
+
+def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
+    """`act` in that many threads at once; what they returned."""
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(act, range(count)))

@@ -1,0 +1,97 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from house import Tenant
+from records_scene import interpose
+from sqlalchemy import Connection, Engine, event
+
+from keys.database import reader_of
+
+
+class Commits:
+    """How many transactions that changed a row an engine has committed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._writes: set[Connection] = set()
+
+    def wrote(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+            self._writes.add(connection)
+
+    def committed(self, connection: Connection) -> None:
+        self.count += connection in self._writes
+        self._writes.discard(connection)
+
+
+@contextmanager
+def counted(engine: Engine) -> Iterator[Commits]:
+    commits = Commits()
+    event.listen(engine, "before_cursor_execute", commits.wrote)
+    event.listen(engine, "commit", commits.committed)
+    yield commits
+    event.remove(engine, "before_cursor_execute", commits.wrote)
+    event.remove(engine, "commit", commits.committed)
+
+
+@contextmanager
+def budget(tenant: Tenant, *, records: int, keystore: int) -> Iterator[None]:
+    parts = tenant.house.components
+    with counted(parts.records) as of_records, counted(parts.keystore) as of_keystore:
+        yield
+    assert (of_records.count, of_keystore.count) == (records, keystore)
+
+
+@pytest.fixture
+def watched(tenant: Tenant) -> Tenant:
+    """A tenant whose processor refuses to be called while a connection to any database is checked out."""
+    parts = tenant.house.components
+    engines = [each for engine in (parts.records, parts.keystore) for each in (engine, reader_of(engine))]
+
+    def look(call: Callable[[], Any]) -> Any:
+        assert [engine.pool.checkedout() for engine in engines] == [0, 0, 0, 0]
+        return call()
+
+    calls = ("open_customer", "store", "confirm", "charge", "refund", "forget", "forget_customer")
+    finds = ("find_customer", "find_stored", "find_charge", "find_refund")
+    return interpose(tenant, **dict.fromkeys((*calls, *finds), look))
+
+
+def test_commits_and_connections(watched: Tenant) -> None:
+    """Two commits a tokenize, charge and refund; one in the keystore for a new customer; no connection in a call."""
+    with budget(watched, records=2, keystore=1):
+        token = watched.token(customer={"reference": "c-1"})
+    with budget(watched, records=2, keystore=0):
+        second = watched.token("5555555555554444", customer=token["customer"])
+    with budget(watched, records=2, keystore=0):
+        assert watched.token(customer=token["customer"])["deduplicated"]
+    with budget(watched, records=2, keystore=0):
+        charge = watched.charge(second["id"]).get_json()
+    with budget(watched, records=2, keystore=0):
+        path = f"/v1/charges/{charge['id']}/refunds"
+        assert watched.call("POST", path, {}, Idempotency_Key="r").status_code == 201
+
+
+def test_looks_commit_their_audit_entry_and_nothing_else(watched: Tenant) -> None:
+    """Reading a contact is one commit, a card's metadata none."""
+    token = watched.token(customer={"billing_contact": {"name": "Ada"}})
+    with budget(watched, records=0, keystore=0):
+        watched.call("GET", f"/v1/tokens/{token['id']}")
+        watched.call("GET", f"/v1/customers/{token['customer']}")
+    with budget(watched, records=1, keystore=0):
+        purpose = 'billing; ref="T-1"'
+        watched.call("GET", f"/v1/customers/{token['customer']}/billing-contact", Access_Purpose=purpose)
+
+
+def test_the_worker_and_erasures_hold_no_connection_in_a_call(watched: Tenant) -> None:
+    """Neither while it looks up an unknown charge, nor while it tells of an erasure or a deletion."""
+    token, spare = watched.token(), watched.token()
+    watched.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
+    charge = watched.charge(token["id"])
+    assert charge.status_code == 202
+    watched.call("DELETE", f"/v1/tokens/{spare['id']}")
+    assert watched.house.work()[1] == []
+    assert watched.call("GET", charge.headers["Location"]).get_json()["status"] == "succeeded"
+    assert watched.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
