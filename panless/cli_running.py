@@ -11,7 +11,7 @@ import click
 
 from panless import logs, wiring
 from panless.dev import run_dev
-from panless.hardening import forbid_core_files, harden
+from panless.hardening import forbid_core_files, harden, memory_folder
 from panless.ports import refuse_taken
 from panless.settings import Settings, read_settings
 from panless.stopping import Stop
@@ -35,11 +35,11 @@ def dev(home: Path, port: int, sandbox_port: int | None) -> None:
 def serve() -> None:
     """Serve HTTP (with gunicorn)."""
     settings = read_settings()
-    wiring.build(settings)
+    wiring.build(settings).close()
     refuse_taken(settings.bind, "Stop what listens there, or set PANLESS_BIND.")
     if settings.metrics_bind is not None:
         refuse_taken(settings.metrics_bind, "Stop what listens there, or set PANLESS_METRICS_BIND.")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="panless-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="panless-metrics-", dir=memory_folder())
     forbid_core_files()
     command = gunicorn_command(settings)
     sys.stdout.flush()

@@ -1,6 +1,7 @@
 """`panless dev`: everything on one machine, on loopback, out of one folder."""
 
 import os
+import re
 import shlex
 import signal
 import urllib.error
@@ -17,6 +18,7 @@ from panless.dev_home import Home
 from panless.hardening import forbid_core_files
 from panless.ports import free_port, refuse_taken, split
 from panless.stopping import Stop
+from panless.trouble import Refused
 
 START_SECONDS = 60.0
 SANDBOX = "PANLESS_SANDBOX_URL"
@@ -57,8 +59,8 @@ def _refuse_taken_ports(settings: Mapping[str, str]) -> None:
 
 
 def _last_port(environment: Mapping[str, str]) -> int | None:
-    _, port = split(environment.get(SANDBOX, ":0"))
-    return port or None
+    match = re.fullmatch(r"http://127\.0\.0\.1:(\d{1,5})", environment.get(SANDBOX, ""))
+    return int(match[1]) if match else None
 
 
 def _take_environment(settings: Mapping[str, str]) -> None:
@@ -81,6 +83,9 @@ def _run(home: Home, settings: Mapping[str, str], accounts: Mapping[str, str]) -
         while not stop.wait(0.2):
             family.check()
         click.echo("Stopping.")
+    except Refused:
+        if not stop.wait(1.0):  # Ctrl-C reaches the programs too: then they had better stop
+            raise
     finally:
         family.stop()
 
@@ -112,11 +117,18 @@ def _reached(url: str) -> bool:
 
 
 def _read(file: Path) -> dict[str, str]:
-    """The `NAME=value` lines of the last run; none if there was none."""
+    """The `NAME=value` lines of the last run; none if there was none. A value that is no shell word counts as empty."""
     if not file.exists():
         return {}
-    pairs = (line.partition("=") for line in file.read_text().splitlines() if "=" in line)
-    return {name: "".join(shlex.split(value)) for name, _, value in pairs}
+    pairs = (line.partition("=") for line in file.read_text(errors="replace").splitlines())
+    return {name: _unquoted(value) for name, _, value in pairs}
+
+
+def _unquoted(value: str) -> str:
+    try:
+        return "".join(shlex.split(value))
+    except ValueError:
+        return ""
 
 
 def _write(file: Path, values: Mapping[str, str]) -> None:

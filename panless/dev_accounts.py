@@ -2,20 +2,20 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import closing
 
 import click
 from sqlalchemy import select
 
 from keys.database import reading
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
-from panless.cli_clients import add
+from panless.cli_accounts import add
+from panless.cli_tenancy import caller_of
 from panless.dev_home import Home
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build, migrate
 from vault import clients, processor_accounts
-from vault.caller import Caller
-from vault.ids import new_id
 from vault.scopes import ROLES
 from vault.tables import tenants
 
@@ -29,11 +29,11 @@ def set_up(home: Home, before: Mapping[str, str]) -> dict[str, str]:
     """Migrate, check that everything opens, see that tenant, account and clients are there; their ids and keys."""
     settings = read_settings()
     migrate(settings)
-    house = build(settings)
-    _refuse_what_does_not_serve(house)
-    tenant = _tenant(house)
-    _see_to_account(house, tenant)
-    keys = _keys(house, tenant, before)
+    with closing(build(settings)) as house:
+        _refuse_what_does_not_serve(house)
+        tenant = _tenant(house)
+        _see_to_account(house, tenant)
+        keys = _keys(house, tenant, before)
     if not home.unfinished.exists() and any(before.get(name) != key for name, key in keys.items()):
         click.echo(f"The API keys in {home.environment} were missing or not valid any more: new ones were made.")
     home.unfinished.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def _tenant(house: Components) -> str:
 
 
 def _see_to_account(house: Components, tenant: str) -> None:
-    caller = Caller(tenant=tenant, client="", live=False, at=house.clock(), request_id=new_id("req", tenant))
+    caller = caller_of(house, tenant)
     if not any(account.kind == KIND for account in processor_accounts.list_accounts(house.records, caller)):
         credentials = {"api_key": f"sk_test_{secrets.token_hex(16)}"}
         add(house, caller, kind=KIND, label=KIND, default=True, credentials=credentials)

@@ -76,12 +76,17 @@ def locked(home: Home) -> Iterator[None]:
     home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = os.open(home.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(folder, home)
         yield
-    except BlockingIOError:
-        raise Refused(f"Another panless dev runs on {home.folder}. Stop it, or name another folder: --home.") from None
     finally:
         os.close(folder)
+
+
+def _lock(folder: int, home: Home) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Refused(f"Another panless dev runs on {home.folder}. Stop it, or name another folder: --home.") from None
 
 
 def lay_out(home: Home) -> None:

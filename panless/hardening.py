@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 
+MEMORY = "/dev/shm"  # noqa: S108  # what lies there is named at random and private
 PR_SET_DUMPABLE = 4
 """prctl(2). Not dumpable also means: no other process of this user may attach to this one or read its memory."""
 
@@ -13,6 +14,11 @@ def harden() -> None:
     forbid_core_files()
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core pattern that is a pipe ignores the limit above
     os.umask(0o077)
+
+
+def memory_folder() -> str | None:
+    """A folder in memory for short-lived files, where there is one; None for the usual temporary folder."""
+    return MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
 
 
 def forbid_core_files() -> None:

@@ -6,8 +6,7 @@ process can answer for all. No label carries anything that a client sent: routes
 
 import time
 from collections.abc import Callable
-from http.server import ThreadingHTTPServer
-from socket import SO_REUSEPORT, SOL_SOCKET
+from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 
 from flask import Flask, Response, g, request
@@ -70,12 +69,10 @@ def serve_metrics(bind: str) -> Callable[[], None]:
     return server.shutdown
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingMixIn, TCPServer):
+    allow_reuse_address = True
+    allow_reuse_port = True
     daemon_threads = True
-
-    def server_bind(self) -> None:
-        self.socket.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
-        super().server_bind()
 
 
 def _start_clock() -> None:

@@ -14,7 +14,7 @@ from gunicorn import glogging  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
 from panless import logs
-from panless.hardening import harden
+from panless.hardening import harden, memory_folder
 
 
 class Log(glogging.Logger):  # type: ignore[misc]  # as above
@@ -53,7 +53,7 @@ limit_request_fields = 64
 limit_request_field_size = 8190
 forwarded_allow_ips = ""  # nothing here depends on where a request says that it came from
 umask = 0o077
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # a heartbeat's times, no content
+worker_tmp_dir = memory_folder()
 
 
 def on_starting(_server: object) -> None:

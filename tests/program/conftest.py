@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from program_scene import Dev, ask, card, kill_group, panless, start_dev
+from program_scene import ROOT, Dev, ask, card, kill_group, panless, settings_in, start_dev
 from sqlalchemy import make_url, text
 
 from keys.database import open_database
@@ -60,21 +60,24 @@ def home(used: Path, tmp_path: Path) -> Path:
     return copy
 
 
-@pytest.fixture
-def deployment(tmp_path: Path) -> dict[str, str]:
-    """The settings of an empty SQLite deployment, set up as an operator does."""
-    (tmp_path / "ledger").mkdir()
-    shutil.copy(Path(__file__).parents[2] / "panless" / "policy.toml", tmp_path)
-    settings = {
-        "PANLESS_RECORDS_URL": f"sqlite:///{tmp_path}/records.db",
-        "PANLESS_KEYSTORE_URL": f"sqlite:///{tmp_path}/keystore.db",
-        "PANLESS_KEYFILE": f"{tmp_path}/keyfile",
-        "PANLESS_LEDGER": f"{tmp_path}/ledger",
-        "PANLESS_POLICY": f"{tmp_path}/policy.toml",
-    }
+@pytest.fixture(scope="session")
+def new(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The settings of a SQLite deployment with one tenant, set up as an operator does."""
+    folder = tmp_path_factory.mktemp("new") / "deployment"
+    (folder / "ledger").mkdir(parents=True)
+    shutil.copy(ROOT / "panless" / "policy.toml", folder)
+    settings = settings_in(folder)
     assert panless("keys", "new-keyfile", settings["PANLESS_KEYFILE"]).returncode == 0
     assert panless("migrate", env=settings).returncode == 0
-    return settings
+    tenant = panless("tenants", "create", "--name", "Shop", env=settings)
+    return settings | {"PANLESS_TENANT": tenant.stdout.strip()}
+
+
+@pytest.fixture
+def deployment(new: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The settings of a copy of it."""
+    shutil.copytree(Path(new["PANLESS_KEYFILE"]).parent, tmp_path, dirs_exist_ok=True)
+    return new | settings_in(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +40,28 @@ def until(true: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
-def panless(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        [PANLESS, *arguments],
-        env=PLAIN | dict(env or {}),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+@cache
+def _forking() -> subprocess.Popen[str]:
+    """What runs commands for this test process, and ends with it."""
+    program = Path(__file__).with_name("forking_panless.py")
+    return subprocess.Popen(
+        [sys.executable, program], env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
+
+
+def panless(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in (("in", stdin), ("out", ""), ("err", "")):
+            (Path(folder) / name).write_text(content)
+        program = _forking()
+        assert program.stdin
+        assert program.stdout
+        order = {"arguments": arguments, "env": PLAIN | dict(env or {}), "folder": folder}
+        program.stdin.write(json.dumps(order) + "\n")
+        code = int(program.stdout.readline())
+        out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
+    return subprocess.CompletedProcess(arguments, code, out, err)
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:
@@ -109,6 +122,11 @@ class Dev:
         self.process.send_signal(number)
         return self.process.wait(30)
 
+    def press_ctrl_c(self) -> int:
+        """Its exit code, after what a terminal does: SIGINT to the whole group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(30)
+
     def members(self) -> list[psutil.Process]:
         """All processes of its group that run."""
         return [one for one in psutil.process_iter() if _group(one) == self.process.pid]
@@ -143,6 +161,17 @@ def kill_group(dev: Dev) -> None:
     for one in dev.members():
         one.kill()
     dev.process.wait()
+
+
+def settings_in(folder: Path) -> dict[str, str]:
+    """The settings of a SQLite deployment in one folder."""
+    return {
+        "PANLESS_RECORDS_URL": f"sqlite:///{folder}/records.db",
+        "PANLESS_KEYSTORE_URL": f"sqlite:///{folder}/keystore.db",
+        "PANLESS_KEYFILE": f"{folder}/keyfile",
+        "PANLESS_LEDGER": f"{folder}/ledger",
+        "PANLESS_POLICY": f"{folder}/policy.toml",
+    }
 
 
 def fingerprints(folder: Path) -> dict[str, tuple[str, int]]:

@@ -18,35 +18,29 @@ def first_word(*arguments: str, env: Mapping[str, str], stdin: str = "") -> str:
     return done.stdout.split()[0]
 
 
-@pytest.fixture
-def tenant(deployment: Deployment) -> Deployment:
-    """A deployment with a tenant, which commands find in the environment."""
-    return deployment | {"PANLESS_TENANT": first_word("tenants", "create", "--name", "Shop", env=deployment)}
-
-
-def test_clients_come_and_go(tenant: Deployment) -> None:
+def test_clients_come_and_go(deployment: Deployment) -> None:
     """A key is shown once and is well formed; a revoked client stays listed, and the ledger knows."""
-    made = panless("clients", "create", "--name", "till", "--role", "checkout", env=tenant).stdout.split()
+    made = panless("clients", "create", "--name", "till", "--role", "checkout", env=deployment).stdout.split()
     assert parse_key(made[1])
-    live = panless("clients", "create", "--name", "x", "--scopes", "audit:read,tokens:read", "--live", env=tenant)
+    live = panless("clients", "create", "--name", "x", "--scopes", "audit:read,tokens:read", "--live", env=deployment)
     assert live.stdout.split()[1].startswith("panless_live_")
     for _ in range(2):
-        assert panless("clients", "revoke", "--client", made[0], env=tenant).returncode == 0
-    lines = panless("clients", "list", env=tenant).stdout.splitlines()
+        assert panless("clients", "revoke", "--client", made[0], env=deployment).returncode == 0
+    lines = panless("clients", "list", env=deployment).stdout.splitlines()
     assert re.fullmatch(rf"{made[0]}  till  test  [-\d]+ [:\d]+  [-\d]+ [:\d]+  checkout", lines[1])
     assert re.fullmatch(r"cli_\w+  x +live  [-\d]+ [:\d]+ {20}audit:read,tokens:read", lines[2])
-    entries = [json.loads(file.read_text()) for file in Path(tenant["PANLESS_LEDGER"]).iterdir()]
+    entries = [json.loads(file.read_text()) for file in Path(deployment["PANLESS_LEDGER"]).iterdir()]
     assert [(entry["kind"], entry["subject_id"]) for entry in entries] == [("client.revoke", made[0])]
 
 
-def test_credentials_come_in_by_file_environment_or_input(tenant: Deployment, tmp_path: Path) -> None:
+def test_credentials_come_in_by_file_environment_or_input(deployment: Deployment, tmp_path: Path) -> None:
     """An account can be added with its key from each; none is shown again, and the last default wins."""
     (tmp_path / "key").write_text("sk_test_from_a_file\n")
     add = ("processor-accounts", "add", "--kind", "stripe", "--label")
-    by_file = first_word(*add, "one", "--api-key-file", str(tmp_path / "key"), env=tenant)
-    by_env = first_word(*add, "two", "--default", env=tenant | {"PANLESS_PROCESSOR_API_KEY": "sk_test_from_env"})
-    by_input = first_word(*add, "three", env=tenant, stdin="sk_test_from_stdin\n")
-    shown = panless("processor-accounts", "list", env=tenant).stdout
+    by_file = first_word(*add, "one", "--api-key-file", str(tmp_path / "key"), env=deployment)
+    by_env = first_word(*add, "two", "--default", env=deployment | {"PANLESS_PROCESSOR_API_KEY": "sk_test_from_env"})
+    by_input = first_word(*add, "three", env=deployment, stdin="sk_test_from_stdin\n")
+    shown = panless("processor-accounts", "list", env=deployment).stdout
     lines = [line.split()[:5] for line in shown.splitlines()[1:]]
     assert [line[:4] for line in lines] == [
         [by_file, "stripe", "one", "test"],
@@ -57,13 +51,13 @@ def test_credentials_come_in_by_file_environment_or_input(tenant: Deployment, tm
     assert "sk_test" not in shown
 
 
-def test_keys_are_shown_to_people_and_programs(tenant: Deployment) -> None:
+def test_keys_are_shown_to_people_and_programs(deployment: Deployment) -> None:
     """`keys status` is a table; with --json the same as data, ids in hex."""
-    head, *rows = panless("keys", "status", env=tenant).stdout.splitlines()
+    head, *rows = panless("keys", "status", env=deployment).stdout.splitlines()
     assert head.split() == ["TENANT", "EPOCH", "STATE", "CREATED", "LIVE", "DEKS", "DESTROYED", "KEK"]
-    told = json.loads(panless("keys", "status", "--json", env=tenant).stdout)
+    told = json.loads(panless("keys", "status", "--json", env=deployment).stdout)
     assert {kek["tenant_id"] for kek in told} == {row.split()[0] for row in rows}
-    assert tenant["PANLESS_TENANT"] in rows[1]
+    assert deployment["PANLESS_TENANT"] in rows[1]
     assert all((kek["epoch"], kek["state"], kek["destroyed"]) == (1, "active", 0) for kek in told)
     assert all(bytes.fromhex(kek["kek_id"]) and kek["live"] == 7 for kek in told)
 
@@ -89,10 +83,10 @@ def test_files_that_commands_make_are_private(deployment: Deployment) -> None:
     ],
 )
 def test_what_a_command_can_not_do_is_one_sentence(
-    arguments: tuple[str, ...], sentence: str, tenant: Deployment
+    arguments: tuple[str, ...], sentence: str, deployment: Deployment
 ) -> None:
     """Exit code 1, one sentence on standard error, no traceback."""
-    assert sentence in refusal(panless(*(one.format(**tenant) for one in arguments), env=tenant))
+    assert sentence in refusal(panless(*(one.format(**deployment) for one in arguments), env=deployment))
 
 
 @pytest.mark.parametrize(
@@ -112,10 +106,10 @@ def test_what_a_command_can_not_do_is_one_sentence(
     ],
 )
 def test_trouble_with_the_deployment_is_one_sentence(
-    changed: Mapping[str, str], sentence: str, tenant: Deployment
+    changed: Mapping[str, str], sentence: str, deployment: Deployment
 ) -> None:
     """Wrong settings and databases that are away too: one sentence, no traceback, no password."""
-    said = refusal(panless("clients", "create", "--name", "x", "--role", "admin", env=tenant | changed))
+    said = refusal(panless("clients", "create", "--name", "x", "--role", "admin", env=deployment | changed))
     assert sentence in said
     assert "hidden" not in said
 

@@ -77,12 +77,12 @@ def test_all_of_it_is_one_process_group_on_loopback(running: Dev) -> None:
 def test_a_second_run_finds_everything_again(home: Path, dev: Callable[..., Dev]) -> None:
     """Same keys, same records; and yesterday's token still charges, because the sandbox remembers its card.
 
-    Both runs end on a signal with exit code 0, and leave no process of their group.
+    Ctrl-C and SIGTERM each end a run with exit code 0, and leave no process of their group.
     """
     first = dev(home)
     env = first.env
     made = ask(f"{env['PANLESS_URL']}/v1/tokens", env["PANLESS_CHECKOUT_KEY"], card(), Idempotency_Key="one")
-    assert first.stop(signal.SIGINT) == 0
+    assert first.press_ctrl_c() == 0
     assert first.members() == []
     again = dev(home)
     assert {name: again.env[name] for name in NAMES - {"PANLESS_URL"}} == {
