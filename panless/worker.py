@@ -46,7 +46,7 @@ class Rounds:
         verdict = self.check()
         if not verdict.is_good:
             structlog.get_logger().warning("not_working", verdict=verdict.code, reason=verdict.message)
-            return REFUSED_PAUSE
+            return PAUSE if verdict.code.endswith("_unavailable") else REFUSED_PAUSE
         ended = self.work()
         if ended:
             structlog.get_logger().info("ended", count=ended)

@@ -14,6 +14,7 @@ from panless.metrics import Metrics, serve_metrics
 from panless.settings import read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
+from vault.reads import ReadCounter
 
 BOOT_ERROR = 3
 """gunicorn's own exit code for a worker that can't start: it ends the server instead of trying for ever."""
@@ -28,8 +29,9 @@ def app() -> Flask:
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)
-    application = create_app(_parts(components))
-    _keep_checked(components, _metrics(components, application))
+    parts = _parts(components)
+    application = create_app(parts)
+    _keep_checked(components, parts.reads, _metrics(components, application))
     return application
 
 
@@ -55,12 +57,21 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
     return metrics
 
 
-def _keep_checked(components: Components, metrics: Metrics | None) -> None:
-    def check() -> None:
+def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics | None) -> None:
+    """Look at the guard, and write down who looked at cards, every few seconds and once more at the end."""
+
+    def check() -> bool:
         before, verdict = components.guard.verdict.code, components.guard.check()
         if verdict.code != before:
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
+        if verdict.is_good:
+            reads.write_down(components.records, components.keyring, components.clock())
+        return verdict.is_good
 
+    def write_down_the_rest() -> None:
+        reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+
+    atexit.register(write_down_the_rest)
     atexit.register(beat(check))

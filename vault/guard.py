@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from keys import keystore as keystores
 from keys.database import reading
@@ -37,6 +38,7 @@ GOOD = Verdict(code="good")
 NOT_CHECKED = Verdict(code="starting", message="The ledger has not been checked yet.")
 _MESSAGES = {
     "deployment_mismatch": "Records and keystore do not belong together. Point both settings at one deployment.",
+    "database_unavailable": "A database does not answer. Bring it back; nothing else has to be done.",
     "ledger_unavailable": "The erasure ledger does not answer. Bring it back; nothing is served without it.",
     "ledger_cut": "The erasure ledger is shorter than these databases know, or was changed. Restore the whole ledger.",
     "records_restored": "These records are older than the erasure ledger: they were restored. Bring back newer ones.",
@@ -86,6 +88,8 @@ def inspect(records: Engine, ledger: Ledger) -> Verdict:
             return _verdict("ledger_cut")
         except KeyMissing:
             return _verdict("deployment_mismatch")
+        except (OperationalError, InterfaceError):
+            return _verdict("database_unavailable")
         if verdict is not None:
             return verdict
     return GOOD  # the watermarks moved on at every look: both follow the ledger right now
