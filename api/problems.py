@@ -155,9 +155,16 @@ def _of_error(error: Exception) -> Response:
         return problem_response(500, "internal_error", "Something went wrong here. It was noted.")
     if isinstance(error, errors.ProcessorRefused) and error.credentials:
         kind = Kind(502, "processor_credentials_refused")
+    if kind.status == 503:  # noqa: PLR2004  # its name
+        structlog.get_logger().warning("unavailable", code=kind.code, kind=type(error).__name__, reason=_reason(error))
     text = _TEXTS.get(kind.code, str(error))
     headers = {"Retry-After": "1"} if getattr(error, "retryable", kind.status == 503) else {}  # noqa: PLR2004  # its name
     return problem_response(kind.status, _code(error, kind), text, {**headers, **_links(error)}, **_members(error))
+
+
+def _reason(error: Exception) -> str | None:
+    """What the database's driver said when it could not be reached; such messages quote no data."""
+    return str(error.orig) if isinstance(error, OperationalError) else None
 
 
 def _code(error: Exception, kind: Kind) -> str:

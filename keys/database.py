@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,21 +17,30 @@ from sqlalchemy.pool import ConnectionPoolEntry
 WAL_IS_SAFE_FROM = (3, 51, 3)
 """Earlier SQLite releases can corrupt a database when a WAL file is reset (sqlite.org, release 3.51.3)."""
 
-POOL_SIZE = 32
 BUSY_SECONDS = 30
+WAIT_SECONDS = 10
+"""How long a request waits for a connection before it is told that the database is busy."""
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, connections: int = 10) -> Engine:
     """An engine for `url` (`sqlite:///path` or `postgresql://...`) that prints no parameters in its errors.
 
-    It carries a second one for reading, whose connections stay in AUTOCOMMIT: switching a connection back and forth
-    costs more than reading a row. Nothing connects before the first statement.
+    It opens at most `connections`; who comes later waits: a server has its limit, and meeting it is an outage for all.
+    It carries a second one of the same size for reading, whose connections stay in AUTOCOMMIT: switching a connection
+    back and forth costs more than reading a row. Nothing connects before the first statement.
     """
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     sqlite_file = parsed.get_backend_name() == "sqlite"
-    options = _sqlite_options() if sqlite_file else _postgresql_options()
+    options = {
+        "hide_parameters": True,
+        "pool_size": connections,
+        "max_overflow": 0,
+        "pool_timeout": WAIT_SECONDS,
+        "pool_use_lifo": True,
+        "connect_args": _SQLITE if sqlite_file else _POSTGRESQL,
+    }
     reader = create_engine(
         parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **options
     )
@@ -54,23 +62,8 @@ def reader_of(engine: Engine) -> Engine:
 _READER = "panless_reader"
 
 
-def _sqlite_options() -> dict[str, Any]:
-    return {
-        "hide_parameters": True,
-        "pool_size": POOL_SIZE,
-        "max_overflow": POOL_SIZE,
-        "connect_args": {"timeout": BUSY_SECONDS},
-    }
-
-
-def _postgresql_options() -> dict[str, Any]:
-    return {
-        "hide_parameters": True,
-        "pool_size": POOL_SIZE,
-        "max_overflow": POOL_SIZE,
-        "pool_use_lifo": True,
-        "connect_args": {"prepare_threshold": 0, "connect_timeout": 5},
-    }
+_SQLITE = {"timeout": BUSY_SECONDS}
+_POSTGRESQL = {"prepare_threshold": 0, "connect_timeout": 5}
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

@@ -7,6 +7,7 @@ imported here may import a database driver or an HTTP client, or those would blo
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,15 @@ def on_starting(_server: object) -> None:
 def post_fork(_server: object, _worker: object) -> None:
     """Harden a worker."""
     harden()
+
+
+def post_worker_init(_worker: object) -> None:
+    """Leave Ctrl-C to the master, which tells its workers.
+
+    In a terminal it reaches both, and gunicorn's threaded worker locks up when it is told to stop a second time while
+    it stops: its handler shuts the same thread pool down twice.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def child_exit(_server: object, worker: Any) -> None:  # noqa: ANN401  # gunicorn has no types

@@ -32,6 +32,7 @@ class Settings:
     metrics_bind: str | None
     workers: int
     threads: int
+    connections: int
     kek_ttl: float
     ledger_grace: float
     accept_raw_cards: bool
@@ -61,6 +62,7 @@ def read_settings() -> Settings:
             metrics_bind=_address(env, "METRICS_BIND", "") or None,
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),
+            connections=env.int("CONNECTIONS", 10),
             kek_ttl=env.float("KEK_TTL", 300.0),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature

@@ -66,8 +66,8 @@ def utc_now() -> datetime:
 
 def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Components:
     """Put the parts together. Raises WiringError, KeyfileRefused, PolicyError."""
-    records = open_database(settings.records_url.value)
-    keystore = open_database(settings.keystore_url.value)
+    records = open_database(settings.records_url.value, settings.connections)
+    keystore = open_database(settings.keystore_url.value, settings.connections)
     keyring = Keyring(
         keystore=keystore,
         roots=[keyfile.load(settings.keyfile)],

@@ -1,6 +1,7 @@
 """What gunicorn loads in each of its workers: `panless.wsgi:app()`."""
 
 import atexit
+import gc
 import sys
 
 import structlog
@@ -32,7 +33,14 @@ def app() -> Flask:
     parts = _parts(components)
     application = create_app(parts)
     _keep_checked(components, parts.reads, _metrics(components, application))
+    _settle_memory()
     return application
+
+
+def _settle_memory() -> None:
+    """Take what is loaded by now out of garbage collection: one pass over it would hold a request up for 80 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def _parts(components: Components) -> Parts:
