@@ -29,15 +29,18 @@ _LANES = "panless.lanes"
 
 @contextmanager
 def transaction(records: Engine) -> Iterator[Connection]:
-    """A write transaction on the records, whose audit lanes end when it fails."""
-    lanes: dict[str, list[Any]] = {}
-    try:
-        with database.transaction(records) as tx:
-            lanes = tx.info.setdefault(_LANES, {})
+    """A write transaction on the records, whose audit lanes end when it fails.
+
+    It commits in here: once the connection is back in its pool, another thread would go on in a lane that has failed.
+    """
+    with database.transaction(records) as tx:
+        lanes: dict[str, list[Any]] = tx.info.setdefault(_LANES, {})
+        try:
             yield tx
-    except BaseException:
-        lanes.clear()
-        raise
+            tx.commit()
+        except BaseException:
+            lanes.clear()
+            raise
 
 
 def record(

@@ -5,14 +5,16 @@ It holds ids and codes only. The ledger's signed `erase.done` entry carries it; 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, Table, and_, bindparam, exists, func, or_, select
 
 from keys import keystore as keystores
 from keys.database import reading
 from vault.policy import Policy
+from vault.recipients import Recipient
 from vault.tables import blind_index, charges, customers, intents, processor_references, tokens
 
 _DESTROYED_VALUES: dict[str, tuple[Table, tuple[str, ...]]] = {
@@ -24,33 +26,38 @@ _DESTROYED_VALUES: dict[str, tuple[Table, tuple[str, ...]]] = {
 _DELETED_ROWS = {"index": blind_index, "processor_references": processor_references}
 
 
-def read_back(
-    records: Engine, keystore: Engine, erasure: Row[Any], dek_id: bytes, at: datetime
-) -> list[dict[str, str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadBack:
+    """What a look at both databases after the shred found."""
+
+    targets: Sequence[dict[str, str]]
+    last_charge: datetime | None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether nothing that had to go is still there."""
+        return all(target["result"] == "verified" for target in self.targets)
+
+
+def read_back(records: Engine, keystore: Engine, erasure: Row[Any], dek_id: bytes, at: datetime) -> ReadBack:
     """Look whether all that had to go is gone: one row a target, its result `verified` or `still_there`."""
     with reading(keystore) as connection:
         key_lives = keystores.has_live_dek(connection, erasure.tenant_id, dek_id)
+    named = {"of_tenant": erasure.tenant_id, "of_customer": erasure.customer_id}
     with reading(records) as connection:
-        left = {name: _values_left(connection, erasure, *place) for name, place in _DESTROYED_VALUES.items()}
-        left |= {name: _rows_left(connection, erasure, table) for name, table in _DELETED_ROWS.items()}
-    return [_target("customer_key", "destroyed", at, key_lives)] + [
-        _target(name, "deleted", at, bool(count)) for name, count in left.items()
-    ]
+        left = connection.execute(_LEFT, named).one()._asdict()
+    last_charge = left.pop("last_charge")
+    targets = [_target("customer_key", "destroyed", at, key_lives)]
+    targets += [_target(name, "deleted", at, found) for name, found in left.items()]
+    return ReadBack(targets=targets, last_charge=last_charge)
 
 
-def is_verified(targets: Sequence[dict[str, str]]) -> bool:
-    """Whether nothing that had to go is still there."""
-    return all(target["result"] == "verified" for target in targets)
-
-
-def retained(records: Engine, erasure: Row[Any], policy: Policy) -> list[dict[str, str]]:
+def retained(last_charge: datetime | None, policy: Policy) -> list[dict[str, str]]:
     """What the law makes us keep of this customer, on which basis and until when."""
-    rule = policy.retention["transactions"]
-    with reading(records) as connection:
-        last = connection.execute(select(func.max(charges.c.created_at)).where(_theirs(charges, erasure))).scalar()
-    if last is None:
+    if last_charge is None:
         return []
-    until = last + timedelta(days=366 * rule.years)  # never a day too early
+    rule = policy.retention["transactions"]
+    until = last_charge + timedelta(days=366 * rule.years)  # never a day too early
     return [{"class": "transactions", "basis": rule.basis, "until": until.date().isoformat()}]
 
 
@@ -59,7 +66,7 @@ def certificate(
     policy: Policy,
     *,
     targets: Sequence[dict[str, str]],
-    recipients: Sequence[Row[Any]],
+    recipients: Sequence[Recipient],
     kept: Sequence[dict[str, str]],
     at: datetime,
 ) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def certificate(
     }
 
 
-def _recipient(row: Row[Any]) -> dict[str, str | None]:
+def _recipient(row: Recipient) -> dict[str, str | None]:
     return {
         "name": row.kind,
         "processor_account": row.account_id,
@@ -96,18 +103,20 @@ def _target(name: str, action: str, at: datetime, still_there: bool) -> dict[str
     return {"name": name, "action": action, "verified_at": _text(at), "result": result}
 
 
-def _values_left(connection: Connection, erasure: Row[Any], table: Table, columns: tuple[str, ...]) -> int:
+def _theirs(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.customer_id == bindparam("of_customer"))
+
+
+def _values_left(table: Table, columns: tuple[str, ...]) -> ColumnElement[bool]:
     any_left = or_(*(table.c[column].is_not(None) for column in columns))
-    statement = select(func.count()).select_from(table).where(_theirs(table, erasure), any_left)
-    return connection.execute(statement).scalar_one()
+    return exists().where(_theirs(table), any_left)
 
 
-def _rows_left(connection: Connection, erasure: Row[Any], table: Table) -> int:
-    return connection.execute(select(func.count()).select_from(table).where(_theirs(table, erasure))).scalar_one()
-
-
-def _theirs(table: Table, erasure: Row[Any]) -> ColumnElement[bool]:
-    return and_(table.c.tenant_id == erasure.tenant_id, table.c.customer_id == erasure.customer_id)
+_LEFT = select(
+    *(_values_left(*place).label(name) for name, place in _DESTROYED_VALUES.items()),
+    *(exists().where(_theirs(table)).label(name) for name, table in _DELETED_ROWS.items()),
+    select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),
+)
 
 
 def _text(moment: datetime) -> str:

@@ -1,14 +1,15 @@
 """What each kind of ledger entry does to the records when it is applied there, in the transaction that applies it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, update
+from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, and_, bindparam, delete, update
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
+from vault.statements import update_row
 from vault.tables import blind_index, charges, clients, customers, erasures, intents, processor_references, tokens
 
 
@@ -27,34 +28,25 @@ class Entry:
 
 def _erase(tx: Connection, entry: Entry) -> None:
     """Delete what was sealed for a customer; its key is destroyed already. Ids, states and retained money stay."""
-    customer = (entry.body["tenant"], entry.body["subject_id"])
-    gone = {"state": "erased", "contact": None, "erased_at": entry.at}
-    _change(tx, customers, customer, **gone)
-    _change(tx, tokens, customer, state="detached", card=None, metadata=None, outcome=None)
-    _change(tx, charges, customer, details=None)
-    _change(tx, intents, customer, parameters=None)
-    for table in (processor_references, blind_index):
-        tx.execute(delete(table).where(_of(table, customer)))
-    # Not when it was decided: until now the key stood, and backups of the keystore have it.
-    _change(tx, erasures, customer, state="shredded", shredded_at=database_clock())
+    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"], "at": entry.at}
+    for statement in _ERASE:
+        tx.execute(statement, named)
 
 
 def _certify(tx: Connection, entry: Entry) -> None:
-    tenant, customer = entry.body["tenant"], entry.body["subject_id"]
-    _change(tx, erasures, (tenant, customer), done_entry_id=entry.body["entry_id"])
+    key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
+    update_row(tx, erasures, key, {"done_entry_id": entry.body["entry_id"]})
 
 
 def _delete_token(tx: Connection, entry: Entry) -> None:
-    tenant, token = entry.body["tenant"], entry.body["subject_id"]
-    this = (tokens.c.tenant_id == tenant) & (tokens.c.token_id == token)
-    tx.execute(update(tokens).where(this).values(state="detached", card=None, metadata=None, outcome=None))
-    tx.execute(delete(blind_index).where(blind_index.c.tenant_id == tenant, blind_index.c.token_id == token))
+    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
+    for statement in _DELETE_TOKEN:
+        tx.execute(statement, named)
 
 
 def _revoke_client(tx: Connection, entry: Entry) -> None:
-    tenant, client = entry.body["tenant"], entry.body["subject_id"]
-    this = (clients.c.tenant_id == tenant) & (clients.c.client_id == client) & clients.c.revoked_at.is_(None)
-    tx.execute(update(clients).where(this).values(revoked_at=entry.at))
+    key = {"tenant_id": entry.body["tenant"], "client_id": entry.body["subject_id"]}
+    update_row(tx, clients, key, {"revoked_at": entry.at}, _NOT_REVOKED)
 
 
 def _note(_tx: Connection, _entry: Entry) -> None:
@@ -70,9 +62,23 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
 }
 
 
-def _of(table: Table, customer: tuple[str, str]) -> ColumnElement[bool]:
-    return (table.c.tenant_id == customer[0]) & (table.c.customer_id == customer[1])
+def _of(table: Table, column: str = "customer_id") -> ColumnElement[bool]:
+    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c[column] == bindparam("of_subject"))
 
 
-def _change(tx: Connection, table: Table, customer: tuple[str, str], **values: object) -> None:
-    tx.execute(update(table).where(_of(table, customer)).values(**values))
+_NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
+_NOT_REVOKED = clients.c.revoked_at.is_(None)
+_ERASE: Sequence[Update | Delete] = (
+    update(customers).where(_of(customers)).values(state="erased", contact=None, erased_at=bindparam("at")),
+    update(tokens).where(_of(tokens)).values(state="detached", **_NOTHING_SEALED),
+    update(charges).where(_of(charges)).values(details=None),
+    update(intents).where(_of(intents)).values(parameters=None),
+    delete(processor_references).where(_of(processor_references)),
+    delete(blind_index).where(_of(blind_index)),
+    # Not when it was decided: until now the key stood, and backups of the keystore have it.
+    update(erasures).where(_of(erasures)).values(state="shredded", shredded_at=database_clock()),
+)
+_DELETE_TOKEN: Sequence[Update | Delete] = (
+    update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),
+    delete(blind_index).where(_of(blind_index, "token_id")),
+)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, exists, select, update
+from sqlalchemy import insert as insert_into
 
 from keys.database import reading, transaction
 from keys.dek import Dek
@@ -25,6 +26,7 @@ from vault.ledger import Ledger, decide, settle
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.rights import RightsRequest
+from vault.statements import insert, update_row
 from vault.tables import OPEN_STATES, charges, customers, erasures, refunds, rights_requests
 
 LEASE_SECONDS = 60
@@ -56,17 +58,23 @@ def carry_on(
     records: Engine, ledger: Ledger, processors: Processors, policy: Policy, caller: Caller, request_id: str
 ) -> None:
     """Take an erasure through every step that is open. Safe to repeat, by any process."""
+    settle(ledger, records)
     erasure = _read(records, caller.tenant, request_id)
-    if erasure.state == "decided":
+    if erasure.state not in {"shredded", "certified"}:
+        return
+    listed = recipients.of_erasure(records, erasure)
+    answers = recipients.tell(ledger.keyring, processors, erasure, listed)
+    told = [*recipients.as_told(listed, answers, caller.at), *recipients.open_storings(records, erasure)]
+    news = erasure.state == "shredded" or any(answer != "pending" for answer in answers.values())
+    if news or all(recipient.result != "pending" for recipient in told):
+        certified = _certificate(records, ledger, policy, caller, erasure, told)
+        with audit.transaction(records) as tx:
+            recipients.write_answers(tx, caller, listed, answers)
+            _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
-        erasure = _read(records, caller.tenant, request_id)
-    if erasure.state in {"shredded", "certified"}:
-        answered = recipients.tell(records, ledger.keyring, processors, caller, erasure)
-        told = [*recipients.of_erasure(records, erasure), *recipients.open_storings(records, erasure)]
-        complete = all(row.result != "pending" for row in told)
-        if answered or complete or erasure.state == "shredded":
-            _certify(records, ledger, policy, caller, erasure, told, complete=complete)
-            settle(ledger, records)
+    else:
+        with transaction(records) as tx:
+            recipients.write_answers(tx, caller, listed, answers)
 
 
 def _request_of(records: Engine, caller: Caller, customer_id: str) -> str | None:
@@ -98,13 +106,13 @@ def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, cus
     keyring = ledger.keyring
     request_id, erasure_id = new_id("rr", caller.tenant), new_id("era", caller.tenant)
     with reading(records) as connection:
-        row = connection.execute(_customer(caller, customer_id)).one_or_none()
+        row = connection.execute(_CUSTOMER, _asked(caller, customer_id)).one_or_none()
     if row is None:
         raise NotFoundHere("No such customer.")
     own = keyring.dek(caller.tenant, row.dek_id)
     request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)
     with audit.transaction(records) as tx:
-        customer = tx.execute(_customer(caller, customer_id).with_for_update()).one()
+        customer = tx.execute(_CUSTOMER_HELD, _asked(caller, customer_id)).one()
         if customer.state != "active":
             raise Erased("This customer was erased.")
         _refuse_while_open(tx, caller, customer_id)
@@ -126,21 +134,15 @@ def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, cus
 
 
 def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> None:
-    theirs = and_(charges.c.tenant_id == caller.tenant, charges.c.customer_id == customer_id)
-    refund_of = and_(refunds.c.tenant_id == charges.c.tenant_id, refunds.c.charge_id == charges.c.charge_id)
-    pending = refunds.c.state.in_(("pending", "unknown"))
-    looks = {
-        "open_charge": select(charges.c.charge_id).where(theirs, charges.c.state.in_(OPEN_STATES)),
-        "pending_refund": select(refunds.c.refund_id).join(charges, refund_of).where(theirs, pending),
-    }
-    reasons = [reason for reason, look in looks.items() if tx.execute(look.limit(1)).first() is not None]
-    if reasons:
+    """Look after the customer is held, in a statement of its own: who held it before us may just have charged."""
+    looks = tx.execute(_OPEN, {"of_tenant": caller.tenant, "of_customer": customer_id}).one()._asdict()
+    if reasons := [reason for reason, found in looks.items() if found]:
         raise Blocked(reasons)
 
 
 def _forbid_use(tx: Connection, caller: Caller, customer: Row[Any]) -> None:
-    this = and_(customers.c.tenant_id == caller.tenant, customers.c.customer_id == customer.customer_id)
-    tx.execute(update(customers).where(this).values(state="erasing", version=customers.c.version + 1))
+    key = {"tenant_id": caller.tenant, "customer_id": customer.customer_id}
+    update_row(tx, customers, key, {"state": "erasing", "version": customer.version + 1})
 
 
 def _insert_request(tx: Connection, policy: Policy, caller: Caller, request_id: str) -> None:
@@ -155,7 +157,7 @@ def _insert_request(tx: Connection, policy: Policy, caller: Caller, request_id: 
         "received_at": caller.at,
         "due_at": caller.at + timedelta(days=policy.response_days),
     }
-    tx.execute(insert(rights_requests), row)
+    insert(tx, rights_requests, row)
 
 
 def _insert_erasure(
@@ -171,82 +173,117 @@ def _insert_erasure(
         "intent_entry_id": entry_id,
         "requested_at": caller.at,
     }
-    tx.execute(insert(erasures).values(lease_until=database_clock(LEASE_SECONDS)), row)
+    tx.execute(_INSERT_ERASURE, row)
 
 
-def _certify(
+def _certificate(
     records: Engine,
     ledger: Ledger,
     policy: Policy,
     caller: Caller,
     erasure: Row[Any],
-    told: Sequence[Row[Any]],
-    *,
-    complete: bool,
-) -> None:
-    """Read back, then decide the certificate; the request's own key goes with the last one."""
-    targets = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
-    if not certificates.is_verified(targets):
+    told: Sequence[recipients.Recipient],
+) -> dict[str, Any]:
+    """Read back, then say what was found. Raises EraseIncomplete."""
+    found = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
+    if not found.is_verified:
         raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
-    kept = certificates.retained(records, erasure, policy)
-    body = certificates.certificate(erasure, policy, targets=targets, recipients=told, kept=kept, at=caller.at)
-    state = "completed" if complete else "certified"
-    with audit.transaction(records) as tx:
-        this = and_(_this(erasure.tenant_id, erasure.request_id), erasures.c.state == erasure.state)
-        changes = {"state": state, "completed_at": caller.at if complete else None}
-        if tx.execute(update(erasures).where(this).values(**changes)).rowcount != 1:
-            return  # another process certified it first
-        decide(
-            tx,
-            ledger,
-            caller,
-            "erase.done",
-            erasure.customer_id,
-            version=erasure.customer_version,
-            dek_id=erasure.dek_id if complete else None,
-            certificate=body,
-        )
-        _finish_request(tx, caller, erasure, complete=complete, kept=bool(kept))
-        details = {"pending": sum(row.result == "pending" for row in told)}
-        audit.record(
-            tx,
-            ledger.keyring,
-            caller,
-            "customer.erased",
-            customer=erasure.customer_id,
-            resource=erasure.request_id,
-            details=details,
-        )
+    kept = certificates.retained(found.last_charge, policy)
+    return certificates.certificate(erasure, policy, targets=found.targets, recipients=told, kept=kept, at=caller.at)
+
+
+def _certify(
+    tx: Connection,
+    ledger: Ledger,
+    caller: Caller,
+    erasure: Row[Any],
+    told: Sequence[recipients.Recipient],
+    certificate: dict[str, Any],
+) -> None:
+    """Decide the certificate; the request's own key goes with the last one. Another process may have been first."""
+    pending = sum(recipient.result == "pending" for recipient in told)
+    key = {"tenant_id": erasure.tenant_id, "request_id": erasure.request_id, "state": erasure.state}
+    finished = (
+        {"state": "certified", "completed_at": None} if pending else {"state": "completed", "completed_at": caller.at}
+    )
+    if not update_row(tx, erasures, key, finished):
+        return
+    decide(
+        tx,
+        ledger,
+        caller,
+        "erase.done",
+        erasure.customer_id,
+        version=erasure.customer_version,
+        dek_id=None if pending else erasure.dek_id,
+        certificate=certificate,
+    )
+    _finish_request(tx, caller, erasure, complete=not pending, kept=bool(certificate["retained"]))
+    audit.record(
+        tx,
+        ledger.keyring,
+        caller,
+        "customer.erased",
+        customer=erasure.customer_id,
+        resource=erasure.request_id,
+        details={"pending": pending},
+    )
 
 
 def _finish_request(tx: Connection, caller: Caller, erasure: Row[Any], *, complete: bool, kept: bool) -> None:
     done = "completed_with_retention" if kept else "completed"
     changes = {"state": done, "completed_at": caller.at} if complete else {"state": "awaiting_processor"}
-    this = and_(rights_requests.c.tenant_id == erasure.tenant_id, rights_requests.c.request_id == erasure.request_id)
-    tx.execute(update(rights_requests).where(this).values(**changes))
+    update_row(tx, rights_requests, {"tenant_id": erasure.tenant_id, "request_id": erasure.request_id}, changes)
 
 
 def _read(records: Engine, tenant: str, request_id: str) -> Row[Any]:
-    of_request = and_(
-        rights_requests.c.tenant_id == erasures.c.tenant_id, rights_requests.c.request_id == erasures.c.request_id
-    )
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-    columns = (
+    with reading(records) as connection:
+        return connection.execute(_ONE, {"of_tenant": tenant, "of_request": request_id}).one()
+
+
+_ONE = (
+    select(
+        erasures,
         rights_requests.c.regulation,
         customers.c.dek_id.label("customer_dek_id"),
         customers.c.version.label("customer_version"),
     )
-    statement = select(erasures, *columns).join(rights_requests, of_request).join(customers, of_customer)
-    with reading(records) as connection:
-        return connection.execute(statement.where(_this(tenant, request_id))).one()
-
-
-def _customer(caller: Caller, customer_id: str) -> Select[Any]:
-    return select(customers).where(
-        customers.c.tenant_id == caller.tenant,
-        customers.c.live == caller.live,
-        customers.c.customer_id == customer_id,
+    .join(
+        rights_requests,
+        and_(
+            rights_requests.c.tenant_id == erasures.c.tenant_id,
+            rights_requests.c.request_id == erasures.c.request_id,
+        ),
     )
+    .join(
+        customers,
+        and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id),
+    )
+    .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.request_id == bindparam("of_request"))
+)
+_CUSTOMER = select(customers).where(
+    customers.c.tenant_id == bindparam("of_tenant"),
+    customers.c.live == bindparam("of_mode"),
+    customers.c.customer_id == bindparam("of_customer"),
+)
+_CUSTOMER_HELD = _CUSTOMER.with_for_update()
+_THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
+_OPEN = select(
+    exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
+    exists()
+    .where(
+        _THEIRS,
+        refunds.c.tenant_id == charges.c.tenant_id,
+        refunds.c.charge_id == charges.c.charge_id,
+        refunds.c.state.in_(("pending", "unknown")),
+    )
+    .label("pending_refund"),
+)
+_INSERT_ERASURE = insert_into(erasures).values(lease_until=database_clock(LEASE_SECONDS))
+
+
+def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
+    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
 
 
 def _this(tenant: str, request_id: str) -> ColumnElement[bool]:

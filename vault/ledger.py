@@ -13,16 +13,17 @@ then to the records. Any process may take up any of these steps; `settle` takes 
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
@@ -33,6 +34,7 @@ from vault.caller import Caller
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
+from vault.statements import insert, update_row
 from vault.tables import guard, ledger_outbox
 
 VERSION = 1
@@ -92,7 +94,7 @@ def decide(
         "decided_at": caller.at,
         "body": rfc8785.dumps(body).decode(),
     }
-    tx.execute(insert(ledger_outbox), row)
+    insert(tx, ledger_outbox, row)
     return entry_id
 
 
@@ -101,24 +103,28 @@ def settle(ledger: Ledger, records: Engine) -> None:
 
     Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
     """
-    for body in _pending(records):
-        append(ledger, records, body)
-    _refuse_restored_keystore(ledger, records)
-    _apply_to_records(ledger, records, _apply_to_keystore(ledger))
+    mark, pending = _open_work(records)
+    for body in pending:
+        append(ledger, records, mark, body)
+    if chain(ledger, mark):
+        until = _apply_to_keystore(ledger, mark)
+        _apply_to_records(ledger, records, mark, until)
 
 
-def append(ledger: Ledger, records: Engine, body: Mapping[str, Any]) -> None:
-    """Append an entry unless it stands there already; a lost race reads on and looks for its id again."""
+def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any]) -> None:
+    """Append an entry that was pending when the records stood at `mark`, unless it stands in the ledger already.
+
+    A lost race reads on and looks for its id again.
+    """
     for _ in range(_LARGEST_RACE):
-        # The watermark before the outbox: an entry still pending then can only lie behind that watermark.
-        with reading(records) as connection:
-            mark = watermark(connection)
-            pending = _is_pending(connection, body)
         after = chain(ledger, mark)
-        if not pending or any(entry.body["entry_id"] == body["entry_id"] for entry in after):
+        if any(entry.body["entry_id"] == body["entry_id"] for entry in after):
             return
         last = after[-1].mark if after else mark
         if ledger.store.write(last.seq + 1, _signed(ledger, body, last)):
+            return
+        mark, pending = _open_work(records)
+        if body["entry_id"] not in {each["entry_id"] for each in pending}:
             return
     raise MovedOn("Other processes write faster to the ledger than this one. Try again.")
 
@@ -159,7 +165,7 @@ def hash_of(raw: bytes) -> bytes:
 
 def public_key(ledger: Ledger) -> bytes:
     """The 32 bytes of the Ed25519 public key that entries and certificates are verified with."""
-    return _signing_key(ledger).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return _key_pair(ledger).public
 
 
 def key_id(public: bytes) -> str:
@@ -167,34 +173,35 @@ def key_id(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:16]
 
 
-def _pending(records: Engine) -> list[dict[str, Any]]:
-    statement = select(ledger_outbox.c.body).where(ledger_outbox.c.seq.is_(None)).order_by(ledger_outbox.c.decided_at)
+def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
+    """Where the records stand and what is pending there, in one look.
+
+    So an entry that is pending can only lie in the ledger behind that watermark, or not at all.
+    """
     with reading(records) as connection:
-        return [_parsed(body.encode()) for body in connection.scalars(statement)]
+        rows = connection.execute(_OPEN_WORK).all()
+    return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body.encode()) for row in rows if row.body is not None]
 
 
-def _is_pending(connection: Connection, body: Mapping[str, Any]) -> bool:
-    return connection.scalar(select(ledger_outbox.c.seq).where(_this(body))) is None
-
-
-def _this(body: Mapping[str, Any]) -> ColumnElement[bool]:
-    return and_(ledger_outbox.c.tenant_id == body["tenant"], ledger_outbox.c.entry_id == body["entry_id"])
+_OPEN_WORK = (
+    select(guard.c.seq, guard.c.hash, ledger_outbox.c.body)
+    .select_from(guard)
+    .outerjoin(ledger_outbox, ledger_outbox.c.seq.is_(None))
+    .order_by(ledger_outbox.c.decided_at)
+)
 
 
 def _signed(ledger: Ledger, body: Mapping[str, Any], last: Watermark) -> bytes:
-    place = {"seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": key_id(public_key(ledger))}
-    unsigned = {**body, **place}
-    signature = _signing_key(ledger).sign(rfc8785.dumps(unsigned))
+    pair = _key_pair(ledger)
+    unsigned = {**body, "seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": pair.key_id}
+    signature = pair.private.sign(rfc8785.dumps(unsigned))
     return rfc8785.dumps({**unsigned, "signature": b64encode(signature).decode()})
 
 
 def _verified(ledger: Ledger, raw: bytes, before: Watermark) -> Entry:
     try:
-        body = _parsed(raw)
+        body = _genuine(raw, public_key(ledger))
         linked = (body["seq"], body["prev_hash"]) == (before.seq + 1, before.hash.hex())
-        unsigned = {name: value for name, value in body.items() if name != "signature"}
-        public = Ed25519PublicKey.from_public_bytes(public_key(ledger))
-        public.verify(b64decode(body["signature"], validate=True), rfc8785.dumps(unsigned))
     except (InvalidSignature, ValueError, KeyError, TypeError):
         linked = False
     if not linked:
@@ -202,63 +209,94 @@ def _verified(ledger: Ledger, raw: bytes, before: Watermark) -> Entry:
     return Entry(mark=Watermark(before.seq + 1, hash_of(raw)), body=body)
 
 
-def _refuse_restored_keystore(ledger: Ledger, records: Engine) -> None:
-    """Raise KeystoreRestored for a keystore behind the records: catching up would hide what it has lost."""
-    with reading(records) as connection:
-        of_records = watermark(connection)
-    with reading(ledger.keystore) as connection:
-        of_keystore = keystores.watermark(connection)
-    if of_keystore.seq < of_records.seq:
-        raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
+@lru_cache(maxsize=256)  # one entry is read several times on its way; its bytes are the key
+def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
+    """The entry in `raw`, its signature verified. Raises InvalidSignature, ValueError, KeyError, TypeError."""
+    body = _parsed(raw)
+    unsigned = {name: value for name, value in body.items() if name != "signature"}
+    signature = b64decode(body["signature"], validate=True)
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, rfc8785.dumps(unsigned))
+    return body
 
 
-def _apply_to_keystore(ledger: Ledger) -> Watermark:
-    """Follow the ledger to its head; where the keystore stands then."""
+def _apply_to_keystore(ledger: Ledger, of_records: Watermark) -> Watermark:
+    """Follow the ledger to its head; where the keystore stands then.
+
+    Raises KeystoreRestored for one behind the records: catching up would hide what it has lost.
+    """
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
             before = keystores.watermark(connection)
+        if before.seq < of_records.seq:
+            raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
         after = chain(ledger, before)
         if not after:
             return before
+        last = after[-1]
         doomed = [
             (entry.body["tenant"], bytes.fromhex(entry.body["dek_id"])) for entry in after if entry.body["dek_id"]
         ]
         with suppress(WatermarkMoved):
-            keystores.advance(ledger.keystore, before=before, after=after[-1].mark, destroyed=doomed, at=after[-1].at)
+            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=doomed, at=last.at)
+            return last.mark
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
 
-def _apply_to_records(ledger: Ledger, records: Engine, until: Watermark) -> None:
+def _apply_to_records(ledger: Ledger, records: Engine, mark: Watermark, until: Watermark) -> None:
     """Follow the ledger as far as the keystore has, never further: keys go first."""
     for _ in range(_LARGEST_RACE):
-        with reading(records) as connection:
-            mark = watermark(connection)
-        after = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
-        if not after:
+        mark = _apply(records, mark, [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq])
+        if mark.seq >= until.seq:
             return
-        for entry in after:
-            with transaction(records) as tx:
-                if not _move(tx, mark, entry.mark):
-                    break  # another process applied it first: read again where the records stand
-                _acknowledge(tx, entry)
-                EFFECTS[entry.body["kind"]](tx, entry)
-            mark = entry.mark
+        mark, _ = _open_work(records)  # another process applied some first: read again where the records stand
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
 
-def _move(tx: Connection, before: Watermark, after: Watermark) -> bool:
-    statement = update(guard).where(guard.c.seq == before.seq, guard.c.hash == before.hash)
-    return tx.execute(statement.values(seq=after.seq, hash=after.hash)).rowcount == 1
+def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Watermark:
+    """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
+    for entry in entries:
+        with transaction(records) as tx:
+            if tx.execute(_MOVE, _step(mark, entry.mark)).rowcount != 1:
+                return mark
+            _acknowledge(tx, entry)
+            EFFECTS[entry.body["kind"]](tx, entry)
+        mark = entry.mark
+    return mark
+
+
+_MOVE = (
+    update(guard)
+    .where(guard.c.seq == bindparam("old_seq"), guard.c.hash == bindparam("old_hash"))
+    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+)
+
+
+def _step(old: Watermark, new: Watermark) -> dict[str, Any]:
+    return {"old_seq": old.seq, "old_hash": old.hash, "new_seq": new.seq, "new_hash": new.hash}
 
 
 def _acknowledge(tx: Connection, entry: Entry) -> None:
-    if tx.execute(update(ledger_outbox).where(_this(entry.body)).values(seq=entry.mark.seq)).rowcount != 1:
+    key = {"tenant_id": entry.body["tenant"], "entry_id": entry.body["entry_id"]}
+    if not update_row(tx, ledger_outbox, key, {"seq": entry.mark.seq}):
         raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
 
 
-def _signing_key(ledger: Ledger) -> Ed25519PrivateKey:
-    seed = ledger.keyring.subkey(ledger.keyring.deployment, "signing", "ledger-ed25519")
-    return Ed25519PrivateKey.from_private_bytes(seed)
+@dataclass(frozen=True, slots=True)
+class _KeyPair:
+    private: Ed25519PrivateKey = field(repr=False)
+    public: bytes
+    key_id: str
+
+
+def _key_pair(ledger: Ledger) -> _KeyPair:
+    return _pair_of(ledger.keyring.subkey(ledger.keyring.deployment, "signing", "ledger-ed25519"))
+
+
+@lru_cache(maxsize=2)  # the keyring says above whether the seed may be used; deriving the pair costs 100 us
+def _pair_of(seed: bytes) -> _KeyPair:
+    private = Ed25519PrivateKey.from_private_bytes(seed)
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return _KeyPair(private, public, key_id(public))
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from vault.errors import Blocked, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.tables import erasure_recipients, processor_accounts, tokens
+from vault.tables import erasure_recipients, processor_accounts, tenants, tokens
 from vault.tables import intents as intent_table
 
 
@@ -53,6 +53,7 @@ def add(
     """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay."""
     account_id = new_id("pa", caller.tenant)
     with audit.transaction(records) as tx:
+        _take_turns(tx, caller)
         first = _default(tx, caller) is None
         intent = intents.begin(tx, keyring, caller, attempt, resource_id=account_id)
         if intent is not None:
@@ -186,6 +187,12 @@ def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
 
 def _default(connection: Connection, caller: Caller) -> Row[Any] | None:
     return connection.execute(_DEFAULT, {"tenant": caller.tenant, "live": caller.live}).one_or_none()
+
+
+def _take_turns(tx: Connection, caller: Caller) -> None:
+    """Of a tenant's accounts that are added at once each sees those before it, so that one default is left."""
+    its = select(tenants.c.tenant_id).where(tenants.c.tenant_id == caller.tenant)
+    tx.execute(its.with_for_update(key_share=True))  # foreign keys to the tenant go on being checked
 
 
 def _clear_default(tx: Connection, caller: Caller) -> None:

@@ -1,13 +1,14 @@
 """Who must be told of an erasure: one row for each thing that a processor has of the person, and its answer."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, insert, literal, null, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, insert, select
 
 from keys.context import Context
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from vault import references
@@ -16,6 +17,7 @@ from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
 from vault.processor import Forgotten
 from vault.sealing import place_of, seal_value, unseal_value
+from vault.statements import update_row
 from vault.tables import erasure_recipients, intents, processor_references, tokens
 from vault.tables import processor_accounts as account_table
 
@@ -23,13 +25,23 @@ FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 3600
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """One thing that a processor has, or had: `result` is `pending`, `erased` or `already_gone`."""
+
+    kind: str
+    account_id: str
+    what: str
+    result: str
+    answered_at: datetime | None
+
+
 def insert_all(
     tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, erasure_id: str, own: Dek, request_dek: Dek
 ) -> None:
     """One row for each thing that a processor has of this person, sealed anew under the request's key."""
-    theirs = and_(processor_references.c.tenant_id == caller.tenant, processor_references.c.customer_id == customer_id)
     rows = []
-    for held in tx.execute(select(processor_references).where(theirs)):
+    for held in tx.execute(_HELD, {"of_tenant": caller.tenant, "of_customer": customer_id}):
         recipient = f"{held.owner_id}.{held.account_id}"
         value = {"reference": references.open_with(keyring, own, held)["reference"]}
         rows.append(
@@ -45,20 +57,38 @@ def insert_all(
             }
         )
     if rows:
-        tx.execute(insert(erasure_recipients), rows)
+        tx.execute(_INSERT, rows)
 
 
-def tell(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any]) -> bool:
-    """Tell every processor that has not answered; whether any answered now."""
-    pending = [row for row in of_erasure(records, erasure) if row.result == "pending"]
+def tell(keyring: Keyring, processors: Processors, erasure: Row[Any], listed: Sequence[Row[Any]]) -> dict[str, str]:
+    """Tell every processor that has not answered; what each says, by recipient. Nothing is written yet."""
+    pending = [row for row in listed if row.result == "pending"]
     if not pending:
-        return False
+        return {}
     dek = keyring.dek(erasure.tenant_id, erasure.dek_id)
-    results = {row.recipient_id: _tell(keyring, processors, erasure, row, dek) for row in pending}
-    with transaction(records) as tx:
-        for row in pending:
-            _write_answer(tx, caller, erasure, row, results[row.recipient_id])
-    return any(result != "pending" for result in results.values())
+    return {row.recipient_id: _tell(keyring, processors, erasure, row, dek) for row in pending}
+
+
+def as_told(listed: Sequence[Row[Any]], answers: Mapping[str, str], at: datetime) -> list[Recipient]:
+    """The recipients as they stand after these answers."""
+    return [
+        Recipient(
+            kind=row.kind,
+            account_id=row.account_id,
+            what=row.what,
+            result=answers.get(row.recipient_id, row.result),
+            answered_at=at if answers.get(row.recipient_id, "pending") != "pending" else row.answered_at,
+        )
+        for row in listed
+    ]
+
+
+def write_answers(tx: Connection, caller: Caller, listed: Sequence[Row[Any]], answers: Mapping[str, str]) -> None:
+    """Write down what recipients answered; who has not is asked again later, each time later."""
+    for row in listed:
+        if row.recipient_id in answers:
+            key = {"tenant_id": row.tenant_id, "erasure_id": row.erasure_id, "recipient_id": row.recipient_id}
+            update_row(tx, erasure_recipients, key, _answer(caller, row, answers[row.recipient_id]))
 
 
 def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek) -> str:
@@ -81,66 +111,68 @@ def _forget(connected: Connected, what: str, reference: str, key: str) -> object
     return processor.forget(credentials, reference=reference, key=key)
 
 
-def _write_answer(tx: Connection, caller: Caller, erasure: Row[Any], row: Row[Any], result: str) -> None:
-    this = and_(
-        erasure_recipients.c.tenant_id == erasure.tenant_id,
-        erasure_recipients.c.erasure_id == erasure.erasure_id,
-        erasure_recipients.c.recipient_id == row.recipient_id,
-    )
+def _answer(caller: Caller, row: Row[Any], result: str) -> dict[str, object]:
     if result == "pending":
         pause = min(FIRST_RETRY_SECONDS * 2**row.attempts, LONGEST_RETRY_SECONDS)
-        changes = {"attempts": row.attempts + 1, "next_attempt_at": caller.at + timedelta(seconds=pause)}
-    else:
-        changes = {"attempts": row.attempts + 1, "result": result, "answered_at": caller.at, "reference": None}
-    tx.execute(update(erasure_recipients).where(this).values(**changes))
+        return {"attempts": row.attempts + 1, "next_attempt_at": caller.at + timedelta(seconds=pause)}
+    return {"attempts": row.attempts + 1, "result": result, "answered_at": caller.at, "reference": None}
 
 
 def of_erasure(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
-    """The recipients with their processor accounts."""
-    of_account = and_(
-        account_table.c.tenant_id == erasure_recipients.c.tenant_id,
-        account_table.c.account_id == erasure_recipients.c.account_id,
-    )
-    account = (account_table.c.kind, account_table.c.credentials, account_table.c.credentials_version)
-    statement = (
-        select(erasure_recipients, *account)
-        .join(account_table, of_account)
-        .where(
-            erasure_recipients.c.tenant_id == erasure.tenant_id,
-            erasure_recipients.c.erasure_id == erasure.erasure_id,
-        )
-        .order_by(erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id)  # payment methods first
-    )
+    """The rows of an erasure's recipients with their processor accounts, payment methods first."""
     with reading(records) as connection:
-        return connection.execute(statement).all()
+        named = {"of_tenant": erasure.tenant_id, "of_erasure": erasure.erasure_id}
+        return connection.execute(_LISTED, named).all()
 
 
-def open_storings(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
+def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
     """What of this customer's cards the worker still has to find or have forgotten at a processor: pending as well."""
-    theirs = select(tokens.c.token_id).where(
-        tokens.c.tenant_id == erasure.tenant_id, tokens.c.customer_id == erasure.customer_id
-    )
-    of_account = and_(
-        account_table.c.tenant_id == intents.c.tenant_id, account_table.c.account_id == intents.c.account_id
-    )
-    statement = (
-        select(
-            account_table.c.kind,
-            intents.c.account_id,
-            literal("payment_method").label("what"),
-            literal("pending").label("result"),
-            null().label("answered_at"),
-        )
-        .join(account_table, of_account)
-        .where(
-            intents.c.tenant_id == erasure.tenant_id,
-            intents.c.resource_id.in_(theirs),
-            intents.c.operation.in_(("token.create", "token.forget")),
-            intents.c.state == "pending",
-        )
-    )
+    named = {"of_tenant": erasure.tenant_id, "of_customer": erasure.customer_id}
     with reading(records) as connection:
-        return connection.execute(statement).all()
+        rows = connection.execute(_OPEN_STORINGS, named).all()
+    return [
+        Recipient(kind=row.kind, account_id=row.account_id, what="payment_method", result="pending", answered_at=None)
+        for row in rows
+    ]
+
+
+_INSERT = insert(erasure_recipients)
+_HELD = select(processor_references).where(
+    processor_references.c.tenant_id == bindparam("of_tenant"),
+    processor_references.c.customer_id == bindparam("of_customer"),
+)
+_LISTED = (
+    select(erasure_recipients, account_table.c.kind, account_table.c.credentials, account_table.c.credentials_version)
+    .join(
+        account_table,
+        and_(
+            account_table.c.tenant_id == erasure_recipients.c.tenant_id,
+            account_table.c.account_id == erasure_recipients.c.account_id,
+        ),
+    )
+    .where(
+        erasure_recipients.c.tenant_id == bindparam("of_tenant"),
+        erasure_recipients.c.erasure_id == bindparam("of_erasure"),
+    )
+    .order_by(erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id)
+)
+_OPEN_STORINGS = (
+    select(account_table.c.kind, intents.c.account_id)
+    .join(
+        account_table,
+        and_(account_table.c.tenant_id == intents.c.tenant_id, account_table.c.account_id == intents.c.account_id),
+    )
+    .where(
+        intents.c.tenant_id == bindparam("of_tenant"),
+        intents.c.resource_id.in_(
+            select(tokens.c.token_id).where(
+                tokens.c.tenant_id == bindparam("of_tenant"), tokens.c.customer_id == bindparam("of_customer")
+            )
+        ),
+        intents.c.operation.in_(("token.create", "token.forget")),
+        intents.c.state == "pending",
+    )
+)
 
 
 def _place(keyring: Keyring, tenant: str, erasure_id: str, recipient_id: str, version: int) -> Context:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from keys.database import reading
 from vault import ledger as ledgers
@@ -56,35 +56,37 @@ def certificate(records: Engine, ledger: Ledger, caller: Caller, request_id: str
 
 def request_of_customer(connection: Connection, caller: Caller, customer_id: str) -> str | None:
     """The id of the erasure request that a customer is or was the target of."""
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-    this = and_(
-        erasures.c.tenant_id == caller.tenant,
-        erasures.c.customer_id == customer_id,
-        customers.c.live == caller.live,
-    )
-    statement = select(erasures.c.request_id).join(customers, of_customer).where(this)
-    return connection.execute(statement).scalar_one_or_none()
+    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
+    return connection.execute(_OF_CUSTOMER, asked).scalar_one_or_none()
 
 
 def _row(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
-    of_request = and_(
-        erasures.c.tenant_id == rights_requests.c.tenant_id, erasures.c.request_id == rights_requests.c.request_id
-    )
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-    statement = (
-        select(rights_requests, erasures.c.customer_id, erasures.c.done_entry_id)
-        .join(erasures, of_request)
-        .join(customers, of_customer)
-        .where(
-            rights_requests.c.tenant_id == caller.tenant,
-            rights_requests.c.request_id == request_id,
-            customers.c.live == caller.live,
-        )
-    )
-    row = connection.execute(statement).one_or_none()
+    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_request": request_id}
+    row = connection.execute(_ONE, asked).one_or_none()
     if row is None:
         raise NotFoundHere("No such rights request.")
     return row
+
+
+_MINE = and_(erasures.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_mode"))
+_ERASED = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
+_OF_CUSTOMER = (
+    select(erasures.c.request_id)
+    .join(customers, _ERASED)
+    .where(_MINE, erasures.c.customer_id == bindparam("of_customer"))
+)
+_ONE = (
+    select(rights_requests, erasures.c.customer_id, erasures.c.done_entry_id)
+    .join(
+        erasures,
+        and_(
+            erasures.c.tenant_id == rights_requests.c.tenant_id,
+            erasures.c.request_id == rights_requests.c.request_id,
+        ),
+    )
+    .join(customers, _ERASED)
+    .where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
+)
 
 
 def _request(row: Row[Any]) -> RightsRequest:

@@ -59,6 +59,8 @@ class Storing:
     created_at: datetime
     outcome_version: int = 1
     """The version that the next sealed outcome gets."""
+    is_shown: bool = False
+    """Whether the client may have been told of the token before: its id then answers for good."""
 
     @property
     def tenant_id(self) -> str:
@@ -89,7 +91,7 @@ def conclude(
         raise
     except _Overtaken:
         token = _as_it_is(records, keyring, storing)
-        if token.status == "detached":  # deleted while its outcome was unknown
+        if token.status == "detached" and storing.intent is not None:  # deleted while its outcome was unknown
             _forget_instead(records, keyring, storing, outcome, opened)
         elif token.status == "failed" and isinstance(outcome, Stored):  # given up, and then it was stored after all
             _forget_instead(records, keyring, storing, outcome, None)
@@ -232,12 +234,19 @@ def _merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -
     if kept is not None and _is_new(twin, stored.card):
         spare = references.open_with(keyring, storing.dek, kept)["reference"]
         _renew(tx, keyring, storing, row, kept, stored)
-    if tx.execute(delete(token_table).where(*_waiting(storing))).rowcount != 1:
-        raise _Overtaken
+    _give_way(tx, storing)
     if kept is not None and spare != _reference_now(tx, keyring, storing, row.token_id):
         leave_to_forget(tx, keyring, storing.caller, row, [spare])
     _end(tx, keyring, storing, "token.deduplicate", row.token_id)
     return replace(twin, card=stored.card, status="active")
+
+
+def _give_way(tx: Connection, storing: Storing) -> None:
+    """Take the waiting token away; one whose id a client may hold stays, out of use."""
+    waiting = _waiting(storing)
+    gone = update(token_table).where(*waiting).values(state="detached", outcome=None)
+    if tx.execute(gone if storing.is_shown else delete(token_table).where(*waiting)).rowcount != 1:
+        raise _Overtaken
 
 
 def _is_new(twin: Token, card: CardMetadata) -> bool:

@@ -120,6 +120,7 @@ def resume(
         metadata=tokens.unsealed(keyring, [row])[0].metadata,
         created_at=row.created_at,
         outcome_version=row.outcome_version + (row.outcome is not None),
+        is_shown=True,
     )
 
 
