@@ -106,8 +106,8 @@ def settle(ledger: Ledger, records: Engine) -> None:
     mark, pending = _open_work(records)
     for body in pending:
         append(ledger, records, mark, body)
-    if chain(ledger, mark):
-        until = _apply_to_keystore(ledger, mark)
+    until = _apply_to_keystore(ledger, mark)
+    if until.seq > mark.seq:
         _apply_to_records(ledger, records, mark, until)
 
 

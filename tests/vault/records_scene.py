@@ -117,7 +117,7 @@ def worker_of(tenant: Tenant) -> Caller:
     return replace(tenant.caller, at=tenant.house.components.clock())
 
 
-def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """`act` in that many threads at once; what they returned."""
-    with ThreadPoolExecutor(count) as pool:
+def at_once(count: int, act: Callable[[int], Any], *, threads: int = 0) -> list[Any]:
+    """`act` so many times in as many threads at once, or in fewer; what they returned."""
+    with ThreadPoolExecutor(threads or count) as pool:
         return list(pool.map(act, range(count)))

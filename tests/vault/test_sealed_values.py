@@ -1,0 +1,268 @@
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from house import House, Tenant
+from records_scene import CONTACT, Crash, crash, interpose, rows
+from sqlalchemy import Row, Table, and_, update
+
+from keys.database import transaction
+from keys.errors import KeysError
+from vault import charges, contacts, processor_accounts, recipients, references, refunds, tokens
+from vault.processor import Declined, Unknown
+from vault.sealing import open_value
+from vault.tables import metadata
+
+SEALED = sorted(
+    (table.name, column.name)
+    for table in metadata.tables.values()
+    for column in table.columns
+    if f"{column.name}_version" in table.columns
+)
+"""Every column of the records that holds a sealed value: those with a version beside them."""
+
+MARK = "kanarie"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One sealed value in the records, and how the program opens it."""
+
+    tenant: Tenant
+    table: Table
+    column: str
+    row: Row[Any]
+
+    @property
+    def value(self) -> bytes:
+        return bytes(getattr(self.row, self.column))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self.row, column.name) for column in self.table.primary_key.columns)
+
+    def put(self, **changes: object) -> None:
+        this = and_(*(column == value for column, value in zip(self.table.primary_key.columns, self.key, strict=True)))
+        with transaction(self.tenant.house.components.records) as tx:
+            tx.execute(update(self.table).where(this).values(**changes))
+
+    def now(self) -> Row[Any]:
+        columns = [column.name for column in self.table.primary_key.columns]
+        [found] = rows(self.tenant.house, self.table, **dict(zip(columns, self.key, strict=True)))
+        return found
+
+    def open(self) -> str:
+        return OPENERS[self.table.name, self.column](self.tenant, self.now())
+
+    def __str__(self) -> str:
+        return f"{self.table.name}.{self.column}"
+
+
+def _credentials(tenant: Tenant, row: Row[Any]) -> str:
+    return processor_accounts.credentials_of(tenant.house.components.keyring, tenant.id, row).api_key.value
+
+
+def _contact(tenant: Tenant, row: Row[Any]) -> str:
+    parts = tenant.house.components
+    contact = contacts.read(parts.records, parts.keyring, tenant.caller, row.customer_id)
+    return f"{contact.name} {contact.email} {contact.phone} {contact.address}"
+
+
+def _reference(tenant: Tenant, row: Row[Any]) -> str:
+    return str(references.read(tenant.house.components.keyring, row))
+
+
+def _token(tenant: Tenant, row: Row[Any]) -> str:
+    parts = tenant.house.components
+    token = tokens.read(parts.records, parts.keyring, tenant.caller, row.token_id)
+    card = token.card and (token.card.last4, token.card.brand, token.card.exp_year)
+    return f"{card} {token.metadata} {token.next_action} {token.declined}"
+
+
+def _charge(tenant: Tenant, row: Row[Any]) -> str:
+    parts = tenant.house.components
+    charge = charges.read(parts.records, parts.keyring, tenant.caller, row.charge_id)
+    return f"{charge.obligation} {charge.metadata}"
+
+
+def _refund(tenant: Tenant, row: Row[Any]) -> str:
+    keyring = tenant.house.components.keyring
+    place = refunds.refund_place(keyring, tenant.id, row.refund_id, row.retained_version)
+    return str(open_value(keyring, row.retained, place))
+
+
+def _parameters(tenant: Tenant, row: Row[Any]) -> str:
+    return str(tokens.left_to_forget(tenant.house.components.keyring, row))
+
+
+def _recipient(tenant: Tenant, row: Row[Any]) -> str:
+    """What the processor would be told: it stays silent, so that the row stays pending."""
+    told: list[str] = []
+
+    class Listening:
+        def forget(self, _credentials: object, *, reference: str, key: str) -> Unknown:  # noqa: ARG002  # the port's
+            told.append(reference)
+            return Unknown(reason="timeout")
+
+        def forget_customer(self, credentials: object, *, customer_reference: str, key: str) -> Unknown:
+            return self.forget(credentials, reference=customer_reference, key=key)
+
+    parts = tenant.house.components
+    [erasure] = rows(tenant.house, metadata.tables["erasures"], erasure_id=row.erasure_id)
+    processors: Any = {"sandbox": Listening()}
+    recipients.tell(parts.keyring, processors, erasure, recipients.of_erasure(parts.records, erasure))
+    return str(told)
+
+
+OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
+    ("charges", "details"): _charge,
+    ("charges", "retained"): _charge,
+    ("customers", "contact"): _contact,
+    ("erasure_recipients", "reference"): _recipient,
+    ("intents", "parameters"): _parameters,
+    ("processor_accounts", "credentials"): _credentials,
+    ("processor_references", "reference"): _reference,
+    ("refunds", "retained"): _refund,
+    ("tokens", "card"): _token,
+    ("tokens", "metadata"): _token,
+    ("tokens", "outcome"): _token,
+}
+
+
+def _live(tenant: Tenant, mark: str) -> None:
+    """A customer with something sealed in every column that can be."""
+    contact = CONTACT | {"name": f"{MARK} {mark}", "phone": None}
+    person = tenant.call("POST", "/v1/customers", {"reference": mark, "billing_contact": contact}).get_json()["id"]
+    token = tenant.token(customer=person, metadata={"a": f"{MARK} {mark}"})
+    spare = tenant.token("5555555555554444", customer=person, metadata={"a": f"{MARK} {mark} 2"})
+    for each in (token, spare):
+        charge = tenant.charge(each["id"], obligation=f"{MARK}-{mark}-{each['id'][-4:]}", metadata={"b": MARK})
+        path = f"/v1/charges/{charge.get_json()['id']}/refunds"
+        assert tenant.call("POST", path, {}, Idempotency_Key=path).status_code == 201
+    assert tenant.tokenize("4000002760003184", customer=person).get_json()["status"] == "requires_action"
+    gone = tenant.token("6011111111111117", customer=person)
+    tenant.call("DELETE", f"/v1/tokens/{gone['id']}")
+    erased = tenant.token()
+    with pytest.raises(Crash):
+        interpose(tenant, forget=crash).call("DELETE", f"/v1/customers/{erased['customer']}")
+
+
+@pytest.fixture(scope="module")
+def places(house: House) -> list[Place]:
+    """Every sealed value of two customers of one tenant, and of one of another."""
+    first, second = house.tenant(), house.tenant()
+    for tenant, mark in ((first, "a"), (first, "b"), (second, "c")):
+        _live(tenant, mark)
+    found = [
+        Place(tenant, metadata.tables[table], column, row)
+        for tenant in (first, second)
+        for table, column in SEALED
+        for row in rows(house, metadata.tables[table], tenant_id=tenant.id)
+        if getattr(row, column) is not None
+    ]
+    assert {(place.table.name, place.column) for place in found} == set(SEALED)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_changed(places: list[Place]) -> Iterator[None]:
+    yield
+    for place in places:
+        if getattr(place.now(), place.column) != place.value:
+            place.put(**{place.column: place.value})
+
+
+def assert_refused(place: Place, put: bytes) -> None:
+    """With `put` in its place, the value does not open: an error, and no plaintext in it."""
+    place.put(**{place.column: put})
+    with pytest.raises(KeysError) as refused:
+        place.open()
+    assert MARK not in str(refused.value)
+
+
+def test_every_sealed_column_has_its_opener() -> None:
+    """A new sealed column must say here how it is opened."""
+    assert list(OPENERS) == SEALED
+
+
+def test_every_value_opens_where_it_stands(places: list[Place]) -> None:
+    """What follows proves something only because of this."""
+    for place in places:
+        assert place.open()
+
+
+def test_a_value_moved_anywhere_is_refused(places: list[Place]) -> None:
+    """To another row, column, customer or tenant."""
+    for column in SEALED:
+        alike = [place for place in places if (place.table.name, place.column) == column]
+        target = alike[0]
+        others = {str(place): place for place in places if (place.table.name, place.column) != column}
+        for source in (*alike[1:], *others.values()):
+            assert_refused(target, source.value)
+        target.put(**{target.column: target.value})
+        assert target.open()
+
+
+def test_a_value_of_another_version_is_refused(places: list[Place]) -> None:
+    """The version beside a value is bound into it: neither can be rolled back without the other."""
+    for place in {str(place): place for place in places}.values():
+        version = f"{place.column}_version"
+        place.put(**{version: getattr(place.row, version) + 1})
+        with pytest.raises(KeysError):
+            place.open()
+        place.put(**{version: getattr(place.row, version)})
+        assert place.open()
+
+
+def test_flipped_bits_and_missing_ends_are_refused(places: list[Place]) -> None:
+    """A sample of bits from each field of the record format, and truncations at both ends."""
+    for place in {str(place): place for place in places}.values():
+        value = place.value
+        for offset in (0, 1, 2, 17, 18, 49, 50, 81, 82, len(value) - 17, len(value) - 16, len(value) - 1):
+            flipped = bytearray(value)
+            flipped[offset] ^= 1 << offset % 8
+            assert_refused(place, bytes(flipped))
+        for broken in (b"", value[:1], value[:97], value[:-1], value[1:], value + b"\0"):
+            assert_refused(place, broken)
+        place.put(**{place.column: value})
+        assert place.open()
+
+
+def test_a_replaced_value_does_not_come_back(tenant: Tenant) -> None:
+    """The old contact, card or outcome in the new one's place, without its version: refused."""
+    token = tenant.token(customer={"reference": "c", "billing_contact": CONTACT})
+    waiting = tenant.tokenize("4000002760003184", customer=token["customer"]).get_json()
+    house = tenant.house
+    olds = []
+    for table, column, key in (
+        ("customers", "contact", {"customer_id": token["customer"]}),
+        ("tokens", "card", {"token_id": token["id"]}),
+        ("tokens", "outcome", {"token_id": waiting["id"]}),
+    ):
+        [row] = rows(house, metadata.tables[table], **key)
+        olds.append(Place(tenant, metadata.tables[table], column, row))
+    path = f"/v1/customers/{token['customer']}/billing-contact"
+    assert tenant.call("PATCH", path, {"name": "Byron"}).status_code == 200
+    renewed = {"number": "4242424242424242", "exp_month": 1, "exp_year": 2035, "cvc": "123"}
+    tenant.call("POST", "/v1/tokens", {"type": "card", "card": renewed, "customer": token["customer"]})
+    failed = interpose(tenant, confirm=lambda _call: Declined(code="card_declined"))
+    assert failed.call("POST", f"/v1/tokens/{waiting['id']}/confirm").status_code == 402
+    for old in olds:
+        assert getattr(old.now(), old.column) != old.value
+        assert_refused(old, old.value)
+
+
+def test_the_door_answers_no_plaintext(tenant: Tenant) -> None:
+    """A value that was tampered with is a silent 500 for its reader, and no look is on the record."""
+    token = tenant.token(customer={"billing_contact": CONTACT})
+    customers = metadata.tables["customers"]
+    [row] = rows(tenant.house, customers, customer_id=token["customer"])
+    place = Place(tenant, customers, "contact", row)
+    place.put(contact=place.value[:-1] + bytes([place.value[-1] ^ 1]))
+    path = f"/v1/customers/{token['customer']}/billing-contact"
+    answer = tenant.call("GET", path, Access_Purpose='support; ref="T-1"')
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert "Ada" not in answer.get_data(as_text=True)
+    looks = rows(tenant.house, metadata.tables["audit_entries"], tenant_id=tenant.id, action="contact.read")
+    assert looks == []

@@ -1,0 +1,431 @@
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from house import House, Tenant, make_app
+from records_scene import (
+    Crash,
+    act_then_crash,
+    at_once,
+    at_processor,
+    crash,
+    end_leases,
+    interpose,
+    later,
+    row,
+    rows,
+    work,
+)
+
+from keys.dek import Dek
+from keys.keyring import Keyring
+from keys.providers import keyfile
+from vault.processing import PAUSES, persist
+from vault.processor import Approved, NotReached, Unknown
+from vault.tables import charges, intents, processor_references, refunds, tokens
+
+CARDS = ("4242424242424242", "4000056655665556", "5555555555554444", "2223003122003222", "6011111111111117")
+
+
+def moved(tenant: Tenant, ahead: float) -> Tenant:
+    """The same tenant, its clocks ahead by that many hours."""
+    return replace(tenant, house=later(tenant.house, hours=ahead))
+
+
+def state_of(tenant: Tenant, answer: Any) -> str:
+    return str(tenant.call("GET", answer.headers["Location"]).get_json()["status"])
+
+
+def broken_off(tenant: Tenant, token: str, **order: object) -> None:
+    with pytest.raises(Crash):
+        tenant.charge(token, **order)
+
+
+# --- a crash at each place of each operation ---
+
+
+def test_a_charge_that_was_never_sent_is_sent_once(tenant: Tenant) -> None:
+    """Crash between intent and call: the worker finds nothing there and sends the same key, once."""
+    token, keys = tenant.token()["id"], []
+
+    def note(call: Callable[[], Any]) -> Any:
+        keys.append(call.keywords["key"])  # type: ignore[attr-defined]
+        return call()
+
+    broken_off(interpose(tenant, charge=crash), token, key="c-1", obligation="o-1")
+    assert tenant.charge(token, key="c-1", obligation="o-1").status_code == 409
+    assert work(interpose(tenant, charge=note).house) == []
+    [charge] = rows(tenant.house, charges, tenant_id=tenant.id)
+    [intent] = rows(tenant.house, intents, resource_id=charge.charge_id)
+    assert (charge.state, keys) == ("succeeded", [intent.processor_key])
+    assert [each["amount"] for each in tenant.charges_at_processor()] == [1234]
+    again = tenant.charge(token, key="c-1", obligation="o-1")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert tenant.charge(token, obligation="o-1").get_json()["code"] == "already_paid"
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_a_charge_that_was_made_is_found(tenant: Tenant) -> None:
+    """Crash between answer and commit: found by its tag, never sent again."""
+    token = tenant.token()["id"]
+    broken_off(interpose(tenant, charge=act_then_crash), token)
+    assert work(interpose(tenant, charge=crash).house) == []
+    assert [each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)] == ["succeeded"]
+    assert len(tenant.charges_at_processor()) == 1
+
+
+@pytest.mark.parametrize("hook", [crash, act_then_crash])
+def test_a_refund_that_broke_off_is_made_once(tenant: Tenant, hook: Callable[[Any], Any]) -> None:
+    """Sent or not: the worker ends it with one refund at the processor."""
+    charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
+    path = f"/v1/charges/{charge}/refunds"
+    with pytest.raises(Crash):
+        interpose(tenant, refund=hook).call("POST", path, {"amount": 1000}, Idempotency_Key="r-1")
+    assert work(tenant.house) == []
+    assert row(tenant.house, refunds, charge_id=charge).state == "succeeded"
+    assert [each["refunded"] for each in tenant.charges_at_processor()] == [1000]
+    again = tenant.call("POST", path, {"amount": 1000}, Idempotency_Key="r-1")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    assert tenant.call("POST", path, {"amount": 235}, Idempotency_Key="r-2").status_code == 422
+    assert [each["refunded"] for each in tenant.charges_at_processor()] == [1000]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_card_that_was_stored_is_adopted(tenant: Tenant, known: bool) -> None:  # noqa: FBT001  # a case
+    """Crash between answer and commit, customer known at the processor or opened on the way: active, chargeable."""
+    customer: object = tenant.token("5555555555554444")["customer"] if known else {"reference": "c-1"}
+    with pytest.raises(Crash):
+        interpose(tenant, store=act_then_crash).tokenize(customer=customer)
+    assert work(tenant.house) == []
+    [token] = rows(tenant.house, tokens, tenant_id=tenant.id, state="active")[-1:]
+    assert tenant.charge(token.token_id).status_code == 201
+    [(_, methods)] = at_processor(tenant).items()
+    assert len(methods) == len(rows(tenant.house, tokens, tenant_id=tenant.id)) == 1 + known
+
+
+@pytest.mark.parametrize("call", ["open_customer", "store"])
+@pytest.mark.parametrize("hook", [crash, act_then_crash])
+def test_no_object_is_left_without_a_row(tenant: Tenant, call: str, hook: Callable[[Any], Any]) -> None:
+    """A new customer's first card breaks off anywhere: what the processor has, we know of, and go on with."""
+    with pytest.raises(Crash):
+        interpose(tenant, **{call: hook}).tokenize(customer={"reference": "c-1"})
+    assert work(tenant.house) == []
+    assert rows(tenant.house, intents, tenant_id=tenant.id, state="pending") == []
+    token = tenant.token(customer={"reference": "c-1"})
+    assert tenant.charge(token["id"]).status_code == 201
+    assert work(tenant.house) == []  # a twin's spare payment method is forgotten
+    [(_, methods)] = at_processor(tenant).items()
+    assert len(methods) == len(rows(tenant.house, tokens, tenant_id=tenant.id, state="active")) == 1
+
+
+def test_a_card_stored_after_it_was_given_up_is_forgotten(tenant: Tenant) -> None:
+    """The worker found nothing and gave up; the slow call stores the card after all: nothing stays there."""
+
+    def too_slow(call: Callable[[], Any]) -> Any:
+        assert work(tenant.house) == []
+        return call()
+
+    person = tenant.token("5555555555554444")["customer"]
+    before = at_processor(tenant)
+    answer = interpose(tenant, store=too_slow).tokenize(customer=person)
+    assert answer.status_code == 402
+    assert work(tenant.house) == []
+    assert at_processor(tenant) == before
+
+
+# --- storings at once ---
+
+
+def test_storings_at_once_get_one_customer_there(tenant: Tenant) -> None:
+    """Five cards of a customer that the processor does not know: one customer there, five chargeable tokens."""
+    person = tenant.call("POST", "/v1/customers", {"reference": "c-1"}).get_json()["id"]
+    answers = at_once(5, lambda number: tenant.tokenize(CARDS[number], customer=person))
+    assert [answer.status_code for answer in answers] == [201] * 5
+    [(_, methods)] = at_processor(tenant).items()
+    assert len(methods) == 5
+    for answer in answers:
+        assert tenant.charge(answer.get_json()["id"]).status_code == 201
+
+
+def test_a_double_click_is_one_token(tenant: Tenant) -> None:
+    """The same card for the same new reference, eight times at once: one customer, one token, one payment method."""
+    answers = at_once(8, lambda _: tenant.tokenize(customer={"reference": "c-1"}))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert len({answer.get_json()["id"] for answer in answers}) == 1
+    assert work(tenant.house) == []
+    [(_, methods)] = at_processor(tenant).items()
+    assert len(methods) == 1
+    assert tenant.charge(answers[0].get_json()["id"]).status_code == 201
+
+
+@pytest.mark.parametrize("acts", [True, False])
+def test_a_500_at_opening_the_customer_is_not_for_ever(tenant: Tenant, acts: bool) -> None:  # noqa: FBT001  # a case
+    """Stripe replays a 500 for its key: what it did is looked up, and where it did nothing another key is used."""
+    tenant.house.sandbox.fault(path="/v1/customers", do="status", status=500, act=acts)
+    token = tenant.token(customer={"reference": "c-1"})
+    assert tenant.charge(token["id"]).status_code == 201
+    assert len(at_processor(tenant)) == 1
+
+
+def test_an_unknown_customer_is_not_opened_twice(tenant: Tenant) -> None:
+    """The answer to opening it was lost: it is found there by our tag, in the same call."""
+    tenant.house.sandbox.fault(path="/v1/customers", do="lose_answer")
+    assert tenant.tokenize().status_code == 201
+    assert len(at_processor(tenant)) == 1
+
+
+# --- in doubt ---
+
+
+@pytest.mark.parametrize("fault", ["lose_answer", "garbage", "status"])
+def test_an_unknown_charge_is_called_so_and_found(tenant: Tenant, fault: str) -> None:
+    """It acted and we don't know: 202, in doubt for its obligation, then succeeded; one charge in the book."""
+    token = tenant.token()["id"]
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do=fault, act=True, status=500)
+    answer = tenant.charge(token, obligation="o-1")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "unknown")
+    assert tenant.charge(token, obligation="o-1").get_json()["code"] == "in_doubt"
+    assert work(tenant.house) == []
+    assert state_of(tenant, answer) == "succeeded"
+    assert tenant.charge(token, obligation="o-1").get_json()["code"] == "already_paid"
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_inside_the_key_window_the_same_key_is_sent_again(tenant: Tenant) -> None:
+    """Reset before acting: not found there, so the very same call goes out again and is the only one."""
+    token = tenant.token()["id"]
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do="reset")
+    answer = tenant.charge(token)
+    assert answer.status_code == 202
+    assert work(moved(tenant, 22).house) == []
+    assert state_of(tenant, answer) == "succeeded"
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_after_the_key_window_nothing_is_sent_again(tenant: Tenant) -> None:
+    """Not found once the processor may have forgotten the key: failed, never sent; the obligation is free."""
+    token = tenant.token()["id"]
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do="reset")
+    answer = tenant.charge(token, obligation="o-1")
+    late = interpose(moved(tenant, 24), charge=crash)
+    assert work(late.house) == []
+    assert state_of(tenant, answer) == "failed"
+    assert tenant.charges_at_processor() == []
+    assert tenant.charge(token, obligation="o-1").status_code == 201
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_after_the_key_window_a_charge_is_still_found(tenant: Tenant) -> None:
+    """The look-up has no window: what was charged is found days later."""
+    token = tenant.token()["id"]
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
+    answer = tenant.charge(token)
+    assert work(interpose(moved(tenant, 72), charge=crash).house) == []
+    assert state_of(tenant, answer) == "succeeded"
+
+
+def test_a_refund_is_not_sent_again_after_the_key_window(tenant: Tenant) -> None:
+    """Not found by then: failed, and its amount can be refunded again."""
+    charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
+    path = f"/v1/charges/{charge}/refunds"
+    tenant.house.sandbox.fault(path="/v1/refunds", do="reset")
+    assert tenant.call("POST", path, {}, Idempotency_Key="r-1").status_code == 202
+    assert work(interpose(moved(tenant, 24), refund=crash).house) == []
+    assert row(tenant.house, refunds, charge_id=charge).state == "failed"
+    assert tenant.call("POST", path, {}, Idempotency_Key="r-2").status_code == 201
+    assert [each["refunded"] for each in tenant.charges_at_processor()] == [1234]
+
+
+@pytest.mark.parametrize("doubt", [Unknown(reason="timeout"), NotReached(reason="never_connected")])
+def test_a_look_up_that_fails_leaves_the_question_open(tenant: Tenant, doubt: object) -> None:
+    """An outage at the look-up is no answer: neither failed nor sent again, however late it is."""
+    token = tenant.token()["id"]
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
+    answer = tenant.charge(token)
+    for ahead in (0, 48):
+        blind = interpose(moved(tenant, ahead), find_charge=lambda _call: doubt, charge=crash)
+        assert work(blind.house) == []
+        assert state_of(tenant, answer) == "unknown"
+    assert work(tenant.house) == []
+    assert state_of(tenant, answer) == "succeeded"
+
+
+def test_a_resend_that_is_in_flight_waits(tenant: Tenant) -> None:
+    """The processor still works on the same key: the worker leaves it, and finds it later."""
+    token = tenant.token()["id"]
+    broken_off(interpose(tenant, charge=crash), token)
+    tenant.house.sandbox.fault(path="/v1/payment_intents", do="in_flight")
+    assert work(tenant.house) == []
+    [charge] = rows(tenant.house, charges, tenant_id=tenant.id)
+    assert charge.state == "pending"
+    assert work(tenant.house) == []
+    assert [each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)] == ["succeeded"]
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_two_workers_do_a_row_once(tenant: Tenant) -> None:
+    """Four at once over ten broken-off charges and deletions: each is looked up by one, sent once."""
+    token, spares = tenant.token()["id"], [tenant.token() for _ in range(3)]
+    for _ in range(7):
+        broken_off(interpose(tenant, charge=crash), token)
+    for spare in spares:
+        tenant.call("DELETE", f"/v1/tokens/{spare['id']}")
+    lock, seen = threading.Lock(), []
+
+    def note(call: Callable[[], Any]) -> Any:
+        with lock:
+            seen.append(call.keywords.get("tag") or call.keywords["reference"])  # type: ignore[attr-defined]
+        return call()
+
+    end_leases(tenant.house)
+    busy = interpose(tenant, find_charge=note, forget=note)
+    assert [reported for _, reported in at_once(4, lambda _: busy.house.work())] == [[], [], [], []]
+    assert len(seen) == len(set(seen)) >= 10
+    assert len(tenant.charges_at_processor()) == 7
+    assert {each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)} == {"succeeded"}
+
+
+def test_a_lease_is_respected(tenant: Tenant) -> None:
+    """While a call is under way, no worker touches its intent."""
+
+    def meanwhile(call: Callable[[], Any]) -> Any:
+        assert interpose(tenant, find_charge=crash).house.work()[1] == []
+        return call()
+
+    token = tenant.token()["id"]
+    assert interpose(tenant, charge=meanwhile).charge(token).status_code == 201
+
+
+def test_worker_and_slow_server_write_one_outcome(tenant: Tenant) -> None:
+    """The lease ran out while the call was under way, and the worker found it first: one charge, one answer."""
+
+    def slow(call: Callable[[], Any]) -> Any:
+        outcome = call()
+        assert work(tenant.house) == []
+        return outcome
+
+    answer = interpose(tenant, charge=slow).charge(tenant.token()["id"])
+    assert (answer.status_code, answer.get_json()["status"]) == (201, "succeeded")
+    assert len(tenant.charges_at_processor()) == 1
+
+
+def test_one_broken_row_stops_no_other(tenant: Tenant) -> None:
+    """It is reported and left; the others end in the same round."""
+    token = tenant.token()["id"]
+    for amount in (1, 2, 3):
+        broken_off(interpose(tenant, charge=crash), token, amount=amount * 100)
+
+    def fall_over(call: Callable[[], Any]) -> Any:
+        if call.keywords["amount"] == 200:  # type: ignore[attr-defined]
+            raise RuntimeError
+        return call()
+
+    [(what, error)] = work(interpose(tenant, charge=fall_over).house)
+    assert (what, type(error)) == ("charge.create", RuntimeError)
+    assert sorted(each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)) == [
+        "pending",
+        "succeeded",
+        "succeeded",
+    ]
+    assert work(tenant.house) == []
+    assert len(tenant.charges_at_processor()) == 3
+
+
+def test_a_token_that_is_deleted_meanwhile_is_not_charged(tenant: Tenant) -> None:
+    """Deleted between plan and intent: the charge is refused, and no row is left that nobody can end."""
+    token, deleted = tenant.token()["id"], []
+
+    class Late(Keyring):
+        """A keyring that takes long to find a key, so that a deletion comes in between."""
+
+        def tenant_key(self, tenant_id: str, purpose: str) -> Dek:
+            if purpose == "retention" and not deleted:
+                deleted.append(tenant.call("DELETE", f"/v1/tokens/{token}").status_code)
+            return super().tenant_key(tenant_id, purpose)
+
+    house = tenant.house
+    late = Late(
+        keystore=house.components.keystore,
+        roots=[keyfile.load(house.home / "root.key")],
+        deployment=house.components.keyring.deployment,
+        now=house.components.clock,
+    )
+    components = replace(house.components, keyring=late)
+    slow = replace(tenant, house=replace(house, components=components, app=make_app(components)))
+    answer = slow.charge(token)
+    assert deleted == [200]
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "token_not_active")
+    assert rows(tenant.house, charges, tenant_id=tenant.id) == []
+    assert work(tenant.house) == []
+
+
+def test_the_processor_hears_of_a_deleted_token_until_it_answers(tenant: Tenant) -> None:
+    """Detached there although it was away at first; the reference is gone from our side at once."""
+    token = tenant.token()
+    tenant.call("DELETE", f"/v1/tokens/{token['id']}")
+    assert rows(tenant.house, processor_references, owner_id=token["id"]) == []
+    assert work(interpose(tenant, forget=lambda _call: Unknown(reason="timeout")).house) == []
+    assert [len(methods) for methods in at_processor(tenant).values()] == [1]
+    assert work(tenant.house) == []
+    assert [len(methods) for methods in at_processor(tenant).values()] == [0]
+    assert [each.parameters for each in rows(tenant.house, intents, resource_id=token["id"]) if each.parameters] == []
+
+
+# --- a doubt stays a doubt ---
+
+IN_FLIGHT = Unknown(reason="idempotency_key_in_use", in_flight=True)
+AWAY = NotReached(reason="never_connected")
+LOST = Unknown(reason="timeout")
+PAID = Approved(reference="pi_1", amount=1)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "last"),
+    [
+        ([AWAY, AWAY, AWAY], AWAY),
+        ([AWAY, PAID], PAID),
+        ([IN_FLIGHT, IN_FLIGHT, PAID], PAID),
+        ([IN_FLIGHT, AWAY, AWAY], IN_FLIGHT),
+        ([AWAY, IN_FLIGHT, AWAY], IN_FLIGHT),
+        ([LOST], LOST),
+        ([AWAY, LOST], LOST),
+        ([IN_FLIGHT, LOST], LOST),
+    ],
+)
+def test_a_doubt_is_never_turned_into_not_reached(outcomes: list[object], last: object) -> None:
+    """Once a try is in doubt, being refused later proves nothing; what is lost is not sent again here."""
+    left = iter(outcomes)
+    assert persist(lambda: next(left)) == last
+    assert list(left) == []
+    assert len(PAUSES) == 2
+
+
+def test_a_charge_that_was_never_reached_is_taken_back(tenant: Tenant) -> None:
+    """502, no row left, and the same key may begin again."""
+    token = tenant.token()["id"]
+    away = interpose(tenant, charge=lambda _call: AWAY)
+    answer = away.charge(token, key="c-1", obligation="o-1")
+    assert (answer.status_code, answer.get_json()["code"]) == (502, "processor_not_reached")
+    assert rows(tenant.house, charges, tenant_id=tenant.id) == []
+    again = tenant.charge(token, key="c-1", obligation="o-1")
+    assert (again.status_code, "Idempotent-Replayed" in again.headers) == (201, False)
+
+
+def test_replays_while_the_first_call_is_worked_on(house: House, tenant: Tenant) -> None:
+    """409 with Retry-After from ten callers at once; one call reaches the processor."""
+    token, calls = tenant.token()["id"], []
+
+    def slow(call: Callable[[], Any]) -> Any:
+        calls.append(call)
+        with_key = tenant.charge(token, key="c-1", obligation="o-1")
+        assert (with_key.status_code, with_key.headers["Retry-After"]) == (409, "1")
+        return call()
+
+    slowly = interpose(tenant, charge=slow)
+    answers = at_once(10, lambda _: slowly.charge(token, key="c-1", obligation="o-1"))
+    assert len(calls) == 1
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len(tenant.charges_at_processor()) == 1
+    assert house.components.guard.verdict.is_good
