@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,6 +19,9 @@ WAL_IS_SAFE_FROM = (3, 51, 3)
 """Earlier SQLite releases can corrupt a database when a WAL file is reset (sqlite.org, release 3.51.3)."""
 
 BUSY_SECONDS = 30
+STATEMENTS = 500
+"""How many prepared statements a PostgreSQL connection keeps: more than this program has."""
+
 WAIT_SECONDS = 10
 """How long a request waits for a connection before it is told that the database is busy."""
 
@@ -46,9 +50,9 @@ def open_database(url: str, connections: int = 10) -> Engine:
     )
     writer = create_engine(parsed, execution_options={_READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
+    for one in (reader, writer):
+        event.listen(one, "connect", _prepare_sqlite if sqlite_file else _prepare_postgresql)
     if sqlite_file:
-        event.listen(reader, "connect", _prepare_sqlite)
-        event.listen(writer, "connect", _prepare_sqlite)
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return writer
 
@@ -64,6 +68,10 @@ _READER = "panless_reader"
 
 _SQLITE = {"timeout": BUSY_SECONDS}
 _POSTGRESQL = {"prepare_threshold": 0, "connect_timeout": 5}
+
+
+def _prepare_postgresql(dbapi: Any, _entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
+    dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
