@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import charges, customers, health, processor_accounts, reference, rights, tokens
-from api.bodies import LARGEST
+from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
 from api.parts import NAME, Parts
@@ -111,6 +111,7 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
+    take_the_rest(request)
     response.headers["Request-Id"] = g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")

@@ -20,6 +20,15 @@ class Strict(Schema):
         unknown = "raise"
 
 
+class Flag(fields.Boolean):
+    """A JSON boolean. Marshmallow's own takes 0 and 1 too, which Python holds equal to False and True."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401, ARG002  # marshmallow's
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Whole(validate.Regexp):
     """A pattern for all of a value: marshmallow's own lets a last line break pass behind `$`."""
 

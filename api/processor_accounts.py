@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import Moment, Strict, Whole, of_type, text
+from api.fields import Flag, Moment, Strict, Whole, of_type, text
 from vault import processor_accounts
 from vault.errors import Invalid
 from vault.processor_accounts import Account
@@ -26,9 +26,9 @@ class AccountOrder(Strict):
     """A new processor account, in the mode of the client that adds it."""
 
     kind = text(20, required=True)
-    label = text(100, load_default="")
+    label = text(100, least=0, load_default="")
     credentials = fields.Nested(CredentialFields, required=True)
-    default = fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    default = Flag(load_default=False)
 
 
 class AccountShown(Schema):

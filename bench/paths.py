@@ -39,7 +39,7 @@ def paths_of(house: House) -> list[Path]:
         return [house.tokenize(next(customers)) for _ in range(count)]
 
     def charge(count: int) -> list[Call]:
-        return [_charge(house, next(ids)) for _ in range(count)]
+        return [charge_of(house, next(ids)) for _ in range(count)]
 
     def metadata(count: int) -> list[Call]:
         return [house.prepare("GET", f"/v1/tokens/{next(ids)}") for _ in range(count)]
@@ -62,7 +62,8 @@ def paths_of(house: House) -> list[Path]:
     ]
 
 
-def _charge(house: House, token: str) -> Call:
+def charge_of(house: House, token: str) -> Call:
+    """A charge that the merchant initiates, for an obligation of its own."""
     body = {"token": token, "amount": 1234, "currency": "eur", "initiator": "merchant", "reason": "recurring"}
     body |= {"obligation": secrets.token_hex(8)}
     return house.prepare("POST", "/v1/charges", body, Idempotency_Key=secrets.token_hex(8))

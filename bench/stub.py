@@ -13,7 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -128,4 +128,5 @@ def running() -> Iterator[Processor]:
 
 
 if __name__ == "__main__":
-    asyncio.run(listen())
+    with suppress(KeyboardInterrupt):  # Ctrl-C reaches every program at the terminal; the bench says that it stopped
+        asyncio.run(listen())

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Row, and_, select
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, charges, customers, intents, processor_accounts, references, tokens
+from vault import audit, charges, customers, intents, references, tokens
 from vault.caller import Caller
 from vault.charge_outcomes import Charging, conclude
 from vault.charges import Charge
@@ -149,14 +149,13 @@ def _over(records: Engine, keyring: Keyring, processors: Processors, token: Row[
     """What a charge of this token goes over. Raises NotUsable when the processor does not know it any more."""
     with reading(records) as connection:
         rows = references.of_charge(connection, token)
-        account = processor_accounts.by_id(connection, token.tenant_id, token.account_id)
     if token.token_id not in rows:
         raise NotUsable("token_not_active", "This token can't be charged: its processor does not have it any more.")
     dek = keyring.dek(token.tenant_id, token.dek_id)
     stored = references.open_with(keyring, dek, rows[token.token_id])
     return _Plan(
         token=token,
-        connected=connect(processors, keyring, token.tenant_id, account),
+        connected=connect(processors, keyring, token.tenant_id, rows[token.token_id]),
         dek=dek,
         reference=stored["reference"],
         customer_reference=references.open_with(keyring, dek, rows[token.customer_id])["reference"],

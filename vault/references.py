@@ -12,7 +12,7 @@ from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import insert_if_absent, update_row
-from vault.tables import processor_references
+from vault.tables import processor_accounts, processor_references
 
 
 def keep(
@@ -59,7 +59,7 @@ def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[A
 
 
 def of_charge(connection: Connection, token: Row[Any]) -> dict[str, Row[Any]]:
-    """What the token's account calls the token and its customer, by our id."""
+    """What the token's account calls the token and its customer, by our id; each row has the account's own columns."""
     asked = {
         "tenant": token.tenant_id,
         "owner": token.token_id,
@@ -90,8 +90,21 @@ _ACCOUNT = and_(
     processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
 )
 _ONE = select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
-_TWO = select(processor_references).where(
-    _ACCOUNT, processor_references.c.owner_id.in_((bindparam("owner"), bindparam("other")))
+_TWO = (
+    select(
+        processor_references,
+        processor_accounts.c.kind,
+        processor_accounts.c.credentials,
+        processor_accounts.c.credentials_version,
+    )
+    .join(
+        processor_accounts,
+        and_(
+            processor_accounts.c.tenant_id == processor_references.c.tenant_id,
+            processor_accounts.c.account_id == processor_references.c.account_id,
+        ),
+    )
+    .where(_ACCOUNT, processor_references.c.owner_id.in_((bindparam("owner"), bindparam("other"))))
 )
 
 

@@ -7,7 +7,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from threading import Barrier
 from typing import Any, TypeVar
@@ -149,7 +149,7 @@ def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     """The JSON value with `new` at `path`."""
     if not path:
         return new
-    return {**value, path[0]: with_value(value[path[0]] if path[0] in value else {}, path[1:], new)}
+    return {**value, path[0]: with_value(value.get(path[0], {}), path[1:], new)}
 
 
 def another_client(tenant: Tenant, *, live: bool = False) -> Tenant:
@@ -194,3 +194,35 @@ def work_until(house: House, done: Callable[[], bool], rounds: int = 40) -> None
         if done():
             return
     raise AssertionError("the worker did not get it done")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A tenant and one of everything that its paths can name."""
+
+    tenant: Tenant
+    ids: dict[str, str]
+
+    def url(self, path: str) -> str:
+        return path.format(**self.ids)
+
+
+def stock_of(tenant: Tenant) -> Stock:
+    """A customer with a contact, a token, a charge; an account; an erasure."""
+    token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
+    charge = tenant.charge(token["id"]).get_json()["id"]
+    request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
+    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge}
+    return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request})
+
+
+def writing(stock: Stock) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
+    """(method, url, headers, good body) of each POST, PUT and PATCH; the body is {} where none is taken."""
+    good = bodies(stock.ids["token_id"])
+    for number, (method, path, operation) in enumerate(operations(stock.tenant.house.app)):
+        if method in {"POST", "PUT", "PATCH"}:
+            headers = {
+                "Authorization": f"Bearer {stock.tenant.keys['all']}",
+                **headers_of(operation, f"hostile-{number}"),
+            }
+            yield method, stock.url(path), headers, good.get((method, path), {})

@@ -1,6 +1,5 @@
 """API keys: one answer for every key that is not good, and nothing of test mode for a live one."""
 
-import struct
 import zlib
 from collections.abc import Iterator
 
@@ -10,27 +9,37 @@ from sqlalchemy import update
 
 from keys.database import transaction
 from vault.clients import list_clients
-from vault.ids import base32
 from vault.tables import client_keys, clients
+
+MODE, CHECKSUM = len("panless_test_"), 8
 
 
 def _signed(body: str) -> str:
     """A key with a right checksum, which anybody can compute."""
-    return body + base32(struct.pack(">I", zlib.crc32(body.encode())))
+    return f"{body}{zlib.crc32(body.encode()):08x}"
 
 
 def _bad_keys(good: str, other: str) -> Iterator[tuple[str, str]]:
-    body, mode = good[:-7], len("panless_test_")
-    yield "checksum wrong", body + ("a" if good[-7] != "a" else "b") + good[-6:]
+    body, others = good[:-CHECKSUM], other[:-CHECKSUM]
+    assert _signed(body) == good  # else what follows tries nothing but wrong checksums
+    tenant, key = slice(MODE, MODE + 28), slice(MODE + 28, MODE + 56)
+
+    def with_part(part: slice, new: str) -> str:
+        return _signed(body[: part.start] + new + body[part.stop :])
+
+    yield "checksum wrong", body + ("0" if good[-CHECKSUM] != "0" else "1") + good[1 - CHECKSUM :]
     yield "one character wrong", good[:90] + ("a" if good[90] != "a" else "b") + good[91:]
     yield "secret wrong, checksum right", _signed(body[:-52] + "a" * 52)
-    yield "other tenant's secret", _signed(body[:-52] + other[:-7][-52:])
-    yield "other tenant's key id", _signed(body[: mode + 28] + other[mode + 28 : mode + 56] + body[-52:])
-    yield "other tenant's id", _signed(body[:mode] + other[mode : mode + 28] + body[mode + 28 :])
-    yield "no such tenant", _signed(body[:mode] + never_was("ten")[4:] + body[mode + 28 :])
+    yield "other tenant's secret", _signed(body[:-52] + others[-52:])
+    yield "other tenant's key id", with_part(key, others[key])
+    yield "other tenant's id", with_part(tenant, others[tenant])
+    yield "other tenant's id and key id", _signed(others[: key.stop] + body[key.stop :])
+    yield "no such tenant", with_part(tenant, never_was("ten")[4:])
+    yield "no such key", with_part(key, never_was("key")[4:])
     yield "other mode", _signed(body.replace("panless_test_", "panless_live_"))
     yield "upper case", good.upper()
-    yield "NUL in the tenant, checksum right", _signed(body[:mode] + "\0" + body[mode + 1 :])
+    yield "NUL in the tenant, checksum right", with_part(slice(MODE, MODE + 1), "\0")
+    yield "blank in the key id, checksum right", with_part(slice(MODE + 30, MODE + 31), " ")
     yield "not ASCII", good[:40] + "é" + good[41:]
     yield "cut short", good[:-1]
     yield "too long", good + "a"
@@ -88,7 +97,7 @@ def test_writer_of_the_database_gains_nothing(tenant: Tenant) -> None:
 
 
 def test_live_key_sees_nothing_of_test_mode(tenant: Tenant) -> None:
-    """Test mode's customers, tokens, charges and accounts are for a live key as if they never were; nor do they meet."""
+    """Test mode's customers, tokens, charges and accounts are for a live key as if they never were."""
     contact = {"email": "ada@example.com"}
     token = tenant.token(customer={"reference": "C-1", "billing_contact": contact})
     charge = tenant.charge(token["id"], obligation="INV-1", key="k-1").get_json()

@@ -1,0 +1,186 @@
+"""The OpenAPI document and the reference page: all that there is, and nothing from elsewhere."""
+
+import ast
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from api_scene import never_was, operations, problem
+from house import House, Tenant
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api.problems import TABLE
+from vault.guard import NOT_CHECKED
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_document_is_valid(house: House) -> None:
+    """/openapi.json is OpenAPI 3.1, every reference in it leads somewhere."""
+    answer = house.app.test_client().get("/openapi.json")
+    document = answer.get_json()
+    assert (answer.status_code, document["openapi"]) == (200, "3.1.0")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+def test_document_has_every_route(house: House) -> None:
+    """Each route of the application with each of its methods, but the document and the page themselves."""
+    served = {
+        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        for rule in house.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD"}
+    }
+    assert {(method, path) for method, path, _ in operations(house.app)} == served - {
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+    }
+
+
+def test_document_says_what_a_call_needs(house: House) -> None:
+    """Scope and key where one is asked for, the headers with a meaning, and problem details as the other answer."""
+    for method, path, operation in operations(house.app):
+        assert operation["summary"], path
+        [media] = operation["responses"]["default"]["content"]
+        assert media == "application/problem+json"
+        if path.startswith("/v1/"):
+            assert operation["security"] == [{"key": []}]
+            assert re.fullmatch(r"[a-z]+:[a-z]+", operation["x-scope"])
+            headers = {one["name"]: one["required"] for one in operation["parameters"] if one["in"] == "header"}
+            assert ("Idempotency-Key" in headers) == (method == "POST")
+            moves_money = operation["x-scope"] in {"charges:create", "refunds:create"}
+            assert headers.get("Idempotency-Key", False) == moves_money
+            assert ("Access-Purpose" in headers) == (operation["x-scope"] == "contacts:read")
+        else:
+            assert "security" not in operation
+
+
+def test_answers_are_as_the_document_says(tenant: Tenant) -> None:
+    """Each object that is answered has exactly the fields that the document names for it."""
+    schemas = tenant.house.app.test_client().get("/openapi.json").get_json()["components"]["schemas"]
+    token = tenant.token()
+    charge = tenant.charge(token["id"]).get_json()
+    refund = tenant.call("POST", f"/v1/charges/{charge['id']}/refunds", {}, Idempotency_Key="r").get_json()
+    customer = tenant.call("GET", f"/v1/customers/{token['customer']}").get_json()
+    account = tenant.call("GET", f"/v1/processor-accounts/{tenant.account}").get_json()
+    request = tenant.call("DELETE", f"/v1/customers/{token['customer']}").get_json()
+    certificate = tenant.call("GET", f"/v1/rights-requests/{request['id']}/certificate").get_json()
+    for name, shown in {
+        "TokenShown": token,
+        "CardShown": token["card"],
+        "ChargeShown": charge,
+        "RefundShown": refund,
+        "CustomerShown": customer,
+        "AccountShown": account,
+        "RequestShown": request,
+        "CertificateShown": certificate,
+        "Problem": problem(tenant.call("GET", f"/v1/tokens/{never_was('tok')}"), 404),
+    }.items():
+        assert shown.keys() == schemas[name]["properties"].keys(), name
+
+
+class _Page(HTMLParser):
+    """Every address that a page loads or leads to, and every id in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "srcset", "action", "data", "poster", "background", "style"}:
+                self.addresses.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+
+def test_page_loads_nothing_from_elsewhere(house: House) -> None:
+    """No script, no image, no frame, no address but on this server; the policy header forbids the rest."""
+    answer = house.app.test_client().get("/docs")
+    text = answer.get_data(as_text=True)
+    page = _Page(text)
+    assert not page.tags & {"script", "img", "iframe", "object", "embed", "link", "form", "base", "svg"}
+    assert all(re.match(r"#|/(?!/)", address) for address in page.addresses)
+    assert not re.search(r"url\(|@import|https?://", text)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_page_names_every_call(house: House) -> None:
+    """Each operation with its method, path and scope; links within the page lead somewhere; no id stands twice."""
+    text = house.app.test_client().get("/docs").get_data(as_text=True)
+    page = _Page(text)
+    for method, path, operation in operations(house.app):
+        assert f"{method.lower()}-{path.replace('/', '-')}" in page.ids
+        assert operation.get("x-scope", "") in text
+    anchors = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert anchors <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
+RAISED = {"Problem", "problem_response", "NotUsable", "Kind", "_verdict"}
+
+
+def _codes() -> set[str]:
+    """Every code that our code can answer with: those in the table, and those that stand in a raise or a verdict.
+
+    `not_usable` is none: that error carries a code of its own.
+    """
+    codes = {kind.code for kind in TABLE.values()} | {NOT_CHECKED.code}
+    for file in [*ROOT.glob("api/*.py"), *ROOT.glob("vault/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED:
+                words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+                codes.update(words[:1])
+    return {code for code in codes if re.fullmatch(r"[a-z_]+", code)} - {"not_usable"}
+
+
+def test_page_explains_every_problem(house: House) -> None:
+    """Each code that an answer can carry has its place on the page, where `doc` points; and no other has."""
+    page = _Page(house.app.test_client().get("/docs").get_data(as_text=True))
+    explained = {name.removeprefix("problem-").replace("-", "_") for name in page.ids if name.startswith("problem-")}
+    framework = {
+        "method_not_allowed",
+        "too_large",
+        "unsupported_media_type",
+        "bad_request",
+        "in_doubt",
+        "internal_error",
+    }
+    codes = _codes() | framework
+    assert {"already_paid", "card_number_misplaced", "ledger_cut", "token_not_active"} <= codes
+    assert codes - explained == set()
+    assert explained - codes == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/livez", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/docs", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/nothing", 404),
+        ("PUT", "/livez", 405),
+        ("GET", "/v1/charges", 200),
+        ("GET", "/v1/charges/x", 404),
+        ("GET", "/v1/charges?x=1", 422),
+        ("POST", "/v1/charges", 400),
+        ("HEAD", "/v1/charges", 200),
+    ],
+)
+def test_every_answer_has_a_request_id(tenant: Tenant, method: str, path: str, status: int) -> None:
+    """Its own, made here: one that a client sends is not taken over."""
+    seen = set()
+    for _ in range(2):
+        answer = tenant.call(method, path, Request_Id="req_mine")
+        assert answer.status_code == status
+        assert re.fullmatch(r"req_[0-9a-f]{32}", answer.headers["Request-Id"])
+        seen.add(answer.headers["Request-Id"])
+    assert len(seen) == 2
