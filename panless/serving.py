@@ -4,6 +4,7 @@ gunicorn reads this in its master, before a gevent worker patches the standard l
 imported here may import a database driver or an HTTP client, or those would block without a word.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -11,7 +12,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from gunicorn import glogging  # type: ignore[import-untyped]  # it has none
+from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
 from panless import logs
@@ -63,8 +64,22 @@ def on_starting(_server: object) -> None:
 
 
 def post_fork(_server: object, _worker: object) -> None:
-    """Harden a worker."""
+    """Harden a worker, and have it answer what it can't even parse without repeating it."""
     harden()
+    util.write_error = write_problem  # gunicorn has no setting for it, and its own page quotes the request line
+
+
+def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  # noqa: ANN401  # gunicorn has no types
+    """Answer a request that is no HTTP in problem details, without a word of what was sent."""
+    doc = "/docs#problem-bad-request"
+    detail = "This is not HTTP that can be read."
+    problem = {"type": doc, "title": reason, "status": status, "detail": detail, "code": "bad_request", "doc": doc}
+    body = json.dumps(problem)
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    util.write_nonblock(sock, (head + body).encode("latin1"))
 
 
 def post_worker_init(_worker: object) -> None:

@@ -42,7 +42,8 @@ class Served:
             if len(data) > 70_000:
                 time.sleep(0.2)
                 wire.sendall(data[70_000:])
-            wire.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # the server may have hung up by now; what it said is still to be heard
+                wire.shutdown(socket.SHUT_WR)
             while part := wire.recv(65536):
                 heard += part
         return Heard(heard)  # what came before the connection was cut counts
@@ -229,7 +230,6 @@ def test_what_is_hardly_http(served: Served, data: bytes) -> None:
     assert served.ask("GET", "/livez").status == 200
 
 
-@pytest.mark.xfail(reason="gunicorn's own error page; panless/serving.py has to write another")
 @pytest.mark.parametrize("line", [b"GET /?4242424242424242\xff HTTP/1.1", b"GET /?4242424242424242 HTTP/1.1 x"])
 def test_what_is_hardly_http_is_not_repeated(served: Served, line: bytes) -> None:
     """The answer to a request line that can't be read is problem details that do not quote it."""
