@@ -1,5 +1,6 @@
 """What every part of the bench is handed: one house with its stub, and how thorough to be."""
 
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ def setting(backend: str, rounds: int, say: Callable[[str], None]) -> Iterator[S
     ):
         house = build_house(Path(directory) / "house", *pairs[0], processor.url)
         engine = open_database(pairs[0][0])
+        gc.collect()
+        gc.freeze()  # as `panless serve` does in each of its workers
         try:
             yield Scene(
                 backend=backend,
@@ -55,3 +58,4 @@ def setting(backend: str, rounds: int, say: Callable[[str], None]) -> Iterator[S
         finally:
             engine.dispose()
             house.components.close()
+            gc.unfreeze()

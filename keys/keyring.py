@@ -15,30 +15,30 @@ from keys.cache import Cache
 from keys.database import reading, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
-from keys.keystore import SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek, KekWrap
+from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek
 from keys.rootkey import RootKey
 from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
 
-_ROWS = select(DekRow.dek_id, DekRow.purpose, DekRow.subject_id, DekRow.kek_id, DekRow.wrapped).where(
-    DekRow.tenant_id == bindparam("tenant_id")
+_ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped).where(
+    DEKS.c.tenant_id == bindparam("tenant_id")
 )
-_ONE = _ROWS.where(DekRow.dek_id == bindparam("dek_id"))
-_SEVERAL = _ROWS.where(DekRow.dek_id.in_(bindparam("dek_ids", expanding=True)))
+_ONE = _ROWS.where(DEKS.c.dek_id == bindparam("dek_id"))
+_SEVERAL = _ROWS.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
 _OWN = (
-    _ROWS.where(DekRow.subject_id == "", DekRow.purpose == bindparam("purpose"))
-    .order_by(DekRow.destroyed_at.is_not(None), DekRow.created_at.desc(), DekRow.dek_id)
+    _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose"))
+    .order_by(DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id)
     .limit(1)
 )
 _ACTIVE_KEK = (
-    select(Kek.kek_id)
-    .where(Kek.tenant_id == bindparam("tenant_id"), Kek.state == "active")
-    .order_by(Kek.epoch.desc())
+    select(KEKS.c.kek_id)
+    .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
+    .order_by(KEKS.c.epoch.desc())
     .limit(1)
 )
 _WRAPS = (
-    select(Kek.epoch, KekWrap.provider, KekWrap.root_key_id, KekWrap.wrapped)
-    .join_from(Kek, KekWrap)
-    .where(Kek.tenant_id == bindparam("tenant_id"), Kek.kek_id == bindparam("kek_id"))
+    select(KEKS.c.epoch, KEK_WRAPS.c.provider, KEK_WRAPS.c.root_key_id, KEK_WRAPS.c.wrapped)
+    .join_from(KEKS, KEK_WRAPS)
+    .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.kek_id == bindparam("kek_id"))
 )
 
 Columns = Row[bytes, str, str, bytes, bytes | None]
@@ -105,9 +105,9 @@ class Keyring:
         deks = [self._row(_new(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
         try:
             with transaction(self._keystore) as connection:
-                connection.execute(insert(Kek), row | {"epoch": 1, "state": "active", "created_at": created_at})
-                connection.execute(insert(KekWrap), wraps)
-                connection.execute(insert(DekRow), deks)
+                connection.execute(insert(KEKS), row | {"epoch": 1, "state": "active", "created_at": created_at})
+                connection.execute(insert(KEK_WRAPS), wraps)
+                connection.execute(insert(DEKS), deks)
         except IntegrityError:  # another process made epoch 1 first
             if self._active_kek(tenant_id) is None:
                 raise
@@ -127,7 +127,7 @@ class Keyring:
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
         with transaction(self._keystore) as connection:
-            connection.execute(insert(DekRow), values)
+            connection.execute(insert(DEKS), values)
         return dek
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:

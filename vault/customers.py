@@ -33,7 +33,7 @@ from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
 from vault.ids import new_id
 from vault.personal import BillingContact
 from vault.sealing import place_of, seal_value
-from vault.tables import blind_index, charges, customers, processor_references, tokens
+from vault.tables import blind_index, charges, customers, processor_accounts, processor_references, tokens
 
 SEARCH_MOST = 100
 
@@ -228,6 +228,12 @@ def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | N
     return CustomerExists(existing or "")
 
 
+def row_with_default_account(connection: Connection, caller: Caller, customer_id: str) -> Row[Any] | None:
+    """The same, at the mode's default account and with what its processor needs; None without either."""
+    row = connection.execute(_ONE_WITH_DEFAULT_ACCOUNT, _asked(caller, customer_id)).one_or_none()
+    return None if row is None else _alive(row)
+
+
 _ONE = select(customers).where(
     customers.c.tenant_id == bindparam("tenant"),
     customers.c.live == bindparam("live"),
@@ -243,6 +249,35 @@ _ONE_WITH_REFERENCE = _ONE.add_columns(
         processor_references.c.owner_id == customers.c.customer_id,
         processor_references.c.account_id == bindparam("account"),
     ),
+)
+
+
+_ONE_WITH_DEFAULT_ACCOUNT = (
+    _ONE.add_columns(
+        processor_references.c.reference,
+        processor_references.c.reference_version,
+        processor_accounts.c.account_id,
+        processor_accounts.c.kind,
+        processor_accounts.c.credentials,
+        processor_accounts.c.credentials_version,
+    )
+    .join(
+        processor_accounts,
+        and_(
+            processor_accounts.c.tenant_id == customers.c.tenant_id,
+            processor_accounts.c.live == customers.c.live,
+            processor_accounts.c.is_default,
+            processor_accounts.c.deleted_at.is_(None),
+        ),
+    )
+    .outerjoin(
+        processor_references,
+        and_(
+            processor_references.c.tenant_id == customers.c.tenant_id,
+            processor_references.c.owner_id == customers.c.customer_id,
+            processor_references.c.account_id == processor_accounts.c.account_id,
+        ),
+    )
 )
 
 

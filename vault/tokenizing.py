@@ -182,8 +182,10 @@ def _begin(
 
 def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
     with reading(records) as connection:
-        account = processor_accounts.choose(connection, caller, order.account)
-        row = _customer(connection, keyring, caller, order, account.account_id)
+        account = row = _at_default_account(connection, caller, order)
+        if account is None:
+            account = processor_accounts.choose(connection, caller, order.account)
+            row = _customer(connection, keyring, caller, order, account.account_id)
     connected = connect(processors, keyring, caller.tenant, account)
     if row is None:
         new = customers.prepare(keyring, caller, order.reference, order.contact)
@@ -197,6 +199,13 @@ def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Cal
     return _Plan(
         account=account, connected=connected, customer_id=row.customer_id, dek=dek, new=None, reference=reference
     )
+
+
+def _at_default_account(connection: Connection, caller: Caller, order: Order) -> Row[Any] | None:
+    """A known customer at the default account, which most orders name, in one look."""
+    if order.customer is None or order.account is not None:
+        return None
+    return customers.row_with_default_account(connection, caller, order.customer)
 
 
 def _customer(
