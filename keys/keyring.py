@@ -143,7 +143,10 @@ class Keyring:
         """
         wanted = set(dek_ids)
         with reading(self._keystore) as connection:
-            rows = connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)}).all()
+            if len(wanted) == 1:  # most often: a list in a statement costs a rendering of it each time
+                rows = connection.execute(_ONE, {"tenant_id": tenant_id, "dek_id": min(wanted)}).all()
+            else:
+                rows = connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)}).all()
         lost = wanted - {row.dek_id for row in rows}
         if lost:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")

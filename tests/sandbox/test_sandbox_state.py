@@ -18,7 +18,6 @@ PAYMENT: Any = {"amount": 2000, "currency": "eur", "confirm": True, "allowed_pay
 SECRETS = [
     "4242424242424242",
     "4000008260003178",
-    "8731",
     "jo@example.com",
     "Jo Sandwich",
     "+32470123456",
