@@ -24,7 +24,7 @@ from api.problems import Problem
 from vault import pages, tokenizing, tokens
 from vault.errors import ProcessorRefused, RawCardsRefused
 from vault.personal import BillingContact, Card
-from vault.token_outcomes import Tokenized
+from vault.storing import Tokenized
 
 blueprint = Blueprint("tokens", __name__, description="Stored cards")
 

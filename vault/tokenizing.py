@@ -19,8 +19,9 @@ from vault.processing import Connected, Processors, connect, persist
 from vault.processor import ActionRequired, CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
 from vault.sealing import seal_value, unseal_value
 from vault.statements import insert
+from vault.storing import Storing, Tokenized
 from vault.tables import tokens as token_table
-from vault.token_outcomes import Storing, Tokenized, conclude
+from vault.token_outcomes import conclude
 from vault.tokens import token_place
 
 _TRIES = 3

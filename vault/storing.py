@@ -1,0 +1,133 @@
+"""A storing under way, and the ways in which its token changes. Only one process ends a storing."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection
+
+from keys.dek import Dek
+from keys.keyring import Keyring
+from vault import audit, intents, references
+from vault.caller import Caller
+from vault.personal import CardMetadata
+from vault.processing import Connected
+from vault.processor import Stored
+from vault.statements import update_row
+from vault.tables import tokens as token_table
+from vault.tokens import Token, shown_fingerprint
+
+
+class Overtaken(Exception):
+    """Another process ended the same storing first: nothing of ours is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storing:
+    """A storing under way: what its end needs. It has no card."""
+
+    caller: Caller
+    intent: intents.Intent | None
+    """None where a person's authentication is taken up: the intent ended when it was asked for."""
+    connected: Connected
+    account_id: str
+    kind: str
+    token_id: str
+    customer_id: str
+    dek: Dek
+    customer_reference: str | None = field(repr=False)
+    usage: str
+    metadata: dict[str, str] | None = field(repr=False)
+    created_at: datetime
+    outcome_version: int = 1
+    """The version that the next sealed outcome gets."""
+    is_shown: bool = False
+    """Whether the client may have been told of the token before: its id then answers for good."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+        return self.caller.tenant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenized:
+    """The token, and how it came: `replayed` for a known idempotency key, `deduplicated` for a known card."""
+
+    token: Token
+    replayed: bool = False
+    deduplicated: bool = False
+
+
+def move(tx: Connection, storing: Storing, **values: object) -> None:
+    """Change the token while it waits for its outcome; only one process ends a storing."""
+    key = {"tenant_id": storing.tenant_id, "token_id": storing.token_id}
+    if not update_row(tx, token_table, key, values, _OPEN):
+        raise Overtaken
+
+
+def end(tx: Connection, keyring: Keyring, storing: Storing, action: str, token_id: str | None = None) -> None:
+    """End the intent and put the deed on the record, in the transaction of what it did."""
+    if storing.intent is not None:
+        intents.finish(tx, storing.intent, resource_id=token_id or storing.token_id)
+    resource = token_id or storing.token_id
+    audit.record(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
+
+
+_OPEN = token_table.c.state.in_(("pending", "requires_action"))
+
+
+def waiting(storing: Storing) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for the token while it waits for its outcome."""
+    return (
+        token_table.c.tenant_id == storing.tenant_id,
+        token_table.c.token_id == storing.token_id,
+        _OPEN,
+    )
+
+
+def keep_reference(
+    tx: Connection, keyring: Keyring, storing: Storing, owner: str, value: dict[str, str | None]
+) -> None:
+    """Keep what the processor calls the token or its customer."""
+    references.keep(
+        tx,
+        keyring,
+        storing.dek,
+        tenant=storing.tenant_id,
+        owner=owner,
+        customer=storing.customer_id,
+        account=storing.account_id,
+        value=value,
+        at=storing.caller.at,
+    )
+
+
+def reference_value(stored: Stored) -> dict[str, str | None]:
+    """What is kept of a stored card's reference."""
+    return {"reference": stored.reference, "network_transaction_id": stored.network_transaction_id}
+
+
+def token_of(
+    keyring: Keyring,
+    storing: Storing,
+    status: str,
+    *,
+    card: CardMetadata | None = None,
+    next_action: dict[str, Any] | None = None,
+    declined: dict[str, str | None] | None = None,
+) -> Token:
+    """The token as it was just written, without reading it again."""
+    return Token(
+        id=storing.token_id,
+        customer=storing.customer_id,
+        status=status,
+        usage=storing.usage,
+        processor=storing.kind,
+        created_at=storing.created_at,
+        card=card,
+        fingerprint=shown_fingerprint(keyring, storing, card.fingerprint) if card else None,
+        metadata=storing.metadata or {},
+        next_action=next_action,
+        declined=declined,
+    )
