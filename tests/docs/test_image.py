@@ -1,0 +1,54 @@
+"""The image, as far as a machine without a container engine can tell."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from house import ROOT, House, wait_for
+
+LINES = (ROOT / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+COPIED = re.findall(r"^COPY (\w+) /opt/app/\w+$", "\n".join(LINES), re.MULTILINE)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """The folders that the image has of ours, and nothing else of the checkout."""
+    for folder in COPIED:
+        shutil.copytree(ROOT / folder, tmp_path / "app" / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "app"
+
+
+def test_what_it_says() -> None:
+    """Two stages, no root, no sandbox, a health check, one volume, no secret in its environment."""
+    text = "\n".join(LINES)
+    assert len(re.findall("^FROM ", text, re.MULTILINE)) == 2
+    assert [line for line in LINES if line.startswith("USER ")] == ["USER panless"]
+    assert [line for line in LINES if line.startswith("VOLUME ")] == ["VOLUME /data"]
+    assert "HEALTHCHECK" in text
+    assert set(COPIED) == {"keys", "vault", "api", "migrations", "panless"}  # all rooms but the sandbox
+    assert not re.search(r"KEY|SECRET|PASSWORD|TOKEN", text.replace("HEALTHCHECK", ""))
+    assert "gcc" not in text
+    assert "--only-binary :all:" in text
+
+
+def test_what_it_holds_serves(image: Path, own_house: House, free_port: int) -> None:
+    """With only the copied folders, its entry point and command serve a deployment: no sandbox, no tests are missed."""
+    environment = own_house.environment | {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(image),
+        "PANLESS_BIND": f"127.0.0.1:{free_port}",
+    }
+    entry = next(line for line in LINES if line.startswith("ENTRYPOINT ")).removeprefix("ENTRYPOINT ")
+    assert (entry, LINES[-1]) == ('["python", "-m", "panless"]', 'CMD ["serve"]')
+    command = [sys.executable, "-m", "panless", "serve"]
+    with (image.parent / "log.txt").open("w") as log:
+        program = subprocess.Popen(command, cwd=image, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(f"http://127.0.0.1:{free_port}/readyz")
+    finally:
+        program.terminate()
+        assert program.wait(20) == 0
