@@ -67,7 +67,7 @@ class ChargeQuery(PageOf):
     customer = Ident("cus")
     token = Ident("tok")
     obligation = name()
-    status = one_of("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
+    status = one_of(*charges.STATES)
 
 
 class RefundOrder(Strict):

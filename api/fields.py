@@ -6,6 +6,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from vault.ids import is_id
+from vault.pages import MOST
 
 LARGEST_AMOUNT = 99_999_999_999
 METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 25, 50, 500
@@ -162,7 +163,7 @@ class Count(fields.Integer):
 class PageOf(Strict):
     """Which page of a list."""
 
-    limit = Count(validate=validate.Range(min=1, max=100), load_default=20)
+    limit = Count(validate=validate.Range(min=1, max=MOST), load_default=20)
     cursor = text(200)
 
 

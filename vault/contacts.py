@@ -8,9 +8,9 @@ from sqlalchemy import Engine, Row, update
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit
+from vault import audit, customer_index
 from vault.caller import Caller
-from vault.customers import refuse_restricted, row_of, seal_contact, searchable, write_index
+from vault.customers import refuse_restricted, row_of, seal_contact
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger import Ledger, decide, settle
 from vault.personal import BillingContact
@@ -84,7 +84,7 @@ def _replace(
         changed = update(customers).where(this).values(contact=sealed, contact_version=version, contact_usable=True)
         if tx.execute(changed).rowcount != 1:
             return False
-        write_index(tx, keyring, caller, row.customer_id, searchable(edited))
+        customer_index.write(tx, keyring, caller, row.customer_id, customer_index.searchable(edited))
         decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
         audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
     return True

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
-    delete,
     func,
     insert,
     select,
@@ -23,11 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from keys.blindindex import NORMALIZATION, digests, lookup_digest
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, intents
+from vault import audit, customer_index, intents
 from vault.caller import Caller
 from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
 from vault.ids import new_id
@@ -110,7 +108,9 @@ def insert_new(tx: Connection, keyring: Keyring, caller: Caller, new: NewCustome
             "created_at": caller.at,
         },
     )
-    write_index(tx, keyring, caller, new.id, {"reference": new.reference, **searchable(new.contact)})
+    customer_index.write(
+        tx, keyring, caller, new.id, {"reference": new.reference, **customer_index.searchable(new.contact)}
+    )
     audit.record(tx, keyring, caller, "customer.create", customer=new.id)
 
 
@@ -123,19 +123,13 @@ def read(records: Engine, caller: Caller, customer_id: str) -> Customer:
 
 def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value: str) -> Sequence[Customer]:
     """The customers with exactly this email, phone or reference. The look is on the record before they are shown."""
-    found = select(blind_index.c.customer_id).where(_by_value(keyring, caller, field, value))
+    found = select(blind_index.c.customer_id).where(customer_index.by_value(keyring, caller, field, value))
     statement = _counted(caller).where(customers.c.customer_id.in_(found), customers.c.state == "active")
     with audit.transaction(records) as tx:
         people = [_customer(row) for row in tx.execute(statement.limit(SEARCH_MOST))]
         details = {"field": field, "found": [person.id for person in people]}
         audit.record(tx, keyring, caller, "customer.search", details=details)
     return people
-
-
-def by_reference(connection: Connection, keyring: Keyring, caller: Caller, reference: str) -> str | None:
-    """The id of the customer with this reference."""
-    statement = select(blind_index.c.customer_id).where(_by_value(keyring, caller, "reference", reference))
-    return connection.execute(statement).scalar_one_or_none()
 
 
 def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]:
@@ -175,56 +169,9 @@ def seal_contact(
     return seal_value(dek, {"reference": reference, "contact": asdict(contact) if contact else None}, place)
 
 
-def write_index(
-    tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: dict[str, str | None]
-) -> None:
-    """Put a customer's index rows in place of those it had for the same fields."""
-    key = keyring.tenant_key(caller.tenant, "index")
-    tx.execute(
-        delete(blind_index).where(
-            blind_index.c.tenant_id == caller.tenant,
-            blind_index.c.customer_id == customer_id,
-            blind_index.c.field.in_(values),
-        )
-    )
-    rows = [
-        {
-            "tenant_id": caller.tenant,
-            "field": field,
-            "form": form,
-            "digest": digest,
-            "customer_id": customer_id,
-            "live": caller.live,
-            "key_id": key.id,
-            "normalization": NORMALIZATION,
-        }
-        for field, value in values.items()
-        if value
-        for form, digest in digests(key, field, value)
-    ]
-    if rows:
-        tx.execute(insert(blind_index), rows)
-
-
-def searchable(contact: BillingContact | None) -> dict[str, str | None]:
-    """What of a contact a customer is found by."""
-    return {"email": contact.email, "phone": contact.phone} if contact else {}
-
-
-def _by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> ColumnElement[bool]:
-    digest = lookup_digest(keyring.tenant_key(caller.tenant, "index"), field, "raw", value)
-    return and_(
-        blind_index.c.tenant_id == caller.tenant,
-        blind_index.c.field == field,
-        blind_index.c.form == "raw",
-        blind_index.c.digest == digest,
-        blind_index.c.live == caller.live,
-    )
-
-
 def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | None) -> CustomerExists:
     with reading(records) as connection:
-        existing = by_reference(connection, keyring, caller, reference or "")
+        existing = customer_index.by_reference(connection, keyring, caller, reference or "")
     return CustomerExists(existing or "")
 
 

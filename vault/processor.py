@@ -123,7 +123,7 @@ class Processor(Protocol):
 
     kind: str
     abilities: frozenset[str]
-    """Of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund`; the rest is refused up front."""
+    """Of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund`: declared, never faked."""
 
     def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
         """Make the processor's customer that cards will hang on. Sends no personal data."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, customers, intents, processor_accounts, references, tokens
+from vault import audit, customer_index, customers, intents, processor_accounts, references, tokens
 from vault.caller import Caller
 from vault.errors import MovedOn
 from vault.ids import new_id
@@ -215,7 +215,7 @@ def _customer(
     """The row of the customer that an order names, with its sealed name at the processor; None for a new one."""
     customer_id = order.customer
     if customer_id is None and order.reference:
-        customer_id = customers.by_reference(connection, keyring, caller, order.reference)
+        customer_id = customer_index.by_reference(connection, keyring, caller, order.reference)
     if customer_id is None:
         return None
     return customers.row_with_reference(connection, caller, customer_id, account_id)

@@ -1,0 +1,61 @@
+"""By what a customer is found: keyed digests of reference, email and phone, beside the sealed contact."""
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
+
+from keys.blindindex import NORMALIZATION, digests, lookup_digest
+from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.personal import BillingContact
+from vault.tables import blind_index
+
+
+def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: dict[str, str | None]) -> None:
+    """Put a customer's index rows in place of those it had for the same fields."""
+    key = keyring.tenant_key(caller.tenant, "index")
+    tx.execute(
+        delete(blind_index).where(
+            blind_index.c.tenant_id == caller.tenant,
+            blind_index.c.customer_id == customer_id,
+            blind_index.c.field.in_(values),
+        )
+    )
+    rows = [
+        {
+            "tenant_id": caller.tenant,
+            "field": field,
+            "form": form,
+            "digest": digest,
+            "customer_id": customer_id,
+            "live": caller.live,
+            "key_id": key.id,
+            "normalization": NORMALIZATION,
+        }
+        for field, value in values.items()
+        if value
+        for form, digest in digests(key, field, value)
+    ]
+    if rows:
+        tx.execute(insert(blind_index), rows)
+
+
+def searchable(contact: BillingContact | None) -> dict[str, str | None]:
+    """What of a contact a customer is found by."""
+    return {"email": contact.email, "phone": contact.phone} if contact else {}
+
+
+def by_reference(connection: Connection, keyring: Keyring, caller: Caller, reference: str) -> str | None:
+    """The id of the customer with this reference."""
+    statement = select(blind_index.c.customer_id).where(by_value(keyring, caller, "reference", reference))
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> ColumnElement[bool]:
+    """The condition for the index rows of this very value, in the caller's mode."""
+    digest = lookup_digest(keyring.tenant_key(caller.tenant, "index"), field, "raw", value)
+    return and_(
+        blind_index.c.tenant_id == caller.tenant,
+        blind_index.c.field == field,
+        blind_index.c.form == "raw",
+        blind_index.c.digest == digest,
+        blind_index.c.live == caller.live,
+    )
