@@ -25,6 +25,7 @@ class CertificateShown(Schema):
     subject_id = fields.String()
     dek_id = fields.String(allow_none=True)
     version = fields.Integer()
+    live = fields.Boolean()
     at = fields.String()
     key_id = fields.String()
     certificate = fields.Dict()

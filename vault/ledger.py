@@ -1,7 +1,7 @@
 """The erasure ledger: what a restored backup would silently undo, kept outside both databases.
 
 Append-only, hash-chained, signed, without personal data. One entry is canonical JSON (RFC 8785): `{v, deployment, seq,
-prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, at, key_id, certificate, signature}`.
+prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, live, at, key_id, certificate, signature}`.
 `signature` is Ed25519 (RFC 8032) over the canonical entry without it, in base64; the entry's hash is SHA-256 over the
 whole canonical entry, in hex; `prev_hash` of the first is 64 zeros. `dek_id` and `certificate` are null where the kind
 has none; a DEK that an entry names is destroyed when the entry is applied to the keystore.
@@ -85,6 +85,7 @@ def decide(
         "subject_id": subject_id,
         "dek_id": dek_id.hex() if dek_id else None,
         "version": version,
+        "live": caller.live,
         "at": caller.at.isoformat(timespec="microseconds"),
         "certificate": certificate,
     }
@@ -106,7 +107,7 @@ def settle(ledger: Ledger, records: Engine) -> None:
     mark, pending = _open_work(records)
     for body in pending:
         append(ledger, records, mark, body)
-    until = _apply_to_keystore(ledger, mark)
+    until = follow(ledger, mark)
     if until.seq > mark.seq:
         _apply_to_records(ledger, records, mark, until)
 
@@ -191,6 +192,16 @@ _OPEN_WORK = (
 )
 
 
+def genuine(raw: bytes, public: bytes) -> dict[str, Any]:
+    """The entry in `raw`, in any JSON form, if `public` signed it. Raises ValueError, which says what is wrong."""
+    try:
+        return _genuine(raw, public)
+    except InvalidSignature:
+        raise ValueError("the signature does not fit the text or the key.") from None
+    except (KeyError, TypeError):
+        raise ValueError("it is not an entry of a ledger.") from None
+
+
 def _signed(ledger: Ledger, body: Mapping[str, Any], last: Watermark) -> bytes:
     pair = _key_pair(ledger)
     unsigned = {**body, "seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": pair.key_id}
@@ -219,10 +230,10 @@ def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
     return body
 
 
-def _apply_to_keystore(ledger: Ledger, of_records: Watermark) -> Watermark:
-    """Follow the ledger to its head; where the keystore stands then.
+def follow(ledger: Ledger, of_records: Watermark) -> Watermark:
+    """Have the keystore follow the ledger to its head; where it stands then.
 
-    Raises KeystoreRestored for one behind the records: catching up would hide what it has lost.
+    Raises KeystoreRestored for one behind `of_records`: catching up would hide what it has lost.
     """
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
@@ -256,7 +267,7 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
     """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
     for entry in entries:
         with transaction(records) as tx:
-            if tx.execute(_MOVE, _step(mark, entry.mark)).rowcount != 1:
+            if not move_watermark(tx, mark, entry.mark):
                 return mark
             _acknowledge(tx, entry)
             EFFECTS[entry.body["kind"]](tx, entry)
@@ -271,8 +282,10 @@ _MOVE = (
 )
 
 
-def _step(old: Watermark, new: Watermark) -> dict[str, Any]:
-    return {"old_seq": old.seq, "old_hash": old.hash, "new_seq": new.seq, "new_hash": new.hash}
+def move_watermark(tx: Connection, old: Watermark, new: Watermark) -> bool:
+    """Move the records' watermark, unless another process moved it first; whether it was moved."""
+    step = {"old_seq": old.seq, "old_hash": old.hash, "new_seq": new.seq, "new_hash": new.hash}
+    return tx.execute(_MOVE, step).rowcount == 1
 
 
 def _acknowledge(tx: Connection, entry: Entry) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import rfc8785
+from backups import backup, restore
 from house import ROOT, House, Sandbox, Tenant, build_house, open_house
 from records_scene import at, at_once, end_leases, row, rows, work
-from sqlalchemy import Engine, make_url, text
 
-from keys.database import open_database, reading
+from keys.database import reading
 from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
@@ -40,38 +40,6 @@ def with_entries(house: House, count: int) -> Tenant:
         assert tenant.call("DELETE", f"/v1/tokens/{tenant.token()['id']}").status_code == 200
     assert len(entries(house)) == count
     return tenant
-
-
-def backup(engine: Engine, to: str) -> str:
-    """A copy of a whole database as it is now; where it lies."""
-    if engine.dialect.name == "sqlite":
-        shutil.copy(engine.url.database or "", to)
-        return to
-    name = f"{engine.url.database}_{Path(to).stem}"
-    _copy_postgresql(engine, source=engine.url.database or "", target=name)
-    return name
-
-
-def restore(engine: Engine, copy: str) -> None:
-    """Put a copy in the database's place, while nothing is connected to it."""
-    engine.dispose()
-    if engine.dialect.name == "sqlite":
-        shutil.copy(copy, engine.url.database or "")
-        return
-    _copy_postgresql(engine, source=copy, target=engine.url.database or "")
-
-
-def _copy_postgresql(engine: Engine, *, source: str, target: str) -> None:
-    engine.dispose()
-    admin = open_database(make_url(engine.url).set(database="postgres").render_as_string(hide_password=False))
-    with reading(admin) as connection:
-        for name in (source, target):
-            connection.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
-            )
-        connection.execute(text(f'DROP DATABASE IF EXISTS "{target}"'))
-        connection.execute(text(f'CREATE DATABASE "{target}" TEMPLATE "{source}"'))
-    admin.dispose()
 
 
 def assert_refused(house: House, tenant: Tenant, code: str) -> None:
@@ -186,7 +154,7 @@ def test_records_from_before_an_erasure_are_refused(own_house: House, tmp_path: 
     """Last night's records bring nobody back: they don't know the entry, and every endpoint answers 503."""
     tenant = own_house.tenant()
     token = tenant.token()
-    copy = backup(own_house.components.records, str(tmp_path / "backup"))
+    copy = backup(own_house.components.records, tmp_path / "backup")
     assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
     restore(own_house.components.records, copy)
     assert row(own_house, customers, customer_id=token["customer"]).state == "active"
@@ -203,7 +171,7 @@ def test_records_that_know_the_decision_catch_up(own_house: House, tmp_path: Pat
     token = tenant.token()
     (own_house.home / "ledger").rename(own_house.home / "away")
     assert tenant.call("DELETE", f"/v1/tokens/{token['id']}").status_code == 503
-    copy = backup(own_house.components.records, str(tmp_path / "backup"))
+    copy = backup(own_house.components.records, tmp_path / "backup")
     (own_house.home / "away").rename(own_house.home / "ledger")
     assert work(own_house) == []
     restore(own_house.components.records, copy)
@@ -219,7 +187,7 @@ def test_a_keystore_from_before_an_erasure_is_refused(own_house: House, tmp_path
     parts = own_house.components
     tenant = own_house.tenant()
     token = tenant.token()
-    copy = backup(parts.keystore, str(tmp_path / "backup"))
+    copy = backup(parts.keystore, tmp_path / "backup")
     assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
     restore(parts.keystore, copy)
     assert_refused(own_house, tenant, "keystore_restored")

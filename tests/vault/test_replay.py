@@ -1,0 +1,258 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from backups import backup, restore
+from house import PURPOSE, ROOT, House, Tenant
+from records_scene import CONTACT, at_once, row, rows
+from sqlalchemy import Engine
+
+from keys.database import reading
+from keys.errors import KeyDestroyed
+from vault.errors import LedgerBroken
+from vault.ledger import Ledger
+from vault.replay import replay
+from vault.tables import customers, ledger_outbox
+
+CUSTOMERS, ERASED = 200, 100
+
+
+def quiet(_done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def panless(house: House, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "panless", *arguments]
+    environment = {**os.environ, **house.environment}
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def both(house: House) -> tuple[Engine, Engine]:
+    return house.components.records, house.components.keystore
+
+
+def people(tenant: Tenant, count: int) -> list[str]:
+    return [tenant.token(customer={"billing_contact": CONTACT})["customer"] for _ in range(count)]
+
+
+def status(tenant: Tenant, customer: str) -> int:
+    return tenant.call("GET", f"/v1/customers/{customer}/billing-contact", **header(PURPOSE)).status_code
+
+
+def header(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in headers.items()}
+
+
+def erase(tenant: Tenant, customer: str) -> None:
+    assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+
+
+def assert_undecryptable(house: House, tenant: Tenant, customer: str) -> None:
+    with pytest.raises(KeyDestroyed):
+        house.components.keyring.dek(tenant.id, row(house, customers, customer_id=customer).dek_id)
+
+
+def test_the_restore_drill(own_house: House, tmp_path: Path) -> None:
+    """Both databases restored to before 100 erasures: nothing serves until the replay, then who went stays gone."""
+    tenant = own_house.tenant()
+    ids = people(tenant, CUSTOMERS)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    for customer in ids[:ERASED]:
+        erase(tenant, customer)
+    client = own_house.app.test_client()
+    named = {"Authorization": f"Bearer {tenant.keys['checkout']}"}
+    revoked = _client_of(own_house, tenant, "checkout")
+    assert panless(own_house, "clients", "revoke", "--tenant", tenant.id, "--client", revoked).returncode == 0
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    own_house.components.keyring.forget_cached()
+
+    assert own_house.components.guard.check().code == "records_restored"
+    assert client.get("/readyz").status_code == 503
+    assert {status(tenant, customer) for customer in ids} == {503}
+    done = panless(own_house, "erasure", "replay")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{2 * ERASED + 1} entries replayed. These databases may serve.\n"
+    assert own_house.components.guard.check().is_good
+    assert {status(tenant, customer) for customer in ids[:ERASED]} == {410}
+    assert {status(tenant, customer) for customer in ids[ERASED:]} == {200}
+    for customer in ids[:ERASED]:
+        assert_undecryptable(own_house, tenant, customer)
+    assert client.get("/v1/tokens/tok_x", headers=named).status_code == 401
+    assert panless(own_house, "erasure", "replay").stdout.startswith("0 entries")
+
+
+def _client_of(house: House, tenant: Tenant, role: str) -> str:
+    listed = panless(house, "clients", "list", "--tenant", tenant.id).stdout.splitlines()
+    return next(line.split()[0] for line in listed if line.split()[1] == role)
+
+
+def test_records_alone_restored_open_nothing(own_house: House, tmp_path: Path) -> None:
+    """The keystore is from now: the erased ones do not open even before the replay."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    copy = backup(own_house.components.records, tmp_path / "r")
+    erase(tenant, customer)
+    restore(own_house.components.records, copy)
+    assert row(own_house, customers, customer_id=customer).contact is not None
+    assert_undecryptable(own_house, tenant, customer)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    assert row(own_house, customers, customer_id=customer).contact is None
+    assert status(tenant, customer) == 410
+
+
+def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:
+    """Made after the backup, erased before the restore, its tenant unknown too: a tombstone keeps the id's 410."""
+    copy = backup(own_house.components.records, tmp_path / "r")
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    erase(tenant, customer)
+    restore(own_house.components.records, copy)
+    assert own_house.components.guard.check().code == "records_restored"
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    buried = row(own_house, customers, customer_id=customer)
+    assert (buried.state, buried.live, buried.contact) == ("erased", False, None)
+    assert own_house.components.guard.check().is_good
+
+
+def test_a_restored_keystore_destroys_again_and_names_what_it_lost(own_house: House, tmp_path: Path) -> None:
+    """Keys that it holds again go again; a customer made since the backup has none, and is named."""
+    parts, tenant = own_house.components, own_house.tenant()
+    [gone, stays] = people(tenant, 2)
+    copy = backup(parts.keystore, tmp_path / "k")
+    erase(tenant, gone)
+    [lost] = people(tenant, 1)
+    restore(parts.keystore, copy)
+    parts.keyring.forget_cached()
+    assert parts.guard.check().code == "keystore_restored"
+    done = panless(own_house, "erasure", "replay")
+    assert done.returncode == 0, done.stderr
+    assert f"{lost} has no key" in done.stderr
+    assert gone not in done.stderr
+    assert parts.guard.check().is_good
+    assert_undecryptable(own_house, tenant, gone)
+    assert [status(tenant, customer) for customer in (gone, stays)] == [410, 200]
+
+
+def test_a_lost_correction_makes_the_contact_unusable(own_house: House, tmp_path: Path) -> None:
+    """The old contact is known to be wrong: 409 until it is entered again."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    copy = backup(own_house.components.records, tmp_path / "r")
+    path = f"/v1/customers/{customer}/billing-contact"
+    assert tenant.call("PUT", path, {"name": "Grace Hopper"}, **header(PURPOSE)).status_code == 200
+    restore(own_house.components.records, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    own_house.components.guard.check()
+    assert status(tenant, customer) == 409
+    assert tenant.call("PUT", path, {"name": "Grace Hopper"}, **header(PURPOSE)).status_code == 200
+    assert tenant.call("GET", path, **header(PURPOSE)).get_json()["name"] == "Grace Hopper"
+
+
+def test_a_correction_that_the_backup_has_stays(own_house: House, tmp_path: Path) -> None:
+    """Restored to after the correction was decided but before it was applied: the new contact is there, and usable."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    path = f"/v1/customers/{customer}/billing-contact"
+    assert tenant.call("PUT", path, {"name": "Grace Hopper"}, **header(PURPOSE)).status_code == 200
+    copy = backup(own_house.components.records, tmp_path / "r")
+    erase(tenant, people(tenant, 1)[0])
+    restore(own_house.components.records, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    own_house.components.guard.check()
+    assert tenant.call("GET", path, **header(PURPOSE)).get_json()["name"] == "Grace Hopper"
+
+
+def test_a_cut_ledger_is_not_replayed(own_house: House, tmp_path: Path) -> None:
+    """What is missing can't be applied: refused in words, and nothing moved."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    erase(tenant, customer)
+    shutil.copytree(own_house.home / "ledger", tmp_path / "whole")
+    max((own_house.home / "ledger").iterdir()).unlink()
+    before = rows(own_house, ledger_outbox)
+    with pytest.raises(LedgerBroken):
+        replay(own_house.components.ledger, own_house.components.records, quiet)
+    refused = panless(own_house, "erasure", "replay")
+    assert (refused.returncode, "missing" in refused.stderr) == (1, True)
+    assert rows(own_house, ledger_outbox) == before
+
+
+class Stopped(Exception):
+    """The replay is stopped here."""
+
+
+def test_a_replay_is_stopped_anywhere_and_goes_on(own_house: House, tmp_path: Path) -> None:
+    """Stopped after each entry, it says how far it came, serves nothing, and the next one ends it."""
+    tenant = own_house.tenant()
+    ids = people(tenant, 4)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    for customer in ids:
+        erase(tenant, customer)
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    parts, left = own_house.components, 8
+    while left:
+
+        def stop(done: int, total: int, expected: int = left) -> None:
+            assert (done, total) == (1, expected)
+            raise Stopped
+
+        assert parts.guard.check().code == "records_restored"
+        with pytest.raises(Stopped):
+            replay(parts.ledger, parts.records, stop)
+        left -= 1
+    assert parts.guard.check().is_good
+    assert {status(tenant, customer) for customer in ids} == {410}
+
+
+def test_two_replays_at_once(own_house: House, tmp_path: Path) -> None:
+    """Four replays of one ledger end at its head, each entry applied once."""
+    tenant = own_house.tenant()
+    ids = people(tenant, 6)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    for customer in ids:
+        erase(tenant, customer)
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    parts = own_house.components
+    at_once(4, lambda _: replay(parts.ledger, parts.records, quiet))
+    assert parts.guard.check().is_good
+    assert sorted(each.seq for each in rows(own_house, ledger_outbox)) == list(range(1, 13))
+    assert {status(tenant, customer) for customer in ids} == {410}
+
+
+def test_a_certificate_is_verified_offline(own_house: House, tmp_path: Path) -> None:
+    """With the public key alone, no database and no settings: genuine, or refused in words."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    request = tenant.call("DELETE", f"/v1/customers/{customer}").get_json()["id"]
+    shown = tenant.call("GET", f"/v1/rights-requests/{request}/certificate").get_json()
+    file, key = tmp_path / "certificate.json", panless(own_house, "erasure", "public-key").stdout.strip()
+    file.write_text(json.dumps(shown, indent=4))
+    offline = mock.Mock(environment={})
+    done = panless(offline, "erasure", "verify", str(file), "--key", key)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["customer"] == customer
+    shown["certificate"]["completed_at"] = "2020-01-01T00:00:00Z"
+    file.write_text(json.dumps(shown))
+    forged = panless(offline, "erasure", "verify", str(file), "--key", key)
+    assert (forged.returncode, forged.stdout) == (1, "")
+    assert "not a genuine certificate" in forged.stderr
+    file.write_text("nonsense")
+    assert "not a genuine" in panless(offline, "erasure", "verify", str(file), "--key", key).stderr
+    assert panless(offline, "erasure", "verify", str(file), "--key", "xyz").returncode == 1
+
+
+def test_a_ledger_is_replayed_from_its_beginning(own_house: House) -> None:
+    """Nothing to do is nothing done."""
+    ledger: Ledger = own_house.components.ledger
+    assert replay(ledger, own_house.components.records, quiet).entries == 0
+    with reading(own_house.components.records) as connection:
+        assert connection.scalar(ledger_outbox.select()) is None

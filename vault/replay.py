@@ -1,0 +1,117 @@
+"""Replaying the erasure ledger into restored databases: what a backup brought back goes again, before anyone is served.
+
+The keystore follows the ledger to its head first, then the records, one entry in one transaction: learn the entry if
+these records never decided it, apply its effect, move the watermark. So it may be stopped and started anywhere, and
+two may run at once. Holds don't stop an erasure that was decided.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+from sqlalchemy import Connection, Engine, select
+
+from keys import keystore as keystores
+from keys.database import reading, transaction
+from keys.keystore import BEGINNING, Watermark
+from vault.effects import EFFECTS, Entry
+from vault.ledger import Ledger, chain, follow, move_watermark, watermark
+from vault.statements import insert_if_absent, update_row
+from vault.tables import customers, ledger_outbox, tenants
+
+UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
+"""What the ledger adds to the body that an outbox row holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How many entries these records had not followed, and the customers whose key this keystore does not have."""
+
+    entries: int
+    keyless: Sequence[str]
+
+
+def replay(ledger: Ledger, records: Engine, progress: Callable[[int, int], None]) -> Replayed:
+    """Bring restored databases to the ledger's head; `progress` is told entries done and entries in all.
+
+    Raises LedgerAway, LedgerBroken when a watermark is not on the chain: a ledger that was cut can't be replayed.
+    """
+    mark, entries = _behind(ledger, records)
+    total = len(entries)
+    follow(ledger, BEGINNING)
+    while entries:
+        for entry in entries:
+            if not _take(records, mark, entry):
+                break
+            mark = entry.mark
+            progress(total - (entries[-1].mark.seq - mark.seq), total)
+        mark, entries = _behind(ledger, records)  # another replay was faster, or somebody appended meanwhile
+        follow(ledger, BEGINNING)
+    return Replayed(entries=total, keyless=_keyless(ledger, records))
+
+
+def _behind(ledger: Ledger, records: Engine) -> tuple[Watermark, list[Entry]]:
+    """Where the records stand, and the entries after that; both watermarks are held against the chain."""
+    with reading(records) as connection:
+        mark = watermark(connection)
+    with reading(ledger.keystore) as connection:
+        chain(ledger, keystores.watermark(connection))
+    return mark, chain(ledger, mark)
+
+
+def _take(records: Engine, mark: Watermark, entry: Entry) -> bool:
+    """Learn and apply one entry; False when another process moved the watermark first."""
+    kind = entry.body["kind"]
+    with transaction(records) as tx:
+        if not move_watermark(tx, mark, entry.mark):
+            return False
+        if _learn(tx, entry) and kind in _UNDONE:
+            _UNDONE[kind](tx, entry)
+        EFFECTS[kind](tx, entry)
+    return True
+
+
+def _learn(tx: Connection, entry: Entry) -> bool:
+    """Note that the entry is applied; whether these records had never decided it."""
+    body = {name: value for name, value in entry.body.items() if name not in UNSIGNED}
+    insert_if_absent(tx, tenants, {"tenant_id": body["tenant"], "name": "", "created_at": entry.at})
+    key = {"tenant_id": body["tenant"], "entry_id": body["entry_id"]}
+    row = {**key, "decided_at": entry.at, "body": rfc8785.dumps(body).decode(), "seq": entry.mark.seq}
+    if insert_if_absent(tx, ledger_outbox, row):
+        return True
+    update_row(tx, ledger_outbox, key, {"seq": entry.mark.seq})
+    return False
+
+
+def _bury(tx: Connection, entry: Entry) -> None:
+    """A customer that these records are too old to know: a tombstone, so that its id answers 410."""
+    row = {
+        "tenant_id": entry.body["tenant"],
+        "customer_id": entry.body["subject_id"],
+        "live": entry.body["live"],
+        "state": "erasing",
+        "dek_id": bytes.fromhex(entry.body["dek_id"]),
+        "version": entry.body["version"],
+        "created_at": entry.at,
+    }
+    insert_if_absent(tx, customers, row)
+
+
+def _doubt_contact(tx: Connection, entry: Entry) -> None:
+    """The correction is lost with these records: the old contact is known to be wrong until it is entered again."""
+    key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
+    update_row(tx, customers, key, {"contact_usable": False})
+
+
+_UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {"erase.intent": _bury, "contact.corrected": _doubt_contact}
+"""What an entry did when it was decided, and its effect does not repeat."""
+
+
+def _keyless(ledger: Ledger, records: Engine) -> list[str]:
+    """Customers in these records whose DEK has no row at all, not even a tombstone: that is data loss."""
+    with reading(records) as connection:
+        rows = connection.execute(select(customers.c.customer_id, customers.c.dek_id)).all()
+    with reading(ledger.keystore) as connection:
+        known = set(connection.scalars(select(keystores.DEKS.c.dek_id)))
+    return sorted(row.customer_id for row in rows if row.dek_id not in known)
