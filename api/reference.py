@@ -63,6 +63,7 @@ def _problems() -> dict[str, str]:
         "no_processor_account": "The tenant has no processor account yet.",
         "not_certified_yet": "The erasure is not certified yet. Ask again later.",
         "not_found": "There is no such thing, for you.",
+        "not_restricted": "The customer is not restricted: there is nothing to lift.",
         "processor_account_unusable": "This deployment can't use the processor account any more.",
         "processor_credentials_refused": "The processor refuses the processor account's credentials.",
         "processor_not_reached": "The processor was not reached; nothing happened there. Try again, same key.",

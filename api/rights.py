@@ -29,6 +29,7 @@ class CertificateShown(Schema):
     at = fields.String()
     key_id = fields.String()
     certificate = fields.Dict()
+    terms = fields.Dict(allow_none=True)
     signature = fields.String()
 
 

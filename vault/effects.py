@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, and_, bindparam, delete, update
+from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, and_, bindparam, delete, func, or_, update
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
@@ -49,6 +49,27 @@ def _revoke_client(tx: Connection, entry: Entry) -> None:
     update_row(tx, clients, key, {"revoked_at": entry.at}, _NOT_REVOKED)
 
 
+def _restrict(tx: Connection, entry: Entry) -> None:
+    """In force unless a newer entry was applied; of two of one version the restrictive one wins."""
+    named = _toggled(entry) | {"new_ground": entry.body["terms"]["ground"], "at": entry.at}
+    tx.execute(_SET_RESTRICTION, named)
+
+
+def _lift_restriction(tx: Connection, entry: Entry) -> None:
+    """Lifted only by a newer entry, or by the one that the customer names as its last: a late lift never wins."""
+    tx.execute(_LIFT_RESTRICTION, _toggled(entry))
+
+
+def _toggled(entry: Entry) -> dict[str, Any]:
+    body = entry.body
+    return {
+        "of_tenant": body["tenant"],
+        "of_subject": body["subject_id"],
+        "of_version": body["version"],
+        "of_entry": body["entry_id"],
+    }
+
+
 def _note(_tx: Connection, _entry: Entry) -> None:
     """Nothing: the entry only says that it happened (a correction was made when it was decided)."""
 
@@ -59,6 +80,8 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
     "token.delete": _delete_token,
     "client.revoke": _revoke_client,
     "contact.corrected": _note,
+    "restrict.set": _restrict,
+    "restrict.lift": _lift_restriction,
 }
 
 
@@ -77,6 +100,28 @@ _ERASE: Sequence[Update | Delete] = (
     delete(blind_index).where(_of(blind_index)),
     # Not when it was decided: until now the key stood, and backups of the keystore have it.
     update(erasures).where(_of(erasures)).values(state="shredded", shredded_at=database_clock()),
+)
+_THIS_ENTRY: dict[str, Any] = {"version": bindparam("of_version"), "last_entry_id": bindparam("of_entry")}
+_SET_RESTRICTION = (
+    update(customers)
+    .where(_of(customers), customers.c.version <= bindparam("of_version"))
+    .values(
+        restricted=True,
+        restriction_ground=bindparam("new_ground"),
+        restricted_at=func.coalesce(customers.c.restricted_at, bindparam("at", type_=customers.c.restricted_at.type)),
+        **_THIS_ENTRY,
+    )
+)
+_LIFT_RESTRICTION = (
+    update(customers)
+    .where(
+        _of(customers),
+        or_(
+            customers.c.version < bindparam("of_version"),
+            and_(customers.c.version == bindparam("of_version"), customers.c.last_entry_id == bindparam("of_entry")),
+        ),
+    )
+    .values(restricted=False, restriction_ground=None, restricted_at=None, **_THIS_ENTRY)
 )
 _DELETE_TOKEN: Sequence[Update | Delete] = (
     update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),

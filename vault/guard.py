@@ -41,8 +41,8 @@ _MESSAGES = {
     "database_unavailable": "A database does not answer. Bring it back; nothing else has to be done.",
     "ledger_unavailable": "The erasure ledger does not answer. Bring it back; nothing is served without it.",
     "ledger_cut": "The erasure ledger is shorter than these databases know, or was changed. Restore the whole ledger.",
-    "records_restored": "These records are older than the erasure ledger: they were restored. Run: panless erasure replay.",
-    "keystore_restored": "This keystore is older than the records: it was restored. Run: panless erasure replay.",
+    "records_restored": "These records are older than the ledger: they were restored. Run `panless erasure replay`.",
+    "keystore_restored": "This keystore is older than the records: it was restored. Run `panless erasure replay`.",
 }
 
 

@@ -1,7 +1,8 @@
 """The erasure ledger: what a restored backup would silently undo, kept outside both databases.
 
 Append-only, hash-chained, signed, without personal data. One entry is canonical JSON (RFC 8785): `{v, deployment, seq,
-prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, live, at, key_id, certificate, signature}`.
+prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, live, at, key_id, certificate, terms,
+signature}`.
 `signature` is Ed25519 (RFC 8032) over the canonical entry without it, in base64; the entry's hash is SHA-256 over the
 whole canonical entry, in hex; `prev_hash` of the first is 64 zeros. `dek_id` and `certificate` are null where the kind
 has none; a DEK that an entry names is destroyed when the entry is applied to the keystore.
@@ -73,6 +74,7 @@ def decide(
     version: int,
     dek_id: bytes | None = None,
     certificate: Mapping[str, Any] | None = None,
+    terms: Mapping[str, str] | None = None,
 ) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens."""
     entry_id = new_id("led", caller.tenant)
@@ -88,6 +90,7 @@ def decide(
         "live": caller.live,
         "at": caller.at.isoformat(timespec="microseconds"),
         "certificate": certificate,
+        "terms": terms,
     }
     row = {
         "tenant_id": caller.tenant,

@@ -159,6 +159,8 @@ customers = Table(
     *_sealed("contact"),
     Column("contact_usable", Boolean, nullable=False, server_default=text("true")),  # false: a correction was lost
     Column("restricted", Boolean, nullable=False, server_default=text("false")),
+    Column("restriction_ground", Word),
+    Column("restricted_at", UtcDateTime),
     Column("version", Integer, nullable=False, server_default=text("0")),  # of what the ledger says of it
     Column("last_entry_id", Id),
     Column("created_at", UtcDateTime, nullable=False),

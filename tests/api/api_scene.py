@@ -126,6 +126,7 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/customers/search"): {"email": "ada@example.com"},
         ("PUT", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
         ("PATCH", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
+        ("PUT", "/v1/customers/{customer_id}/restriction"): {"ground": "objection"},
         ("POST", "/v1/processor-accounts"): {**account, "default": False},
     }
 

@@ -25,6 +25,8 @@ NEEDED = {
     ("GET", "/v1/rights-requests/{request_id}"): "rights:read",
     ("GET", "/v1/rights-requests/{request_id}/certificate"): "rights:read",
     ("DELETE", "/v1/customers/{customer_id}"): "rights:write",
+    ("PUT", "/v1/customers/{customer_id}/restriction"): "rights:write",
+    ("DELETE", "/v1/customers/{customer_id}/restriction"): "rights:write",
     ("POST", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts/{account_id}"): "accounts:write",

@@ -1,0 +1,105 @@
+"""Restriction of processing (GDPR Art. 18): a customer's data is kept and shown, and not used.
+
+While it stands, charging, tokenizing and reading the contact for billing are refused. It holds from the moment it is
+decided; lifting it takes effect once the ledger and both databases have it, so that a lost transaction never lifts one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, bindparam, select
+
+from vault import audit
+from vault.caller import Caller
+from vault.errors import Erased, Invalid, NotFoundHere, NotUsable
+from vault.ledger import Ledger, decide, settle
+from vault.statements import update_row
+from vault.tables import customers
+
+GROUNDS = ("accuracy_contested", "unlawful", "needed_for_claims", "objection")
+"""Art. 18(1)(a) to (d). Codes, because the ledger and the audit log hold no free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Whether a customer is restricted, since when and why."""
+
+    customer: str
+    restricted: bool
+    ground: str | None
+    since: datetime | None
+
+
+def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> Restriction:
+    """Restrict a customer; a second time changes the ground. Raises NotFoundHere, Erased, Invalid."""
+    if ground not in GROUNDS:
+        raise Invalid("ground", f"One of: {', '.join(GROUNDS)}.")
+    with audit.transaction(records) as tx:
+        row = _held(tx, caller, customer_id)
+        since = row.restricted_at or caller.at
+        entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
+        now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
+        _write(tx, row, entry, now)
+        _record(tx, ledger, caller, "customer.restrict", customer_id, {"ground": ground})
+    settle(ledger, records)
+    return Restriction(customer=customer_id, restricted=True, ground=ground, since=since)
+
+
+def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, notified_at: datetime) -> Restriction:
+    """Lift a restriction whose end the person was told of before (Art. 18(3)).
+
+    Raises NotFoundHere, Erased, Invalid for a notice in the future or from before the restriction, NotUsable without
+    a restriction.
+    """
+    with audit.transaction(records) as tx:
+        row = _held(tx, caller, customer_id)
+        if not row.restricted:
+            raise NotUsable("not_restricted", "This customer is not restricted.")
+        if not row.restricted_at.replace(microsecond=0) <= notified_at <= caller.at:  # notices have whole seconds
+            raise Invalid("notified_at", "The person is told while the restriction stands, before it is lifted.")
+        entry = _decide(tx, ledger, caller, row, "restrict.lift", {"notified_at": notified_at.isoformat()})
+        _write(tx, row, entry, {})
+        _record(tx, ledger, caller, "customer.unrestrict", customer_id, {"notified_at": notified_at.isoformat()})
+    settle(ledger, records)
+    return Restriction(customer=customer_id, restricted=False, ground=None, since=None)
+
+
+def _held(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
+    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
+    row = tx.execute(_CUSTOMER, asked).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such customer.")
+    if row.state != "active":
+        raise Erased("This customer was erased.")
+    return row
+
+
+def _decide(
+    tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], kind: str, terms: dict[str, str]
+) -> dict[str, Any]:
+    """The columns that say which entry was the last about this customer."""
+    version = row.version + 1
+    entry_id = decide(tx, ledger, caller, kind, row.customer_id, version=version, terms=terms)
+    return {"version": version, "last_entry_id": entry_id}
+
+
+def _write(tx: Connection, row: Row[Any], entry: dict[str, Any], now: dict[str, Any]) -> None:
+    update_row(tx, customers, {"tenant_id": row.tenant_id, "customer_id": row.customer_id}, {**entry, **now})
+
+
+def _record(
+    tx: Connection, ledger: Ledger, caller: Caller, action: str, customer_id: str, details: dict[str, str]
+) -> None:
+    audit.record(tx, ledger.keyring, caller, action, customer=customer_id, details=details)
+
+
+_CUSTOMER = (
+    select(customers)
+    .where(
+        customers.c.tenant_id == bindparam("of_tenant"),
+        customers.c.live == bindparam("of_mode"),
+        customers.c.customer_id == bindparam("of_customer"),
+    )
+    .with_for_update()
+)
