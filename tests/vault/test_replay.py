@@ -52,6 +52,17 @@ def erase(tenant: Tenant, customer: str) -> None:
     assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
 
 
+def erased_and_restored(house: House, tenant: Tenant, tmp_path: Path, count: int) -> list[str]:
+    """People who were erased, in databases that were both restored to before that."""
+    ids = people(tenant, count)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(house), ("r", "k"), strict=True)]
+    for customer in ids:
+        erase(tenant, customer)
+    for engine, copy in zip(both(house), copies, strict=True):
+        restore(engine, copy)
+    return ids
+
+
 def assert_undecryptable(house: House, tenant: Tenant, customer: str) -> None:
     with pytest.raises(KeyDestroyed):
         house.components.keyring.dek(tenant.id, row(house, customers, customer_id=customer).dek_id)
@@ -191,12 +202,7 @@ class Stopped(Exception):
 def test_a_replay_is_stopped_anywhere_and_goes_on(own_house: House, tmp_path: Path) -> None:
     """Stopped after each entry, it says how far it came, serves nothing, and the next one ends it."""
     tenant = own_house.tenant()
-    ids = people(tenant, 4)
-    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
-    for customer in ids:
-        erase(tenant, customer)
-    for engine, copy in zip(both(own_house), copies, strict=True):
-        restore(engine, copy)
+    ids = erased_and_restored(own_house, tenant, tmp_path, 4)
     parts, left = own_house.components, 8
     while left:
 
@@ -215,12 +221,7 @@ def test_a_replay_is_stopped_anywhere_and_goes_on(own_house: House, tmp_path: Pa
 def test_two_replays_at_once(own_house: House, tmp_path: Path) -> None:
     """Four replays of one ledger end at its head, each entry applied once."""
     tenant = own_house.tenant()
-    ids = people(tenant, 6)
-    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
-    for customer in ids:
-        erase(tenant, customer)
-    for engine, copy in zip(both(own_house), copies, strict=True):
-        restore(engine, copy)
+    ids = erased_and_restored(own_house, tenant, tmp_path, 6)
     parts = own_house.components
     at_once(4, lambda _: replay(parts.ledger, parts.records, quiet))
     assert parts.guard.check().is_good
@@ -250,7 +251,7 @@ def test_a_certificate_is_verified_offline(own_house: House, tmp_path: Path) -> 
     assert panless(offline, "erasure", "verify", str(file), "--key", "xyz").returncode == 1
 
 
-def test_a_ledger_is_replayed_from_its_beginning(own_house: House) -> None:
+def test_a_good_deployment_has_nothing_to_replay(own_house: House) -> None:
     """Nothing to do is nothing done."""
     ledger: Ledger = own_house.components.ledger
     assert replay(ledger, own_house.components.records, quiet).entries == 0
