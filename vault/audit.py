@@ -20,11 +20,13 @@ from sqlalchemy import Connection, Engine
 from keys import database
 from keys.keyring import Keyring
 from vault.caller import Caller
-from vault.statements import insert
+from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
 
 LEAF_VERSION = 1
 _LANES = "panless.lanes"
+
+Details = Mapping[str, str | int | bool | Sequence[str]]
 
 
 @contextmanager
@@ -51,9 +53,23 @@ def record(
     *,
     customer: str | None = None,
     resource: str | None = None,
-    details: Mapping[str, str | int | bool | Sequence[str]] | None = None,
+    details: Details | None = None,
 ) -> None:
     """Write one entry into `tx`. `details` are codes, counts and our own ids, never anything personal."""
+    write(tx, entry(tx, keyring, caller, action, customer=customer, resource=resource, details=details))
+
+
+def entry(
+    tx: Connection,
+    keyring: Keyring,
+    caller: Caller,
+    action: str,
+    *,
+    customer: str | None = None,
+    resource: str | None = None,
+    details: Details | None = None,
+) -> Change:
+    """The same entry with the next number of its lane, to be written into `tx` together with what it records."""
     lane, counter = _next(tx, caller.tenant)
     leaf = rfc8785.dumps(
         {
@@ -74,8 +90,7 @@ def record(
             "details": dict(details or {}),
         }
     )
-    insert(
-        tx,
+    return inserted(
         audit_entries,
         {
             "tenant_id": caller.tenant,

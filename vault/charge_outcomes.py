@@ -14,7 +14,7 @@ from vault.charges import Charge, charge_of, details_place, read, retained_place
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.processor import ActionRequired, Approved, ChargeOutcome, Declined, NotFound, NotReached, Refused, Unknown
 from vault.sealing import seal_value
-from vault.statements import update_row
+from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 
 
@@ -72,9 +72,8 @@ def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unkn
     """Nobody knows: say so, and leave it to the worker to look it up."""
     changes = {"state": "unknown", "updated_at": charging.caller.at}
     with audit.transaction(records) as tx:
-        _move(tx, charging, changes)
+        _move(tx, charging, changes, _entry(tx, keyring, charging, "charge.unknown"))
         intents.leave_to_worker(tx, charging.intent)
-        _record(tx, keyring, charging, "charge.unknown")
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
 
 
@@ -84,7 +83,7 @@ def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: N
         if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
             raise _Overtaken
         intents.forget_attempt(tx, charging.intent)
-        _record(tx, keyring, charging, "charge.not_sent")
+        write(tx, _entry(tx, keyring, charging, "charge.not_sent"))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
 
@@ -123,9 +122,8 @@ def _end(
     if details:
         changes |= _sealed_details(keyring, charging, details_now)
     with audit.transaction(records) as tx:
-        _move(tx, charging, changes)
-        intents.finish(tx, charging.intent)
-        _record(tx, keyring, charging, f"charge.{changes['state']}")
+        deed = _entry(tx, keyring, charging, f"charge.{changes['state']}")
+        _move(tx, charging, changes, intents.finished(charging.intent), deed)
     return charge_of({**charging.row, **changes}, retained_now, details_now)
 
 
@@ -142,10 +140,13 @@ def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any])
     return {"details": seal_value(charging.dek, value, place), "details_version": version}
 
 
-def _move(tx: Connection, charging: Charging, changes: dict[str, Any]) -> None:
-    """Change the charge while its end is open; only one process ends it, and none moves it back."""
+def _move(tx: Connection, charging: Charging, changes: dict[str, Any], *with_it: Change) -> None:
+    """Change the charge while its end is open; only one process ends it, and none moves it back.
+
+    `with_it` stands or falls with that: where nothing was moved, the transaction ends.
+    """
     key = {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
-    if not update_row(tx, charge_table, key, changes, _OPEN):
+    if not write(tx, updated(charge_table, key, changes, _OPEN), *with_it)[0]:
         raise _Overtaken
 
 
@@ -160,14 +161,9 @@ def _open(charging: Charging) -> ColumnElement[bool]:
     )
 
 
-def _record(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> None:
+def _entry(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> Change:
     row = charging.row
-    audit.record(
-        tx,
-        keyring,
-        charging.caller,
-        action,
-        customer=row["customer_id"],
-        resource=row["charge_id"],
-        details={"amount": row["amount"], "currency": row["currency"]},
+    details = {"amount": row["amount"], "currency": row["currency"]}
+    return audit.entry(
+        tx, keyring, charging.caller, action, customer=row["customer_id"], resource=row["charge_id"], details=details
     )

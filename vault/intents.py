@@ -11,17 +11,16 @@ import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, case, select, update
+from sqlalchemy import Connection, and_, bindparam, case, select
 
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
 from vault.ids import new_id
-from vault.statements import insert_if_absent
+from vault.statements import Change, inserted, updated, write
 from vault.tables import intents
 
 LEASE_SECONDS = 60
@@ -66,6 +65,10 @@ def _without_card(body: object) -> object:
     return {**body, "card": card}
 
 
+class Known(Exception):  # no error: what rolls back all that was to begin with a known key
+    """The same key began before (see `replayed`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First:
     """The first call that a client made with a key: what it made, and when."""
@@ -85,6 +88,22 @@ def begin(
     account_id: str | None = None,
 ) -> Intent | None:
     """Write the intent and take its lease; None when the same key began before (see `replayed`)."""
+    intent, change = begun(
+        keyring, caller, attempt, resource_id=resource_id, customer_id=customer_id, account_id=account_id
+    )
+    return intent if write(tx, change)[0] else None
+
+
+def begun(
+    keyring: Keyring,
+    caller: Caller,
+    attempt: Attempt,
+    *,
+    resource_id: str,
+    customer_id: str | None = None,
+    account_id: str | None = None,
+) -> tuple[Intent, Change]:
+    """The same, to be written together with what it begins; it makes no row when the same key began before."""
     intent = Intent(
         tenant=caller.tenant,
         intent_id=new_id("int", caller.tenant),
@@ -106,7 +125,7 @@ def begin(
         "attempts": 1,
         "created_at": caller.at,
     }
-    return intent if insert_if_absent(tx, intents, row, lease=LEASE_SECONDS) else None
+    return intent, inserted(intents, row, if_absent=True, clocks={"lease_until": LEASE_SECONDS})
 
 
 def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
@@ -133,12 +152,17 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
 
 def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Mark the intent done; `changes` are further columns."""
-    tx.execute(_finish(tuple(changes)), _named(intent) | {f"new_{name}": value for name, value in changes.items()})
+    write(tx, finished(intent, **changes))
+
+
+def finished(intent: Intent, **changes: Any) -> Change:  # noqa: ANN401  # columns of the table
+    """The same, to be written together with what ends it."""
+    return updated(intents, _key_of(intent), {"state": "done", **changes}, clocks={"finished_at": 0})
 
 
 def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
-    tx.execute(_leave(tuple(changes)), _named(intent) | {f"new_{name}": value for name, value in changes.items()})
+    write(tx, updated(intents, _key_of(intent), changes, clocks={"lease_until": 0}))
 
 
 def resource_of(connection: Connection, intent: Intent) -> str:
@@ -160,18 +184,8 @@ _BY_KEY = select(intents, case((_WORKING, 1), else_=0).label("working")).where(
 )
 
 
-@cache
-def _finish(changes: tuple[str, ...]) -> Update:
-    return update(intents).where(_THIS).values({"state": "done", "finished_at": database_clock(), **_new(changes)})
-
-
-@cache
-def _leave(changes: tuple[str, ...]) -> Update:
-    return update(intents).where(_THIS).values({"lease_until": database_clock(), **_new(changes)})
-
-
-def _new(changes: tuple[str, ...]) -> dict[str, Any]:
-    return {name: bindparam(f"new_{name}") for name in changes}
+def _key_of(intent: Intent) -> dict[str, str]:
+    return {"tenant_id": intent.tenant, "intent_id": intent.intent_id}
 
 
 def _named(intent: Intent) -> dict[str, Any]:

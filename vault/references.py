@@ -11,12 +11,11 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.statements import insert_if_absent, update_row
-from vault.tables import processor_accounts, processor_references
+from vault.statements import Change, inserted, update_row
+from vault.tables import processor_references
 
 
-def keep(
-    tx: Connection,
+def kept(
     keyring: Keyring,
     dek: Dek,
     *,
@@ -26,8 +25,8 @@ def keep(
     account: str,
     value: Mapping[str, str | None],
     at: datetime,
-) -> None:
-    """Keep what a processor account calls `owner`: `{reference, network_transaction_id?}`, unless it is kept already.
+) -> Change:
+    """What a processor account calls `owner`, `{reference, network_transaction_id?}`, kept unless it is kept already.
 
     Two storings at once that open the processor's customer get the same one.
     """
@@ -40,7 +39,7 @@ def keep(
         "reference": seal_value(dek, value, place),
         "created_at": at,
     }
-    insert_if_absent(tx, processor_references, row)
+    return inserted(processor_references, row, if_absent=True)
 
 
 def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str | None]) -> None:
@@ -58,19 +57,8 @@ def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[A
     return connection.execute(_ONE, asked).one_or_none()
 
 
-def of_charge(connection: Connection, token: Row[Any]) -> dict[str, Row[Any]]:
-    """What the token's account calls the token and its customer, by our id; each row has the account's own columns."""
-    asked = {
-        "tenant": token.tenant_id,
-        "owner": token.token_id,
-        "other": token.customer_id,
-        "account": token.account_id,
-    }
-    return {row.owner_id: row for row in connection.execute(_TWO, asked)}
-
-
 def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
-    """What `keep` sealed. Raises KeyDestroyed, Unreadable."""
+    """What `kept` sealed. Raises KeyDestroyed, Unreadable."""
     dek = keyring.dek(row.tenant_id, dek_id_of(row.reference))
     return open_with(keyring, dek, row)
 
@@ -86,26 +74,17 @@ def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, accoun
     return unseal_value(dek, row.reference, place)
 
 
+def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
+    """The customer's own, out of a token's row of a join that has `customer_reference` and its version."""
+    customer, version = row.customer_id, row.customer_reference_version
+    place = _place(keyring, row.tenant_id, customer, row.account_id, customer, version)
+    return unseal_value(dek, row.customer_reference, place)
+
+
 _ACCOUNT = and_(
     processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
 )
 _ONE = select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
-_TWO = (
-    select(
-        processor_references,
-        processor_accounts.c.kind,
-        processor_accounts.c.credentials,
-        processor_accounts.c.credentials_version,
-    )
-    .join(
-        processor_accounts,
-        and_(
-            processor_accounts.c.tenant_id == processor_references.c.tenant_id,
-            processor_accounts.c.account_id == processor_references.c.account_id,
-        ),
-    )
-    .where(_ACCOUNT, processor_references.c.owner_id.in_((bindparam("owner"), bindparam("other"))))
-)
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

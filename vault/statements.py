@@ -1,57 +1,146 @@
-"""Statements that are made once: building one anew costs as much as running it.
+"""Rows written as data: a transaction says what changes, and on PostgreSQL all of it goes there as one statement.
 
-Each builder is cached by what makes its statement differ: the table and the names of columns, never a value.
+Building a statement anew costs as much as running it, so each is made once, by its shape: the tables and the names of
+columns, never a value.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Table, Update, and_, bindparam
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    func,
+    select,
+    true,
+)
 from sqlalchemy import insert as core_insert
 from sqlalchemy import update as core_update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from vault.columns import database_clock
 
-
-def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert one row."""
-    tx.execute(_insert(table), row)
+_ONE_TRIP = "postgresql"
 
 
-def insert_if_absent(tx: Connection, table: Table, row: Mapping[str, Any], *, lease: int | None = None) -> bool:
-    """Insert `row` unless a unique key stands in the way; whether it did. `lease`: seconds of `lease_until` from now.
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """All that makes a statement differ from others. `key` is None for an insert."""
+
+    table: Table
+    values: tuple[str, ...]
+    key: tuple[str, ...] | None = None
+    also: tuple[ColumnElement[bool], ...] = ()
+    if_absent: bool = False
+    clocks: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row to insert or to change, not written yet."""
+
+    shape: _Shape
+    values: Mapping[str, Any] = field(repr=False)
+    key: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def inserted(
+    table: Table, row: Mapping[str, Any], *, if_absent: bool = False, clocks: Mapping[str, int] | None = None
+) -> Change:
+    """A new row. `if_absent`: unless a unique key stands in the way. `clocks`: columns at so many seconds from now.
 
     PostgreSQL waits for another transaction that is inserting the same key, so the answer is final.
     """
-    return tx.execute(_insert_if_absent(table, tx.dialect.name, lease), row).rowcount == 1
+    return Change(_Shape(table, tuple(row), if_absent=if_absent, clocks=tuple((clocks or {}).items())), row)
 
 
-def update_row(tx: Connection, table: Table, key: Mapping[str, Any], changes: Mapping[str, Any], *also: Any) -> bool:  # noqa: ANN401  # SQL conditions
+def updated(
+    table: Table,
+    key: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    *also: ColumnElement[bool],
+    clocks: Mapping[str, int] | None = None,
+) -> Change:
+    """Other values in the row that `key` names, if the conditions `also` (each made once) hold."""
+    shape = _Shape(table, tuple(changes), tuple(key), also, clocks=tuple((clocks or {}).items()))
+    return Change(shape, changes, key)
+
+
+def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
+    """Make the changes; of each, whether there was a row to make it on.
+
+    None of them sees what another one did, and their order is not promised: of one row there is one change.
+    """
+    if len(changes) > 1 and tx.dialect.name == _ONE_TRIP:
+        made = tx.execute(_together(tuple(change.shape for change in changes)), _named(changes)).one()
+        return tuple(count == 1 for count in made)
+    return tuple(
+        tx.execute(_alone(change.shape, tx.dialect.name), _named([change])).rowcount == 1 for change in changes
+    )
+
+
+def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert one row."""
+    write(tx, inserted(table, row))
+
+
+def insert_if_absent(tx: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert `row` unless a unique key stands in the way; whether it did."""
+    return write(tx, inserted(table, row, if_absent=True))[0]
+
+
+def update_row(
+    tx: Connection, table: Table, key: Mapping[str, Any], changes: Mapping[str, Any], *also: ColumnElement[bool]
+) -> bool:
     """Change the row that `key` names, if the conditions `also` (each made once) hold; whether it was changed."""
-    statement = _update(table, tuple(key), tuple(changes), also)
-    values = {f"key_{name}": value for name, value in key.items()} | {
-        f"new_{name}": value for name, value in changes.items()
+    return write(tx, updated(table, key, changes, *also))[0]
+
+
+def _named(changes: tuple[Change, ...] | list[Change]) -> dict[str, Any]:
+    """The values of all changes, under the names that `_statement` gives them."""
+    named: dict[str, Any] = {}
+    for place, change in enumerate(changes):
+        named |= {f"new{place}_{name}": value for name, value in change.values.items()}
+        named |= {f"key{place}_{name}": value for name, value in change.key.items()}
+    return named
+
+
+@cache
+def _alone(shape: _Shape, dialect: str) -> Insert | Update:
+    statement: Insert | Update = _statement(shape, 0, dialect).execution_options(preserve_rowcount=True)
+    return statement
+
+
+@cache
+def _together(shapes: tuple[_Shape, ...]) -> Select[Any]:
+    """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
+    made = [_rows(shape, place) for place, shape in enumerate(shapes)]
+    return select(*(select(func.count()).select_from(rows).scalar_subquery() for rows in made))
+
+
+def _rows(shape: _Shape, place: int) -> CTE:
+    rows: CTE = _statement(shape, place, _ONE_TRIP).returning(true().label("made")).cte(f"change{place}")
+    return rows
+
+
+def _statement(shape: _Shape, place: int, dialect: str) -> Any:  # noqa: ANN401  # an insert of either dialect, or an update
+    values: dict[str, Any] = {
+        name: bindparam(f"new{place}_{name}", type_=shape.table.c[name].type) for name in shape.values
     }
-    return tx.execute(statement, values).rowcount == 1
-
-
-@cache
-def _insert(table: Table) -> Insert:
-    return core_insert(table)
-
-
-@cache
-def _insert_if_absent(table: Table, dialect: str, lease: int | None) -> Insert:
-    made = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    expressions = {} if lease is None else {"lease_until": database_clock(lease)}
-    return made.values(expressions).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-
-
-@cache
-def _update(
-    table: Table, key: tuple[str, ...], changes: tuple[str, ...], also: tuple[ColumnElement[bool], ...]
-) -> Update:
-    this = and_(*(table.c[name] == bindparam(f"key_{name}") for name in key), *also)
-    return core_update(table).where(this).values({name: bindparam(f"new_{name}") for name in changes})
+    values |= {name: database_clock(seconds) for name, seconds in shape.clocks}
+    if shape.key is not None:
+        this = (shape.table.c[name] == bindparam(f"key{place}_{name}") for name in shape.key)
+        return core_update(shape.table).where(and_(*this, *shape.also)).values(values)
+    if not shape.if_absent:
+        return core_insert(shape.table).values(values)
+    made = postgresql.insert(shape.table) if dialect == _ONE_TRIP else sqlite.insert(shape.table)
+    return made.values(values).on_conflict_do_nothing()

@@ -1,5 +1,6 @@
 """A storing under way, and the ways in which its token changes. Only one process ends a storing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from vault.caller import Caller
 from vault.personal import CardMetadata
 from vault.processing import Connected
 from vault.processor import Stored
-from vault.statements import update_row
+from vault.statements import Change, updated, write
 from vault.tables import tokens as token_table
 from vault.tokens import Token, shown_fingerprint
 
@@ -59,19 +60,23 @@ class Tokenized:
     deduplicated: bool = False
 
 
-def move(tx: Connection, storing: Storing, **values: object) -> None:
-    """Change the token while it waits for its outcome; only one process ends a storing."""
+def move(tx: Connection, storing: Storing, values: Mapping[str, object], *with_it: Change) -> None:
+    """Change the token while it waits for its outcome; only one process ends a storing.
+
+    `with_it` stands or falls with that: where nothing was moved, Overtaken ends the transaction.
+    """
     key = {"tenant_id": storing.tenant_id, "token_id": storing.token_id}
-    if not update_row(tx, token_table, key, values, _OPEN):
+    if not write(tx, updated(token_table, key, values, _OPEN), *with_it)[0]:
         raise Overtaken
 
 
-def end(tx: Connection, keyring: Keyring, storing: Storing, action: str, token_id: str | None = None) -> None:
-    """End the intent and put the deed on the record, in the transaction of what it did."""
-    if storing.intent is not None:
-        intents.finish(tx, storing.intent, resource_id=token_id or storing.token_id)
+def ended(
+    tx: Connection, keyring: Keyring, storing: Storing, action: str, token_id: str | None = None
+) -> tuple[Change, ...]:
+    """The end of the intent, and the deed for the record, to be written into `tx` with what it did."""
     resource = token_id or storing.token_id
-    audit.record(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
+    entry = audit.entry(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
+    return (entry,) if storing.intent is None else (intents.finished(storing.intent, resource_id=resource), entry)
 
 
 _OPEN = token_table.c.state.in_(("pending", "requires_action"))
@@ -86,12 +91,9 @@ def waiting(storing: Storing) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def keep_reference(
-    tx: Connection, keyring: Keyring, storing: Storing, owner: str, value: dict[str, str | None]
-) -> None:
-    """Keep what the processor calls the token or its customer."""
-    references.keep(
-        tx,
+def kept_reference(keyring: Keyring, storing: Storing, owner: str, value: dict[str, str | None]) -> Change:
+    """What the processor calls the token or its customer, to be kept."""
+    return references.kept(
         keyring,
         storing.dek,
         tenant=storing.tenant_id,

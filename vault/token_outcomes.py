@@ -15,7 +15,18 @@ from vault import audit, customers, intents
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
 from vault.processor import ActionRequired, Declined, NotFound, NotReached, Refused, Stored, StoreOutcome, Unknown
 from vault.sealing import seal_value
-from vault.storing import Overtaken, Storing, Tokenized, end, keep_reference, move, reference_value, token_of, waiting
+from vault.statements import write
+from vault.storing import (
+    Overtaken,
+    Storing,
+    Tokenized,
+    ended,
+    kept_reference,
+    move,
+    reference_value,
+    token_of,
+    waiting,
+)
 from vault.tables import tokens as token_table
 from vault.tokens import Token, leave_to_forget, read, token_place
 from vault.twins import claim_card, merge
@@ -50,9 +61,9 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         if not claim_card(tx, keyring, storing, stored):
             return Tokenized(token=merge(tx, keyring, storing, stored), deduplicated=True)
         card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, storing, "card", 1))
-        move(tx, storing, state="active", card=card, outcome=None)
-        keep_reference(tx, keyring, storing, storing.token_id, reference_value(stored))
-        end(tx, keyring, storing, "token.create")
+        reference = kept_reference(keyring, storing, storing.token_id, reference_value(stored))
+        active = {"state": "active", "card": card, "outcome": None}
+        move(tx, storing, active, reference, *ended(tx, keyring, storing, "token.create"))
     return Tokenized(token=token_of(keyring, storing, "active", card=stored.card))
 
 
@@ -123,7 +134,7 @@ def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: s
     """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased."""
     customers.shared_row_of(tx, storing.caller, storing.customer_id)
     if opened is not None:
-        keep_reference(tx, keyring, storing, storing.customer_id, {"reference": opened})
+        write(tx, kept_reference(keyring, storing, storing.customer_id, {"reference": opened}))
 
 
 def _note(
@@ -133,8 +144,8 @@ def _note(
     sealed = seal_value(storing.dek, note, token_place(keyring, storing, "outcome", version))
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
-        move(tx, storing, state=state, outcome=sealed, outcome_version=version)
-        end(tx, keyring, storing, f"token.{state}")
+        noted = {"state": state, "outcome": sealed, "outcome_version": version}
+        move(tx, storing, noted, *ended(tx, keyring, storing, f"token.{state}"))
 
 
 def _forget_instead(

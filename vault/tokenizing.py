@@ -18,7 +18,7 @@ from vault.personal import BillingContact, Card
 from vault.processing import Connected, Processors, connect, persist
 from vault.processor import ActionRequired, CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
 from vault.sealing import seal_value, unseal_value
-from vault.statements import insert
+from vault.statements import Change, inserted, write
 from vault.storing import Storing, Tokenized
 from vault.tables import tokens as token_table
 from vault.token_outcomes import conclude
@@ -67,12 +67,11 @@ def tokenize(
     """
     for _ in range(_TRIES):
         try:
-            begun = _begin(records, keyring, processors, caller, order, attempt)
+            storing, processor_key = _begin(records, keyring, processors, caller, order, attempt)
         except IntegrityError:  # a twin made a customer of the same reference first: use that one
             continue
-        if begun is None:
+        except intents.Known:
             return _replay(records, keyring, caller, attempt)
-        storing, processor_key = begun
         outcome, opened = _store(keyring, storing, order, processor_key)
         return conclude(records, keyring, storing, outcome, opened)
     raise MovedOn("This customer reference is being created elsewhere. Try again.")
@@ -140,44 +139,42 @@ def find(keyring: Keyring, storing: Storing, since: datetime) -> tuple[StoreOutc
 
 def _begin(
     records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
-) -> tuple[Storing, str] | None:
+) -> tuple[Storing, str]:
     """Commit the intent and the pending token; with the processor's idempotency key.
 
-    None when the client's own key was used before.
+    Raises Known when the client's own key was used before.
     """
     if order.customer is None and _was_begun(records, keyring, caller, attempt):
-        return None  # before a key is made for a customer that exists already
+        raise intents.Known  # before a key is made for a customer that exists already
     plan = _plan(records, keyring, processors, caller, order)
-    token_id = new_id("tok", caller.tenant)
+    token_id, account = new_id("tok", caller.tenant), plan.account
+    intent, begun = intents.begun(
+        keyring,
+        caller,
+        attempt,
+        resource_id=token_id,
+        customer_id=plan.customer_id,
+        account_id=account.account_id,
+    )
+    storing = Storing(
+        caller=caller,
+        intent=intent,
+        connected=plan.connected,
+        account_id=account.account_id,
+        kind=account.kind,
+        token_id=token_id,
+        customer_id=plan.customer_id,
+        dek=plan.dek,
+        customer_reference=plan.reference,
+        usage=order.usage,
+        metadata=order.metadata,
+        created_at=caller.at,
+    )
     with audit.transaction(records) as tx:
-        intent = intents.begin(
-            tx,
-            keyring,
-            caller,
-            attempt,
-            resource_id=token_id,
-            customer_id=plan.customer_id,
-            account_id=plan.account.account_id,
-        )
-        if intent is None:
-            return None
         if plan.new is not None:
             customers.insert_new(tx, keyring, caller, plan.new)
-        storing = Storing(
-            caller=caller,
-            intent=intent,
-            connected=plan.connected,
-            account_id=plan.account.account_id,
-            kind=plan.account.kind,
-            token_id=token_id,
-            customer_id=plan.customer_id,
-            dek=plan.dek,
-            customer_reference=plan.reference,
-            usage=order.usage,
-            metadata=order.metadata,
-            created_at=caller.at,
-        )
-        _insert_pending(tx, keyring, storing)
+        if not all(write(tx, begun, _pending(keyring, storing))):
+            raise intents.Known
     return storing, intent.processor_key
 
 
@@ -221,7 +218,7 @@ def _customer(
     return customers.row_with_reference(connection, caller, customer_id, account_id)
 
 
-def _insert_pending(tx: Connection, keyring: Keyring, storing: Storing) -> None:
+def _pending(keyring: Keyring, storing: Storing) -> Change:
     metadata = None
     if storing.metadata:
         metadata = seal_value(storing.dek, storing.metadata, token_place(keyring, storing, "metadata", 1))
@@ -236,7 +233,7 @@ def _insert_pending(tx: Connection, keyring: Keyring, storing: Storing) -> None:
         "metadata": metadata,
         "created_at": storing.created_at,
     }
-    insert(tx, token_table, row)
+    return inserted(token_table, row)
 
 
 def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str) -> tuple[StoreOutcome, str | None]:

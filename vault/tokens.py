@@ -161,19 +161,15 @@ def _forget_place(keyring: Keyring, tenant: str, intent_id: str, version: int) -
 
 def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[Any]:
     """The row of a token, with its processor's kind and its customer's state. Raises NotFoundHere, Erased."""
-    return _there(connection.execute(_ONE, _asked(caller, token_id)).one_or_none())
-
-
-def held_row_of_token(tx: Connection, caller: Caller, token_id: str) -> Row[Any]:
-    """The same, token and customer held against a deletion or an erasure that would begin before `tx` ends."""
-    return _there(tx.execute(_ONE_HELD, _asked(caller, token_id)).one_or_none())
+    return there(connection.execute(_ONE, _asked(caller, token_id)).one_or_none())
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
     return {"tenant": caller.tenant, "live": caller.live, "token": token_id}
 
 
-def _there(row: Row[Any] | None) -> Row[Any]:
+def there(row: Row[Any] | None) -> Row[Any]:
+    """The row of a token of a customer who is still here. Raises NotFoundHere, Erased."""
     if row is None:
         raise NotFoundHere("No such token.")
     if row.customer_state != "active":
@@ -257,7 +253,6 @@ _ONE = _ALL.where(
     tokens.c.live == bindparam("live"),
     tokens.c.token_id == bindparam("token"),
 )
-_ONE_HELD = _ONE.with_for_update(read=True, of=(tokens, customers))
 
 
 def _mine(caller: Caller) -> Select[Any]:

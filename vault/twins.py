@@ -11,8 +11,8 @@ from vault import references
 from vault.personal import CardMetadata
 from vault.processor import Stored
 from vault.sealing import seal_value
-from vault.statements import insert_if_absent
-from vault.storing import Overtaken, Storing, end, reference_value, waiting
+from vault.statements import insert_if_absent, write
+from vault.storing import Overtaken, Storing, ended, reference_value, waiting
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
 from vault.tokens import Token, fingerprint_digest, leave_to_forget, row_of_token, token_place, unsealed
@@ -48,7 +48,7 @@ def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) ->
     _give_way(tx, storing)
     if kept is not None and spare != _reference_now(tx, keyring, storing, row.token_id):
         leave_to_forget(tx, keyring, storing.caller, row, [spare])
-    end(tx, keyring, storing, "token.deduplicate", row.token_id)
+    write(tx, *ended(tx, keyring, storing, "token.deduplicate", row.token_id))
     return replace(twin, card=stored.card, status="active")
 
 

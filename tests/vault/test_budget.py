@@ -18,7 +18,7 @@ class Commits:
         self._writes: set[Connection] = set()
 
     def wrote(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "WITH")):
             self._writes.add(connection)
 
     def committed(self, connection: Connection) -> None:

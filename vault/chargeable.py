@@ -1,0 +1,135 @@
+"""What a charge goes over: a token that may be charged, its processor account, and what the processor calls both."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select
+
+from keys.database import reading
+from keys.dek import Dek
+from keys.keyring import Keyring
+from vault import customers, references
+from vault.caller import Caller
+from vault.errors import NotUsable
+from vault.processing import Connected, Processors, connect
+from vault.tables import customers as customer_table
+from vault.tables import processor_accounts, processor_references, tokens
+from vault.tokens import there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The token's row, its customer's key, and the names under which the processor has token and customer."""
+
+    token: Row[Any]
+    connected: Connected
+    dek: Dek
+    reference: str = field(repr=False)
+    customer_reference: str = field(repr=False)
+    network_transaction_id: str | None = field(repr=False)
+
+
+def find(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Route:
+    """The route of a charge, in one look. Raises NotFoundHere, Erased, Restricted, NotUsable, KeyDestroyed."""
+    token = _row(records, caller, token_id)
+    _refuse_unchargeable(token)
+    return _route(keyring, processors, token)
+
+
+def find_begun(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Route:
+    """The route of a charge that was begun: what became of the token since is no reason not to end it."""
+    return _route(keyring, processors, _row(records, caller, token_id))
+
+
+def hold(tx: Connection, caller: Caller, token_id: str) -> None:
+    """Keep token and customer from being deleted, erased or restricted before `tx` ends. Raises as `find` does."""
+    _refuse_unchargeable(there(tx.execute(_HELD, _asked(caller, token_id)).one_or_none()))
+
+
+def _row(records: Engine, caller: Caller, token_id: str) -> Row[Any]:
+    with reading(records) as connection:
+        return there(connection.execute(_WHOLE, _asked(caller, token_id)).one_or_none())
+
+
+def _asked(caller: Caller, token_id: str) -> dict[str, object]:
+    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_token": token_id}
+
+
+def _refuse_unchargeable(token: Row[Any]) -> None:
+    customers.refuse_restricted(token)
+    if token.state != "active":
+        raise NotUsable("token_not_active", "This token can't be charged: its status says why.")
+
+
+def _route(keyring: Keyring, processors: Processors, token: Row[Any]) -> Route:
+    if token.reference is None or token.customer_reference is None:
+        raise NotUsable("token_not_active", "This token can't be charged: its processor does not have it any more.")
+    dek = keyring.dek(token.tenant_id, token.dek_id)
+    stored = references.open_record(keyring, dek, token, owner=token.token_id, account=token.account_id)
+    return Route(
+        token=token,
+        connected=connect(processors, keyring, token.tenant_id, token),
+        dek=dek,
+        reference=stored["reference"],
+        customer_reference=references.open_customer(keyring, dek, token)["reference"],
+        network_transaction_id=stored.get("network_transaction_id"),
+    )
+
+
+_OF_CUSTOMER = and_(
+    customer_table.c.tenant_id == tokens.c.tenant_id, customer_table.c.customer_id == tokens.c.customer_id
+)
+_THIS = and_(
+    tokens.c.tenant_id == bindparam("of_tenant"),
+    tokens.c.live == bindparam("of_mode"),
+    tokens.c.token_id == bindparam("of_token"),
+)
+_STATES = (tokens.c.state, customer_table.c.state.label("customer_state"), customer_table.c.restricted)
+_ITS_OWN, _ITS_CUSTOMERS = processor_references.alias("its_own"), processor_references.alias("its_customers")
+_WHOLE: Select[Any] = (
+    select(
+        *_STATES,
+        tokens.c.tenant_id,
+        tokens.c.token_id,
+        tokens.c.customer_id,
+        tokens.c.account_id,
+        customer_table.c.dek_id,
+        processor_accounts.c.kind,
+        processor_accounts.c.credentials,
+        processor_accounts.c.credentials_version,
+        _ITS_OWN.c.reference,
+        _ITS_OWN.c.reference_version,
+        _ITS_CUSTOMERS.c.reference.label("customer_reference"),
+        _ITS_CUSTOMERS.c.reference_version.label("customer_reference_version"),
+    )
+    .join(customer_table, _OF_CUSTOMER)
+    .join(
+        processor_accounts,
+        and_(
+            processor_accounts.c.tenant_id == tokens.c.tenant_id, processor_accounts.c.account_id == tokens.c.account_id
+        ),
+    )
+    .outerjoin(
+        _ITS_OWN,
+        and_(
+            _ITS_OWN.c.tenant_id == tokens.c.tenant_id,
+            _ITS_OWN.c.owner_id == tokens.c.token_id,
+            _ITS_OWN.c.account_id == tokens.c.account_id,
+        ),
+    )
+    .outerjoin(
+        _ITS_CUSTOMERS,
+        and_(
+            _ITS_CUSTOMERS.c.tenant_id == tokens.c.tenant_id,
+            _ITS_CUSTOMERS.c.owner_id == tokens.c.customer_id,
+            _ITS_CUSTOMERS.c.account_id == tokens.c.account_id,
+        ),
+    )
+    .where(_THIS)
+)
+_HELD: Select[Any] = (
+    select(*_STATES)
+    .join(customer_table, _OF_CUSTOMER)
+    .where(_THIS)
+    .with_for_update(read=True, of=(tokens, customer_table))
+)
