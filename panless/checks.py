@@ -66,7 +66,7 @@ def _disks(settings: Settings) -> Iterator[Finding]:
                 what=f"The keyfile lies on the same disk as the {name}: who copies that disk can read everything.",
                 mend="Mount the keyfile from elsewhere (PANLESS_KEYFILE).",
             )
-        if _same_disk(file, settings.ledger):
+        if isinstance(settings.ledger, Path) and _same_disk(file, settings.ledger):
             yield Finding(
                 what=f"The ledger lies on the same disk as the {name}: restoring that disk undoes erasures unseen.",
                 mend="Put it on another disk (PANLESS_LEDGER).",
