@@ -108,14 +108,16 @@ def _ledger(env: FileAwareEnv) -> Path | Bucket:
     where: str = env.str("LEDGER")
     if not where.startswith("s3://"):
         return Path(where)
-    name, _, prefix = where.removeprefix("s3://").partition("/")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
+    named = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", where)
+    if named is None:
         raise SettingsError("PANLESS_LEDGER must be a folder or s3://BUCKET/PREFIX.")
-    return Bucket(name=name, prefix=prefix.strip("/"))
+    return Bucket(name=named[1], prefix=(named[2] or "").strip("/"))
 
 
 def _ledger_endpoint(env: FileAwareEnv) -> str | None:
     url: str = env.str("LEDGER_ENDPOINT", "")
+    if url:
+        _refuse_for_a_folder(env, "LEDGER_ENDPOINT")
     return _url(url, "LEDGER_ENDPOINT") if url else None
 
 
@@ -123,11 +125,14 @@ def _ledger_lock_days(env: FileAwareEnv) -> int | None:
     days: int | None = env.int("LEDGER_LOCK_DAYS", None)
     if days is not None and not 1 <= days <= LONGEST_LOCK:
         raise SettingsError(f"PANLESS_LEDGER_LOCK_DAYS must be from 1 to {LONGEST_LOCK}.")
-    if days is not None and not isinstance(_ledger(env), Bucket):
-        raise SettingsError(
-            "PANLESS_LEDGER_LOCK_DAYS locks nothing in a folder. Unset it, or keep the ledger in s3://."
-        )
+    if days is not None:
+        _refuse_for_a_folder(env, "LEDGER_LOCK_DAYS")
     return days
+
+
+def _refuse_for_a_folder(env: FileAwareEnv, name: str) -> None:
+    if not isinstance(_ledger(env), Bucket):
+        raise SettingsError(f"PANLESS_{name} means nothing for a folder. Unset it, or keep the ledger in s3://.")
 
 
 def _cell(env: FileAwareEnv) -> str:

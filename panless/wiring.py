@@ -142,11 +142,15 @@ def _ledger_store(settings: Settings) -> LedgerStore:
     if not isinstance(settings.ledger, Bucket):
         return DirectoryStore(settings.ledger)
     try:
-        from vault.ledgers.s3 import Lock, S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
+        from vault.ledgers.s3 import S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
     except ModuleNotFoundError:
-        raise WiringError("A ledger in s3:// needs boto3. Run: pip install 'panless[s3]'.") from None
-    lock = None if settings.ledger_lock_days is None else Lock(days=settings.ledger_lock_days)
-    return S3Store(settings.ledger.name, settings.ledger.prefix, endpoint=settings.ledger_endpoint, lock=lock)
+        raise WiringError("A ledger in s3:// needs boto3. Run: pip install -r requirements/s3.txt.") from None
+    return S3Store(
+        settings.ledger.name,
+        settings.ledger.prefix,
+        endpoint=settings.ledger_endpoint,
+        lock_days=settings.ledger_lock_days,
+    )
 
 
 def _processors(settings: Settings) -> Processors:

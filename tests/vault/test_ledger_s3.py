@@ -1,106 +1,23 @@
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from house import ROOT
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-from werkzeug.serving import make_server
+from botocore.exceptions import ClientError
+from object_store import ObjectStore
 
-from panless.settings import Bucket, SettingsError, read_settings
 from vault.errors import LedgerAway
 from vault.ledger import LedgerStore
 from vault.ledgers.directory import DirectoryStore
-from vault.ledgers.s3 import LONGEST_CALL, Lock, S3Store
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
-CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>Another write is under way.</Message></Error>"
-Answer = Iterable[bytes]
-
-
-@dataclass
-class ObjectStore:
-    """moto's S3 over HTTP, one request at a time: moto itself looks and writes in two steps, S3 in one."""
-
-    url: str = ""
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    conflicts: int = 0
-    lost_answers: int = 0
-
-    def __post_init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
-        self._one_at_a_time = threading.Lock()
-        self._buckets = count(1)
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Answer:
-        with self._one_at_a_time:
-            self.seen.append(environ)
-            is_put = environ["REQUEST_METHOD"] == "PUT"
-            if is_put and self.conflicts:
-                self.conflicts -= 1
-                start_response("409 Conflict", [("Content-Type", "application/xml")])
-                return [CONFLICT]
-            answer = self._moto(environ, start_response)
-            if is_put and self.lost_answers:
-                self.lost_answers -= 1
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return answer
-
-    def client(self) -> Any:
-        return boto3.client("s3", endpoint_url=self.url)
-
-    def bucket(self, *, lock: bool = False) -> str:
-        name = f"ledger-{next(self._buckets)}"
-        where = {"LocationConstraint": "eu-central-1"}
-        self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock, CreateBucketConfiguration=where)
-        self.seen.clear()
-        return name
-
-    def store(self, bucket: str, prefix: str = "a/b", *, lock: Lock | None = None) -> S3Store:
-        return S3Store(bucket, prefix, endpoint=self.url, lock=lock)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ObjectStore]:
-    objects = ObjectStore()
-    server = make_server("127.0.0.1", 0, objects, threaded=True, request_handler=MotoRequestHandler)
-    objects.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield objects
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where boto3 looks, and nothing else of this machine's."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture
-def objects(running: ObjectStore) -> Iterator[ObjectStore]:
-    yield running
-    running.conflicts = running.lost_answers = 0
+from vault.ledgers.s3 import LONGEST_CALL, S3Store
 
 
 @dataclass(frozen=True)
@@ -205,21 +122,82 @@ def listening() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_silent_store_is_away(free_port: int) -> None:
-    """One that hangs, and one that nobody listens for: LedgerAway, within the bound."""
+@pytest.mark.usefixtures("objects")
+def test_a_silent_store_is_away(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs, and one that nobody listens for: LedgerAway, within the bound whatever boto3 is set to."""
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "50")
     with listening() as silent:
         stores = [S3Store("ledger", endpoint=url) for url in (silent, f"http://127.0.0.1:{free_port}")]
         for store in stores:
             assert_away(store)
 
 
-def test_a_refused_key_is_away_and_says_no_secret(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the store calls its refusal is said, and nothing else of its answer."""
-    with pytest.raises(LedgerAway, match=r"NoSuchBucket\. Mend it") as caught:
-        objects.store("nowhere").head(0)
+STRANGE = {
+    "a redirect": (301, {}, b"", 0),
+    "a page of a proxy": (502, {}, b"<html>Bad gateway</html>", 0),
+    "a time that is none": (200, {"Last-Modified": "yesterday"}, b"x", 0),
+    "less than was said": (200, {}, b"x", 99),
+    "other bytes than were stored": (200, {"x-amz-checksum-sha256": "A" * 43 + "="}, b"x", 0),
+}
+
+
+@contextmanager
+def answering(status: int, headers: Mapping[str, str], body: bytes, missing: int) -> Iterator[str]:
+    """The URL of a server that answers every request with this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            super().handle_one_request()
+            self.close_connection = True
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body) + missing))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("what", STRANGE)
+@pytest.mark.usefixtures("objects")
+def test_a_strange_answer_is_away(what: str) -> None:
+    """Whatever boto3 makes of it, LedgerAway comes out: it is neither an entry nor the lack of one."""
+    with answering(*STRANGE[what]) as url, pytest.raises(LedgerAway):
+        S3Store("ledger", endpoint=url).read(1)
+
+
+def test_a_refusal_is_said_without_a_secret(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused and the store's word for it, nothing else of its answer; no key in any traceback."""
+    with pytest.raises(LedgerAway, match=r"refuses GetObject: NoSuchBucket\. Mend it") as caught:
+        objects.store("nowhere").read(1)
     assert "nowhere" not in str(caught.value)
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDCANARY\n")  # boto3 quotes the header that it can't send
+    with pytest.raises(LedgerAway) as caught:
+        objects.store("nowhere").read(1)
+    assert "AKIDCANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_credentials_that_are_not_there_are_away(objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None at all, and a role's token that is not mounted yet."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert_away(objects.store("nowhere"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ledger")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere/token")
     assert_away(objects.store("nowhere"))
 
 
@@ -258,27 +236,70 @@ def test_a_lost_answer_overwrites_nothing(objects: ObjectStore) -> None:
     assert [store.read(1), store.read(2)] == [b"asked again", b"never heard"]
 
 
-@pytest.mark.parametrize("mode", ["COMPLIANCE", "GOVERNANCE"])
-def test_an_entry_is_locked(objects: ObjectStore, mode: Any) -> None:
-    """Each entry is put with its mode, its end and the checksum that S3 asks for with them, and is retained."""
-    bucket = objects.bucket(lock=True)
-    assert objects.store(bucket, lock=Lock(days=30, mode=mode)).write(1, b"x")
+def test_an_entry_is_locked(objects: ObjectStore) -> None:
+    """Each entry is put in COMPLIANCE mode with its end, and S3 will not let it be destroyed."""
+    bucket, client, key = objects.bucket(lock=True), objects.client(), f"a/b/{1:020}.json"
+    assert objects.store(bucket, lock_days=30).write(1, b"x")
     (sent,) = objects.seen
-    assert sent["HTTP_X_AMZ_OBJECT_LOCK_MODE"] == mode
-    assert sent["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] == "SHA256"
-    assert sent["HTTP_X_AMZ_CHECKSUM_SHA256"] == "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE="
-    key = f"a/b/{1:020}.json"
-    kept = objects.client().head_object(Bucket=bucket, Key=key)
-    assert kept["ObjectLockMode"] == mode
+    assert sent["HTTP_X_AMZ_OBJECT_LOCK_MODE"] == "COMPLIANCE"
+    kept = client.head_object(Bucket=bucket, Key=key)
+    assert kept["ObjectLockMode"] == "COMPLIANCE"
     assert abs(kept["ObjectLockRetainUntilDate"] - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.delete_object(Bucket=bucket, Key=key, VersionId=kept["VersionId"], BypassGovernanceRetention=True)
 
 
 def test_no_lock_unless_asked(objects: ObjectStore) -> None:
-    """Without one the request has the condition and no word of a lock."""
+    """The request has the condition and no word of a lock."""
     objects.store(objects.bucket()).write(1, b"x")
     (sent,) = objects.seen
     assert sent["HTTP_IF_NONE_MATCH"] == "*"
     assert not [name for name in sent if "OBJECT_LOCK" in name]
+
+
+def test_stores_that_know_no_trailers_can_read_the_request(objects: ObjectStore) -> None:
+    """The checksum, which a lock needs, is a header; the body is the entry as it is, not in signed chunks."""
+    objects.store(objects.bucket()).write(1, b"x")
+    (sent,) = objects.seen
+    assert sent["HTTP_X_AMZ_CHECKSUM_SHA256"] == "LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE="
+    assert sent["CONTENT_LENGTH"] == "1"
+    assert not {"HTTP_X_AMZ_TRAILER", "HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING"} & set(sent)
+
+
+def test_a_store_that_writes_over_entries_is_not_used(objects: ObjectStore) -> None:
+    """One that ignores the condition is found out once there is an entry, by each process, and nothing is lost."""
+    bucket = objects.bucket()
+    objects.ignores_conditions = True
+    store = objects.store(bucket)
+    assert store.head(0) == 0
+    assert store.write(1, b"first")
+    for each in (store, objects.store(bucket)):
+        for known in (0, 1):
+            with pytest.raises(LedgerAway, match="ignores If-None-Match"):
+                each.head(known)
+    assert store.read(1) == b"first"
+
+
+def test_what_is_missing_is_said_before_the_first_entry_is_due(objects: ObjectStore) -> None:
+    """A bucket without the lock that is asked for, even an empty one; a ledger that may be read and not written."""
+    bucket = objects.bucket()
+    with pytest.raises(LedgerAway, match="has no Object Lock"):
+        objects.store(bucket, lock_days=1).head(0)
+    assert objects.store(objects.bucket(lock=True), lock_days=1).head(0) == 0
+    objects.store(bucket).write(1, b"x")
+    objects.forbidden = frozenset({"PUT"})
+    with pytest.raises(LedgerAway, match="refuses PutObject: AccessDenied"):
+        objects.store(bucket).head(0)
+
+
+def test_the_store_is_tried_once_in_a_process(objects: ObjectStore) -> None:
+    """After that a look at the head is one request."""
+    store = objects.store(objects.bucket())
+    store.write(1, b"x")
+    store.head(1)
+    objects.seen.clear()
+    assert store.head(1) == 1
+    assert [sent["REQUEST_METHOD"] for sent in objects.seen] == ["GET"]
 
 
 def test_many_pages_and_strangers(objects: ObjectStore) -> None:
@@ -290,89 +311,3 @@ def test_many_pages_and_strangers(objects: ObjectStore) -> None:
     for seq in range(1, 1006):
         client.put_object(Bucket=bucket, Key=f"a/b/{seq:020}.json", Body=b"x")
     assert [store.head(0), store.head(1004), objects.store(bucket, "").head(0)] == [1005, 1005, 1]
-
-
-def run(environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run([sys.executable, *command], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def settings_of(home: Path, **changed: str) -> dict[str, str]:
-    return {
-        "PANLESS_RECORDS_URL": f"sqlite:///{home}/records.db",
-        "PANLESS_KEYSTORE_URL": f"sqlite:///{home}/keystore.db",
-        "PANLESS_KEYFILE": f"{home}/root.key",
-        "PANLESS_POLICY": str(ROOT / "panless" / "policy.toml"),
-        **{f"PANLESS_{name}": value for name, value in changed.items()},
-    }
-
-
-def deployed(home: Path, **changed: str) -> dict[str, str]:
-    settings = settings_of(home, **changed)
-    assert run(settings, "-m", "panless", "keys", "new-keyfile", settings["PANLESS_KEYFILE"]).returncode == 0
-    assert run(settings, "-m", "panless", "migrate").returncode == 0
-    return settings
-
-
-def test_a_deployment_on_a_bucket(objects: ObjectStore, tmp_path: Path) -> None:
-    """The settings reach the store: a revocation is an entry in the bucket, under its lock."""
-    bucket = objects.bucket(lock=True)
-    where = {"LEDGER": f"s3://{bucket}/shop/", "LEDGER_ENDPOINT": objects.url, "LEDGER_LOCK_DAYS": "7"}
-    env = CREDENTIALS | deployed(tmp_path, **where)
-    env["PANLESS_TENANT"] = run(env, "-m", "panless", "tenants", "create", "--name", "Shop").stdout.strip()
-    made = run(env, "-m", "panless", "clients", "create", "--name", "spare", "--role", "auditor")
-    revoked = run(env, "-m", "panless", "clients", "revoke", "--client", made.stdout.split()[0])
-    assert revoked.returncode == 0, revoked.stderr
-    assert objects.store(bucket, "shop").head(0) == 1
-    kept = objects.client().head_object(Bucket=bucket, Key=f"shop/{1:020}.json")
-    assert kept["ObjectLockMode"] == "COMPLIANCE"
-
-
-def test_without_boto3(tmp_path: Path) -> None:
-    """A ledger in s3:// is refused in one sentence that says what to install; others need no boto3."""
-    (tmp_path / "ledger").mkdir()
-    env = deployed(tmp_path, LEDGER=str(tmp_path / "ledger"))
-    bare = "import sys; sys.modules['boto3'] = None; from panless.cli import main; main()"
-    assert run(env, "-c", bare, "keys", "status").returncode == 0
-    refused = run(env | {"PANLESS_LEDGER": "s3://ledger/x"}, "-c", bare, "keys", "status")
-    assert (refused.returncode, refused.stderr) == (
-        1,
-        "A ledger in s3:// needs boto3. Run: pip install 'panless[s3]'.\n",
-    )
-
-
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        ({"LEDGER": "s3://"}, r"must be a folder or s3://BUCKET/PREFIX"),
-        ({"LEDGER": "s3://Upper_Case/x"}, r"must be a folder or s3://BUCKET/PREFIX"),
-        ({"LEDGER": "s3://ledger", "LEDGER_LOCK_DAYS": "0"}, r"LOCK_DAYS must be from 1"),
-        ({"LEDGER": "/ledger", "LEDGER_LOCK_DAYS": "7"}, r"locks nothing in a folder"),
-        ({"LEDGER": "s3://ledger", "LEDGER_ENDPOINT": "http://store.invalid"}, r"LEDGER_ENDPOINT must be https"),
-    ],
-)
-def test_settings_that_are_refused(
-    changed: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each is named with what it should be."""
-    for name, value in settings_of(tmp_path, **changed).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=said):
-        read_settings()
-
-
-@pytest.mark.parametrize(
-    ("where", "meant"),
-    [
-        ("s3://ledger", Bucket(name="ledger", prefix="")),
-        ("s3://ledger/a/b/", Bucket(name="ledger", prefix="a/b")),
-        ("/srv/ledger", Path("/srv/ledger")),
-    ],
-)
-def test_where_the_ledger_lies(
-    where: str, meant: Path | Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A bucket with or without a prefix, or a folder."""
-    for name, value in settings_of(tmp_path, LEDGER=where).items():
-        monkeypatch.setenv(name, value)
-    assert read_settings().ledger == meant
