@@ -1,9 +1,10 @@
-# What `panless serve` needs and nothing else: no compiler, no shell history, no secret, no sandbox.
+# What `panless serve` needs, wherever the ledger lies, and nothing else: no compiler, no shell history, no secret,
+# no sandbox.
 FROM python:3.13-slim AS build
 WORKDIR /build
-COPY requirements/run.txt .
+COPY requirements/run.txt requirements/s3.txt ./
 RUN python -m venv /opt/panless \
- && /opt/panless/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r run.txt \
+ && /opt/panless/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r run.txt -r s3.txt \
  && /opt/panless/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
 .PHONY: setup run test check bench lock clean
 .DELETE_ON_ERROR:
@@ -25,8 +26,9 @@ bench: .venv/dev.stamp  ## the figures of design.md 10
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 lock: .venv/dev.stamp  ## renews the pins and hashes
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade requirements/run.in -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade -c requirements/run.txt requirements/dev.in -o requirements/dev.txt
+	$(COMPILE) requirements/run.in -o requirements/run.txt
+	$(COMPILE) -c requirements/run.txt requirements/s3.in -o requirements/s3.txt
+	$(COMPILE) -c requirements/run.txt -c requirements/s3.txt requirements/dev.in -o requirements/dev.txt
 
 clean:
 	rm -rf .venv build *.egg-info

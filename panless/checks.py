@@ -1,6 +1,7 @@
 """What `panless check` looks at: all that can be found wrong with a deployment from here, each with its mend."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from keys.errors import KeyMissing, RootKeyAway, Unreadable
 from keys.providers import keyfile
 from panless.policies import read_policy
 from panless.ports import split
-from panless.settings import LOOPBACK, Settings, read_settings
+from panless.settings import LOOPBACK, Bucket, Settings, read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 
@@ -35,8 +36,8 @@ def examine() -> list[Finding]:
         return [_broken(error)]
     findings = [finding for look in LOOKS for finding in look(settings)]
     try:
-        house = build(settings)
-        return [*findings, *_of_house(house)]
+        with closing(build(settings)) as house:
+            return [*findings, *_of_house(house)]
     except EXPECTED as error:
         broken = _broken(error)
         return findings if broken in findings else [*findings, broken]
@@ -66,7 +67,7 @@ def _disks(settings: Settings) -> Iterator[Finding]:
                 what=f"The keyfile lies on the same disk as the {name}: who copies that disk can read everything.",
                 mend="Mount the keyfile from elsewhere (PANLESS_KEYFILE).",
             )
-        if _same_disk(file, settings.ledger):
+        if isinstance(settings.ledger, Path) and _same_disk(file, settings.ledger):
             yield Finding(
                 what=f"The ledger lies on the same disk as the {name}: restoring that disk undoes erasures unseen.",
                 mend="Put it on another disk (PANLESS_LEDGER).",
@@ -119,6 +120,8 @@ def _choices(settings: Settings) -> Iterator[Finding]:
             f"KEKs stay in memory for {settings.kek_ttl:.0f} s: so long a root key that was taken away still serves.",
             f"Set PANLESS_KEK_TTL to {LONG_TTL:.0f} or less.",
         )
+    if isinstance(settings.ledger, Bucket) and settings.ledger_lock_days is None:
+        yield _note("Who may delete from the ledger's bucket can cut the ledger.", "Set PANLESS_LEDGER_LOCK_DAYS.")
     if settings.is_sqlite:
         yield _note("SQLite writes one at a time.", "Use PostgreSQL where many write.")
     if settings.log_level == "DEBUG":
@@ -135,7 +138,7 @@ def _of_house(house: Components) -> Iterator[Finding]:
         return
     verdict = house.guard.check()
     if not verdict.is_good:
-        yield Finding(what=verdict.message, mend="")
+        yield Finding(what=verdict.message, mend=verdict.cause)
 
 
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_keyfile_and_policy, _disks, _servers, _tls, _choices)

@@ -1,5 +1,6 @@
 """Every setting, read from `PANLESS_*` variables and checked at start; `NAME_FILE` reads a mounted file instead."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,11 +12,21 @@ from sqlalchemy.exc import ArgumentError
 from vault.personal import Secret
 
 BACKENDS = ("sqlite", "postgresql")
+LONGEST_LOCK = 36500
+"""Days: a hundred years, the most that S3 takes."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class SettingsError(Exception):
     """A setting is missing or wrong; the message names the variable and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A place in an object store: `s3://name/prefix`, the prefix without slashes at its ends, or empty."""
+
+    name: str
+    prefix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +36,9 @@ class Settings:
     records_url: Secret
     keystore_url: Secret
     keyfile: Path
-    ledger: Path
+    ledger: Path | Bucket
+    ledger_endpoint: str | None
+    ledger_lock_days: int | None
     policy: Path
     cell: str
     bind: str
@@ -55,7 +68,9 @@ def read_settings() -> Settings:
             records_url=_database(env, "RECORDS_URL"),
             keystore_url=_database(env, "KEYSTORE_URL"),
             keyfile=env.path("KEYFILE"),
-            ledger=env.path("LEDGER"),
+            ledger=_ledger(env),
+            ledger_endpoint=_ledger_endpoint(env),
+            ledger_lock_days=_ledger_lock_days(env),
             policy=env.path("POLICY"),
             cell=_cell(env),
             bind=_address(env, "BIND", "127.0.0.1:8080"),
@@ -89,6 +104,37 @@ def _database(env: FileAwareEnv, name: str) -> Secret:
     return Secret(env.str(name))
 
 
+def _ledger(env: FileAwareEnv) -> Path | Bucket:
+    where: str = env.str("LEDGER")
+    if not where.startswith("s3://"):
+        return Path(where)
+    named = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", where)
+    if named is None:
+        raise SettingsError("PANLESS_LEDGER must be a folder or s3://BUCKET/PREFIX.")
+    return Bucket(name=named[1], prefix=(named[2] or "").strip("/"))
+
+
+def _ledger_endpoint(env: FileAwareEnv) -> str | None:
+    url: str = env.str("LEDGER_ENDPOINT", "")
+    if url:
+        _refuse_for_a_folder(env, "LEDGER_ENDPOINT")
+    return _url(url, "LEDGER_ENDPOINT") if url else None
+
+
+def _ledger_lock_days(env: FileAwareEnv) -> int | None:
+    days: int | None = env.int("LEDGER_LOCK_DAYS", None)
+    if days is not None and not 1 <= days <= LONGEST_LOCK:
+        raise SettingsError(f"PANLESS_LEDGER_LOCK_DAYS must be from 1 to {LONGEST_LOCK}.")
+    if days is not None:
+        _refuse_for_a_folder(env, "LEDGER_LOCK_DAYS")
+    return days
+
+
+def _refuse_for_a_folder(env: FileAwareEnv, name: str) -> None:
+    if not isinstance(_ledger(env), Bucket):
+        raise SettingsError(f"PANLESS_{name} means nothing for a folder. Unset it, or keep the ledger in s3://.")
+
+
 def _cell(env: FileAwareEnv) -> str:
     cell: str = env.str("CELL", "00")
     if len(cell) != 2 or not cell.isascii() or not cell.isalnum() or cell != cell.lower():  # noqa: PLR2004  # a cell is two characters
@@ -109,7 +155,7 @@ def _url(url: str, name: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(f"PANLESS_{name} must be an http or https URL.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(f"PANLESS_{name} must be https: cards and keys go over it.")
+        raise SettingsError(f"PANLESS_{name} must be https: what goes over it is not for others.")
     return url.rstrip("/")
 
 

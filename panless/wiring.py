@@ -12,11 +12,11 @@ from keys.keyring import Keyring
 from keys.providers import keyfile
 from migrations.run import current, head, upgrade
 from panless.policies import read_policy
-from panless.settings import Settings
+from panless.settings import Bucket, Settings
 from vault import deployments
 from vault.guard import Guard
 from vault.ids import new_id
-from vault.ledger import Ledger
+from vault.ledger import Ledger, LedgerStore
 from vault.ledgers.directory import DirectoryStore
 from vault.policy import Policy
 from vault.processing import Processors
@@ -75,7 +75,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         kek_ttl=settings.kek_ttl,
         now=clock,
     )
-    ledger = Ledger(store=DirectoryStore(settings.ledger), keystore=keystore, keyring=keyring)
+    ledger = Ledger(store=_ledger_store(settings), keystore=keystore, keyring=keyring)
     grace = timedelta(seconds=settings.ledger_grace)
     return Components(
         settings=settings,
@@ -135,6 +135,22 @@ def _deployment(records: Engine, keystore: Engine) -> str:
             "Point PANLESS_RECORDS_URL and PANLESS_KEYSTORE_URL at the two databases of one."
         )
     return of_records
+
+
+def _ledger_store(settings: Settings) -> LedgerStore:
+    """The store that PANLESS_LEDGER names. Raises WiringError where boto3 is needed and not installed."""
+    if not isinstance(settings.ledger, Bucket):
+        return DirectoryStore(settings.ledger)
+    try:
+        from vault.ledgers.s3 import S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
+    except ModuleNotFoundError:
+        raise WiringError("A ledger in s3:// needs boto3. Run: pip install -r requirements/s3.txt.") from None
+    return S3Store(
+        settings.ledger.name,
+        settings.ledger.prefix,
+        endpoint=settings.ledger_endpoint,
+        lock_days=settings.ledger_lock_days,
+    )
 
 
 def _processors(settings: Settings) -> Processors:

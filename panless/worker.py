@@ -45,7 +45,9 @@ class Rounds:
     def _round(self) -> float:
         verdict = self.check()
         if not verdict.is_good:
-            structlog.get_logger().warning("not_working", verdict=verdict.code, reason=verdict.message)
+            structlog.get_logger().warning(
+                "not_working", verdict=verdict.code, reason=verdict.message, cause=verdict.cause
+            )
             return PAUSE if verdict.code.endswith("_unavailable") else REFUSED_PAUSE
         ended = self.work()
         if ended:

@@ -69,9 +69,9 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
     """Look at the guard, and write down who looked at cards, every few seconds and once more at the end."""
 
     def check() -> bool:
-        before, verdict = components.guard.verdict.code, components.guard.check()
-        if verdict.code != before:
-            structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message)
+        before, verdict = components.guard.verdict, components.guard.check()
+        if verdict != before:
+            structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
         if verdict.is_good:

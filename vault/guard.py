@@ -5,7 +5,7 @@ any other order an entry that is being appended looks like a restored database. 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, select
@@ -23,10 +23,15 @@ from vault.tables import deployment, ledger_outbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the guard found: `good`, or a code and a sentence that says what to do."""
+    """What the guard found: `good`, or a code and a sentence that says what to do.
+
+    `cause` is what the ledger or its store said, also of one that is away within the grace. It is for who runs
+    Panless; clients are not told.
+    """
 
     code: str
     message: str = ""
+    cause: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -72,7 +77,7 @@ class Guard:
         if found.is_good:
             self._last_good = now
         elif found.code == "ledger_unavailable" and self._last_good and now - self._last_good <= self._grace:
-            found = GOOD
+            found = replace(GOOD, cause=found.cause)
         self.verdict = found
         return found
 
@@ -82,10 +87,10 @@ def inspect(records: Engine, ledger: Ledger) -> Verdict:
     for _ in range(20):
         try:
             verdict = _inspect(records, ledger)
-        except LedgerAway:
-            return _verdict("ledger_unavailable")
-        except LedgerBroken:
-            return _verdict("ledger_cut")
+        except LedgerAway as error:
+            return _verdict("ledger_unavailable", str(error))
+        except LedgerBroken as error:
+            return _verdict("ledger_cut", str(error))
         except KeyMissing:
             return _verdict("deployment_mismatch")
         except (OperationalError, InterfaceError):
@@ -136,5 +141,5 @@ def _unknown(connection: Connection, entries: list[Entry]) -> bool:
     return not known.issuperset(ids)
 
 
-def _verdict(code: str) -> Verdict:
-    return Verdict(code=code, message=_MESSAGES[code])
+def _verdict(code: str, cause: str = "") -> Verdict:
+    return Verdict(code=code, message=_MESSAGES[code], cause=cause)

@@ -35,6 +35,21 @@ def test_what_it_says() -> None:
     assert "--only-binary :all:" in text
 
 
+def test_it_can_keep_a_ledger_in_a_bucket() -> None:
+    """boto3 is in a lock that is let into the build and installed there, with what all of it runs on."""
+    installed = re.search(r"pip install .*--require-hashes .*", "\n".join(LINES))
+    assert installed
+    locks = re.findall(r"-r (\S+)", installed[0])
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {f"!requirements/{lock}" for lock in locks} <= set(allowed)
+    assert {f"requirements/{lock}" for lock in locks} <= set("\n".join(LINES).split())
+    pins = [set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / lock).read_text(), re.MULTILINE)) for lock in locks]
+    assert {name.partition("==")[0] for name in set().union(*pins)} >= {"boto3", "botocore", "flask"}
+    assert set().union(*pins) <= set(
+        re.findall(r"^\S+==\S+", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
+    )
+
+
 def test_what_it_holds_serves(image: Path, own_house: House, free_port: int) -> None:
     """With only the copied folders, its entry point and command serve a deployment: no sandbox, no tests are missed."""
     environment = own_house.environment | {

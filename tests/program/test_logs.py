@@ -33,7 +33,7 @@ except ValueError:
     log.exception("caught")
     logging.getLogger("somewhere").exception("caught %s", pan)
     logging.getLogger("gunicorn.error").error("Error handling %s", pan, exc_info=True)
-for name in ("stripe", "urllib3.connectionpool", "sqlalchemy.engine.Engine", "psycopg", "plain"):
+for name in ("stripe", "urllib3.connectionpool", "sqlalchemy.engine.Engine", "psycopg", "botocore.auth", "plain"):
     logging.getLogger(name).debug("body card[number]=%s&card[cvc]=123", pan)
     logging.getLogger(name).warning("%s", pan, extra={"card": pan})
 logging.getLogger("plain").warning("%s %s", pan)
@@ -79,7 +79,7 @@ def test_what_is_harmless_stays(lines: list[str]) -> None:
 
 
 def test_libraries_that_print_bodies_are_not_heard(lines: list[str]) -> None:
-    """At DEBUG too, stripe, urllib3, sqlalchemy and psycopg start at WARNING: a CVC could not be recognized."""
+    """At DEBUG too, stripe, urllib3, sqlalchemy, psycopg, botocore start at WARNING: a CVC could not be recognized."""
     assert [line for line in lines if "cvc" in line and "plain" not in line] == []
 
 

@@ -1,7 +1,9 @@
+import os
 from collections.abc import Iterator
 
 import pytest
 from house import House, Tenant
+from object_store import CREDENTIALS, ObjectStore, run_object_store
 
 from keys.database import transaction
 from vault.tables import erasures, intents
@@ -16,3 +18,23 @@ def tenant(house: House) -> Iterator[Tenant]:
     house.sandbox.clear()
     yield house.tenant()
     house.sandbox.clear()
+
+
+@pytest.fixture(scope="session")
+def running_objects() -> Iterator[ObjectStore]:
+    with run_object_store() as objects:
+        yield objects
+
+
+@pytest.fixture
+def objects(running_objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    """An object store, and its credentials where boto3 looks, with nothing else of this machine's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    yield running_objects
+    running_objects.mend()
