@@ -35,6 +35,7 @@ _PREFIXES = {
     "charge_id": ("chg", "charge"),
     "account_id": ("pa", "processor account"),
     "request_id": ("rr", "rights request"),
+    "hold_id": ("hold", "hold"),
 }
 _NEEDS = "_panless_needs"
 

@@ -59,9 +59,12 @@ class Moment(fields.Field[datetime]):
     """RFC 3339, UTC, to the second."""
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002  # marshmallow's
-        if value is None:
-            return None
-        return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return None if value is None else moment(value)
+
+
+def moment(value: datetime) -> str:
+    """RFC 3339, UTC, to the second."""
+    return value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def text(most: int, *, least: int = 1, **kwargs: Any) -> fields.String:  # noqa: ANN401  # marshmallow's own arguments

@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from api.fields import moment
 from keys.errors import KeyDestroyed, RootKeyAway, WatermarkMoved
 from vault import errors
 
@@ -185,7 +186,7 @@ def _members(error: Exception) -> dict[str, Any]:
     """What an error says besides its sentence: ids and codes."""
     match error:
         case errors.Blocked():
-            return {"reasons": error.reasons, "until": error.until.isoformat() if error.until else None}
+            return {"reasons": error.reasons, "until": {reason: moment(end) for reason, end in error.until.items()}}
         case errors.ObligationTaken():
             return {"charge": error.charge_id}
         case errors.CustomerExists():

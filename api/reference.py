@@ -32,7 +32,7 @@ def _problems() -> dict[str, str]:
         "already_paid": "Another charge paid this obligation. `charge` names it.",
         "already_refunded": "Nothing of this charge is left to refund.",
         "bad_request": "This is not HTTP that can be read.",
-        "blocked": "Something open stands in the way; `reasons` lists what.",
+        "blocked": "Something open stands in the way; `reasons` lists what, `until` when one ends, where known.",
         "card_declined": "The issuer declined to store the card.",
         "card_number_misplaced": "A card number stood outside card.number. It was refused and not kept.",
         "charge_not_refundable": "Only a charge that succeeded can be refunded.",

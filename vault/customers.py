@@ -138,8 +138,13 @@ def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]
 
 
 def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, held against an erasure that would begin before `tx` ends."""
+    """The same, held against an erasure or a legal hold that would begin before `tx` ends."""
     return _alive(tx.execute(_ONE_HELD, _asked(caller, customer_id)).one_or_none())
+
+
+def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
+    """The same, held against all others who hold it."""
+    return _alive(tx.execute(_ONE_ALONE, _asked(caller, customer_id)).one_or_none())
 
 
 def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
@@ -187,6 +192,7 @@ _ONE = select(customers).where(
     customers.c.customer_id == bindparam("customer"),
 )
 _ONE_HELD = _ONE.with_for_update(read=True)
+_ONE_ALONE = _ONE.with_for_update()
 _ONE_WITH_REFERENCE = _ONE.add_columns(
     processor_references.c.reference, processor_references.c.reference_version
 ).outerjoin(

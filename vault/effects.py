@@ -10,7 +10,17 @@ from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, and_, b
 from keys.keystore import Watermark
 from vault.columns import database_clock
 from vault.statements import update_row
-from vault.tables import blind_index, charges, clients, customers, erasures, intents, processor_references, tokens
+from vault.tables import (
+    blind_index,
+    charges,
+    clients,
+    customers,
+    erasures,
+    holds,
+    intents,
+    processor_references,
+    tokens,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +80,13 @@ def _toggled(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _lift_hold(tx: Connection, entry: Entry) -> None:
+    key = {"tenant_id": entry.body["tenant"], "hold_id": entry.body["subject_id"]}
+    update_row(tx, holds, key, {"lift_entry_id": entry.body["entry_id"], "lifted_at": entry.at}, _NOT_LIFTED)
+
+
 def _note(_tx: Connection, _entry: Entry) -> None:
-    """Nothing: the entry only says that it happened (a correction was made when it was decided)."""
+    """Nothing: what the entry says was done when it was decided (a correction was made, a hold was in force)."""
 
 
 EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
@@ -82,6 +97,8 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
     "contact.corrected": _note,
     "restrict.set": _restrict,
     "restrict.lift": _lift_restriction,
+    "hold.set": _note,
+    "hold.lift": _lift_hold,
 }
 
 
@@ -91,6 +108,7 @@ def _of(table: Table, column: str = "customer_id") -> ColumnElement[bool]:
 
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
 _NOT_REVOKED = clients.c.revoked_at.is_(None)
+_NOT_LIFTED = holds.c.lifted_at.is_(None)
 _ERASE: Sequence[Update | Delete] = (
     update(customers).where(_of(customers)).values(state="erased", contact=None, erased_at=bindparam("at")),
     update(tokens).where(_of(tokens)).values(state="detached", **_NOTHING_SEALED),

@@ -17,10 +17,10 @@ from sqlalchemy import insert as insert_into
 from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
-from vault import audit, certificates, recipients, rights
+from vault import audit, certificates, holds, recipients, rights
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Blocked, Erased, EraseIncomplete, NotFoundHere
+from vault.errors import Erased, EraseIncomplete, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, decide, settle
 from vault.policy import Policy
@@ -102,7 +102,7 @@ def open_requests(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 
 def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> str:
-    """One transaction: nothing open, no more charges, what processors must be told under the request's own key."""
+    """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
     request_id, erasure_id = new_id("rr", caller.tenant), new_id("era", caller.tenant)
     with reading(records) as connection:
@@ -136,8 +136,8 @@ def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, cus
 def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> None:
     """Look after the customer is held, in a statement of its own: who held it before us may just have charged."""
     looks = tx.execute(_OPEN, {"of_tenant": caller.tenant, "of_customer": customer_id}).one()._asdict()
-    if reasons := [reason for reason, found in looks.items() if found]:
-        raise Blocked(reasons)
+    open_ones = [reason for reason, found in looks.items() if found]
+    holds.refuse(holds.in_force(tx, caller, customer_id), *open_ones)
 
 
 def _forbid_use(tx: Connection, caller: Caller, customer: Row[Any]) -> None:

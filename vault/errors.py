@@ -1,5 +1,6 @@
 """What can go wrong in the records, typed. `api/problems.py` says which answer each one is."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 
@@ -22,13 +23,13 @@ class Restricted(VaultError):
 
 
 class Blocked(VaultError):
-    """Something open stands in the way; the reasons are codes, `until` is when the last of them ends, if known."""
+    """Something open stands in the way; the reasons are codes, `until` says when one of them ends, where known."""
 
-    def __init__(self, reasons: list[str], until: datetime | None = None) -> None:
+    def __init__(self, reasons: list[str], until: Mapping[str, datetime] | None = None) -> None:
         """Keep the reasons as data: the door shows them."""
         super().__init__("Blocked by: " + ", ".join(reasons))
         self.reasons = reasons
-        self.until = until
+        self.until = until or {}
 
 
 class KeyReused(VaultError):

@@ -74,7 +74,7 @@ def decide(
     version: int,
     dek_id: bytes | None = None,
     certificate: Mapping[str, Any] | None = None,
-    terms: Mapping[str, str] | None = None,
+    terms: Mapping[str, Any] | None = None,
 ) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens."""
     entry_id = new_id("led", caller.tenant)

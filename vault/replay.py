@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.keystore import BEGINNING, Watermark
+from vault import holds
 from vault.effects import EFFECTS, Entry
 from vault.ledger import Ledger, chain, follow, move_watermark, watermark
 from vault.statements import insert_if_absent, update_row
 from vault.tables import customers, ledger_outbox, tenants
+from vault.tables import holds as hold_table
 
 UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
 """What the ledger adds to the body that an outbox row holds."""
@@ -104,7 +106,22 @@ def _doubt_contact(tx: Connection, entry: Entry) -> None:
     update_row(tx, customers, key, {"contact_usable": False})
 
 
-_UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {"erase.intent": _bury, "contact.corrected": _doubt_contact}
+def _hold_again(tx: Connection, entry: Entry) -> None:
+    """The hold is in force again; not one of a customer that is lost with these records: nothing is left to hold."""
+    body = entry.body
+    row = holds.row_of_terms(body["tenant"], body["subject_id"], entry.at, body["terms"])
+    if tx.execute(_KNOWN, {"of_tenant": row["tenant_id"], "of_customer": row["customer_id"]}).first() is not None:
+        insert_if_absent(tx, hold_table, row)
+
+
+_KNOWN = select(customers.c.customer_id).where(
+    customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
+)
+_UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
+    "erase.intent": _bury,
+    "contact.corrected": _doubt_contact,
+    "hold.set": _hold_again,
+}
 """What an entry did when it was decided, and its effect does not repeat."""
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select
+from sqlalchemy import Connection, Engine, Row
 
 from vault import audit
 from vault.caller import Caller
-from vault.errors import Erased, Invalid, NotFoundHere, NotUsable
+from vault.customers import lone_row_of
+from vault.errors import Invalid, NotUsable
 from vault.ledger import Ledger, decide, settle
 from vault.statements import update_row
 from vault.tables import customers
@@ -36,7 +37,7 @@ def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, 
     if ground not in GROUNDS:
         raise Invalid("ground", f"One of: {', '.join(GROUNDS)}.")
     with audit.transaction(records) as tx:
-        row = _held(tx, caller, customer_id)
+        row = lone_row_of(tx, caller, customer_id)
         since = row.restricted_at or caller.at
         entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
         now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
@@ -53,7 +54,7 @@ def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, noti
     a restriction.
     """
     with audit.transaction(records) as tx:
-        row = _held(tx, caller, customer_id)
+        row = lone_row_of(tx, caller, customer_id)
         if not row.restricted:
             raise NotUsable("not_restricted", "This customer is not restricted.")
         if not row.restricted_at.replace(microsecond=0) <= notified_at <= caller.at:  # notices have whole seconds
@@ -63,16 +64,6 @@ def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, noti
         _record(tx, ledger, caller, "customer.unrestrict", customer_id, {"notified_at": notified_at.isoformat()})
     settle(ledger, records)
     return Restriction(customer=customer_id, restricted=False, ground=None, since=None)
-
-
-def _held(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
-    row = tx.execute(_CUSTOMER, asked).one_or_none()
-    if row is None:
-        raise NotFoundHere("No such customer.")
-    if row.state != "active":
-        raise Erased("This customer was erased.")
-    return row
 
 
 def _decide(
@@ -92,14 +83,3 @@ def _record(
     tx: Connection, ledger: Ledger, caller: Caller, action: str, customer_id: str, details: dict[str, str]
 ) -> None:
     audit.record(tx, ledger.keyring, caller, action, customer=customer_id, details=details)
-
-
-_CUSTOMER = (
-    select(customers)
-    .where(
-        customers.c.tenant_id == bindparam("of_tenant"),
-        customers.c.live == bindparam("of_mode"),
-        customers.c.customer_id == bindparam("of_customer"),
-    )
-    .with_for_update()
-)

@@ -365,6 +365,24 @@ rights_requests = Table(
     _of_tenant(),
 )
 
+holds = Table(
+    "holds",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("hold_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    Column("reason", Word, nullable=False),
+    Column("classes", Text, nullable=False),  # of records, a space between them
+    Column("until", UtcDateTime),
+    Column("client_id", Id, nullable=False),
+    Column("actor", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("lift_entry_id", Id),  # what will lift it, from its decision on
+    Column("lifted_at", UtcDateTime),  # empty until the ledger and both databases have that
+    Index("ix_holds_customer", "tenant_id", "customer_id", "created_at", "hold_id"),
+    _of_customer(),
+)
+
 erasures = Table(
     "erasures",
     metadata,

@@ -16,10 +16,10 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
-from vault import audit, intents, pages, references
+from vault import audit, holds, intents, pages, references
 from vault.caller import Caller
-from vault.customers import row_of
-from vault.errors import Blocked, Erased, NotFoundHere
+from vault.customers import row_of, shared_row_of
+from vault.errors import Erased, NotFoundHere
 from vault.ids import base32
 from vault.ledger import Ledger, decide, settle
 from vault.personal import CardMetadata
@@ -27,6 +27,9 @@ from vault.sealing import place_of, seal_value, unseal_value
 from vault.tables import OPEN_STATES, blind_index, charges, customers, processor_accounts, processor_references, tokens
 
 DETACHED = "detached"
+DESTROYED = frozenset({"card", "metadata"})
+"""The record classes that a deleted token takes with it."""
+
 SHOWN_IN_LISTS = ("pending", "requires_action", "active", "expired", "detached")
 
 
@@ -83,12 +86,14 @@ def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: 
     this = and_(tokens.c.tenant_id == caller.tenant, tokens.c.token_id == row.token_id)
     dek = keyring.dek(caller.tenant, row.dek_id)
     with audit.transaction(records) as tx:
+        shared_row_of(tx, caller, row.customer_id)
         if tx.execute(update(tokens).where(this, tokens.c.state != DETACHED).values(state=DETACHED)).rowcount != 1:
             return False
         its_charges = and_(charges.c.tenant_id == caller.tenant, charges.c.token_id == row.token_id)
         open_charge = select(charges.c.charge_id).where(its_charges, charges.c.state.in_(OPEN_STATES)).limit(1)
-        if tx.execute(open_charge).first() is not None:
-            raise Blocked(["open_charge"])
+        charging = ["open_charge"] if tx.execute(open_charge).first() else []
+        frozen = [one for one in holds.in_force(tx, caller, row.customer_id) if not DESTROYED.isdisjoint(one.classes)]
+        holds.refuse(frozen, *charging)
         kept = references.find(tx, caller.tenant, row.token_id, row.account_id)
         held = [references.open_with(keyring, dek, kept)["reference"]] if kept else []
         for column in (processor_references.c.owner_id, blind_index.c.token_id):

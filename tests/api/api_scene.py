@@ -27,7 +27,14 @@ from vault.tables import metadata as records_metadata
 Answer = TypeVar("Answer")
 
 MEMBERS = {"type", "title", "status", "detail", "code", "doc"}
-PREFIXES = {"token_id": "tok", "customer_id": "cus", "charge_id": "chg", "account_id": "pa", "request_id": "rr"}
+PREFIXES = {
+    "token_id": "tok",
+    "customer_id": "cus",
+    "charge_id": "chg",
+    "account_id": "pa",
+    "request_id": "rr",
+    "hold_id": "hold",
+}
 CHANGING = {"Request-Id", "Date"}
 CHARGE = {"amount": 1234, "currency": "eur", "obligation": "INV-1", "metadata": {"note": "x"}}
 CONTACT = {
@@ -127,6 +134,11 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
         ("PUT", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
         ("PATCH", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
         ("PUT", "/v1/customers/{customer_id}/restriction"): {"ground": "objection"},
+        ("POST", "/v1/customers/{customer_id}/holds"): {
+            "reason": "audit",
+            "classes": ["card"],
+            "until": "2098-01-01T00:00:00Z",
+        },
         ("POST", "/v1/processor-accounts"): {**account, "default": False},
     }
 
@@ -209,11 +221,13 @@ class Stock:
 
 
 def stock_of(tenant: Tenant) -> Stock:
-    """A customer with a contact, a token, a charge; an account; an erasure."""
+    """A customer with a contact, a token, a charge; an account; an erasure; a hold of another customer."""
     token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
     charge = tenant.charge(token["id"]).get_json()["id"]
     request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
-    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge}
+    held = tenant.call("POST", "/v1/customers", {}).get_json()["id"]
+    hold = tenant.call("POST", f"/v1/customers/{held}/holds", {"reason": "audit"}).get_json()["id"]
+    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "hold_id": hold}
     return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request})
 
 

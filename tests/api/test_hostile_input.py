@@ -90,8 +90,7 @@ def test_body_in_chunks(stock: Stock) -> None:
 def _wrong(value: Any) -> list[Any]:
     """What is of another type than `value`, or out of any range."""
     everything = [None, True, 0, -1, 1.5, 10**400, 1e300, "", "x" * 60_000, "a\nb", [], ["x"], {}, {"x": []}]
-    same = {dict: dict, str: str, int: int, bool: bool}[type(value)]
-    wrong = [one for one in everything if type(one) is not same]
+    wrong = [one for one in everything if type(one) is not type(value)]
     return (
         wrong
         + {
@@ -99,7 +98,8 @@ def _wrong(value: Any) -> list[Any]:
             int: [0, -1, 10**400, True, 1.0, "1"],
             bool: [0, 1, "true"],
             dict: [{"unknown_field": 1}, {"": ""}, {"x": None}],
-        }[same]
+            list: [[], ["x"], [None], [[]], [1] * 9000],
+        }[type(value)]
     )
 
 

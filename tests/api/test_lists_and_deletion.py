@@ -33,6 +33,19 @@ def test_pages_of_tokens(tenant: Tenant) -> None:
         assert [one for page in pages for one in page] == ids[::-1]
 
 
+def test_pages_of_holds(tenant: Tenant) -> None:
+    """The same for holds, the lifted ones among them; another customer's are left out."""
+    path, other = (f"/v1/customers/{tenant.token(number)['customer']}/holds" for number in CARDS[:2])
+    made = [tenant.call("POST", path, {"reason": "audit"}).get_json()["id"] for _ in range(5)]
+    tenant.call("POST", other, {"reason": "audit"})
+    tenant.call("DELETE", f"/v1/holds/{made[2]}")
+    for limit, sizes in ((1, [1] * 5), (2, [2, 2, 1]), (100, [5])):
+        pages = _pages(tenant, path, limit)
+        assert [len(page) for page in pages] == sizes
+        assert [one for page in pages for one in page] == made[::-1]
+    problem(tenant.call("GET", f"{path}?limit=0"), 422, "invalid_request")
+
+
 def test_pages_of_charges(tenant: Tenant) -> None:
     """The same for charges, with each filter; a charge made meanwhile shifts nothing."""
     one, two = tenant.token(), tenant.token(CARDS[1])

@@ -63,6 +63,8 @@ def test_answers_are_as_the_document_says(tenant: Tenant) -> None:
     refund = tenant.call("POST", f"/v1/charges/{charge['id']}/refunds", {}, Idempotency_Key="r").get_json()
     customer = tenant.call("GET", f"/v1/customers/{token['customer']}").get_json()
     account = tenant.call("GET", f"/v1/processor-accounts/{tenant.account}").get_json()
+    hold = tenant.call("POST", f"/v1/customers/{token['customer']}/holds", {"reason": "audit"}).get_json()
+    tenant.call("DELETE", f"/v1/holds/{hold['id']}")
     request = tenant.call("DELETE", f"/v1/customers/{token['customer']}").get_json()
     certificate = tenant.call("GET", f"/v1/rights-requests/{request['id']}/certificate").get_json()
     for name, shown in {
@@ -71,6 +73,7 @@ def test_answers_are_as_the_document_says(tenant: Tenant) -> None:
         "ChargeShown": charge,
         "RefundShown": refund,
         "CustomerShown": customer,
+        "HoldShown": hold,
         "AccountShown": account,
         "RequestShown": request,
         "CertificateShown": certificate,

@@ -23,10 +23,16 @@ def foreign(house: House) -> Foreign:
     charge = other.charge(token["id"], obligation="F-INV-1").get_json()["id"]
     gone = other.token(customer={"reference": "F-2"})
     gone_charge = other.charge(gone["id"]).get_json()["id"]
+    holds = [
+        other.call("POST", f"/v1/customers/{each['customer']}/holds", {"reason": "audit"}).get_json()["id"]
+        for each in (token, gone)
+    ]
+    other.call("DELETE", f"/v1/holds/{holds[1]}")
     request = other.call("DELETE", f"/v1/customers/{gone['customer']}").get_json()["id"]
-    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "account_id": other.account}
-    erased = {**ids, "token_id": gone["id"], "customer_id": gone["customer"], "charge_id": gone_charge}
-    return Foreign(ids={**ids, "request_id": request}, erased={**erased, "request_id": request})
+    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "hold_id": holds[0]}
+    erased = {"token_id": gone["id"], "customer_id": gone["customer"], "charge_id": gone_charge, "hold_id": holds[1]}
+    both = {"account_id": other.account, "request_id": request}
+    return Foreign(ids={**ids, **both}, erased={**erased, **both})
 
 
 QUERIES = {("DELETE", "/v1/customers/{customer_id}/restriction"): "?notified_at=2026-01-01T00:00:00Z"}
