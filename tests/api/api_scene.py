@@ -13,7 +13,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from flask import Flask
-from house import PURPOSE, House, Tenant, token_order
+from house import PURPOSE, House, Tenant, link_to, package_of, token_order
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -28,6 +28,9 @@ Answer = TypeVar("Answer")
 
 MEMBERS = {"type", "title", "status", "detail", "code", "doc"}
 PREFIXES = {"token_id": "tok", "customer_id": "cus", "charge_id": "chg", "account_id": "pa", "request_id": "rr"}
+LINKED = {("GET", "/v1/packages/{link}")}
+"""What is open to whoever has a link."""
+
 CHANGING = {"Request-Id", "Date"}
 CHARGE = {"amount": 1234, "currency": "eur", "obligation": "INV-1", "metadata": {"note": "x"}}
 CONTACT = {
@@ -209,12 +212,13 @@ class Stock:
 
 
 def stock_of(tenant: Tenant) -> Stock:
-    """A customer with a contact, a token, a charge; an account; an erasure."""
+    """A customer with a contact, a token, a charge; an account; an erasure; a link to a package."""
     token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
     charge = tenant.charge(token["id"]).get_json()["id"]
     request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
     ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge}
-    return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request})
+    link = link_to(tenant, package_of(tenant, token["customer"]))
+    return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request, "link": link})
 
 
 def writing(stock: Stock) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:
