@@ -7,14 +7,25 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import charges, customers, health, holds, processor_accounts, reference, restrictions, rights, tokens
+from api import (
+    charges,
+    customers,
+    health,
+    holds,
+    packages,
+    processor_accounts,
+    reference,
+    restrictions,
+    rights,
+    tokens,
+)
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
 
-ROOMS = (tokens, charges, customers, restrictions, holds, rights, processor_accounts, health)
+ROOMS = (tokens, charges, customers, restrictions, holds, rights, packages, processor_accounts, health)
 VERSION = "0.1.0"
 
 

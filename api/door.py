@@ -12,6 +12,7 @@ from flask import g, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
@@ -112,6 +113,25 @@ def needs(
     return decorate
 
 
+def open_to_links(route: Route) -> Route:
+    """Open a GET route to whoever has a link, which is the key. The guard holds for it, and it takes nothing else.
+
+    HEAD is refused: what looks at a link before it follows it would use it up.
+    """
+
+    @functools.wraps(route)
+    def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
+        _refuse_unfit(parts())
+        _check_query(frozenset())
+        if request.method != "GET":
+            raise MethodNotAllowed(["GET"])
+        if _has_body():
+            raise Problem(422, "invalid_request", "This request takes no body.")
+        return route(*args, **kwargs)
+
+    return cast("Route", opened)
+
+
 def needs_of(view: Callable[..., Any]) -> Needs | None:
     """What a route needs, None for an open one."""
     return getattr(view, _NEEDS, None)
@@ -119,9 +139,7 @@ def needs_of(view: Callable[..., Any]) -> Needs | None:
 
 def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: bool, purpose: bool, key: bool) -> None:
     house = parts()
-    if not house.guard.verdict.is_good:
-        verdict = house.guard.verdict
-        raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
+    _refuse_unfit(house)
     client = _authenticated(house)
     if scope not in client.scopes:
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
@@ -145,6 +163,13 @@ def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: 
         purpose_reference=reference,
     )
     g.passed = Passed(caller=caller, parts=house)
+
+
+def _refuse_unfit(house: Parts) -> None:
+    """Nothing is served from databases that the guard does not vouch for."""
+    verdict = house.guard.verdict
+    if not verdict.is_good:
+        raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
 
 
 def _authenticated(house: Parts) -> Client:

@@ -54,6 +54,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.NotFoundHere: Kind(404, "not_found"),
     errors.Erased: Kind(410, "erased"),
     KeyDestroyed: Kind(410, "erased"),
+    errors.Gone: Kind(410, "gone"),
     errors.Restricted: Kind(423, "restricted"),
     errors.Blocked: Kind(409, "blocked"),
     errors.KeyReused: Kind(422, "idempotency_key_reused"),

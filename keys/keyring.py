@@ -115,8 +115,8 @@ class Keyring:
     def new_dek(self, tenant_id: str, purpose: str, subject_id: str) -> Dek:
         """A new DEK, committed, under the tenant's active KEK.
 
-        `subject_id` is the customer's or the erasure's id. Raises KeyMissing if the tenant has no active KEK,
-        RootKeyAway, Unreadable.
+        `subject_id` is the customer's, the erasure's or the package's id. Raises KeyMissing if the tenant has no active
+        KEK, RootKeyAway, Unreadable.
         """
         if purpose not in SUBJECT_PURPOSES or not subject_id:
             raise ValueError(f"a new DEK is for one of {', '.join(SUBJECT_PURPOSES)}, and for somebody")

@@ -34,8 +34,8 @@ from keys.utc import UtcDateTime
 TENANT_PURPOSES = ("retention", "index", "secrets", "processor_key", "client_key", "audit", "signing")
 """The DEKs that a tenant has itself, one each; their `subject_id` is empty."""
 
-SUBJECT_PURPOSES = ("customer", "erasure")
-"""The DEKs of one customer incarnation, or of one erasure in flight; `subject_id` says whose."""
+SUBJECT_PURPOSES = ("customer", "erasure", "package")
+"""The DEKs of one customer incarnation, one erasure in flight, or one package; `subject_id` says whose."""
 
 
 class Base(DeclarativeBase):

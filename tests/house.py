@@ -8,7 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from json import dumps, loads
 from pathlib import Path
@@ -23,10 +23,14 @@ from api.parts import Parts
 from keys.providers import keyfile
 from panless.settings import read_settings
 from panless.wiring import Components, build, migrate, utc_now
-from vault import clients, intents, processor_accounts
+from vault import audit, clients, intents, package_building, package_links, packages, processor_accounts
 from vault.caller import Caller
+from vault.ids import new_id
+from vault.notices import notices_of
 from vault.recovery import work_once
 from vault.scopes import ROLES, SCOPES
+from vault.statements import insert
+from vault.tables import rights_requests
 
 ROOT = Path(__file__).parent.parent
 VISA = "4242424242424242"
@@ -134,6 +138,31 @@ class Tenant:
         mine = self.call("GET", "/v1/charges?limit=100").get_json()["data"]
         tags = {intents.tag(keyring, self.id, charge["id"]) for charge in mine}
         return [row for row in self.house.sandbox.book()["charges"] if row["metadata"].get("panless") in tags]
+
+
+def package_of(tenant: Tenant, *customers: str, kind: str = "access", build: bool = True) -> str:
+    """A package with these customers for a rights request of its own, ready unless it is not to be built; its id."""
+    parts = tenant.house.components
+    caller = replace(tenant.caller, at=parts.clock())
+    request_id = new_id("rr", tenant.id)
+    row = {"tenant_id": tenant.id, "request_id": request_id, "type": kind, "regulation": "gdpr", "state": "executing"}
+    moments = dict.fromkeys(("submitted_at", "received_at", "due_at"), caller.at)
+    with audit.transaction(parts.records) as tx:
+        insert(tx, rights_requests, {**row, **moments, "client_id": ""})
+        package = packages.request_package(
+            tx, parts.keyring, caller, request_id=request_id, kind=kind, customer_ids=customers
+        )
+    if build:
+        notices = notices_of(parts.policy)
+        assert any(package_building.build(parts.records, parts.keyring, notices, caller, package) for _ in range(100))
+    return package
+
+
+def link_to(tenant: Tenant, package: str) -> str:
+    """A new link to a package that is ready."""
+    parts = tenant.house.components
+    caller = replace(tenant.caller, at=parts.clock())
+    return package_links.link(parts.records, parts.keyring, caller, package).id
 
 
 def token_order(number: str = VISA, **order: object) -> dict[str, object]:

@@ -15,7 +15,16 @@ from keys import keystore as keystores
 from keys.database import reading
 from vault.policy import Policy
 from vault.recipients import Recipient
-from vault.tables import blind_index, charges, customers, intents, processor_references, tokens
+from vault.tables import (
+    blind_index,
+    charges,
+    customers,
+    intents,
+    package_chunks,
+    package_customers,
+    processor_references,
+    tokens,
+)
 
 _DESTROYED_VALUES: dict[str, tuple[Table, tuple[str, ...]]] = {
     "billing_contact": (customers, ("contact",)),
@@ -115,6 +124,13 @@ def _values_left(table: Table, columns: tuple[str, ...]) -> ColumnElement[bool]:
 _LEFT = select(
     *(_values_left(*place).label(name) for name, place in _DESTROYED_VALUES.items()),
     *(exists().where(_theirs(table)).label(name) for name, table in _DELETED_ROWS.items()),
+    exists()
+    .where(
+        _theirs(package_customers),
+        package_chunks.c.tenant_id == package_customers.c.tenant_id,
+        package_chunks.c.package_id == package_customers.c.package_id,
+    )
+    .label("packages"),
     select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),
 )
 

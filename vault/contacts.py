@@ -37,7 +37,7 @@ def read(records: Engine, keyring: Keyring, caller: Caller, customer_id: str) ->
         row = row_of(connection, caller, customer_id)
     if caller.purpose == "billing":
         refuse_restricted(row)
-    _, contact = _open(keyring, row)
+    _, contact = opened(keyring, row)
     with audit.transaction(records) as tx:
         audit.record(tx, keyring, caller, "contact.read", customer=customer_id)
     return contact
@@ -70,7 +70,7 @@ def _replace(
     edit: Callable[[BillingContact], BillingContact],
 ) -> bool:
     """Write the new contact over the one in `row`; False when somebody was faster."""
-    reference, contact = _open(keyring, row) if row.contact_usable else (None, BillingContact())
+    reference, contact = opened(keyring, row) if row.contact_usable else (None, BillingContact())
     edited, version = edit(contact), row.contact_version + 1
     dek = keyring.dek(caller.tenant, row.dek_id)
     sealed = seal_contact(keyring, caller.tenant, row.customer_id, dek, reference, edited, version=version)
@@ -90,8 +90,8 @@ def _replace(
     return True
 
 
-def _open(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
-    """The customer's reference and contact."""
+def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
+    """The reference and contact in a customer's row. Raises Erased, NotUsable after a lost correction."""
     if not row.contact_usable:
         raise NotUsable("contact_lost", "A correction was lost when these records were restored. Enter it again.")
     if row.contact is None:

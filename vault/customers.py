@@ -128,7 +128,9 @@ def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value:
     with audit.transaction(records) as tx:
         people = [_customer(row) for row in tx.execute(statement.limit(SEARCH_MOST))]
         details = {"field": field, "found": [person.id for person in people]}
-        audit.record(tx, keyring, caller, "customer.search", details=details)
+        seen: Sequence[str | None] = details["found"] or [None]
+        for customer in seen:  # an entry each: every one of them has a right to know who looked
+            audit.record(tx, keyring, caller, "customer.search", customer=customer, details=details)
     return people
 
 

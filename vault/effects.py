@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, and_, bindparam, delete, func, or_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
@@ -18,6 +31,9 @@ from vault.tables import (
     erasures,
     holds,
     intents,
+    package_chunks,
+    package_customers,
+    packages,
     processor_references,
     tokens,
 )
@@ -51,6 +67,13 @@ def _certify(tx: Connection, entry: Entry) -> None:
 def _delete_token(tx: Connection, entry: Entry) -> None:
     named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
     for statement in _DELETE_TOKEN:
+        tx.execute(statement, named)
+
+
+def _destroy_package(tx: Connection, entry: Entry) -> None:
+    """Its key is destroyed already; what these records still have of it opens no more."""
+    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
+    for statement in _DESTROY_PACKAGE:
         tx.execute(statement, named)
 
 
@@ -95,6 +118,7 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
     "token.delete": _delete_token,
     "client.revoke": _revoke_client,
     "contact.corrected": _note,
+    "package.destroy": _destroy_package,
     "restrict.set": _restrict,
     "restrict.lift": _lift_restriction,
     "hold.set": _note,
@@ -104,6 +128,11 @@ EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
 
 def _of(table: Table, column: str = "customer_id") -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("of_tenant"), table.c[column] == bindparam("of_subject"))
+
+
+def _in_packages(table: Table) -> ColumnElement[bool]:
+    theirs = select(package_customers.c.package_id).where(_of(package_customers))
+    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.package_id.in_(theirs))
 
 
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
@@ -116,6 +145,8 @@ _ERASE: Sequence[Update | Delete] = (
     update(intents).where(_of(intents)).values(parameters=None),
     delete(processor_references).where(_of(processor_references)),
     delete(blind_index).where(_of(blind_index)),
+    delete(package_chunks).where(_in_packages(package_chunks)),
+    update(packages).where(_in_packages(packages), packages.c.state.in_(("building", "ready"))).values(state="erased"),
     # Not when it was decided: until now the key stood, and backups of the keystore have it.
     update(erasures).where(_of(erasures)).values(state="shredded", shredded_at=database_clock()),
 )
@@ -144,4 +175,11 @@ _LIFT_RESTRICTION = (
 _DELETE_TOKEN: Sequence[Update | Delete] = (
     update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),
     delete(blind_index).where(_of(blind_index, "token_id")),
+)
+_DESTROY_PACKAGE: Sequence[Update | Delete] = (
+    delete(package_chunks).where(_of(package_chunks, "package_id")),
+    update(packages)
+    .where(_of(packages, "package_id"), packages.c.state.in_(("building", "ready")))
+    .values(state="expired"),
+    update(packages).where(_of(packages, "package_id")).values(dek_id=None),
 )

@@ -17,7 +17,7 @@ from sqlalchemy import insert as insert_into
 from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
-from vault import audit, certificates, holds, recipients, rights
+from vault import audit, certificates, holds, packages, recipients, rights
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Erased, EraseIncomplete, NotFoundHere
@@ -129,6 +129,7 @@ def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, cus
         _insert_request(tx, policy, caller, request_id)
         _insert_erasure(tx, caller, customer_id, request_id, erasure_id, request_dek, entry_id)
         recipients.insert_all(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
+        packages.destroy_of_customer(tx, ledger, caller, customer_id)
         audit.record(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request_id)
     return request_id
 

@@ -18,6 +18,10 @@ class Erased(VaultError):
     """It was erased, or is being erased: it stays gone."""
 
 
+class Gone(VaultError):
+    """It could be had once, or until a certain time, and that is over."""
+
+
 class Restricted(VaultError):
     """Processing is restricted for this customer."""
 

@@ -16,6 +16,8 @@ from vault import (
     charging,
     erasure,
     intents,
+    package_building,
+    packages,
     processor_accounts,
     refunds,
     token_outcomes,
@@ -27,6 +29,7 @@ from vault.columns import database_clock
 from vault.errors import Erased, ProcessorRefused
 from vault.ids import new_id
 from vault.ledger import Ledger, settle
+from vault.notices import notices_of
 from vault.policy import Policy
 from vault.processing import Processors, connect
 from vault.processor import CustomerOpened, Forgotten, NotFound, NotReached, Refused, Unknown
@@ -59,7 +62,7 @@ class Workshop:
 
 
 def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
-    """One round over all that is open; how many things came to an end.
+    """One round over all that is open; how many things came to an end, or a step nearer to it.
 
     One that fails is reported, left for a later round, and stops no other.
     """
@@ -71,6 +74,8 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     for request in erasure.open_requests(shop.records):
         if erasure.take_up(shop.records, request.tenant_id, request.request_id):
             ended += _guarded(report, "erasure", partial(_carry_on, shop, request))
+    for package in packages.open_packages(shop.records, shop.clock()):
+        ended += _guarded(report, "package", partial(_work_on_package, shop, package))
     _forget_old_keys(shop)
     return ended
 
@@ -220,6 +225,19 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 def _carry_on(shop: Workshop, request: Row[str, str, bool]) -> bool:
     caller = _caller(shop, request.tenant_id, live=request.live)
     erasure.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, request.request_id)
+    return True
+
+
+def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
+    """One turn at building a package, so that no large one holds up the rest; or its end. Whether it moved on."""
+    caller = _caller(shop, package.tenant_id, live=package.live)
+    if package.state != "building":
+        packages.end(shop.records, shop.ledger, caller, package.package_id)
+    elif not packages.take_up(shop.records, package):
+        return False
+    else:
+        package_building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
+        packages.put_back(shop.records, package)
     return True
 
 

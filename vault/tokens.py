@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, select, update
 from sqlalchemy import delete as delete_rows
 
 from keys.blindindex import digest as index_digest
@@ -30,7 +30,7 @@ DETACHED = "detached"
 DESTROYED = frozenset({"card", "metadata"})
 """The record classes that a deleted token takes with it."""
 
-SHOWN_IN_LISTS = ("pending", "requires_action", "active", "expired", "detached")
+STORED = tokens.c.state != "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +59,17 @@ def read(records: Engine, keyring: Keyring, caller: Caller, token_id: str) -> To
 
 
 def of_customer(
-    records: Engine, keyring: Keyring, caller: Caller, customer_id: str, wanted: pages.Wanted
+    records: Engine,
+    keyring: Keyring,
+    caller: Caller,
+    customer_id: str,
+    wanted: pages.Wanted,
+    which: ColumnElement[bool] = STORED,
 ) -> pages.Page[Token]:
     """A customer's tokens, newest first; those whose storing failed are left out. Raises NotFoundHere, Erased."""
     with reading(records) as connection:
         row_of(connection, caller, customer_id)
-        statement = _mine(caller).where(tokens.c.customer_id == customer_id, tokens.c.state.in_(SHOWN_IN_LISTS))
-
+        statement = _mine(caller).where(tokens.c.customer_id == customer_id, which)
         order = (tokens.c.created_at, tokens.c.token_id)
         return pages.page(connection, statement, order, wanted, partial(unsealed, keyring))
 

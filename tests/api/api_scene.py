@@ -13,7 +13,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from flask import Flask
-from house import PURPOSE, House, Tenant, token_order
+from house import PURPOSE, House, Tenant, link_to, package_of, token_order
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -35,6 +35,9 @@ PREFIXES = {
     "request_id": "rr",
     "hold_id": "hold",
 }
+LINKED = {("GET", "/v1/packages/{link}")}
+"""What is open to whoever has a link."""
+
 CHANGING = {"Request-Id", "Date"}
 CHARGE = {"amount": 1234, "currency": "eur", "obligation": "INV-1", "metadata": {"note": "x"}}
 CONTACT = {
@@ -221,14 +224,15 @@ class Stock:
 
 
 def stock_of(tenant: Tenant) -> Stock:
-    """A customer with a contact, a token, a charge; an account; an erasure; a hold of another customer."""
+    """A customer with a contact, a token, a charge; an account; an erasure; a hold; a package's link."""
     token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
     charge = tenant.charge(token["id"]).get_json()["id"]
     request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
     held = tenant.call("POST", "/v1/customers", {}).get_json()["id"]
     hold = tenant.call("POST", f"/v1/customers/{held}/holds", {"reason": "audit"}).get_json()["id"]
     ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "hold_id": hold}
-    return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request})
+    link = link_to(tenant, package_of(tenant, token["customer"]))
+    return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request, "link": link})
 
 
 def writing(stock: Stock) -> Iterator[tuple[str, str, dict[str, str], dict[str, Any]]]:

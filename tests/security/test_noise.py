@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from canaries import forms, in_columns, in_files, pattern
-from house import PURPOSE, House, Tenant
+from house import PURPOSE, House, Tenant, link_to, package_of
 from sqlalchemy import LargeBinary, Table, inspect, select, text
 
 from keys.database import reading, transaction
@@ -62,6 +62,7 @@ def tour(house: House) -> tuple[Tenant, dict[str, Any], list[str]]:
     for search in ({"email": CONTACT["email"]}, {"phone": CONTACT["phone"]}, {"reference": f"{MARK}-ref"}):
         assert len(tenant.call("POST", "/v1/customers/search", search, **PURPOSE).get_json()["data"]) == 1
     assert tenant.call("PATCH", path, {"name": f"{MARK} Byron"}).status_code == 200
+    link_to(tenant, package_of(tenant, person))
     return tenant, token, sorted(names(house) - before)
 
 
@@ -161,7 +162,17 @@ def _wrapped(house: House, customer: str) -> list[bytes | None]:
 
 def test_binary_columns_are_sealed_keyed_or_ids(house: House) -> None:
     """A binary column is sealed with a version beside it, a keyed digest, a MAC, a hash or a random id: none other."""
-    known = {"digest", "fingerprint", "key_digest", "obligation_digest", "mac", "hash", "dek_id", "key_id"}
+    known = {
+        "digest",
+        "fingerprint",
+        "key_digest",
+        "link_digest",
+        "obligation_digest",
+        "mac",
+        "hash",
+        "dek_id",
+        "key_id",
+    }
     for table in metadata.tables.values():
         for column in table.columns:
             if isinstance(column.type, LargeBinary):

@@ -10,12 +10,16 @@ from functools import partial
 from typing import Any
 
 from house import House, Tenant, make_app
-from sqlalchemy import Row, Select, Table, select, update
+from sqlalchemy import Row, Select, Table, insert, select, update
 
 from keys.database import reading, transaction
+from keys.envelope import dek_id_of
 from vault.caller import Caller
+from vault.charges import details_place, open_details, open_retained, retained_place
+from vault.ids import new_id
 from vault.processor_accounts import credentials_of
-from vault.tables import erasures, intents, processor_accounts
+from vault.sealing import seal_value
+from vault.tables import charges, erasures, intents, packages, processor_accounts
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+44 20 7946 0958"}
@@ -72,6 +76,7 @@ def end_leases(house: House) -> None:
     with transaction(house.components.records) as tx:
         tx.execute(update(intents).where(intents.c.state == "pending").values(lease_until=LONG_AGO))
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
+        tx.execute(update(packages).where(packages.c.state == "building").values(lease_until=LONG_AGO))
 
 
 def work(house: House) -> list[tuple[str, Exception]]:
@@ -121,3 +126,29 @@ def at_once(count: int, act: Callable[[int], Any], *, threads: int = 0) -> list[
     """`act` so many times in as many threads at once, or in fewer; what they returned."""
     with ThreadPoolExecutor(threads or count) as pool:
         return list(pool.map(act, range(count)))
+
+
+def many_charges(tenant: Tenant, charge: str, count: int) -> None:
+    """So many copies of a charge, one a second before it, each sealed for its own place and paying its own invoice."""
+    keyring = tenant.house.components.keyring
+    model = row(tenant.house, charges, charge_id=charge)
+    money = open_retained(keyring, model)
+    deks = keyring.deks(tenant.id, {dek_id_of(model.details)})
+    details = open_details(keyring, model, deks)
+    [own], retention = deks.values(), keyring.tenant_key(tenant.id, "retention")
+    copies = []
+    for number in range(1, count + 1):
+        new, moment = new_id("chg", tenant.id), model.created_at - timedelta(seconds=number)
+        place = retained_place(keyring, tenant.id, new, 1)
+        kept = {
+            "charge_id": new,
+            "obligation_digest": None,
+            "retained": seal_value(retention, money | {"obligation": f"I-{number}"}, place),
+            "retained_version": 1,
+            "details": seal_value(own, details, details_place(keyring, tenant.id, new, model.customer_id, 1)),
+            "details_version": 1,
+            "created_at": moment,
+        }
+        copies.append(model._asdict() | kept)
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(insert(charges), copies)

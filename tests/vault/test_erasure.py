@@ -419,6 +419,7 @@ def test_a_stranger_can_verify_the_certificate(tenant: Tenant) -> None:
             "intent_parameters",
             "index",
             "processor_references",
+            "packages",
         ),
         "verified",
     )

@@ -3,13 +3,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from house import House, Tenant
+from house import House, Tenant, package_of
 from records_scene import CONTACT, Crash, crash, interpose, rows
 from sqlalchemy import Row, Table, and_, update
 
 from keys.database import transaction
+from keys.envelope import dek_id_of, unseal
 from keys.errors import KeysError
-from vault import charges, contacts, processor_accounts, recipients, references, refunds, tokens
+from vault import charges, contacts, packages, processor_accounts, recipients, references, refunds, tokens
 from vault.processor import Declined, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
@@ -115,12 +116,20 @@ def _recipient(tenant: Tenant, row: Row[Any]) -> str:
     return str(told)
 
 
+def _chunk(tenant: Tenant, row: Row[Any]) -> str:
+    """Its text as the ZIP would have it, under the package's own key."""
+    keyring = tenant.house.components.keyring
+    place = packages.chunk_place(keyring, tenant.id, row.package_id, row.number, row.content_version)
+    return unseal(keyring.dek(tenant.id, dek_id_of(row.content)), row.content, place).decode()
+
+
 OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
     ("charges", "details"): _charge,
     ("charges", "retained"): _charge,
     ("customers", "contact"): _contact,
     ("erasure_recipients", "reference"): _recipient,
     ("intents", "parameters"): _parameters,
+    ("package_chunks", "content"): _chunk,
     ("processor_accounts", "credentials"): _credentials,
     ("processor_references", "reference"): _reference,
     ("refunds", "retained"): _refund,
@@ -143,6 +152,7 @@ def _live(tenant: Tenant, mark: str) -> None:
     assert tenant.tokenize("4000002760003184", customer=person).get_json()["status"] == "requires_action"
     gone = tenant.token("6011111111111117", customer=person)
     tenant.call("DELETE", f"/v1/tokens/{gone['id']}")
+    package_of(tenant, person)
     erased = tenant.token()
     with pytest.raises(Crash):
         interpose(tenant, forget=crash).call("DELETE", f"/v1/customers/{erased['customer']}")

@@ -1,0 +1,122 @@
+"""What a person is told beside their data (GDPR art. 15(1)): why it is processed, who has it, how long it is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, or_, select
+
+from vault.caller import Caller
+from vault.policy import Policy, Retention
+from vault.tables import (
+    erasures,
+    package_customers,
+    packages,
+    processor_accounts,
+    processor_references,
+    rights_requests,
+    tokens,
+)
+
+CATEGORIES: Sequence[Mapping[str, str]] = (
+    {"category": "billing contact and customer reference", "source": "you, or the controller when it created you here"},
+    {"category": "search digests of reference, email and phone", "source": "made here, of the billing contact"},
+    {"category": "card metadata, no card number", "source": "the processor, of the card that you gave"},
+    {"category": "charges and refunds", "source": "the controller, and the processor's answers"},
+    {"category": "notes on cards and charges (metadata)", "source": "the controller"},
+    {"category": "requests for your rights, restriction", "source": "you, through the controller"},
+    {"category": "who looked at this record and changed it", "source": "made here"},
+)
+"""Art. 15(1)(b) and (g): which kinds of data Panless holds, and where each comes from."""
+
+RIGHTS = (
+    "rectification (art. 16), erasure (art. 17), restriction (art. 18), objection (art. 21), "
+    "portability (art. 20), and a complaint with the supervisory authority (art. 77)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notices:
+    """What the controller must tell with every answer to an access request; None where the policy is silent."""
+
+    policy_version: str
+    controller: Mapping[str, str] | None
+    data_protection_officer: str | None
+    authority: str | None
+    purposes: Sequence[str]
+    retention: Mapping[str, Retention]
+
+
+def notices_of(policy: Policy) -> Notices:
+    """The notices out of the policy."""
+    return Notices(
+        policy_version=policy.version,
+        controller=None,
+        data_protection_officer=None,
+        authority=None,
+        purposes=sorted(policy.purposes),
+        retention=policy.retention,
+    )
+
+
+def processing(connection: Connection, notices: Notices, caller: Caller, customer_id: str) -> dict[str, Any]:
+    """The notices, with the recipients that this customer's data went to, each by its name."""
+    named = {"of_tenant": caller.tenant, "of_customer": customer_id}
+    recipients = [each._asdict() for each in connection.execute(_RECIPIENTS, named)]
+    return {**asdict(notices), "categories": CATEGORIES, "recipients": recipients, "rights": RIGHTS}
+
+
+def requests(connection: Connection, caller: Caller, customer_id: str) -> list[dict[str, Any]]:
+    """The rights requests that this customer is or was a target of, oldest first."""
+    named = {"of_tenant": caller.tenant, "of_customer": customer_id}
+    return [each._asdict() for each in connection.execute(_REQUESTS, named)]
+
+
+def _theirs(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.customer_id == bindparam("of_customer"))
+
+
+_REQUESTED = or_(
+    rights_requests.c.request_id.in_(select(erasures.c.request_id).where(_theirs(erasures))),
+    rights_requests.c.request_id.in_(
+        select(packages.c.request_id)
+        .join(
+            package_customers,
+            and_(
+                package_customers.c.tenant_id == packages.c.tenant_id,
+                package_customers.c.package_id == packages.c.package_id,
+            ),
+        )
+        .where(_theirs(package_customers))
+    ),
+)
+_REQUESTS = (
+    select(
+        rights_requests.c.request_id.label("id"),
+        rights_requests.c.type,
+        rights_requests.c.regulation,
+        rights_requests.c.state.label("status"),
+        rights_requests.c.submitted_at,
+        rights_requests.c.due_at,
+        rights_requests.c.completed_at,
+    )
+    .where(rights_requests.c.tenant_id == bindparam("of_tenant"), _REQUESTED)
+    .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
+)
+_RECIPIENTS = (
+    select(
+        processor_accounts.c.kind.label("name"),
+        processor_accounts.c.label.label("account"),
+        processor_accounts.c.account_id.label("account_id"),
+    )
+    .where(
+        processor_accounts.c.tenant_id == bindparam("of_tenant"),
+        or_(
+            processor_accounts.c.account_id.in_(select(tokens.c.account_id).where(_theirs(tokens))),
+            processor_accounts.c.account_id.in_(
+                select(processor_references.c.account_id).where(_theirs(processor_references))
+            ),
+        ),
+    )
+    .order_by(processor_accounts.c.account_id)
+)
