@@ -16,20 +16,21 @@ from keys.database import reading, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek
+from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
 
 _ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped).where(
     DEKS.c.tenant_id == bindparam("tenant_id")
 )
-_ONE = _ROWS.where(DEKS.c.dek_id == bindparam("dek_id"))
+_ONE = Prepared(_ROWS.where(DEKS.c.dek_id == bindparam("dek_id")))
 _SEVERAL = _ROWS.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
 _OWN = (
     _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose"))
     .order_by(DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id)
     .limit(1)
 )
-_ACTIVE_KEK = (
+_ACTIVE_KEK = Prepared(
     select(KEKS.c.kek_id)
     .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
     .order_by(KEKS.c.epoch.desc())
@@ -39,6 +40,10 @@ _WRAPS = (
     select(KEKS.c.epoch, KEK_WRAPS.c.provider, KEK_WRAPS.c.root_key_id, KEK_WRAPS.c.wrapped)
     .join_from(KEKS, KEK_WRAPS)
     .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.kek_id == bindparam("kek_id"))
+)
+
+_NEW_DEK = Prepared(
+    insert(DEKS).values({column: bindparam(column.name, type_=column.type) for column in DEKS.c if not column.name.startswith("destroyed")})
 )
 
 Columns = Row[bytes, str, str, bytes, bytes | None]
@@ -127,13 +132,13 @@ class Keyring:
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
         with transaction(self._keystore) as connection:
-            connection.execute(insert(DEKS), values)
+            _NEW_DEK.change(connection, values)
         return dek
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
         with reading(self._keystore) as connection:
-            row = connection.execute(_ONE, {"tenant_id": tenant_id, "dek_id": dek_id}).one_or_none()
+            row = _ONE.one_or_none(connection, {"tenant_id": tenant_id, "dek_id": dek_id})
         return self._open(tenant_id, _there(row, dek_id.hex()))
 
     def deks(self, tenant_id: str, dek_ids: Iterable[bytes]) -> dict[bytes, Dek]:
@@ -144,9 +149,9 @@ class Keyring:
         wanted = set(dek_ids)
         with reading(self._keystore) as connection:
             if len(wanted) == 1:  # most often: a list in a statement costs a rendering of it each time
-                rows = connection.execute(_ONE, {"tenant_id": tenant_id, "dek_id": min(wanted)}).all()
+                rows = _ONE.all(connection, {"tenant_id": tenant_id, "dek_id": min(wanted)})
             else:
-                rows = connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)}).all()
+                rows = [*connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)})]
         lost = wanted - {row.dek_id for row in rows}
         if lost:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
@@ -184,7 +189,8 @@ class Keyring:
 
     def _active_kek(self, tenant_id: str) -> bytes | None:
         with reading(self._keystore) as connection:
-            return connection.scalar(_ACTIVE_KEK, {"tenant_id": tenant_id})
+            found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
+            return found
 
     def _own(self, tenant_id: str, purpose: str) -> Columns:
         with reading(self._keystore) as connection:

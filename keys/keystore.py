@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from keys.database import transaction
 from keys.errors import KeyMissing, WatermarkMoved
+from keys.prepared import Prepared
 from keys.utc import UtcDateTime
 
 TENANT_PURPOSES = ("retention", "index", "secrets", "processor_key", "client_key", "audit", "signing")
@@ -161,7 +162,7 @@ def found(connection: Connection, deployment_id: str) -> None:
 
 def watermark(connection: Connection) -> Watermark:
     """How far the ledger was applied to this keystore. Raises KeyMissing if the keystore was never founded."""
-    row = connection.execute(_WATERMARK).one_or_none()
+    row = _WATERMARK.one_or_none(connection, {})
     if row is None:
         raise KeyMissing("this keystore has no watermark: it was never set up, or not restored whole")
     return Watermark(*row)
@@ -169,7 +170,7 @@ def watermark(connection: Connection) -> Watermark:
 
 def has_live_dek(connection: Connection, tenant_id: str, dek_id: bytes) -> bool:
     """Whether this DEK stands and was not destroyed."""
-    return connection.scalar(_LIVE, {"of_tenant": tenant_id, "of_dek": dek_id}) is not None
+    return _LIVE.scalar(connection, {"of_tenant": tenant_id, "of_dek": dek_id}) is not None
 
 
 def advance(
@@ -182,7 +183,7 @@ def advance(
     """
     with transaction(engine) as connection:
         marks = {"old_seq": before.seq, "old_hash": before.hash, "new_seq": after.seq, "new_hash": after.hash}
-        if connection.execute(_MOVE, marks).rowcount != 1:
+        if _MOVE.change(connection, marks) != 1:
             raise WatermarkMoved("the keystore's watermark is not where it was")
         return [dek for dek in destroyed if not _destroy(connection, *dek, by_seq=after.seq, at=at)]
 
@@ -190,21 +191,22 @@ def advance(
 def _destroy(connection: Connection, tenant_id: str, dek_id: bytes, *, by_seq: int, at: datetime) -> bool:
     """Turn one DEK into a tombstone; False if there is no such row."""
     this = {"of_tenant": tenant_id, "of_dek": dek_id}
-    if connection.execute(_DESTROY, this | {"at": at, "by": by_seq}).rowcount:
+    if _DESTROY.change(connection, this | {"at": at, "by": by_seq}):
         return True
-    return connection.scalar(_ANY, this) is not None
+    return _ANY.scalar(connection, this) is not None
 
 
-_WATERMARK = select(GUARD.c.seq, GUARD.c.hash)
-_MOVE = (
+_WATERMARK = Prepared(select(GUARD.c.seq, GUARD.c.hash))
+_MOVE = Prepared(
     update(GUARD)
     .where(GUARD.c.seq == bindparam("old_seq"), GUARD.c.hash == bindparam("old_hash"))
     .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
 )
 _THIS = and_(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == bindparam("of_dek"))
-_ANY = select(DEKS.c.dek_id).where(_THIS)
-_LIVE = _ANY.where(DEKS.c.wrapped.is_not(None))
-_DESTROY = (
+_ROW = select(DEKS.c.dek_id).where(_THIS)
+_ANY = Prepared(_ROW)
+_LIVE = Prepared(_ROW.where(DEKS.c.wrapped.is_not(None)))
+_DESTROY = Prepared(
     update(DEKS)
     .where(_THIS, DEKS.c.wrapped.is_not(None))
     .values(wrapped=None, destroyed_at=bindparam("at"), destroyed_by_seq=bindparam("by"))

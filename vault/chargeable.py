@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import customers, references
 from vault.caller import Caller
 from vault.errors import NotUsable
@@ -43,12 +44,12 @@ def find_begun(records: Engine, keyring: Keyring, processors: Processors, caller
 
 def hold(tx: Connection, caller: Caller, token_id: str) -> None:
     """Keep token and customer from being deleted, erased or restricted before `tx` ends. Raises as `find` does."""
-    _refuse_unchargeable(there(tx.execute(_HELD, _asked(caller, token_id)).one_or_none()))
+    _refuse_unchargeable(there(_HELD.one_or_none(tx, _asked(caller, token_id))))
 
 
 def _row(records: Engine, caller: Caller, token_id: str) -> Row[Any]:
     with reading(records) as connection:
-        return there(connection.execute(_WHOLE, _asked(caller, token_id)).one_or_none())
+        return there(_WHOLE.one_or_none(connection, _asked(caller, token_id)))
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
@@ -86,7 +87,7 @@ _THIS = and_(
 )
 _STATES = (tokens.c.state, customer_table.c.state.label("customer_state"), customer_table.c.restricted)
 _ITS_OWN, _ITS_CUSTOMERS = processor_references.alias("its_own"), processor_references.alias("its_customers")
-_WHOLE: Select[Any] = (
+_WHOLE = Prepared(
     select(
         *_STATES,
         tokens.c.tenant_id,
@@ -127,7 +128,7 @@ _WHOLE: Select[Any] = (
     )
     .where(_THIS)
 )
-_HELD: Select[Any] = (
+_HELD = Prepared(
     select(*_STATES)
     .join(customer_table, _OF_CUSTOMER)
     .where(_THIS)

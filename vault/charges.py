@@ -15,6 +15,7 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import pages
 from vault.caller import Caller
 from vault.errors import NotFoundHere
@@ -84,7 +85,7 @@ def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
     """The row of a charge with its processor's kind. Raises NotFoundHere."""
     asked = {"tenant": caller.tenant, "live": caller.live, "charge": charge_id}
-    row = connection.execute(_ONE, asked).one_or_none()
+    row = _ONE.one_or_none(connection, asked)
     if row is None:
         raise NotFoundHere("No such charge.")
     return row
@@ -168,10 +169,12 @@ _OF_ACCOUNT = and_(
     processor_accounts.c.tenant_id == charges.c.tenant_id, processor_accounts.c.account_id == charges.c.account_id
 )
 _ALL = select(charges, processor_accounts.c.kind).join(processor_accounts, _OF_ACCOUNT)
-_ONE = _ALL.where(
-    charges.c.tenant_id == bindparam("tenant"),
-    charges.c.live == bindparam("live"),
-    charges.c.charge_id == bindparam("charge"),
+_ONE = Prepared(
+    _ALL.where(
+        charges.c.tenant_id == bindparam("tenant"),
+        charges.c.live == bindparam("live"),
+        charges.c.charge_id == bindparam("charge"),
+    )
 )
 
 

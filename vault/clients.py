@@ -19,6 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 from keys.database import reading, transaction
 from keys.errors import KeyMissing
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import audit
 from vault.caller import Caller
 from vault.errors import NotFoundHere
@@ -109,7 +110,7 @@ def parse_key(key: str) -> Presented | None:
 
 def authenticate(connection: Connection, keyring: Keyring, presented: Presented, at: datetime) -> Client | None:
     """The client whose key this is; None for any reason that it is not."""
-    row = connection.execute(_BY_KEY, {"tenant": presented.tenant, "key": presented.key_id}).one_or_none()
+    row = _BY_KEY.one_or_none(connection, {"tenant": presented.tenant, "key": presented.key_id})
     if row is None:
         return None
     try:
@@ -188,7 +189,7 @@ def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str)
     return hmac.digest(key, message, hashlib.sha256)
 
 
-_BY_KEY = (
+_BY_KEY = Prepared(
     select(clients, client_keys.c.digest, client_keys.c.expires_at)
     .join(
         client_keys,

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import audit, customer_index, intents
 from vault.caller import Caller
 from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
@@ -136,23 +137,23 @@ def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value:
 
 def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The row of a customer who can be worked with. Raises NotFoundHere, Erased."""
-    return _alive(connection.execute(_ONE, _asked(caller, customer_id)).one_or_none())
+    return _alive(_ONE.one_or_none(connection, _asked(caller, customer_id)))
 
 
 def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The same, held against an erasure or a legal hold that would begin before `tx` ends."""
-    return _alive(tx.execute(_ONE_HELD, _asked(caller, customer_id)).one_or_none())
+    return _alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
 
 
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The same, held against all others who hold it."""
-    return _alive(tx.execute(_ONE_ALONE, _asked(caller, customer_id)).one_or_none())
+    return _alive(_ONE_ALONE.one_or_none(tx, _asked(caller, customer_id)))
 
 
 def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
     """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
     asked = _asked(caller, customer_id) | {"account": account_id}
-    return _alive(connection.execute(_ONE_WITH_REFERENCE, asked).one_or_none())
+    return _alive(_ONE_WITH_REFERENCE.one_or_none(connection, asked))
 
 
 def refuse_restricted(row: Row[Any]) -> None:
@@ -184,31 +185,34 @@ def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | N
 
 def row_with_default_account(connection: Connection, caller: Caller, customer_id: str) -> Row[Any] | None:
     """The same, at the mode's default account and with what its processor needs; None without either."""
-    row = connection.execute(_ONE_WITH_DEFAULT_ACCOUNT, _asked(caller, customer_id)).one_or_none()
+    row = _ONE_WITH_DEFAULT_ACCOUNT.one_or_none(connection, _asked(caller, customer_id))
     return None if row is None else _alive(row)
 
 
-_ONE = select(customers).where(
+_THIS = and_(
     customers.c.tenant_id == bindparam("tenant"),
     customers.c.live == bindparam("live"),
     customers.c.customer_id == bindparam("customer"),
 )
-_ONE_HELD = _ONE.with_for_update(read=True)
-_ONE_ALONE = _ONE.with_for_update()
-_ONE_WITH_REFERENCE = _ONE.add_columns(
-    processor_references.c.reference, processor_references.c.reference_version
-).outerjoin(
-    processor_references,
-    and_(
-        processor_references.c.tenant_id == customers.c.tenant_id,
-        processor_references.c.owner_id == customers.c.customer_id,
-        processor_references.c.account_id == bindparam("account"),
-    ),
+_KNOWN = select(
+    customers.c.tenant_id, customers.c.customer_id, customers.c.state, customers.c.restricted, customers.c.dek_id
+).where(_THIS)
+_WHOLE = select(customers).where(_THIS)
+_ONE = Prepared(_WHOLE)
+_ONE_HELD = Prepared(_KNOWN.with_for_update(read=True))
+_ONE_ALONE = Prepared(_WHOLE.with_for_update())
+_ONE_WITH_REFERENCE = Prepared(
+    _KNOWN.add_columns(processor_references.c.reference, processor_references.c.reference_version).outerjoin(
+        processor_references,
+        and_(
+            processor_references.c.tenant_id == customers.c.tenant_id,
+            processor_references.c.owner_id == customers.c.customer_id,
+            processor_references.c.account_id == bindparam("account"),
+        ),
+    )
 )
-
-
-_ONE_WITH_DEFAULT_ACCOUNT = (
-    _ONE.add_columns(
+_ONE_WITH_DEFAULT_ACCOUNT = Prepared(
+    _KNOWN.add_columns(
         processor_references.c.reference,
         processor_references.c.reference_version,
         processor_accounts.c.account_id,

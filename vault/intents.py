@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, case, select
 
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
@@ -140,7 +141,7 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
         "operation": attempt.operation,
         "digest": key_digest(keyring, caller, attempt),
     }
-    row = connection.execute(_BY_KEY, asked).one_or_none()
+    row = _BY_KEY.one_or_none(connection, asked)
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, attempt.fingerprint):
@@ -177,10 +178,17 @@ def forget_attempt(tx: Connection, intent: Intent) -> None:
 
 _THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
 _WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())
-_BY_KEY = select(intents, case((_WORKING, 1), else_=0).label("working")).where(
-    intents.c.tenant_id == bindparam("tenant"),
-    intents.c.operation == bindparam("operation"),
-    intents.c.key_digest == bindparam("digest"),
+_BY_KEY = Prepared(
+    select(
+        intents.c.fingerprint,
+        intents.c.resource_id,
+        intents.c.created_at,
+        case((_WORKING, 1), else_=0).label("working"),
+    ).where(
+        intents.c.tenant_id == bindparam("tenant"),
+        intents.c.operation == bindparam("operation"),
+        intents.c.key_digest == bindparam("digest"),
+    )
 )
 
 

@@ -10,6 +10,7 @@ from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import Change, inserted, update_row
 from vault.tables import processor_references
@@ -54,7 +55,7 @@ def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Ma
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
     asked = {"tenant": tenant, "owner": owner, "account": account}
-    return connection.execute(_ONE, asked).one_or_none()
+    return _ONE.one_or_none(connection, asked)
 
 
 def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
 _ACCOUNT = and_(
     processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
 )
-_ONE = select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
+_ONE = Prepared(
+    select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
+)
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

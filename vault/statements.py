@@ -13,10 +13,8 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
-    Insert,
-    Select,
+    ScalarSelect,
     Table,
-    Update,
     and_,
     bindparam,
     func,
@@ -27,6 +25,7 @@ from sqlalchemy import insert as core_insert
 from sqlalchemy import update as core_update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from keys.prepared import Prepared
 from vault.columns import database_clock
 
 _ONE_TRIP = "postgresql"
@@ -81,10 +80,10 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
     None of them sees what another one did, and their order is not promised: of one row there is one change.
     """
     if len(changes) > 1 and tx.dialect.name == _ONE_TRIP:
-        made = tx.execute(_together(tuple(change.shape for change in changes)), _named(changes)).one()
+        made = _together(tuple(change.shape for change in changes)).one(tx, _named(changes))
         return tuple(count == 1 for count in made)
     return tuple(
-        tx.execute(_alone(change.shape, tx.dialect.name), _named([change])).rowcount == 1 for change in changes
+        _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1 for change in changes
     )
 
 
@@ -115,16 +114,19 @@ def _named(changes: tuple[Change, ...] | list[Change]) -> dict[str, Any]:
 
 
 @cache
-def _alone(shape: _Shape, dialect: str) -> Insert | Update:
-    statement: Insert | Update = _statement(shape, 0, dialect).execution_options(preserve_rowcount=True)
-    return statement
+def _alone(shape: _Shape, dialect: str) -> Prepared:
+    return Prepared(_statement(shape, 0, dialect))
 
 
 @cache
-def _together(shapes: tuple[_Shape, ...]) -> Select[Any]:
+def _together(shapes: tuple[_Shape, ...]) -> Prepared:
     """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
     made = [_rows(shape, place) for place, shape in enumerate(shapes)]
-    return select(*(select(func.count()).select_from(rows).scalar_subquery() for rows in made))
+    return Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
+
+
+def _count(rows: CTE) -> ScalarSelect[int]:
+    return select(func.count()).select_from(rows).scalar_subquery()
 
 
 def _rows(shape: _Shape, place: int) -> CTE:

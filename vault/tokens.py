@@ -16,6 +16,7 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import audit, holds, intents, pages, references
 from vault.caller import Caller
 from vault.customers import row_of, shared_row_of
@@ -170,7 +171,7 @@ def _forget_place(keyring: Keyring, tenant: str, intent_id: str, version: int) -
 
 def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[Any]:
     """The row of a token, with its processor's kind and its customer's state. Raises NotFoundHere, Erased."""
-    return there(connection.execute(_ONE, _asked(caller, token_id)).one_or_none())
+    return there(_ONE.one_or_none(connection, _asked(caller, token_id)))
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
@@ -257,10 +258,12 @@ _ALL = (
     .join(customers, _OF_CUSTOMER)
     .join(processor_accounts, _OF_ACCOUNT)
 )
-_ONE = _ALL.where(
-    tokens.c.tenant_id == bindparam("tenant"),
-    tokens.c.live == bindparam("live"),
-    tokens.c.token_id == bindparam("token"),
+_ONE = Prepared(
+    _ALL.where(
+        tokens.c.tenant_id == bindparam("tenant"),
+        tokens.c.live == bindparam("live"),
+        tokens.c.token_id == bindparam("token"),
+    )
 )
 
 

@@ -86,6 +86,10 @@ def test_a_search_without_a_result_is_a_look_too(tenant: Tenant) -> None:
     assert "nobody" not in json.dumps(entry)
 
 
+_RANDOM = re.compile(r"[a-z]+_[a-z0-9]{28}|[0-9a-f]{32}|\d{4}-\d\d-\d\dT[0-9:.+]+")
+"""Ids, lanes and moments: four digits of somebody's stand in one of them by chance in one run of a hundred."""
+
+
 def test_entries_hold_nothing_personal(tenant: Tenant, customer: str) -> None:
     """Not a word of the contact, the reference, a note or the last four stands in any entry."""
     token = tenant.token(customer=customer, metadata={"note": "Zahlungserinnerung"})
@@ -93,7 +97,7 @@ def test_entries_hold_nothing_personal(tenant: Tenant, customer: str) -> None:
     tenant.call("PATCH", f"/v1/customers/{customer}/billing-contact", {"name": "Grace Hopper"})
     for method, path, body in _looks(customer):
         tenant.call(method, path, body, **WHO)
-    everything = json.dumps(_entries(tenant))
+    everything = _RANDOM.sub("", json.dumps(_entries(tenant)))
     for word in (
         "Ada",
         "Lovelace",

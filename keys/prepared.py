@@ -1,0 +1,149 @@
+"""Statements that are made once: SQLAlchemy writes the SQL and knows the types, the driver runs it.
+
+Running a statement through SQLAlchemy takes three times the CPU of the driver's own part, and a tokenize runs eight
+(docs/decisions/0009). The connection, its pool and its transaction stay SQLAlchemy's, errors come as its errors, and
+whoever listens to its `before_cursor_execute` and `after_cursor_execute` sees these statements too.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.base import Executable
+from sqlalchemy.types import TypeEngine
+
+_Process = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A statement in one dialect: its text, what goes in under which name, and what comes out."""
+
+    sql: str
+    order: tuple[str, ...] | None
+    """The names of parameters by position, None where the driver takes them by name."""
+    constants: Mapping[str, Any]
+    binds: tuple[tuple[str, _Process], ...]
+    row: Callable[[Any], Any]
+
+
+class Prepared:
+    """One Core statement whose values are all named by `bindparam`; its rows are named tuples."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._forms: dict[str, _Form] = {}
+
+    def all(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+        """Every row."""
+        form = self._form(connection.dialect)
+        return [form.row(raw) for raw in self._run(connection, form, values).fetchall()]
+
+    def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # a row has its statement's columns
+        """The first row, None if there is none: for statements that find one at most."""
+        form = self._form(connection.dialect)
+        raw = self._run(connection, form, values).fetchone()
+        return None if raw is None else form.row(raw)
+
+    def one(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # as above
+        """The row of a statement that always finds one. Raises LookupError if it did not."""
+        row = self.one_or_none(connection, values)
+        if row is None:
+            raise LookupError("a statement that always finds a row found none")
+        return row
+
+    def scalar(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # of any column
+        """The first column of the first row, None if there is none."""
+        row = self.one_or_none(connection, values)
+        return None if row is None else row[0]
+
+    def change(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """How many rows an INSERT, UPDATE or DELETE made, changed or took away."""
+        return int(self._run(connection, self._form(connection.dialect), values).rowcount)
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:  # two threads may both make it; it is the same
+            form = self._forms[dialect.name] = _formed(self._statement, dialect)
+        return form
+
+    def _run(self, connection: Connection, form: _Form, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # the driver's cursor
+        named = {**form.constants, **values}
+        for name, process in form.binds:
+            named[name] = process(named[name])
+        given = named if form.order is None else [named[name] for name in form.order]
+        proxied = connection.connection
+        cursor = proxied.cursor()
+        for told in connection.dispatch.before_cursor_execute:
+            told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # SQLAlchemy's signature
+        try:
+            cursor.execute(form.sql, given)  # type: ignore[arg-type]  # by name or by position, as the dialect says
+        except Exception as error:
+            raise _as_sqlalchemy_says(connection, proxied, cursor, form.sql, error) from None
+        for told in connection.dispatch.after_cursor_execute:
+            told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # as above
+        return cursor
+
+
+def _formed(statement: Executable, dialect: Dialect) -> _Form:
+    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every statement of Core has it
+    asked = {name: None for bind, name in compiled.bind_names.items() if bind.required}
+    made = compiled.construct_expanded_state(asked)
+    fixed = {name: value for name, value in made.parameters.items() if name not in asked}
+    processes = {name: process for name, process in made.processors.items() if callable(process)}
+    return _Form(
+        sql=made.statement,
+        order=tuple(made.positiontup) if compiled.positional else None,
+        constants={name: processes.get(name, _as_it_is)(value) for name, value in fixed.items()},
+        binds=tuple((name, process) for name, process in processes.items() if name in asked),
+        row=_row_of(getattr(statement, "selected_columns", ()), dialect),
+    )
+
+
+def _as_it_is(value: Any) -> Any:  # noqa: ANN401  # of any column
+    return value
+
+
+def _row_of(columns: Any, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ANN401  # a collection of columns
+    made: Any = namedtuple("Row", [column.key for column in columns])  # noqa: PYI024  # its fields are the statement's
+    processes = [
+        (place, process)
+        for place, column in enumerate(columns)
+        if (process := _out_of(column.type, dialect)) is not None
+    ]
+    if not processes:
+        return made._make  # type: ignore[no-any-return]  # a named tuple made at run time
+
+    def row(raw: Any) -> Any:  # noqa: ANN401  # whatever the driver gives
+        values = list(raw)
+        for place, process in processes:
+            values[place] = process(values[place])
+        return made._make(values)
+
+    return row
+
+
+def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _as_sqlalchemy_says(connection: Connection, proxied: Any, cursor: Any, sql: str, error: Exception) -> Exception:  # noqa: ANN401  # the driver's
+    """The driver's error as SQLAlchemy's, without parameters; a connection that is gone leaves the pool."""
+    driver = connection.dialect.loaded_dbapi
+    if not isinstance(error, driver.Error):
+        return error
+    gone = connection.dialect.is_disconnect(error, proxied, cursor)
+    if gone:
+        connection.invalidate(error)
+    return DBAPIError.instance(
+        sql,
+        None,
+        error,
+        driver.Error,
+        hide_parameters=True,
+        connection_invalidated=gone,
+        dialect=connection.dialect,
+    )
