@@ -10,7 +10,7 @@ lanes: the next entry opens new ones, and no number is missing anywhere.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from keys import database
 from keys.keyring import Keyring
+from vault import statements
 from vault.caller import Caller
 from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
@@ -43,6 +44,27 @@ def transaction(records: Engine) -> Iterator[Connection]:
         except BaseException:
             lanes.clear()
             raise
+
+
+def write_whole(records: Engine, make: Callable[[Connection], Sequence[Change]]) -> bool:
+    """Make changes in a transaction of their own, all of them or none; whether they were made.
+
+    `make` is given the connection that they go over. On PostgreSQL they are one statement, which is its own
+    transaction and spares a BEGIN and a COMMIT. None of them sees what another one did.
+    """
+    one_trip = records.dialect.name == statements.ONE_TRIP
+    with (database.reading if one_trip else database.transaction)(records) as connection:
+        lanes: dict[str, list[Any]] = connection.info.setdefault(_LANES, {})
+        try:
+            whole = statements.write_whole(connection, make(connection))
+            if not one_trip:
+                (connection.commit if whole else connection.rollback)()
+        except BaseException:
+            lanes.clear()
+            raise
+        if not whole:
+            lanes.clear()
+    return whole
 
 
 def record(

@@ -72,7 +72,8 @@ def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unkn
     """Nobody knows: say so, and leave it to the worker to look it up."""
     changes = {"state": "unknown", "updated_at": charging.caller.at}
     with audit.transaction(records) as tx:
-        _move(tx, charging, changes, _entry(tx, keyring, charging, "charge.unknown"))
+        if not write(tx, _moved(charging, changes), _entry(tx, keyring, charging, "charge.unknown"))[0]:
+            raise _Overtaken
         intents.leave_to_worker(tx, charging.intent)
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
 
@@ -121,9 +122,10 @@ def _end(
         changes |= _sealed_retained(keyring, charging, retained_now)
     if details:
         changes |= _sealed_details(keyring, charging, details_now)
-    with audit.transaction(records) as tx:
-        deed = _entry(tx, keyring, charging, f"charge.{changes['state']}")
-        _move(tx, charging, changes, intents.finished(charging.intent), deed)
+    action, end = f"charge.{changes['state']}", intents.finished(charging.intent)
+    moved = _moved(charging, changes)
+    if not audit.write_whole(records, lambda tx: [moved, end, _entry(tx, keyring, charging, action)]):
+        raise _Overtaken
     return charge_of({**charging.row, **changes}, retained_now, details_now)
 
 
@@ -140,14 +142,10 @@ def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any])
     return {"details": seal_value(charging.dek, value, place), "details_version": version}
 
 
-def _move(tx: Connection, charging: Charging, changes: dict[str, Any], *with_it: Change) -> None:
-    """Change the charge while its end is open; only one process ends it, and none moves it back.
-
-    `with_it` stands or falls with that: where nothing was moved, the transaction ends.
-    """
+def _moved(charging: Charging, changes: dict[str, Any]) -> Change:
+    """The charge changed while its end is open: only one process ends it, and none moves it back."""
     key = {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
-    if not write(tx, updated(charge_table, key, changes, _OPEN), *with_it)[0]:
-        raise _Overtaken
+    return updated(charge_table, key, changes, _OPEN)
 
 
 _OPEN = charge_table.c.state.in_(("pending", "unknown"))

@@ -3,16 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, false, select
 
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import customers, references
+from vault import customers, references, statements
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
+from vault.statements import Change
 from vault.tables import customers as customer_table
 from vault.tables import processor_accounts, processor_references, tokens
 from vault.tokens import there
@@ -45,6 +46,11 @@ def find_begun(records: Engine, keyring: Keyring, processors: Processors, caller
 def hold(tx: Connection, caller: Caller, token_id: str) -> None:
     """Keep token and customer from being deleted, erased or restricted before `tx` ends. Raises as `find` does."""
     _refuse_unchargeable(there(_HELD.one_or_none(tx, _asked(caller, token_id))))
+
+
+def held(caller: Caller, token_id: str) -> Change:
+    """The same, as what `write_whole` must find."""
+    return statements.held(_HELD_CHARGEABLE, _asked(caller, token_id))
 
 
 def _row(records: Engine, caller: Caller, token_id: str) -> Row[Any]:
@@ -128,9 +134,13 @@ _WHOLE = Prepared(
     )
     .where(_THIS)
 )
-_HELD = Prepared(
+_HELD_ROWS = (
     select(*_STATES)
     .join(customer_table, _OF_CUSTOMER)
     .where(_THIS)
     .with_for_update(read=True, of=(tokens, customer_table))
+)
+_HELD = Prepared(_HELD_ROWS)
+_HELD_CHARGEABLE = _HELD_ROWS.where(
+    tokens.c.state == "active", customer_table.c.state == "active", customer_table.c.restricted.is_(false())
 )

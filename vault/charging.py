@@ -18,7 +18,7 @@ from vault.ids import new_id
 from vault.processing import Processors, persist
 from vault.processor import ChargeOutcome, NotFound
 from vault.sealing import seal_value
-from vault.statements import inserted, write
+from vault.statements import Change, inserted, write
 from vault.tables import OPEN_STATES, UNPAID_STATES
 from vault.tables import charges as charge_table
 
@@ -134,13 +134,9 @@ def _begin(
         customer_id=route.token.customer_id,
         account_id=route.token.account_id,
     )
-    with audit.transaction(records) as tx:
-        chargeable.hold(tx, caller, order.token)
-        is_first, is_unpaid = write(tx, begun, inserted(charge_table, row, if_absent=True))
-        if not is_first:
-            raise intents.Known
-        if not is_unpaid:
-            raise _taken(tx, caller, row["obligation_digest"])
+    charge = inserted(charge_table, row, if_absent=True)
+    if not audit.write_whole(records, lambda _: [chargeable.held(caller, order.token), begun, charge]):
+        _begin_slowly(records, caller, order, begun, charge)
     defaults = {"kind": route.token.kind, "amount_captured": 0, "amount_refunded": 0}
     return Charging(
         caller=caller,
@@ -150,6 +146,17 @@ def _begin(
         retained={"obligation": order.obligation},
         details=_details(order),
     )
+
+
+def _begin_slowly(records: Engine, caller: Caller, order: Order, begun: Change, charge: Change) -> None:
+    """Begin where something stands in the way, and say what. Raises Known, ObligationTaken, and as `chargeable.find`."""
+    with audit.transaction(records) as tx:
+        chargeable.hold(tx, caller, order.token)
+        is_first, is_unpaid = write(tx, begun, charge)
+        if not is_first:
+            raise intents.Known
+        if not is_unpaid:
+            raise _taken(tx, caller, charge.values["obligation_digest"])
 
 
 def _details(order: Order) -> dict[str, Any]:

@@ -38,8 +38,7 @@ def read(records: Engine, keyring: Keyring, caller: Caller, customer_id: str) ->
     if caller.purpose == "billing":
         refuse_restricted(row)
     _, contact = opened(keyring, row)
-    with audit.transaction(records) as tx:
-        audit.record(tx, keyring, caller, "contact.read", customer=customer_id)
+    audit.write_whole(records, lambda tx: [audit.entry(tx, keyring, caller, "contact.read", customer=customer_id)])
     return contact
 
 

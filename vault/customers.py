@@ -26,12 +26,13 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import audit, customer_index, intents
+from vault import audit, customer_index, intents, statements
 from vault.caller import Caller
 from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
 from vault.ids import new_id
 from vault.personal import BillingContact
 from vault.sealing import place_of, seal_value
+from vault.statements import Change
 from vault.tables import blind_index, charges, customers, processor_accounts, processor_references, tokens
 
 SEARCH_MOST = 100
@@ -145,6 +146,11 @@ def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     return _alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
 
 
+def held(caller: Caller, customer_id: str) -> Change:
+    """That a customer is active, and stays so until the transaction ends, as what `write_whole` must find."""
+    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id))
+
+
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     """The same, held against all others who hold it."""
     return _alive(_ONE_ALONE.one_or_none(tx, _asked(caller, customer_id)))
@@ -200,6 +206,7 @@ _KNOWN = select(
 _WHOLE = select(customers).where(_THIS)
 _ONE = Prepared(_WHOLE)
 _ONE_HELD = Prepared(_KNOWN.with_for_update(read=True))
+_HELD_ACTIVE = select(customers.c.customer_id).where(_THIS, customers.c.state == "active").with_for_update(read=True)
 _ONE_ALONE = Prepared(_WHOLE.with_for_update())
 _ONE_WITH_REFERENCE = Prepared(
     _KNOWN.add_columns(processor_references.c.reference, processor_references.c.reference_version).outerjoin(

@@ -4,7 +4,7 @@ Building a statement anew costs as much as running it, so each is made once, by 
 columns, never a value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -14,28 +14,34 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ScalarSelect,
+    Select,
     Table,
     and_,
     bindparam,
+    case,
     func,
+    literal,
     select,
     true,
 )
 from sqlalchemy import insert as core_insert
 from sqlalchemy import update as core_update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError
 
 from keys.prepared import Prepared
 from vault.columns import database_clock
 
-_ONE_TRIP = "postgresql"
+ONE_TRIP = "postgresql"
+"""Where several changes can be one statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """All that makes a statement differ from others. `key` is None for an insert."""
 
-    table: Table
+    table: Table | Select[Any]
+    """What is written to; or what is only found, and locked."""
     values: tuple[str, ...]
     key: tuple[str, ...] | None = None
     also: tuple[ColumnElement[bool], ...] = ()
@@ -62,6 +68,11 @@ def inserted(
     return Change(_Shape(table, tuple(row), if_absent=if_absent, clocks=tuple((clocks or {}).items())), row)
 
 
+def held(rows: Select[Any], values: Mapping[str, Any]) -> Change:
+    """Rows that must be there, and are locked as `rows` says (a statement that is made once)."""
+    return Change(_Shape(rows, ()), values)
+
+
 def updated(
     table: Table,
     key: Mapping[str, Any],
@@ -79,12 +90,32 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
 
     None of them sees what another one did, and their order is not promised: of one row there is one change.
     """
-    if len(changes) > 1 and tx.dialect.name == _ONE_TRIP:
+    if len(changes) > 1 and tx.dialect.name == ONE_TRIP:
         made = _together(tuple(change.shape for change in changes)).one(tx, _named(changes))
         return tuple(count == 1 for count in made)
-    return tuple(
-        _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1 for change in changes
-    )
+    return tuple(_made(tx, change) for change in changes)
+
+
+def _made(tx: Connection, change: Change) -> bool:
+    if isinstance(change.shape.table, Select):
+        return _found(change.shape).one_or_none(tx, change.values) is not None
+    return _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1
+
+
+def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
+    """Make the changes, and say whether every one of them made a row; else the caller takes them back.
+
+    On PostgreSQL, where they are one statement that takes itself back, in AUTOCOMMIT too.
+    """
+    if connection.dialect.name != ONE_TRIP:
+        return all(write(connection, *changes))
+    try:
+        _whole(tuple(change.shape for change in changes)).one(connection, _named(changes))
+    except DataError as error:
+        if getattr(error.orig, "sqlstate", None) != _DIVISION_BY_ZERO:
+            raise
+        return False
+    return True
 
 
 def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -104,11 +135,12 @@ def update_row(
     return write(tx, updated(table, key, changes, *also))[0]
 
 
-def _named(changes: tuple[Change, ...] | list[Change]) -> dict[str, Any]:
+def _named(changes: Sequence[Change]) -> dict[str, Any]:
     """The values of all changes, under the names that `_statement` gives them."""
     named: dict[str, Any] = {}
     for place, change in enumerate(changes):
-        named |= {f"new{place}_{name}": value for name, value in change.values.items()}
+        prefix = "" if isinstance(change.shape.table, Select) else f"new{place}_"
+        named |= {f"{prefix}{name}": value for name, value in change.values.items()}
         named |= {f"key{place}_{name}": value for name, value in change.key.items()}
     return named
 
@@ -119,10 +151,25 @@ def _alone(shape: _Shape, dialect: str) -> Prepared:
 
 
 @cache
+def _found(shape: _Shape) -> Prepared:
+    return Prepared(shape.table)
+
+
+@cache
 def _together(shapes: tuple[_Shape, ...]) -> Prepared:
     """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
     made = [_rows(shape, place) for place, shape in enumerate(shapes)]
     return Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
+
+
+@cache
+def _whole(shapes: tuple[_Shape, ...]) -> Prepared:
+    """The same, dividing by zero where one of them made no row: an error is what takes a statement back."""
+    made = [_count(_rows(shape, place)) for place, shape in enumerate(shapes)]
+    return Prepared(select((literal(1) // case((and_(*(count == 1 for count in made)), 1), else_=0)).label("whole")))
+
+
+_DIVISION_BY_ZERO = "22012"
 
 
 def _count(rows: CTE) -> ScalarSelect[int]:
@@ -130,7 +177,9 @@ def _count(rows: CTE) -> ScalarSelect[int]:
 
 
 def _rows(shape: _Shape, place: int) -> CTE:
-    rows: CTE = _statement(shape, place, _ONE_TRIP).returning(true().label("made")).cte(f"change{place}")
+    if isinstance(shape.table, Select):
+        return shape.table.cte(f"change{place}")
+    rows: CTE = _statement(shape, place, ONE_TRIP).returning(true().label("made")).cte(f"change{place}")
     return rows
 
 
@@ -144,5 +193,5 @@ def _statement(shape: _Shape, place: int, dialect: str) -> Any:  # noqa: ANN401 
         return core_update(shape.table).where(and_(*this, *shape.also)).values(values)
     if not shape.if_absent:
         return core_insert(shape.table).values(values)
-    made = postgresql.insert(shape.table) if dialect == _ONE_TRIP else sqlite.insert(shape.table)
+    made = postgresql.insert(shape.table) if dialect == ONE_TRIP else sqlite.insert(shape.table)
     return made.values(values).on_conflict_do_nothing()

@@ -60,13 +60,15 @@ class Tokenized:
     deduplicated: bool = False
 
 
-def move(tx: Connection, storing: Storing, values: Mapping[str, object], *with_it: Change) -> None:
-    """Change the token while it waits for its outcome; only one process ends a storing.
-
-    `with_it` stands or falls with that: where nothing was moved, Overtaken ends the transaction.
-    """
+def moved(storing: Storing, values: Mapping[str, object]) -> Change:
+    """The token changed while it waits for its outcome: only one process ends a storing."""
     key = {"tenant_id": storing.tenant_id, "token_id": storing.token_id}
-    if not write(tx, updated(token_table, key, values, _OPEN), *with_it)[0]:
+    return updated(token_table, key, values, _OPEN)
+
+
+def move(tx: Connection, moved: Change, *with_it: Change) -> None:
+    """Write that, and `with_it` what stands or falls with it: where nothing was moved, Overtaken ends `tx`."""
+    if not write(tx, moved, *with_it)[0]:
         raise Overtaken
 
 

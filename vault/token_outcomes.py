@@ -4,6 +4,7 @@ It holds the customer against an erasure that begins meanwhile; where the custom
 stored is forgotten there instead.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ from vault import audit, customers, intents
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
 from vault.processor import ActionRequired, Declined, NotFound, NotReached, Refused, Stored, StoreOutcome, Unknown
 from vault.sealing import seal_value
-from vault.statements import write
+from vault.statements import Change, write
 from vault.storing import (
     Overtaken,
     Storing,
@@ -23,13 +24,14 @@ from vault.storing import (
     ended,
     kept_reference,
     move,
+    moved,
     reference_value,
     token_of,
     waiting,
 )
 from vault.tables import tokens as token_table
 from vault.tokens import Token, leave_to_forget, read, token_place
-from vault.twins import claim_card, merge
+from vault.twins import claim_card, claim_on_card, merge
 
 
 def conclude(
@@ -56,15 +58,24 @@ def conclude(
 
 def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, opened: str | None) -> Tokenized:
     """The token becomes active, or the token that the customer has for the same card takes its place."""
-    with audit.transaction(records) as tx:
+    card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, storing, "card", 1))
+    active = moved(storing, {"state": "active", "card": card, "outcome": None})
+    reference = kept_reference(keyring, storing, storing.token_id, reference_value(stored))
+    claim = claim_on_card(keyring, storing, stored)
+
+    def changes(tx: Connection) -> Sequence[Change]:
+        its_customer = [] if opened is None else [_kept_customer(keyring, storing, opened)]
+        return [active, reference, *claim, *its_customer, *ended(tx, keyring, storing, "token.create")]
+
+    token = token_of(keyring, storing, "active", card=stored.card)
+    if audit.write_whole(records, lambda tx: [customers.held(storing.caller, storing.customer_id), *changes(tx)]):
+        return Tokenized(token=token)
+    with audit.transaction(records) as tx:  # the customer is gone, or has this card, or its name there is known already
         _hold_customer(tx, keyring, storing, opened)
         if not claim_card(tx, keyring, storing, stored):
             return Tokenized(token=merge(tx, keyring, storing, stored), deduplicated=True)
-        card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, storing, "card", 1))
-        reference = kept_reference(keyring, storing, storing.token_id, reference_value(stored))
-        active = {"state": "active", "card": card, "outcome": None}
-        move(tx, storing, active, reference, *ended(tx, keyring, storing, "token.create"))
-    return Tokenized(token=token_of(keyring, storing, "active", card=stored.card))
+        move(tx, active, reference, *ended(tx, keyring, storing, "token.create"))
+    return Tokenized(token=token)
 
 
 def _await_person(
@@ -134,7 +145,11 @@ def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: s
     """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased."""
     customers.shared_row_of(tx, storing.caller, storing.customer_id)
     if opened is not None:
-        write(tx, kept_reference(keyring, storing, storing.customer_id, {"reference": opened}))
+        write(tx, _kept_customer(keyring, storing, opened))
+
+
+def _kept_customer(keyring: Keyring, storing: Storing, opened: str) -> Change:
+    return kept_reference(keyring, storing, storing.customer_id, {"reference": opened})
 
 
 def _note(
@@ -145,7 +160,7 @@ def _note(
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
         noted = {"state": state, "outcome": sealed, "outcome_version": version}
-        move(tx, storing, noted, *ended(tx, keyring, storing, f"token.{state}"))
+        move(tx, moved(storing, noted), *ended(tx, keyring, storing, f"token.{state}"))
 
 
 def _forget_instead(

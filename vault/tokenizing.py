@@ -170,12 +170,22 @@ def _begin(
         metadata=order.metadata,
         created_at=caller.at,
     )
-    with audit.transaction(records) as tx:
-        if plan.new is not None:
-            customers.insert_new(tx, keyring, caller, plan.new)
-        if not all(write(tx, begun, _pending(keyring, storing))):
-            raise intents.Known
+    if not _written(records, keyring, caller, plan.new, begun, _pending(keyring, storing)):
+        raise intents.Known
     return storing, intent.processor_key
+
+
+def _written(
+    records: Engine, keyring: Keyring, caller: Caller, new: customers.NewCustomer | None, *changes: Change
+) -> bool:
+    """Commit intent and token, with a new customer before them; whether the intent is the first of its key."""
+    if new is None:
+        return audit.write_whole(records, lambda _: changes)
+    with audit.transaction(records) as tx:
+        customers.insert_new(tx, keyring, caller, new)
+        if not all(write(tx, *changes)):
+            raise intents.Known
+    return True
 
 
 def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:

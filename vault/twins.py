@@ -11,7 +11,7 @@ from vault import references
 from vault.personal import CardMetadata
 from vault.processor import Stored
 from vault.sealing import seal_value
-from vault.statements import insert_if_absent, write
+from vault.statements import Change, inserted, write
 from vault.storing import Overtaken, Storing, ended, reference_value, waiting
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
@@ -20,8 +20,13 @@ from vault.tokens import Token, fingerprint_digest, leave_to_forget, row_of_toke
 
 def claim_card(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -> bool:
     """Whether this card is new for this customer; twins wait here for one another."""
+    return all(write(tx, *claim_on_card(keyring, storing, stored)))
+
+
+def claim_on_card(keyring: Keyring, storing: Storing, stored: Stored) -> list[Change]:
+    """The index row that a customer's card has once; none for a card without a fingerprint."""
     if stored.card.fingerprint is None:
-        return True
+        return []
     row = {
         "tenant_id": storing.tenant_id,
         "field": "fingerprint",
@@ -33,7 +38,7 @@ def claim_card(tx: Connection, keyring: Keyring, storing: Storing, stored: Store
         "key_id": keyring.tenant_key(storing.tenant_id, "index").id,
         "normalization": NORMALIZATION,
     }
-    return insert_if_absent(tx, blind_index, row)
+    return [inserted(blind_index, row, if_absent=True)]
 
 
 def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -> Token:
