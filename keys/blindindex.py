@@ -9,7 +9,6 @@ import hmac
 import unicodedata
 from typing import Literal
 
-from keys.dek import Dek, derive
 from keys.framing import frame
 
 NORMALIZATION = 1
@@ -20,12 +19,16 @@ DIGEST_BYTES = 16
 Form = Literal["raw", "sha256"]
 
 
-def digest(index_dek: Dek, *, field: str, form: str, value: str) -> bytes:
-    """16 bytes of HMAC-SHA256 (RFC 2104) over the framed form and value, under the tenant's key for this field.
+def label(field: str) -> str:
+    """Under which label a field's key, which the functions below take, is derived from the tenant's index DEK."""
+    return f"blind-index/{field}"
+
+
+def digest(key: bytes, *, form: str, value: str) -> bytes:
+    """16 bytes of HMAC-SHA256 (RFC 2104) over the framed form and value, under the tenant's key for the field.
 
     The value is taken as it is: `digests` and `lookup_digest` normalize. Never over a PAN.
     """
-    key = derive(index_dek, f"blind-index/{field}")
     return hmac.digest(key, frame(form.encode(), value.encode()), "sha256")[:DIGEST_BYTES]
 
 
@@ -46,21 +49,21 @@ def normalize(field: str, value: str) -> str:
             return value
 
 
-def digests(index_dek: Dek, field: str, value: str) -> list[tuple[Form, bytes]]:
+def digests(key: bytes, field: str, value: str) -> list[tuple[Form, bytes]]:
     """The index rows of one value, two or three: its `raw` digest, and one `sha256` digest per hash of it.
 
     Privacy protocols send hex SHA-256 of what a person typed, as given or lower-cased: both are found.
     """
     as_given = value.strip()
     hashes = dict.fromkeys(_hex_sha256(text) for text in (as_given, as_given.lower()))
-    raw: tuple[Form, bytes] = ("raw", lookup_digest(index_dek, field, "raw", value))
-    return [raw, *(("sha256", lookup_digest(index_dek, field, "sha256", each)) for each in hashes)]
+    raw: tuple[Form, bytes] = ("raw", lookup_digest(key, field, "raw", value))
+    return [raw, *(("sha256", lookup_digest(key, field, "sha256", each)) for each in hashes)]
 
 
-def lookup_digest(index_dek: Dek, field: str, form: Form, value: str) -> bytes:
+def lookup_digest(key: bytes, field: str, form: Form, value: str) -> bytes:
     """The digest to search for: of a value (`raw`), or of a hex SHA-256 that somebody sent (`sha256`)."""
     given = normalize(field, value) if form == "raw" else value.strip().lower()
-    return digest(index_dek, field=field, form=form, value=given)
+    return digest(key, form=form, value=given)
 
 
 def _dialled(phone: str) -> str:

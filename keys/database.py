@@ -43,11 +43,10 @@ def open_database(url: str, connections: int = 10) -> Engine:
         "max_overflow": 0,
         "pool_timeout": WAIT_SECONDS,
         "pool_use_lifo": True,
+        "pool_reset_on_return": None,  # `transaction` ends what it began; a rollback more would cost every reading
         "connect_args": _SQLITE if sqlite_file else _POSTGRESQL,
     }
-    reader = create_engine(
-        parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_reset_on_return=None, **options
-    )
+    reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={_READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
     for one in (reader, writer):

@@ -43,7 +43,13 @@ _WRAPS = (
 )
 
 _NEW_DEK = Prepared(
-    insert(DEKS).values({column: bindparam(column.name, type_=column.type) for column in DEKS.c if not column.name.startswith("destroyed")})
+    insert(DEKS).values(
+        {
+            column: bindparam(column.name, type_=column.type)
+            for column in DEKS.c
+            if not column.name.startswith("destroyed")
+        }
+    )
 )
 
 Columns = Row[bytes, str, str, bytes, bytes | None]

@@ -80,8 +80,8 @@ class Prepared:
         for told in connection.dispatch.before_cursor_execute:
             told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # SQLAlchemy's signature
         try:
-            cursor.execute(form.sql, given)  # type: ignore[arg-type]  # by name or by position, as the dialect says
-        except Exception as error:
+            cursor.execute(form.sql, given)
+        except connection.dialect.loaded_dbapi.Error as error:
             raise _as_sqlalchemy_says(connection, proxied, cursor, form.sql, error) from None
         for told in connection.dispatch.after_cursor_execute:
             told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # as above
@@ -93,7 +93,8 @@ def _formed(statement: Executable, dialect: Dialect) -> _Form:
     asked = {name: None for bind, name in compiled.bind_names.items() if bind.required}
     made = compiled.construct_expanded_state(asked)
     fixed = {name: value for name, value in made.parameters.items() if name not in asked}
-    processes = {name: process for name, process in made.processors.items() if callable(process)}
+    processes = {name: process for bind, name in compiled.bind_names.items() if (process := _into(bind.type, dialect))}
+    processes |= {name: process for name, process in made.processors.items() if process is not None}
     return _Form(
         sql=made.statement,
         order=tuple(made.positiontup) if compiled.positional else None,
@@ -108,14 +109,15 @@ def _as_it_is(value: Any) -> Any:  # noqa: ANN401  # of any column
 
 
 def _row_of(columns: Any, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ANN401  # a collection of columns
-    made: Any = namedtuple("Row", [column.key for column in columns])  # noqa: PYI024  # its fields are the statement's
+    names = [column.key for column in columns]
+    made: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024  # its fields are the statement's
     processes = [
         (place, process)
         for place, column in enumerate(columns)
         if (process := _out_of(column.type, dialect)) is not None
     ]
     if not processes:
-        return made._make  # type: ignore[no-any-return]  # a named tuple made at run time
+        return made._make
 
     def row(raw: Any) -> Any:  # noqa: ANN401  # whatever the driver gives
         values = list(raw)
@@ -126,24 +128,26 @@ def _row_of(columns: Any, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: AN
     return row
 
 
+def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
 def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
     return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
-def _as_sqlalchemy_says(connection: Connection, proxied: Any, cursor: Any, sql: str, error: Exception) -> Exception:  # noqa: ANN401  # the driver's
+def _as_sqlalchemy_says(connection: Connection, proxied: Any, cursor: Any, sql: str, error: Any) -> Exception:  # noqa: ANN401  # the driver's
     """The driver's error as SQLAlchemy's, without parameters; a connection that is gone leaves the pool."""
-    driver = connection.dialect.loaded_dbapi
-    if not isinstance(error, driver.Error):
-        return error
     gone = connection.dialect.is_disconnect(error, proxied, cursor)
     if gone:
         connection.invalidate(error)
-    return DBAPIError.instance(
+    told: Exception = DBAPIError.instance(
         sql,
         None,
         error,
-        driver.Error,
+        connection.dialect.loaded_dbapi.Error,
         hide_parameters=True,
         connection_invalidated=gone,
         dialect=connection.dialect,
     )
+    return told

@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import rfc8785
 from sqlalchemy import Connection, Engine
 
 from keys import database
 from keys.keyring import Keyring
 from vault import statements
 from vault.caller import Caller
+from vault.canonical import Plain, canonical
 from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
 
 LEAF_VERSION = 1
 _LANES = "panless.lanes"
 
-Details = Mapping[str, str | int | bool | Sequence[str]]
+Details = Mapping[str, Plain]
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def entry(
 ) -> Change:
     """The same entry with the next number of its lane, to be written into `tx` together with what it records."""
     lane, counter = _next(tx, caller.tenant)
-    leaf = rfc8785.dumps(
+    leaf = canonical(
         {
             "v": LEAF_VERSION,
             "deployment": keyring.deployment,
@@ -109,7 +109,7 @@ def entry(
             "purpose": caller.purpose,
             "reference": caller.purpose_reference,
             "request_id": caller.request_id,
-            "details": dict(details or {}),
+            "details": {**(details or {})},
         }
     )
     return inserted(

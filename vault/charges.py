@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select
 
-from keys.blindindex import digest as index_digest
-from keys.blindindex import normalize
+from keys.blindindex import digest, label, normalize
 from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
@@ -85,7 +84,7 @@ def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
     """The row of a charge with its processor's kind. Raises NotFoundHere."""
     asked = {"tenant": caller.tenant, "live": caller.live, "charge": charge_id}
-    row = _ONE.one_or_none(connection, asked)
+    row: Row[Any] | None = _ONE.one_or_none(connection, asked)
     if row is None:
         raise NotFoundHere("No such charge.")
     return row
@@ -97,7 +96,7 @@ def obligation_digest(keyring: Keyring, caller: Caller, obligation: str | None) 
         return None
     mode = "live" if caller.live else "test"
     value = f"{mode}\0{normalize('reference', obligation)}"
-    return index_digest(keyring.tenant_key(caller.tenant, "index"), field="obligation", form="raw", value=value)
+    return digest(keyring.subkey(caller.tenant, "index", label("obligation")), form="raw", value=value)
 
 
 def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:

@@ -149,7 +149,7 @@ def _begin(
 
 
 def _begin_slowly(records: Engine, caller: Caller, order: Order, begun: Change, charge: Change) -> None:
-    """Begin where something stands in the way, and say what. Raises Known, ObligationTaken, and as `chargeable.find`."""
+    """Begin where something stands in the way, and say what. Raises Known, ObligationTaken, as `chargeable.find`."""
     with audit.transaction(records) as tx:
         chargeable.hold(tx, caller, order.token)
         is_first, is_unpaid = write(tx, begun, charge)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from keys.blindindex import NORMALIZATION, digests, lookup_digest
+from keys.blindindex import NORMALIZATION, digests, label, lookup_digest
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.personal import BillingContact
@@ -11,7 +11,6 @@ from vault.tables import blind_index
 
 def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: dict[str, str | None]) -> None:
     """Put a customer's index rows in place of those it had for the same fields."""
-    key = keyring.tenant_key(caller.tenant, "index")
     tx.execute(
         delete(blind_index).where(
             blind_index.c.tenant_id == caller.tenant,
@@ -19,6 +18,7 @@ def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, va
             blind_index.c.field.in_(values),
         )
     )
+    key_id = keyring.tenant_key(caller.tenant, "index").id
     rows = [
         {
             "tenant_id": caller.tenant,
@@ -27,12 +27,12 @@ def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, va
             "digest": digest,
             "customer_id": customer_id,
             "live": caller.live,
-            "key_id": key.id,
+            "key_id": key_id,
             "normalization": NORMALIZATION,
         }
         for field, value in values.items()
         if value
-        for form, digest in digests(key, field, value)
+        for form, digest in digests(_key(keyring, caller, field), field, value)
     ]
     if rows:
         tx.execute(insert(blind_index), rows)
@@ -51,7 +51,7 @@ def by_reference(connection: Connection, keyring: Keyring, caller: Caller, refer
 
 def by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> ColumnElement[bool]:
     """The condition for the index rows of this very value, in the caller's mode."""
-    digest = lookup_digest(keyring.tenant_key(caller.tenant, "index"), field, "raw", value)
+    digest = lookup_digest(_key(keyring, caller, field), field, "raw", value)
     return and_(
         blind_index.c.tenant_id == caller.tenant,
         blind_index.c.field == field,
@@ -59,3 +59,7 @@ def by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> Column
         blind_index.c.digest == digest,
         blind_index.c.live == caller.live,
     )
+
+
+def _key(keyring: Keyring, caller: Caller, field: str) -> bytes:
+    return keyring.subkey(caller.tenant, "index", label(field))

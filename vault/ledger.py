@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -32,6 +31,7 @@ from keys.errors import WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from vault.caller import Caller
+from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
@@ -96,7 +96,7 @@ def decide(
         "tenant_id": caller.tenant,
         "entry_id": entry_id,
         "decided_at": caller.at,
-        "body": rfc8785.dumps(body).decode(),
+        "body": canonical(body).decode(),
     }
     insert(tx, ledger_outbox, row)
     return entry_id
@@ -208,8 +208,8 @@ def genuine(raw: bytes, public: bytes) -> dict[str, Any]:
 def _signed(ledger: Ledger, body: Mapping[str, Any], last: Watermark) -> bytes:
     pair = _key_pair(ledger)
     unsigned = {**body, "seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": pair.key_id}
-    signature = pair.private.sign(rfc8785.dumps(unsigned))
-    return rfc8785.dumps({**unsigned, "signature": b64encode(signature).decode()})
+    signature = pair.private.sign(canonical(unsigned))
+    return canonical({**unsigned, "signature": b64encode(signature).decode()})
 
 
 def _verified(ledger: Ledger, raw: bytes, before: Watermark) -> Entry:
@@ -229,7 +229,7 @@ def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
     body = _parsed(raw)
     unsigned = {name: value for name, value in body.items() if name != "signature"}
     signature = b64decode(body["signature"], validate=True)
-    Ed25519PublicKey.from_public_bytes(public).verify(signature, rfc8785.dumps(unsigned))
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, canonical(unsigned))
     return body
 
 

@@ -55,7 +55,8 @@ def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Ma
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
     asked = {"tenant": tenant, "owner": owner, "account": account}
-    return _ONE.one_or_none(connection, asked)
+    row: Row[Any] | None = _ONE.one_or_none(connection, asked)
+    return row
 
 
 def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
@@ -85,9 +86,7 @@ def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
 _ACCOUNT = and_(
     processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
 )
-_ONE = Prepared(
-    select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner"))
-)
+_ONE = Prepared(select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner")))
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

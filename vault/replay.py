@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import rfc8785
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.keystore import BEGINNING, Watermark
 from vault import holds
+from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.ledger import Ledger, chain, follow, move_watermark, watermark
 from vault.statements import insert_if_absent, update_row
@@ -79,7 +79,7 @@ def _learn(tx: Connection, entry: Entry) -> bool:
     body = {name: value for name, value in entry.body.items() if name not in UNSIGNED}
     insert_if_absent(tx, tenants, {"tenant_id": body["tenant"], "name": "", "created_at": entry.at})
     key = {"tenant_id": body["tenant"], "entry_id": body["entry_id"]}
-    row = {**key, "decided_at": entry.at, "body": rfc8785.dumps(body).decode(), "seq": entry.mark.seq}
+    row = {**key, "decided_at": entry.at, "body": canonical(body).decode(), "seq": entry.mark.seq}
     if insert_if_absent(tx, ledger_outbox, row):
         return True
     update_row(tx, ledger_outbox, key, {"seq": entry.mark.seq})

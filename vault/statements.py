@@ -4,7 +4,7 @@ Building a statement anew costs as much as running it, so each is made once, by 
 columns, never a value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -40,8 +40,7 @@ ONE_TRIP = "postgresql"
 class _Shape:
     """All that makes a statement differ from others. `key` is None for an insert."""
 
-    table: Table | Select[Any]
-    """What is written to; or what is only found, and locked."""
+    table: Table
     values: tuple[str, ...]
     key: tuple[str, ...] | None = None
     also: tuple[ColumnElement[bool], ...] = ()
@@ -50,10 +49,17 @@ class _Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """Rows that are found and locked, not changed; the values that they are found by keep their names."""
+
+    rows: Select[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One row to insert or to change, not written yet."""
 
-    shape: _Shape
+    shape: _Shape | _Held
     values: Mapping[str, Any] = field(repr=False)
     key: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -70,7 +76,7 @@ def inserted(
 
 def held(rows: Select[Any], values: Mapping[str, Any]) -> Change:
     """Rows that must be there, and are locked as `rows` says (a statement that is made once)."""
-    return Change(_Shape(rows, ()), values)
+    return Change(_Held(rows), values)
 
 
 def updated(
@@ -97,7 +103,7 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
 
 
 def _made(tx: Connection, change: Change) -> bool:
-    if isinstance(change.shape.table, Select):
+    if isinstance(change.shape, _Held):
         return _found(change.shape).one_or_none(tx, change.values) is not None
     return _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1
 
@@ -139,7 +145,7 @@ def _named(changes: Sequence[Change]) -> dict[str, Any]:
     """The values of all changes, under the names that `_statement` gives them."""
     named: dict[str, Any] = {}
     for place, change in enumerate(changes):
-        prefix = "" if isinstance(change.shape.table, Select) else f"new{place}_"
+        prefix = "" if isinstance(change.shape, _Held) else f"new{place}_"
         named |= {f"{prefix}{name}": value for name, value in change.values.items()}
         named |= {f"key{place}_{name}": value for name, value in change.key.items()}
     return named
@@ -151,19 +157,19 @@ def _alone(shape: _Shape, dialect: str) -> Prepared:
 
 
 @cache
-def _found(shape: _Shape) -> Prepared:
-    return Prepared(shape.table)
+def _found(shape: _Held) -> Prepared:
+    return Prepared(shape.rows)
 
 
 @cache
-def _together(shapes: tuple[_Shape, ...]) -> Prepared:
+def _together(shapes: tuple[_Shape | _Held, ...]) -> Prepared:
     """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
     made = [_rows(shape, place) for place, shape in enumerate(shapes)]
     return Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
 
 
 @cache
-def _whole(shapes: tuple[_Shape, ...]) -> Prepared:
+def _whole(shapes: tuple[_Shape | _Held, ...]) -> Prepared:
     """The same, dividing by zero where one of them made no row: an error is what takes a statement back."""
     made = [_count(_rows(shape, place)) for place, shape in enumerate(shapes)]
     return Prepared(select((literal(1) // case((and_(*(count == 1 for count in made)), 1), else_=0)).label("whole")))
@@ -176,9 +182,9 @@ def _count(rows: CTE) -> ScalarSelect[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
 
 
-def _rows(shape: _Shape, place: int) -> CTE:
-    if isinstance(shape.table, Select):
-        return shape.table.cte(f"change{place}")
+def _rows(shape: _Shape | _Held, place: int) -> CTE:
+    if isinstance(shape, _Held):
+        return shape.rows.cte(f"change{place}")
     rows: CTE = _statement(shape, place, ONE_TRIP).returning(true().label("made")).cte(f"change{place}")
     return rows
 

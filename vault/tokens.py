@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, select, update
 from sqlalchemy import delete as delete_rows
 
-from keys.blindindex import digest as index_digest
+from keys.blindindex import digest, label
 from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
@@ -233,7 +233,7 @@ def fingerprint_digest(keyring: Keyring, tenant: str, customer: str, account: st
     So equal cards of two people never meet in the index.
     """
     value = f"{customer}\0{account}\0{fingerprint}"
-    return index_digest(keyring.tenant_key(tenant, "index"), field="fingerprint", form="raw", value=value)
+    return digest(keyring.subkey(tenant, "index", label("fingerprint")), form="raw", value=value)
 
 
 def shown_fingerprint(keyring: Keyring, row: OfToken, fingerprint: str | None) -> str | None:

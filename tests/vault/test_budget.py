@@ -11,29 +11,39 @@ from keys.database import reader_of
 
 
 class Commits:
-    """How many transactions that changed a row an engine has committed."""
+    """How many transactions that changed a row a database has committed."""
 
     def __init__(self) -> None:
         self.count = 0
         self._writes: set[Connection] = set()
 
     def wrote(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "WITH")):
+        if _writes(statement):
             self._writes.add(connection)
+
+    def wrote_alone(self, _connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        """In AUTOCOMMIT such a statement is a transaction of its own."""
+        self.count += _writes(statement)
 
     def committed(self, connection: Connection) -> None:
         self.count += connection in self._writes
         self._writes.discard(connection)
 
 
+def _writes(statement: str) -> bool:
+    return statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "WITH"))
+
+
 @contextmanager
 def counted(engine: Engine) -> Iterator[Commits]:
     commits = Commits()
-    event.listen(engine, "before_cursor_execute", commits.wrote)
-    event.listen(engine, "commit", commits.committed)
+    listeners = [(reader_of(engine), "after_cursor_execute", commits.wrote_alone)]
+    listeners += [(engine, "before_cursor_execute", commits.wrote), (engine, "commit", commits.committed)]
+    for listener in listeners:
+        event.listen(*listener)
     yield commits
-    event.remove(engine, "before_cursor_execute", commits.wrote)
-    event.remove(engine, "commit", commits.committed)
+    for listener in listeners:
+        event.remove(*listener)
 
 
 @contextmanager
