@@ -153,12 +153,12 @@ def correct_contact(changes: dict[str, Any], customer_id: str) -> Corrected:
 @blueprint.route("/v1/customers/<customer_id>", methods=["DELETE"])
 @needs("rights:write")
 @blueprint.response(200, RequestShown)
-@blueprint.alt_response(202, schema=RequestShown, description="Erased here; a recipient has not answered yet.")
+@blueprint.alt_response(202, schema=RequestShown, description="Erased here; processors are being told.")
 def erase(customer_id: str) -> tuple[RightsRequest, int]:
-    """Erase a customer: here at once, at the processor too."""
+    """Erase a customer: here at once, at the processors by the worker. Ask again for how far it came."""
     here = passed()
     house = here.parts
-    request = erasure.erase(house.records, house.ledger, house.processors, house.policy, here.caller, customer_id)
+    request = erasure.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
     return request, 200 if request.is_complete else 202
 
 

@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.customers import RequestShown
 from api.door import Blueprint, needs, passed
-from vault import rights
+from vault import erasure, rights
 from vault.rights import RightsRequest
 
 blueprint = Blueprint("rights", __name__, description="What data subjects asked for")
@@ -48,4 +48,5 @@ def read(request_id: str) -> RightsRequest:
 def certificate(request_id: str) -> dict[str, Any]:
     """Get the latest certificate of an erasure, signed."""
     here = passed()
-    return rights.certificate(here.parts.records, here.parts.ledger, here.caller, request_id)
+    house = here.parts
+    return erasure.certificate(house.records, house.ledger, house.policy, here.caller, request_id)

@@ -58,7 +58,7 @@ def paths_of(house: House) -> list[Path]:
         Path("charge", door, charge, 201, 15, must=7, reach=3.5),
         Path("metadata", door, metadata, 200, 60, must=2.5, reach=1.25),
         Path("contact", door, contact, 200, 40, must=3.5, reach=1.75),
-        Path("erase", door, erase, 200, 10, must=8, reach=4),
+        Path("erase", door, erase, 202, 10, must=8, reach=4),
     ]
 
 

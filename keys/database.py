@@ -100,6 +100,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
+def single(engine: Engine) -> Iterator[Connection]:
+    """A write transaction of one statement; on PostgreSQL in AUTOCOMMIT, which spares a BEGIN and a COMMIT."""
+    with (transaction if engine.dialect.name == "sqlite" else reading)(engine) as connection:
+        yield connection
+
+
+@contextmanager
 def _one_writer(engine: Engine) -> Iterator[None]:
     """On SQLite, the only writer among all threads and processes of this machine."""
     file = engine.url.database

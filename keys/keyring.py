@@ -12,7 +12,7 @@ from sqlalchemy import Engine, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
-from keys.database import reading, transaction
+from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek
@@ -137,7 +137,7 @@ class Keyring:
         dek = _new()
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
-        with transaction(self._keystore) as connection:
+        with single(self._keystore) as connection:
             _NEW_DEK.change(connection, values)
         return dek
 

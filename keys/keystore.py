@@ -21,13 +21,15 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    exists,
+    func,
     insert,
     select,
     update,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.errors import KeyMissing, WatermarkMoved
 from keys.prepared import Prepared
 from keys.utc import UtcDateTime
@@ -181,11 +183,25 @@ def advance(
     One that is a tombstone already stays as it is. Returns those that have no row: data loss, for the caller to report.
     Raises WatermarkMoved, and then nothing was changed, if the watermark is not `before`.
     """
+    if len(destroyed) == 1 and _advanced_at_once(engine, before, after, destroyed[0], at):
+        return []
     with transaction(engine) as connection:
         marks = {"old_seq": before.seq, "old_hash": before.hash, "new_seq": after.seq, "new_hash": after.hash}
         if _MOVE.change(connection, marks) != 1:
             raise WatermarkMoved("the keystore's watermark is not where it was")
         return [dek for dek in destroyed if not _destroy(connection, *dek, by_seq=after.seq, at=at)]
+
+
+def _advanced_at_once(
+    engine: Engine, before: Watermark, after: Watermark, dek: tuple[str, bytes], at: datetime
+) -> bool:
+    """The same for one living DEK, as one statement where PostgreSQL takes it; False where it was not so simple."""
+    if engine.dialect.name != "postgresql":
+        return False
+    named = {"of_tenant": dek[0], "of_dek": dek[1], "at": at, "by": after.seq}
+    marks = {"old_seq": before.seq, "old_hash": before.hash, "new_seq": after.seq, "new_hash": after.hash}
+    with reading(engine) as connection:
+        return bool(_ADVANCE_AT_ONCE.scalar(connection, named | marks))
 
 
 def _destroy(connection: Connection, tenant_id: str, dek_id: bytes, *, by_seq: int, at: datetime) -> bool:
@@ -197,11 +213,8 @@ def _destroy(connection: Connection, tenant_id: str, dek_id: bytes, *, by_seq: i
 
 
 _WATERMARK = Prepared(select(GUARD.c.seq, GUARD.c.hash))
-_MOVE = Prepared(
-    update(GUARD)
-    .where(GUARD.c.seq == bindparam("old_seq"), GUARD.c.hash == bindparam("old_hash"))
-    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
-)
+_STANDS = and_(GUARD.c.seq == bindparam("old_seq"), GUARD.c.hash == bindparam("old_hash"))
+_MOVE = Prepared(update(GUARD).where(_STANDS).values(seq=bindparam("new_seq"), hash=bindparam("new_hash")))
 _THIS = and_(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == bindparam("of_dek"))
 _ROW = select(DEKS.c.dek_id).where(_THIS)
 _ANY = Prepared(_ROW)
@@ -211,3 +224,20 @@ _DESTROY = Prepared(
     .where(_THIS, DEKS.c.wrapped.is_not(None))
     .values(wrapped=None, destroyed_at=bindparam("at"), destroyed_by_seq=bindparam("by"))
 )
+# The guard's row is locked before anything is changed: who was slower than another process finds it moved, and stops.
+_HELD = select(GUARD.c.id).where(_STANDS).with_for_update().cte("held")
+_DESTROYED = (
+    update(DEKS)
+    .where(_THIS, DEKS.c.wrapped.is_not(None), exists().select_from(_HELD))
+    .values(wrapped=None, destroyed_at=bindparam("at"), destroyed_by_seq=bindparam("by"))
+    .returning(DEKS.c.dek_id)
+    .cte("destroyed")
+)
+_MOVED = (
+    update(GUARD)
+    .where(exists().select_from(_DESTROYED))
+    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
+    .returning(GUARD.c.seq)
+    .cte("moved")
+)
+_ADVANCE_AT_ONCE = Prepared(select(func.count().label("moved")).select_from(_MOVED))

@@ -132,6 +132,14 @@ class Tenant:
         body = {"token": token, "amount": 1234, "currency": "eur", "obligation": secrets.token_hex(8), **order}
         return self.call("POST", "/v1/charges", body, Idempotency_Key=key or secrets.token_hex(8))
 
+    def erase(self, customer: str) -> TestResponse:
+        """DELETE /v1/customers/{id} and, where it was taken on, a round of the worker; the answer to asking again."""
+        answer = self.call("DELETE", f"/v1/customers/{customer}")
+        if answer.status_code != 202:
+            return answer
+        self.house.work()
+        return self.call("DELETE", f"/v1/customers/{customer}")
+
     def charges_at_processor(self) -> list[dict[str, Any]]:
         """This tenant's successful charges in the sandbox's book, told by our tags."""
         keyring = self.house.components.keyring

@@ -1,6 +1,6 @@
 """What each kind of ledger entry does to the records when it is applied there, in the transaction that applies it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Delete,
     Table,
-    Update,
     and_,
     bindparam,
     delete,
@@ -22,7 +20,7 @@ from sqlalchemy import (
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
-from vault.statements import update_row
+from vault.statements import Several, update_row
 from vault.tables import (
     blind_index,
     charges,
@@ -55,8 +53,7 @@ class Entry:
 def _erase(tx: Connection, entry: Entry) -> None:
     """Delete what was sealed for a customer; its key is destroyed already. Ids, states and retained money stay."""
     named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"], "at": entry.at}
-    for statement in _ERASE:
-        tx.execute(statement, named)
+    _ERASE.run(tx, named)
 
 
 def _certify(tx: Connection, entry: Entry) -> None:
@@ -66,8 +63,7 @@ def _certify(tx: Connection, entry: Entry) -> None:
 
 def _delete_token(tx: Connection, entry: Entry) -> None:
     named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
-    for statement in _DELETE_TOKEN:
-        tx.execute(statement, named)
+    _DELETE_TOKEN.run(tx, named)
 
 
 def _destroy_package(tx: Connection, entry: Entry) -> None:
@@ -138,7 +134,7 @@ def _in_packages(table: Table) -> ColumnElement[bool]:
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
 _NOT_REVOKED = clients.c.revoked_at.is_(None)
 _NOT_LIFTED = holds.c.lifted_at.is_(None)
-_ERASE: Sequence[Update | Delete] = (
+_ERASE = Several(
     update(customers).where(_of(customers)).values(state="erased", contact=None, erased_at=bindparam("at")),
     update(tokens).where(_of(tokens)).values(state="detached", **_NOTHING_SEALED),
     update(charges).where(_of(charges)).values(details=None),
@@ -148,7 +144,10 @@ _ERASE: Sequence[Update | Delete] = (
     delete(package_chunks).where(_in_packages(package_chunks)),
     update(packages).where(_in_packages(packages), packages.c.state.in_(("building", "ready"))).values(state="erased"),
     # Not when it was decided: until now the key stood, and backups of the keystore have it.
-    update(erasures).where(_of(erasures)).values(state="shredded", shredded_at=database_clock()),
+    # And the lease ends: whoever shredded it has done its part, the worker goes on.
+    update(erasures)
+    .where(_of(erasures))
+    .values(state="shredded", shredded_at=database_clock(), lease_until=database_clock()),
 )
 _THIS_ENTRY: dict[str, Any] = {"version": bindparam("of_version"), "last_entry_id": bindparam("of_entry")}
 _SET_RESTRICTION = (
@@ -172,11 +171,11 @@ _LIFT_RESTRICTION = (
     )
     .values(restricted=False, restriction_ground=None, restricted_at=None, **_THIS_ENTRY)
 )
-_DELETE_TOKEN: Sequence[Update | Delete] = (
+_DELETE_TOKEN = Several(
     update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),
     delete(blind_index).where(_of(blind_index, "token_id")),
 )
-_DESTROY_PACKAGE: Sequence[Update | Delete] = (
+_DESTROY_PACKAGE = (
     delete(package_chunks).where(_of(package_chunks, "package_id")),
     update(packages)
     .where(_of(packages, "package_id"), packages.c.state.in_(("building", "ready")))

@@ -1,57 +1,76 @@
-"""Erasing a customer: on the ledger, in the keystore, in the records, at the processors; then the certificate.
+"""Erasing a customer: on the ledger, in the keystore, in the records; then at the processors, with a certificate.
 
-Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). The local part
-never waits for a processor: one that does not answer is told again by the worker, for as long as it takes.
+Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). A request does the
+local part, which waits for no processor: the worker tells those, for as long as it takes, and certifies. Who asks for
+the certificate before gets one that says who has not answered.
 
 `decided` (on its way through the ledger) -> `shredded` (nothing opens any more) -> `certified` (some recipients have
 not answered yet) -> `completed`. What processors must be told is sealed under the request's own key, which goes last.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, exists, select, update
-from sqlalchemy import insert as insert_into
 
 from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
+from keys.prepared import Prepared
 from vault import audit, certificates, holds, packages, recipients, rights
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Erased, EraseIncomplete, NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, decide, decided, settle
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.rights import RightsRequest
-from vault.statements import insert, update_row
-from vault.tables import OPEN_STATES, charges, customers, erasures, refunds, rights_requests
+from vault.statements import Change, inserted, update_row, updated, write
+from vault.tables import OPEN_STATES, charges, customers, erasures, package_customers, refunds, rights_requests
+from vault.tables import holds as hold_table
 
 LEASE_SECONDS = 60
+TOGETHER = 4
+"""Recipients that are written in one statement: most customers have fewer, and each number is a statement to keep."""
 
 
-def erase(
-    records: Engine,
-    ledger: Ledger,
-    processors: Processors,
-    policy: Policy,
-    caller: Caller,
-    customer_id: str,
-) -> RightsRequest:
-    """Erase a customer now, as far as it goes; asking again finds the same request. Raises NotFoundHere, Blocked."""
+def erase(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> RightsRequest:
+    """Erase a customer here, and leave the processors to the worker; asking again finds the same request.
+
+    Raises NotFoundHere, Blocked.
+    """
+    with reading(records) as connection:
+        row = _CUSTOMER.one_or_none(connection, _asked(caller, customer_id))
+    if row is None:
+        raise NotFoundHere("No such customer.")
+    if row.state == "active":
+        with suppress(Erased, KeyDestroyed):  # a twin of this request was faster, and it carries on
+            request = _decide(records, ledger, policy, caller, customer_id, row.dek_id)
+            settle(ledger, records)
+            return request
     request_id = _request_of(records, caller, customer_id)
     if request_id is None:
-        try:
-            request_id = _decide(records, ledger, policy, caller, customer_id)
-        except (Erased, KeyDestroyed):  # a twin of this request was faster, and it carries on
-            request_id = _request_of(records, caller, customer_id)
-            if request_id is None:
-                raise
-        else:
-            carry_on(records, ledger, processors, policy, caller, request_id)
+        raise Erased("This customer was erased, and the request is not in these records.")
     return rights.read(records, caller, request_id)
+
+
+def certificate(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, request_id: str) -> dict[str, Any]:
+    """The latest certificate, signed: the first one is made now, if the worker has not come to it yet.
+
+    Raises NotFoundHere, NotUsable while the customer is not erased here.
+    """
+    rights.read(records, caller, request_id)
+    erasure = _read(records, caller.tenant, request_id)
+    if erasure.state == "shredded":
+        listed = recipients.of_erasure(records, erasure)
+        told = [*recipients.as_told(listed, {}, caller.at), *recipients.open_storings(records, erasure)]
+        certified = _certificate(records, ledger, policy, caller, erasure, told)
+        with audit.transaction(records) as tx:
+            _certify(tx, ledger, caller, erasure, told, certified)
+        settle(ledger, records)
+    return rights.certificate(records, ledger, caller, request_id)
 
 
 def carry_on(
@@ -101,69 +120,57 @@ def open_requests(records: Engine) -> Sequence[Row[str, str, bool]]:
         return connection.execute(statement).all()
 
 
-def _decide(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> str:
+def _decide(
+    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, dek_id: bytes
+) -> RightsRequest:
     """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
     request_id, erasure_id = new_id("rr", caller.tenant), new_id("era", caller.tenant)
-    with reading(records) as connection:
-        row = connection.execute(_CUSTOMER, _asked(caller, customer_id)).one_or_none()
-    if row is None:
-        raise NotFoundHere("No such customer.")
-    own = keyring.dek(caller.tenant, row.dek_id)
+    own = keyring.dek(caller.tenant, dek_id)
     request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)
     with audit.transaction(records) as tx:
-        customer = tx.execute(_CUSTOMER_HELD, _asked(caller, customer_id)).one()
+        customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
         if customer.state != "active":
             raise Erased("This customer was erased.")
-        _refuse_while_open(tx, caller, customer_id)
-        _forbid_use(tx, caller, customer)
-        entry_id = decide(
-            tx,
-            ledger,
-            caller,
-            "erase.intent",
-            customer_id,
-            version=customer.version + 1,
-            dek_id=customer.dek_id,
+        found = _refuse_while_open(tx, caller, customer_id)
+        version = customer.version + 1
+        entry_id, decided_entry = decided(
+            ledger, caller, "erase.intent", customer_id, version=version, dek_id=customer.dek_id
         )
-        _insert_request(tx, policy, caller, request_id)
-        _insert_erasure(tx, caller, customer_id, request_id, erasure_id, request_dek, entry_id)
-        recipients.insert_all(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
-        packages.destroy_of_customer(tx, ledger, caller, customer_id)
-        audit.record(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request_id)
-    return request_id
+        told = recipients.all_of(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
+        deed = audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request_id)
+        request = rights.new(policy, caller, request_id, "erasure", customer_id)
+        begun = _new_erasure(caller, customer_id, request_id, erasure_id, request_dek, entry_id)
+        write(
+            tx,
+            _forbidden(caller, customer_id, version),
+            decided_entry,
+            rights.made(caller, request),
+            begun,
+            deed,
+            *told[:TOGETHER],
+        )
+        for start in range(TOGETHER, len(told), TOGETHER):
+            write(tx, *told[start : start + TOGETHER])
+        if found.package:
+            packages.destroy_of_customer(tx, ledger, caller, customer_id)
+    return request
 
 
-def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> None:
+def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `_OPEN`
     """Look after the customer is held, in a statement of its own: who held it before us may just have charged."""
-    looks = tx.execute(_OPEN, {"of_tenant": caller.tenant, "of_customer": customer_id}).one()._asdict()
-    open_ones = [reason for reason, found in looks.items() if found]
-    holds.refuse(holds.in_force(tx, caller, customer_id), *open_ones)
+    found = _OPEN.one(tx, {"of_tenant": caller.tenant, "of_customer": customer_id})
+    open_ones = [reason for reason in ("open_charge", "pending_refund") if getattr(found, reason)]
+    holds.refuse(holds.in_force(tx, caller, customer_id) if found.hold else (), *open_ones)
+    return found
 
 
-def _forbid_use(tx: Connection, caller: Caller, customer: Row[Any]) -> None:
-    key = {"tenant_id": caller.tenant, "customer_id": customer.customer_id}
-    update_row(tx, customers, key, {"state": "erasing", "version": customer.version + 1})
+def _forbidden(caller: Caller, customer_id: str, version: int) -> Change:
+    key = {"tenant_id": caller.tenant, "customer_id": customer_id}
+    return updated(customers, key, {"state": "erasing", "version": version})
 
 
-def _insert_request(tx: Connection, policy: Policy, caller: Caller, request_id: str) -> None:
-    row = {
-        "tenant_id": caller.tenant,
-        "request_id": request_id,
-        "type": "erasure",
-        "regulation": "gdpr",
-        "state": "executing",
-        "client_id": caller.client,
-        "submitted_at": caller.at,
-        "received_at": caller.at,
-        "due_at": caller.at + timedelta(days=policy.response_days),
-    }
-    insert(tx, rights_requests, row)
-
-
-def _insert_erasure(
-    tx: Connection, caller: Caller, customer_id: str, request_id: str, erasure_id: str, dek: Dek, entry_id: str
-) -> None:
+def _new_erasure(caller: Caller, customer_id: str, request_id: str, erasure_id: str, dek: Dek, entry_id: str) -> Change:
     row = {
         "tenant_id": caller.tenant,
         "erasure_id": erasure_id,
@@ -174,7 +181,7 @@ def _insert_erasure(
         "intent_entry_id": entry_id,
         "requested_at": caller.at,
     }
-    tx.execute(_INSERT_ERASURE, row)
+    return inserted(erasures, row, clocks={"lease_until": LEASE_SECONDS})
 
 
 def _certificate(
@@ -262,25 +269,40 @@ _ONE = (
     )
     .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.request_id == bindparam("of_request"))
 )
-_CUSTOMER = select(customers).where(
+_THE_CUSTOMER = select(customers.c.state, customers.c.version, customers.c.dek_id).where(
     customers.c.tenant_id == bindparam("of_tenant"),
     customers.c.live == bindparam("of_mode"),
     customers.c.customer_id == bindparam("of_customer"),
 )
-_CUSTOMER_HELD = _CUSTOMER.with_for_update()
+_CUSTOMER = Prepared(_THE_CUSTOMER)
+_CUSTOMER_HELD = Prepared(_THE_CUSTOMER.with_for_update())
 _THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
-_OPEN = select(
-    exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
-    exists()
-    .where(
-        _THEIRS,
-        refunds.c.tenant_id == charges.c.tenant_id,
-        refunds.c.charge_id == charges.c.charge_id,
-        refunds.c.state.in_(("pending", "unknown")),
+_OPEN = Prepared(
+    select(
+        exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
+        exists()
+        .where(
+            _THEIRS,
+            refunds.c.tenant_id == charges.c.tenant_id,
+            refunds.c.charge_id == charges.c.charge_id,
+            refunds.c.state.in_(("pending", "unknown")),
+        )
+        .label("pending_refund"),
+        exists()
+        .where(
+            hold_table.c.tenant_id == bindparam("of_tenant"),
+            hold_table.c.customer_id == bindparam("of_customer"),
+            hold_table.c.lifted_at.is_(None),
+        )
+        .label("hold"),
+        exists()
+        .where(
+            package_customers.c.tenant_id == bindparam("of_tenant"),
+            package_customers.c.customer_id == bindparam("of_customer"),
+        )
+        .label("package"),
     )
-    .label("pending_refund"),
 )
-_INSERT_ERASURE = insert_into(erasures).values(lease_until=database_clock(LEASE_SECONDS))
 
 
 def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:

@@ -23,19 +23,20 @@ from typing import Any, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import Connection, Engine, bindparam, select, update
+from sqlalchemy import Connection, Engine, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.errors import WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import Watermark
+from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
-from vault.statements import insert, update_row
+from vault.statements import Change, inserted, updated, write
 from vault.tables import guard, ledger_outbox
 
 VERSION = 1
@@ -77,6 +78,25 @@ def decide(
     terms: Mapping[str, Any] | None = None,
 ) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens."""
+    entry_id, change = decided(
+        ledger, caller, kind, subject_id, version=version, dek_id=dek_id, certificate=certificate, terms=terms
+    )
+    write(tx, change)
+    return entry_id
+
+
+def decided(
+    ledger: Ledger,
+    caller: Caller,
+    kind: str,
+    subject_id: str,
+    *,
+    version: int,
+    dek_id: bytes | None = None,
+    certificate: Mapping[str, Any] | None = None,
+    terms: Mapping[str, Any] | None = None,
+) -> tuple[str, Change]:
+    """The same entry and its id, to be written together with what it is about."""
     entry_id = new_id("led", caller.tenant)
     body: dict[str, Any] = {
         "v": VERSION,
@@ -98,8 +118,7 @@ def decide(
         "decided_at": caller.at,
         "body": canonical(body).decode(),
     }
-    insert(tx, ledger_outbox, row)
-    return entry_id
+    return entry_id, inserted(ledger_outbox, row)
 
 
 def settle(ledger: Ledger, records: Engine) -> None:
@@ -110,9 +129,9 @@ def settle(ledger: Ledger, records: Engine) -> None:
     mark, pending = _open_work(records)
     for body in pending:
         append(ledger, records, mark, body)
-    until = follow(ledger, mark)
+    until, entries = follow(ledger, mark)
     if until.seq > mark.seq:
-        _apply_to_records(ledger, records, mark, until)
+        _apply_to_records(ledger, records, mark, until, entries)
 
 
 def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any]) -> None:
@@ -150,7 +169,7 @@ def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
 
 def watermark(connection: Connection) -> Watermark:
     """How far the records have followed the ledger."""
-    row = connection.execute(select(guard.c.seq, guard.c.hash)).one()
+    row = _WATERMARK.one(connection, {})
     return Watermark(row.seq, row.hash)
 
 
@@ -183,11 +202,11 @@ def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
     So an entry that is pending can only lie in the ledger behind that watermark, or not at all.
     """
     with reading(records) as connection:
-        rows = connection.execute(_OPEN_WORK).all()
+        rows = _OPEN_WORK.all(connection, {})
     return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body.encode()) for row in rows if row.body is not None]
 
 
-_OPEN_WORK = (
+_OPEN_WORK = Prepared(
     select(guard.c.seq, guard.c.hash, ledger_outbox.c.body)
     .select_from(guard)
     .outerjoin(ledger_outbox, ledger_outbox.c.seq.is_(None))
@@ -233,8 +252,8 @@ def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
     return body
 
 
-def follow(ledger: Ledger, of_records: Watermark) -> Watermark:
-    """Have the keystore follow the ledger to its head; where it stands then.
+def follow(ledger: Ledger, of_records: Watermark) -> tuple[Watermark, Sequence[Entry]]:
+    """Have the keystore follow the ledger to its head; where it stands then, and the entries that took it there.
 
     Raises KeystoreRestored for one behind `of_records`: catching up would hide what it has lost.
     """
@@ -245,21 +264,28 @@ def follow(ledger: Ledger, of_records: Watermark) -> Watermark:
             raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
         after = chain(ledger, before)
         if not after:
-            return before
+            return before, ()
         last = after[-1]
         doomed = [
             (entry.body["tenant"], bytes.fromhex(entry.body["dek_id"])) for entry in after if entry.body["dek_id"]
         ]
         with suppress(WatermarkMoved):
             keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=doomed, at=last.at)
-            return last.mark
+            return last.mark, after
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
 
-def _apply_to_records(ledger: Ledger, records: Engine, mark: Watermark, until: Watermark) -> None:
-    """Follow the ledger as far as the keystore has, never further: keys go first."""
+def _apply_to_records(
+    ledger: Ledger, records: Engine, mark: Watermark, until: Watermark, entries: Sequence[Entry]
+) -> None:
+    """Follow the ledger as far as the keystore has, never further: keys go first.
+
+    `entries` are those that were just read: they serve where the records stand before the first of them.
+    """
     for _ in range(_LARGEST_RACE):
-        mark = _apply(records, mark, [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq])
+        if not entries or entries[0].mark.seq != mark.seq + 1 or entries[0].body["prev_hash"] != mark.hash.hex():
+            entries = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
+        mark = _apply(records, mark, entries)
         if mark.seq >= until.seq:
             return
         mark, _ = _open_work(records)  # another process applied some first: read again where the records stand
@@ -270,31 +296,32 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
     """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
     for entry in entries:
         with transaction(records) as tx:
-            if not move_watermark(tx, mark, entry.mark):
+            moved, known = write(tx, _watermark_moved(mark, entry.mark), _acknowledged(entry))
+            if not moved:
+                tx.rollback()
                 return mark
-            _acknowledge(tx, entry)
+            if not known:
+                raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
             EFFECTS[entry.body["kind"]](tx, entry)
         mark = entry.mark
     return mark
 
 
-_MOVE = (
-    update(guard)
-    .where(guard.c.seq == bindparam("old_seq"), guard.c.hash == bindparam("old_hash"))
-    .values(seq=bindparam("new_seq"), hash=bindparam("new_hash"))
-)
+_WATERMARK = Prepared(select(guard.c.seq, guard.c.hash))
 
 
 def move_watermark(tx: Connection, old: Watermark, new: Watermark) -> bool:
     """Move the records' watermark, unless another process moved it first; whether it was moved."""
-    step = {"old_seq": old.seq, "old_hash": old.hash, "new_seq": new.seq, "new_hash": new.hash}
-    return tx.execute(_MOVE, step).rowcount == 1
+    return write(tx, _watermark_moved(old, new))[0]
 
 
-def _acknowledge(tx: Connection, entry: Entry) -> None:
+def _watermark_moved(old: Watermark, new: Watermark) -> Change:
+    return updated(guard, {"seq": old.seq, "hash": old.hash}, {"seq": new.seq, "hash": new.hash})
+
+
+def _acknowledged(entry: Entry) -> Change:
     key = {"tenant_id": entry.body["tenant"], "entry_id": entry.body["entry_id"]}
-    if not update_row(tx, ledger_outbox, key, {"seq": entry.mark.seq}):
-        raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
+    return updated(ledger_outbox, key, {"seq": entry.mark.seq})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, insert, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from keys.prepared import Prepared
 from vault import references
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
 from vault.processor import Forgotten
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.statements import update_row
+from vault.statements import Change, inserted, update_row
 from vault.tables import erasure_recipients, intents, processor_references, tokens
 from vault.tables import processor_accounts as account_table
 
@@ -36,12 +37,12 @@ class Recipient:
     answered_at: datetime | None
 
 
-def insert_all(
+def all_of(
     tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, erasure_id: str, own: Dek, request_dek: Dek
-) -> None:
-    """One row for each thing that a processor has of this person, sealed anew under the request's key."""
+) -> list[Change]:
+    """One new row for each thing that a processor has of this person, sealed anew under the request's key."""
     rows = []
-    for held in tx.execute(_HELD, {"of_tenant": caller.tenant, "of_customer": customer_id}):
+    for held in _HELD.all(tx, {"of_tenant": caller.tenant, "of_customer": customer_id}):
         recipient = f"{held.owner_id}.{held.account_id}"
         value = {"reference": references.open_with(keyring, own, held)["reference"]}
         rows.append(
@@ -56,8 +57,7 @@ def insert_all(
                 "next_attempt_at": caller.at,
             }
         )
-    if rows:
-        tx.execute(_INSERT, rows)
+    return [inserted(erasure_recipients, row) for row in rows]
 
 
 def tell(keyring: Keyring, processors: Processors, erasure: Row[Any], listed: Sequence[Row[Any]]) -> dict[str, str]:
@@ -136,10 +136,11 @@ def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
     ]
 
 
-_INSERT = insert(erasure_recipients)
-_HELD = select(processor_references).where(
-    processor_references.c.tenant_id == bindparam("of_tenant"),
-    processor_references.c.customer_id == bindparam("of_customer"),
+_HELD = Prepared(
+    select(processor_references).where(
+        processor_references.c.tenant_id == bindparam("of_tenant"),
+        processor_references.c.customer_id == bindparam("of_customer"),
+    )
 )
 _LISTED = (
     select(erasure_recipients, account_table.c.kind, account_table.c.credentials, account_table.c.credentials_version)

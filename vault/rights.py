@@ -1,16 +1,19 @@
 """Rights requests: what a data subject asked for, with its clock, and what came of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from keys.database import reading
+from keys.prepared import Prepared
 from vault import ledger as ledgers
 from vault.caller import Caller
 from vault.errors import NotFoundHere, NotUsable
 from vault.ledger import Ledger
+from vault.policy import Policy
+from vault.statements import Change, inserted
 from vault.tables import customers, erasures, ledger_outbox, rights_requests
 
 COMPLETED = frozenset({"completed", "completed_with_retention"})
@@ -35,6 +38,36 @@ class RightsRequest:
         return self.status in COMPLETED
 
 
+def new(policy: Policy, caller: Caller, request_id: str, kind: str, customer_id: str) -> RightsRequest:
+    """A request that is carried out as it comes in; when it must be answered is the policy's."""
+    return RightsRequest(
+        id=request_id,
+        type=kind,
+        customer=customer_id,
+        status="executing",
+        regulation="gdpr",
+        submitted_at=caller.at,
+        due_at=caller.at + timedelta(days=policy.response_days),
+        completed_at=None,
+    )
+
+
+def made(caller: Caller, request: RightsRequest) -> Change:
+    """Its row."""
+    row = {
+        "tenant_id": caller.tenant,
+        "request_id": request.id,
+        "type": request.type,
+        "regulation": request.regulation,
+        "state": request.status,
+        "client_id": caller.client,
+        "submitted_at": request.submitted_at,
+        "received_at": caller.at,
+        "due_at": request.due_at,
+    }
+    return inserted(rights_requests, row)
+
+
 def read(records: Engine, caller: Caller, request_id: str) -> RightsRequest:
     """One request. Raises NotFoundHere."""
     with reading(records) as connection:
@@ -57,12 +90,13 @@ def certificate(records: Engine, ledger: Ledger, caller: Caller, request_id: str
 def request_of_customer(connection: Connection, caller: Caller, customer_id: str) -> str | None:
     """The id of the erasure request that a customer is or was the target of."""
     asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
-    return connection.execute(_OF_CUSTOMER, asked).scalar_one_or_none()
+    found: str | None = _OF_CUSTOMER.scalar(connection, asked)
+    return found
 
 
 def _row(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
     asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_request": request_id}
-    row = connection.execute(_ONE, asked).one_or_none()
+    row: Row[Any] | None = _ONE.one_or_none(connection, asked)
     if row is None:
         raise NotFoundHere("No such rights request.")
     return row
@@ -70,12 +104,12 @@ def _row(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
 
 _MINE = and_(erasures.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_mode"))
 _ERASED = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-_OF_CUSTOMER = (
+_OF_CUSTOMER = Prepared(
     select(erasures.c.request_id)
     .join(customers, _ERASED)
     .where(_MINE, erasures.c.customer_id == bindparam("of_customer"))
 )
-_ONE = (
+_ONE = Prepared(
     select(rights_requests, erasures.c.customer_id, erasures.c.done_entry_id)
     .join(
         erasures,

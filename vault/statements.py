@@ -13,9 +13,11 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Connection,
+    Delete,
     ScalarSelect,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
     case,
@@ -122,6 +124,23 @@ def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
             raise
         return False
     return True
+
+
+class Several:
+    """Updates and deletes that take the same values, of one table each; on PostgreSQL they are one statement."""
+
+    def __init__(self, *statements: Update | Delete) -> None:
+        self._each = [Prepared(statement) for statement in statements]
+        made = [each.returning(true().label("made")).cte(f"change{place}") for place, each in enumerate(statements)]
+        self._all = Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
+
+    def run(self, tx: Connection, values: Mapping[str, Any]) -> None:
+        """Make all of these changes. None of them sees what another one did."""
+        if tx.dialect.name == ONE_TRIP:
+            self._all.one(tx, values)
+            return
+        for statement in self._each:
+            statement.change(tx, values)
 
 
 def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:

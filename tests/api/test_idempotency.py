@@ -170,7 +170,7 @@ def test_replay_after_erasure(tenant: Tenant) -> None:
     token = tenant.call("POST", "/v1/tokens", order, Idempotency_Key="k").get_json()
     assert token["customer"] == customer
     tenant.charge(token["id"], key="k", obligation="INV-1")
-    assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+    assert tenant.erase(customer).status_code == 200
     before = rows(tenant.house)
     problem(tenant.call("POST", "/v1/customers", {"reference": "E-1"}, Idempotency_Key="k"), 410, "erased")
     problem(tenant.call("POST", "/v1/tokens", order, Idempotency_Key="k"), 410, "erased")

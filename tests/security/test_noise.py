@@ -115,7 +115,7 @@ def test_nothing_of_a_person_is_in_clear(own_house: House) -> None:
     deks = _wrapped(own_house, token["customer"])
     assert len(sealed) > 5
     assert len(deks) == 1
-    answer = tenant.call("DELETE", f"/v1/customers/{token['customer']}")
+    answer = tenant.erase(token["customer"])
     assert answer.status_code == 200, answer.get_data(as_text=True)
     for engine in engines(own_house):
         assert in_columns(wanted, engine) == []

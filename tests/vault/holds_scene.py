@@ -41,7 +41,7 @@ def listed(tenant: Tenant, customer: str) -> list[dict[str, Any]]:
 
 
 def erase(tenant: Tenant, customer: str) -> TestResponse:
-    return tenant.call("DELETE", f"/v1/customers/{customer}")
+    return tenant.erase(customer)
 
 
 def new(tenant: Tenant) -> str:

@@ -109,7 +109,7 @@ def test_killed_between_processor_and_commit(own_house: House, free_port: int) -
     assert len(held) == 2
     assert sum(map(len, held.values())) == len(rows(own_house, tokens, tenant_id=tenant.id, state="active")) == 3
     for customer in (known["customer"], adopted[1]["customer"]):
-        assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+        assert tenant.erase(customer).status_code == 200
     assert at_processor(tenant) == {}
     assert own_house.components.guard.check().is_good
 

@@ -155,7 +155,7 @@ def test_records_from_before_an_erasure_are_refused(own_house: House, tmp_path: 
     tenant = own_house.tenant()
     token = tenant.token()
     copy = backup(own_house.components.records, tmp_path / "backup")
-    assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
+    assert tenant.erase(token["customer"]).status_code == 200
     restore(own_house.components.records, copy)
     assert row(own_house, customers, customer_id=token["customer"]).state == "active"
     assert_refused(own_house, tenant, "records_restored")
@@ -188,7 +188,7 @@ def test_a_keystore_from_before_an_erasure_is_refused(own_house: House, tmp_path
     tenant = own_house.tenant()
     token = tenant.token()
     copy = backup(parts.keystore, tmp_path / "backup")
-    assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
+    assert tenant.erase(token["customer"]).status_code == 200
     restore(parts.keystore, copy)
     assert_refused(own_house, tenant, "keystore_restored")
     with pytest.raises(KeystoreRestored):
@@ -298,7 +298,7 @@ def test_no_false_verdict_at_full_speed(own_house: House) -> None:
     def erase(_: int) -> None:
         while time.monotonic() < end:
             token = tenant.token()
-            answer = tenant.call("DELETE", f"/v1/customers/{token['customer']}")
+            answer = tenant.erase(token["customer"])
             erased.append(answer.status_code)
 
     def look() -> None:

@@ -273,7 +273,7 @@ def test_what_can_be_asked_for(tenant: Tenant, house: House) -> None:
         link_to(house.tenant(), package)
     with pytest.raises(NotFoundHere):
         link_to(replace(tenant, caller=replace(tenant.caller, live=True)), package)
-    tenant.call("DELETE", f"/v1/customers/{customer}")
+    tenant.erase(customer)
     with pytest.raises(Erased):
         package_of(tenant, customer)
 
@@ -392,7 +392,7 @@ def test_erasing_a_customer_destroys_their_packages(tenant: Tenant) -> None:
     assert not build(tenant, begun, 2)
     links = [link_to(tenant, each) for each in (ready, shared, others)]
     kept = {each: chunks_of(tenant.house, each) for each in (ready, shared, begun)}
-    erased = tenant.call("DELETE", f"/v1/customers/{one}")
+    erased = tenant.erase(one)
     assert erased.status_code == 200
     for package, chunks in kept.items():
         assert state_of(tenant.house, package) == "erased"
@@ -414,7 +414,7 @@ def test_an_erasure_breaks_a_download_off(tenant: Tenant) -> None:
     link, parts = link_to(tenant, package), tenant.house.components
     taken = package_links.take(parts.records, parts.ledger, link, parts.clock(), "req_1")
     given = [next(taken)]
-    assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 200
+    assert tenant.erase(token["customer"]).status_code == 200
     with pytest.raises(Gone):
         given.extend(taken)
     with pytest.raises(zipfile.BadZipFile):
@@ -504,7 +504,7 @@ def test_no_restore_brings_a_package_back(restored: tuple[Tenant, Any]) -> None:
     assert follow(house, links[0]).status_code == 200
     assert work(later(house, days=8)) == []
     other = person_of(tenant)
-    tenant.call("DELETE", f"/v1/customers/{gone}")
+    tenant.erase(gone)
     step()
     assert [follow(house, link).status_code for link in links] == [410, 410, 410]
     for package, chunks in kept.items():

@@ -49,7 +49,7 @@ def header(headers: dict[str, str]) -> dict[str, str]:
 
 
 def erase(tenant: Tenant, customer: str) -> None:
-    assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+    assert tenant.erase(customer).status_code == 200
 
 
 def erased_and_restored(house: House, tenant: Tenant, tmp_path: Path, count: int) -> list[str]:
@@ -233,7 +233,7 @@ def test_a_certificate_is_verified_offline(own_house: House, tmp_path: Path) -> 
     """With the public key alone, no database and no settings: genuine, or refused in words."""
     tenant = own_house.tenant()
     [customer] = people(tenant, 1)
-    request = tenant.call("DELETE", f"/v1/customers/{customer}").get_json()["id"]
+    request = tenant.erase(customer).get_json()["id"]
     shown = tenant.call("GET", f"/v1/rights-requests/{request}/certificate").get_json()
     file, key = tmp_path / "certificate.json", panless(own_house, "erasure", "public-key").stdout.strip()
     file.write_text(json.dumps(shown, indent=4))

@@ -155,7 +155,7 @@ def _live(tenant: Tenant, mark: str) -> None:
     package_of(tenant, person)
     erased = tenant.token()
     with pytest.raises(Crash):
-        interpose(tenant, forget=crash).call("DELETE", f"/v1/customers/{erased['customer']}")
+        interpose(tenant, forget=crash).erase(erased["customer"])
 
 
 @pytest.fixture(scope="module")

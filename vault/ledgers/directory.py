@@ -23,15 +23,16 @@ class DirectoryStore:
 
     def read(self, seq: int) -> bytes | None:
         """The entry of that number, None if there is none."""
-        with _away_when_unreadable(self._directory):
+        with _away_when_unreadable():
             try:
                 return self._file(seq).read_bytes()
             except FileNotFoundError:
+                self._refuse_absent()
                 return None
 
     def write(self, seq: int, entry: bytes) -> bool:
         """Write entry `seq` durably, only if there is none yet; whether it was written."""
-        with _away_when_unreadable(self._directory):
+        with _away_when_unreadable():
             draft = self._directory / f".{seq:0{_DIGITS}}.{secrets.token_hex(8)}"
             try:
                 _write_synced(draft, entry)
@@ -45,22 +46,27 @@ class DirectoryStore:
 
     def head(self, known: int) -> int:
         """The number of the last entry, found by walking on from `known`."""
-        with _away_when_unreadable(self._directory):
+        with _away_when_unreadable():
             head = known
             while self._file(head + 1).exists():
                 head += 1
+            if head == known:  # where nothing is found there may be no directory
+                self._refuse_absent()
             return head
+
+    def _refuse_absent(self) -> None:
+        """A directory that is gone is not an empty ledger."""
+        if not self._directory.is_dir():
+            raise LedgerAway("The ledger's directory is not there. Mount it, or mend PANLESS_LEDGER.")
 
     def _file(self, seq: int) -> Path:
         return self._directory / f"{seq:0{_DIGITS}}.json"
 
 
 @contextmanager
-def _away_when_unreadable(directory: Path) -> Iterator[None]:
-    """Turn any other trouble with the disk into LedgerAway; a directory that is gone is not an empty ledger."""
+def _away_when_unreadable() -> Iterator[None]:
+    """Turn trouble with the disk into LedgerAway."""
     try:
-        if not directory.is_dir():
-            raise LedgerAway("The ledger's directory is not there. Mount it, or mend PANLESS_LEDGER.")
         yield
     except OSError as error:
         raise LedgerAway(f"The ledger's directory can't be used: {error.strerror}.") from error
