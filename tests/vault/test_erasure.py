@@ -276,6 +276,30 @@ def test_the_processor_away_holds_nothing_up_here(tenant: Tenant) -> None:
     assert dek_is_gone(tenant, open_one.dek_id)
 
 
+def test_a_certificate_is_there_at_once(tenant: Tenant) -> None:
+    """Before the worker has come to it: all is read back, recipients are pending; the worker's supersedes it."""
+    token = tenant.token()
+    answer = tenant.call("DELETE", f"/v1/customers/{token['customer']}")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "executing")
+    assert_erased(tenant, token["customer"])
+    first = certificate_of(tenant, token["customer"])
+    assert {each["result"] for each in first["certificate"]["targets"]} == {"verified"}
+    assert [each["result"] for each in first["certificate"]["recipients"]] == ["pending", "pending"]
+    assert certificate_of(tenant, token["customer"]) == first
+    assert work(tenant.house) == []
+    second = certificate_of(tenant, token["customer"])
+    assert {each["result"] for each in second["certificate"]["recipients"]} == {"erased"}
+    assert second["certificate"]["supersedes"] == first["entry_id"]
+    assert request_of(tenant, token["customer"])["status"] == "completed"
+
+
+def test_a_request_waits_for_no_processor(tenant: Tenant) -> None:
+    """A processor that would hang is not called before the answer."""
+    token = tenant.token()
+    deaf = interpose(tenant, forget=crash, forget_customer=crash)
+    assert deaf.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 202
+
+
 def test_only_what_is_pending_is_told_again(tenant: Tenant) -> None:
     """One recipient answers, one does not: the certificate says which, the answered reference is gone at once."""
     token = tenant.token()

@@ -1,0 +1,63 @@
+from collections.abc import Sequence
+
+from house import House, Tenant
+from records_scene import at_once, rows, worker_of
+from sqlalchemy import Connection
+
+from vault import audit, customers
+from vault.ids import new_id
+from vault.statements import Change, inserted, updated
+from vault.tables import audit_entries, ledger_outbox, tenants
+
+
+def _outbox(tenant: Tenant, entry_id: str) -> Change:
+    row = {"tenant_id": tenant.id, "entry_id": entry_id, "decided_at": tenant.caller.at, "body": "{}"}
+    return inserted(ledger_outbox, row | {"seq": 0}, if_absent=True)
+
+
+def _write(tenant: Tenant, *changes: Change) -> bool:
+    parts = tenant.house.components
+
+    def make(tx: Connection) -> Sequence[Change]:
+        return [*changes, audit.entry(tx, parts.keyring, worker_of(tenant), "test.note")]
+
+    return audit.write_whole(parts.records, make)
+
+
+def _lanes(tenant: Tenant) -> list[tuple[str, int]]:
+    return [(each.lane, each.counter) for each in rows(tenant.house, audit_entries, tenant_id=tenant.id)]
+
+
+def test_all_of_it_or_nothing(own_house: House) -> None:
+    """One part that makes no row takes the others back, wherever it stands; no number is missing in any lane."""
+    tenant = own_house.tenant()
+    first, second, third = (new_id("led", tenant.id) for _ in range(3))
+    absent = updated(tenants, {"tenant_id": "ten_nobody"}, {"name": "x"})
+    assert _write(tenant, _outbox(tenant, first))
+    assert not _write(tenant, _outbox(tenant, second), _outbox(tenant, first))
+    assert not _write(tenant, absent, _outbox(tenant, third))
+    assert not _write(tenant, _outbox(tenant, third), absent)
+    assert _write(tenant, _outbox(tenant, second))
+    assert {row.entry_id for row in rows(own_house, ledger_outbox, tenant_id=tenant.id)} == {first, second}
+    lanes = _lanes(tenant)
+    for lane in {lane for lane, _ in lanes}:
+        counters = sorted(counter for each, counter in lanes if each == lane)
+        assert counters == list(range(1, len(counters) + 1))
+
+
+def test_what_must_be_there_and_is_not(own_house: House) -> None:
+    """A customer that is not active, or not this tenant's, lets nothing be written."""
+    tenant, other = own_house.tenant(), own_house.tenant()
+    person = other.call("POST", "/v1/customers", {}).get_json()["id"]
+    assert not _write(tenant, customers.held(tenant.caller, person), _outbox(tenant, new_id("led", tenant.id)))
+    assert _write(other, customers.held(other.caller, person), _outbox(other, new_id("led", other.id)))
+    assert other.call("DELETE", f"/v1/customers/{person}").status_code == 202
+    assert not _write(other, customers.held(other.caller, person), _outbox(other, new_id("led", other.id)))
+
+
+def test_of_many_at_once_one_writes(own_house: House) -> None:
+    """Twenty that would make the same row: one of them does, the others leave nothing."""
+    tenant = own_house.tenant()
+    entry, before = new_id("led", tenant.id), len(_lanes(tenant))
+    assert sum(at_once(20, lambda _: _write(tenant, _outbox(tenant, entry)), threads=8)) == 1
+    assert len(_lanes(tenant)) == before + 1
