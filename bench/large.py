@@ -21,7 +21,7 @@ from bench.house import House, build_house
 from bench.paired import run
 from bench.paths import Path as Called
 from bench.paths import charge_of, paths_of
-from keys.keystore import DekRow
+from keys.keystore import DEKS
 from vault.ids import base32
 from vault.tables import audit_entries, blind_index, charges, customers, intents, processor_references, tokens
 
@@ -80,7 +80,7 @@ def _load(house: House, size: int, say: Callable[[str], None]) -> None:
     rows, dek = _template(records, keystore, token["customer"])
     for done in range(0, size, BATCH):
         copies = [_copy(rows, dek) for _ in range(BATCH)]
-        _insert(keystore, ((DekRow.__table__, key) for _, key in copies))
+        _insert(keystore, ((DEKS, key) for _, key in copies))
         _insert(records, (row for copied, _ in copies for row in copied))
         say(f"loading {done + BATCH:,} of {size:,} tokens")
     for engine in (records, keystore):
@@ -95,7 +95,7 @@ def _template(records: Engine, keystore: Engine, customer: str) -> tuple[Rows, d
             for table in TABLES
             for row in _of_customer(connection, table, table.c.customer_id, customer)
         ]
-    table = DekRow.__table__
+    table = DEKS
     with keystore.connect() as connection:
         (dek,) = _of_customer(connection, table, table.c.subject_id, customer)
     return rows, dict(dek)

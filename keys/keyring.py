@@ -15,7 +15,7 @@ from keys.cache import Cache
 from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
-from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES, DekRow, Kek
+from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
@@ -187,11 +187,11 @@ class Keyring:
 
     def status(self) -> list[KekStatus]:
         """Every KEK of every tenant with the number of its DEKs, by tenant and epoch."""
-        columns = (Kek.tenant_id, Kek.kek_id, Kek.epoch, Kek.state, Kek.created_at)
-        counts = (func.count(DekRow.wrapped), func.count(DekRow.destroyed_at))
-        statement = select(*columns, *counts).outerjoin_from(Kek, DekRow).group_by(*columns)
+        columns = (KEKS.c.tenant_id, KEKS.c.kek_id, KEKS.c.epoch, KEKS.c.state, KEKS.c.created_at)
+        counts = (func.count(DEKS.c.wrapped), func.count(DEKS.c.destroyed_at))
+        statement = select(*columns, *counts).outerjoin_from(KEKS, DEKS).group_by(*columns)
         with reading(self._keystore) as connection:
-            return [KekStatus(*row) for row in connection.execute(statement.order_by(Kek.tenant_id, Kek.epoch))]
+            return [KekStatus(*row) for row in connection.execute(statement.order_by(KEKS.c.tenant_id, KEKS.c.epoch))]
 
     def _active_kek(self, tenant_id: str) -> bytes | None:
         with reading(self._keystore) as connection:

@@ -7,17 +7,20 @@ its wrapped key, so that "destroyed" and "lost" are never mistaken for one anoth
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Column,
     Connection,
     Engine,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
+    String,
+    Table,
     UniqueConstraint,
     and_,
     bindparam,
@@ -27,7 +30,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from keys.database import reading, transaction
 from keys.errors import KeyMissing, WatermarkMoved
@@ -41,95 +43,79 @@ SUBJECT_PURPOSES = ("customer", "erasure", "package")
 """The DEKs of one customer incarnation, one erasure in flight, or one package; `subject_id` says whose."""
 
 
-class Base(DeclarativeBase):
-    """What the keystore's tables share."""
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
 
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(referred_table_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {bytes: LargeBinary, datetime: UtcDateTime}
+# The one row that says whose keystore this is; the records say the same, and the two are compared at start.
+DEPLOYMENT = Table(
+    "deployment",
+    metadata,
+    Column("deployment_id", String, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
 
+# The one row that says up to which ledger entry destructions were applied: sequence, and that entry's hash.
+GUARD = Table(
+    "guard",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
 
-metadata = Base.metadata
+# A tenant's key encryption key of one epoch; the key itself is in its wraps.
+KEKS = Table(
+    "keks",
+    metadata,
+    Column("tenant_id", String, primary_key=True),
+    Column("kek_id", LargeBinary, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("retired_at", UtcDateTime),
+    Column("destroyed_at", UtcDateTime),
+    UniqueConstraint("tenant_id", "epoch"),
+    CheckConstraint("state IN ('active', 'retired', 'destroyed')", name="state"),
+)
 
+# One KEK wrapped by one root key; any one of a KEK's wraps opens it.
+KEK_WRAPS = Table(
+    "kek_wraps",
+    metadata,
+    Column("tenant_id", String, primary_key=True),
+    Column("kek_id", LargeBinary, primary_key=True),
+    Column("root_key_id", String, primary_key=True),
+    Column("provider", String, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),
+)
 
-class Deployment(Base):
-    """The one row that says whose keystore this is; the records say the same, and the two are compared at start."""
-
-    __tablename__ = "deployment"
-
-    deployment_id: Mapped[str] = mapped_column(primary_key=True)
-    created_at: Mapped[datetime]
-
-
-class Guard(Base):
-    """The one row that says up to which ledger entry destructions were applied: sequence, and that entry's hash."""
-
-    __tablename__ = "guard"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    seq: Mapped[int] = mapped_column(BigInteger)
-    hash: Mapped[bytes]
-
-
-class Kek(Base):
-    """A tenant's key encryption key of one epoch; the key itself is in its wraps."""
-
-    __tablename__ = "keks"
-    __table_args__ = (
-        UniqueConstraint("tenant_id", "epoch"),
-        CheckConstraint("state IN ('active', 'retired', 'destroyed')", name="state"),
-    )
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    kek_id: Mapped[bytes] = mapped_column(primary_key=True)
-    epoch: Mapped[int]
-    state: Mapped[str]
-    created_at: Mapped[datetime]
-    retired_at: Mapped[datetime | None]
-    destroyed_at: Mapped[datetime | None]
-
-
-class KekWrap(Base):
-    """One KEK wrapped by one root key; any one of a KEK's wraps opens it."""
-
-    __tablename__ = "kek_wraps"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),)
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    kek_id: Mapped[bytes] = mapped_column(primary_key=True)
-    root_key_id: Mapped[str] = mapped_column(primary_key=True)
-    provider: Mapped[str]
-    wrapped: Mapped[bytes]
-
-
-class DekRow(Base):
-    """A DEK wrapped by a KEK, or its tombstone."""
-
-    __tablename__ = "deks"
-    __table_args__ = (
-        ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),
-        CheckConstraint("(wrapped IS NULL) = (destroyed_at IS NOT NULL)", name="tombstone"),
-        Index(None, "tenant_id", "subject_id"),
-        Index(None, "tenant_id", "kek_id"),
-    )
-
-    tenant_id: Mapped[str] = mapped_column(primary_key=True)
-    dek_id: Mapped[bytes] = mapped_column(primary_key=True)
-    purpose: Mapped[str]
-    subject_id: Mapped[str]
-    kek_id: Mapped[bytes]
-    wrapped: Mapped[bytes | None]
-    created_at: Mapped[datetime]
-    destroyed_at: Mapped[datetime | None]
-    destroyed_by_seq: Mapped[int | None] = mapped_column(BigInteger)
+# A DEK wrapped by a KEK, or its tombstone.
+DEKS = Table(
+    "deks",
+    metadata,
+    Column("tenant_id", String, primary_key=True),
+    Column("dek_id", LargeBinary, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("subject_id", String, nullable=False),
+    Column("kek_id", LargeBinary, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("destroyed_at", UtcDateTime),
+    Column("destroyed_by_seq", BigInteger),
+    ForeignKeyConstraint(["tenant_id", "kek_id"], ["keks.tenant_id", "keks.kek_id"]),
+    CheckConstraint("(wrapped IS NULL) = (destroyed_at IS NOT NULL)", name="tombstone"),
+    Index(None, "tenant_id", "subject_id"),
+    Index(None, "tenant_id", "kek_id"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +132,13 @@ BEGINNING = Watermark(seq=0, hash=bytes(32))
 
 def deployment_of(connection: Connection) -> str | None:
     """The deployment this keystore belongs to; None if it was never founded."""
-    return connection.scalar(select(Deployment.deployment_id))
-
-
-GUARD = metadata.tables["guard"]
-KEKS = metadata.tables["keks"]
-KEK_WRAPS = metadata.tables["kek_wraps"]
-DEKS = metadata.tables["deks"]
-"""The same tables as plain ones: statements over mapped classes cost twice as much to run."""
+    return connection.scalar(select(DEPLOYMENT.c.deployment_id))
 
 
 def found(connection: Connection, deployment_id: str) -> None:
     """Make an empty keystore this deployment's, its watermark before the first entry. IntegrityError if it has one."""
-    connection.execute(insert(Guard).values(id=1, seq=BEGINNING.seq, hash=BEGINNING.hash))
-    connection.execute(insert(Deployment).values(deployment_id=deployment_id, created_at=datetime.now(UTC)))
+    connection.execute(insert(GUARD).values(id=1, seq=BEGINNING.seq, hash=BEGINNING.hash))
+    connection.execute(insert(DEPLOYMENT).values(deployment_id=deployment_id, created_at=datetime.now(UTC)))
 
 
 def watermark(connection: Connection) -> Watermark:

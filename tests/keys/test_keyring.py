@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, event, insert, select, update
 from keys.database import open_database, reader_of, reading, transaction
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keyring import Keyring
-from keys.keystore import BEGINNING, TENANT_PURPOSES, DekRow, Kek, KekWrap, Watermark, advance
+from keys.keystore import BEGINNING, DEKS, KEK_WRAPS, KEKS, TENANT_PURPOSES, Watermark, advance
 from keys.providers import keyfile
 
 
@@ -140,8 +140,8 @@ def test_two_processes_create_the_same_tenants_at_once(keystore: Engine, tmp_pat
     assert [process.returncode for process in both] == [0, 0]
     assert one == other
     with reading(keystore) as connection:
-        keks = connection.scalars(select(Kek.tenant_id)).all()
-        deks = Counter(connection.scalars(select(DekRow.tenant_id)))
+        keks = connection.scalars(select(KEKS.c.tenant_id)).all()
+        deks = Counter(connection.scalars(select(DEKS.c.tenant_id)))
     assert sorted(keks) == sorted(f"both_{number}" for number in range(20))
     assert set(deks.values()) == {len(TENANT_PURPOSES)}
 
@@ -154,7 +154,7 @@ def test_a_tenant_key_is_the_newest_living_one(keystore: Engine, ring: Keyring) 
     newer = dataclasses.replace(first, id=b"n" * 16)
     values = ring._row(newer, ring._kek(TENANT, kek_id), row, "index", "")  # noqa: SLF001 - there is no public way to make a second one
     with transaction(keystore) as connection:
-        connection.execute(insert(DekRow), values | {"created_at": NOW + timedelta(days=1)})
+        connection.execute(insert(DEKS), values | {"created_at": NOW + timedelta(days=1)})
     ring.forget_cached()
     assert ring.tenant_key(TENANT, "index") == newer
     mark = destroy(keystore, newer.id)
@@ -243,14 +243,14 @@ def test_a_damaged_wrap_does_not_hide_the_other(keystore: Engine) -> None:
     another(keystore, one, other).create_tenant(TENANT)
     key = another(keystore, one, other).tenant_key(TENANT, "index")
     with transaction(keystore) as connection:
-        connection.execute(update(KekWrap).where(KekWrap.root_key_id == "one").values(wrapped=bytes(92)))
+        connection.execute(update(KEK_WRAPS).where(KEK_WRAPS.c.root_key_id == "one").values(wrapped=bytes(92)))
     assert another(keystore, one, other).tenant_key(TENANT, "index") == key
     with transaction(keystore) as connection:
-        connection.execute(update(KekWrap).values(wrapped=bytes(92)))
+        connection.execute(update(KEK_WRAPS).values(wrapped=bytes(92)))
     with pytest.raises(Unreadable):
         another(keystore, one, other).tenant_key(TENANT, "index")
     with transaction(keystore) as connection:
-        connection.execute(delete(KekWrap))
+        connection.execute(delete(KEK_WRAPS))
     with pytest.raises(KeyMissing):
         another(keystore, one, other).tenant_key(TENANT, "index")
 
@@ -283,10 +283,10 @@ def test_a_dek_moved_in_the_keystore_is_unreadable(keystore: Engine, ring: Keyri
     """A DEK's wrap opens in its own row alone: not for another purpose, subject or id, and not another DEK's wrap."""
     dek, other = ring.new_dek(TENANT, "customer", "cus_1"), ring.new_dek(TENANT, "customer", "cus_2")
     with reading(keystore) as connection:
-        wrapped = connection.scalar(select(DekRow.wrapped).where(DekRow.dek_id == other.id))
+        wrapped = connection.scalar(select(DEKS.c.wrapped).where(DEKS.c.dek_id == other.id))
     moved = {"purpose": "erasure", "subject_id": "cus_3", "wrapped": wrapped, "dek_id": bytes(16)}[column]
     with transaction(keystore) as connection:
-        connection.execute(update(DekRow).where(DekRow.dek_id == dek.id).values({column: moved}))
+        connection.execute(update(DEKS).where(DEKS.c.dek_id == dek.id).values({column: moved}))
     with pytest.raises(Unreadable):
         ring.dek(TENANT, bytes(16) if column == "dek_id" else dek.id)
 
@@ -298,12 +298,12 @@ def test_a_kek_moved_in_the_keystore_is_unreadable(
     """A KEK's wrap opens in its own row alone: not for another tenant, id, epoch or deployment."""
     ring.create_tenant("ten_2")
     with reading(keystore) as connection:
-        theirs = connection.scalar(select(KekWrap.wrapped).where(KekWrap.tenant_id == "ten_2"))
+        theirs = connection.scalar(select(KEK_WRAPS.c.wrapped).where(KEK_WRAPS.c.tenant_id == "ten_2"))
     with transaction(keystore) as connection:
         if changed == "epoch":
-            connection.execute(update(Kek).values(epoch=2))
+            connection.execute(update(KEKS).values(epoch=2))
         if changed in {"tenant", "kek_id"}:
-            connection.execute(update(KekWrap).where(KekWrap.tenant_id == TENANT).values(wrapped=theirs))
+            connection.execute(update(KEK_WRAPS).where(KEK_WRAPS.c.tenant_id == TENANT).values(wrapped=theirs))
     deployment = "dep_2" if changed == "deployment" else DEPLOYMENT
     worker = Keyring(keystore=keystore, roots=[root], deployment=deployment, now=lambda: NOW)
     with pytest.raises(Unreadable):
@@ -326,7 +326,7 @@ def test_new_deks_go_under_the_active_kek(keystore: Engine, ring: Keyring) -> No
     destroy(keystore, dek.id)
     assert [(status.live, status.destroyed) for status in ring.status()] == [(len(TENANT_PURPOSES), 1)]
     with transaction(keystore) as connection:
-        connection.execute(update(Kek).values(state="retired", retired_at=NOW))
+        connection.execute(update(KEKS).values(state="retired", retired_at=NOW))
     with pytest.raises(KeyMissing):
         ring.new_dek(TENANT, "customer", "cus_1")
 

@@ -11,15 +11,15 @@ from keys.errors import KeyMissing, WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import (
     BEGINNING,
-    Base,
-    DekRow,
-    Deployment,
-    Guard,
+    DEKS,
+    DEPLOYMENT,
+    GUARD,
     Watermark,
     advance,
     deployment_of,
     found,
     has_live_dek,
+    metadata,
     watermark,
 )
 
@@ -55,7 +55,7 @@ def test_a_keystore_is_founded_once(keystore: Engine) -> None:
 def test_a_keystore_that_was_never_founded(new_database: Callable[[], Engine]) -> None:
     """It has no deployment, and asking for its watermark says that something is missing."""
     engine = new_database()
-    Base.metadata.create_all(engine)
+    metadata.create_all(engine)
     with reading(engine) as connection:
         assert deployment_of(connection) is None
         with pytest.raises(KeyMissing):
@@ -69,9 +69,9 @@ def test_advance_moves_the_mark_and_destroys(keystore: Engine, ring: Keyring) ->
     assert mark(keystore) == FIRST
     assert not is_live(keystore, gone.id)
     assert is_live(keystore, stays.id)
-    columns = (DekRow.wrapped, DekRow.destroyed_at, DekRow.destroyed_by_seq, DekRow.subject_id)
+    columns = (DEKS.c.wrapped, DEKS.c.destroyed_at, DEKS.c.destroyed_by_seq, DEKS.c.subject_id)
     with reading(keystore) as connection:
-        row = connection.execute(select(*columns).where(DekRow.dek_id == gone.id)).one()
+        row = connection.execute(select(*columns).where(DEKS.c.dek_id == gone.id)).one()
     assert tuple(row) == (None, AT, 1, "cus_1")
 
 
@@ -118,7 +118,7 @@ def test_a_tombstone_keeps_its_first_date(keystore: Engine, ring: Keyring) -> No
     later = AT + timedelta(days=1)
     assert advance(keystore, before=FIRST, after=SECOND, destroyed=[("ten_1", dek.id)], at=later) == []
     with reading(keystore) as connection:
-        row = connection.execute(select(DekRow.destroyed_at, DekRow.destroyed_by_seq).where(DekRow.dek_id == dek.id))
+        row = connection.execute(select(DEKS.c.destroyed_at, DEKS.c.destroyed_by_seq).where(DEKS.c.dek_id == dek.id))
         assert tuple(row.one()) == (AT, 1)
 
 
@@ -136,23 +136,23 @@ def test_no_row_is_half_destroyed(keystore: Engine, ring: Keyring) -> None:
     dek = ring.new_dek("ten_1", "customer", "cus_1")
     for half in ({"wrapped": None}, {"destroyed_at": AT}):
         with pytest.raises(IntegrityError), transaction(keystore) as connection:
-            connection.execute(update(DekRow).where(DekRow.dek_id == dek.id).values(half))
+            connection.execute(update(DEKS).where(DEKS.c.dek_id == dek.id).values(half))
 
 
 def test_there_is_one_guard(keystore: Engine) -> None:
     """The database itself refuses a second watermark."""
     with pytest.raises(IntegrityError), transaction(keystore) as connection:
-        connection.execute(insert(Guard).values(id=2, seq=0, hash=bytes(32)))
+        connection.execute(insert(GUARD).values(id=2, seq=0, hash=bytes(32)))
 
 
 def test_times_come_back_aware(keystore: Engine) -> None:
     """A moment given in any zone comes back as the same moment in UTC; one without a zone is refused."""
     moment = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     with transaction(keystore) as connection:
-        connection.execute(update(Deployment).values(created_at=moment))
+        connection.execute(update(DEPLOYMENT).values(created_at=moment))
     with reading(keystore) as connection:
-        back = connection.scalar(select(Deployment.created_at))
+        back = connection.scalar(select(DEPLOYMENT.c.created_at))
     assert back == moment
     assert back.tzinfo is UTC or back.utcoffset() == timedelta(0)
     with pytest.raises(StatementError), transaction(keystore) as connection:
-        connection.execute(update(Deployment).values(created_at=moment.replace(tzinfo=None)))
+        connection.execute(update(DEPLOYMENT).values(created_at=moment.replace(tzinfo=None)))

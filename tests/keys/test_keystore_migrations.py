@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, inspect, text
 
 from keys.database import reading, transaction
-from keys.keystore import Base
+from keys.keystore import metadata
 from migrations.run import current, head, models, upgrade
 
 Databases = Callable[[], Engine]
@@ -37,7 +37,7 @@ def test_migrations_and_models_agree(new_database: Databases) -> None:
     """A migrated database is what the models say: Alembic finds nothing to do, and all constraints are alike."""
     migrated, made = new_database(), new_database()
     upgrade(migrated, "keystore")
-    Base.metadata.create_all(made)
+    metadata.create_all(made)
     with reading(migrated) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, models("keystore")) == []

@@ -14,7 +14,7 @@ from keys.dek import Dek
 from keys.envelope import seal, unseal
 from keys.errors import KeysError
 from keys.keyring import Keyring
-from keys.keystore import BEGINNING, DekRow, KekWrap, Watermark, advance
+from keys.keystore import BEGINNING, DEKS, KEK_WRAPS, Watermark, advance
 from keys.providers import keyfile
 
 
@@ -75,7 +75,7 @@ def test_a_database_error_shows_no_parameters(keystore: Engine, ring: Keyring) -
     dek = ring.new_dek(TENANT, "customer", "cus_1")
     values = {"wrapped": b"wrapped bytes, forty or so of them", "kek_id": bytes(16)}
     with pytest.raises(DBAPIError) as failure, transaction(keystore) as connection:
-        connection.execute(update(DekRow).where(DekRow.dek_id == dek.id).values(values))
+        connection.execute(update(DEKS).where(DEKS.c.dek_id == dek.id).values(values))
     assert not shows("".join(traceback.format_exception(failure.value)), b"wrapped bytes, forty or so of them")
 
 
@@ -99,6 +99,6 @@ class NoRoot:
 
 def _damage(keystore: Engine, ring: Keyring, dek: Dek) -> None:
     with transaction(keystore) as connection:
-        connection.execute(update(KekWrap).values(wrapped=bytes(92)))
+        connection.execute(update(KEK_WRAPS).values(wrapped=bytes(92)))
     ring.forget_cached()
     ring.dek(TENANT, dek.id)

@@ -1,0 +1,12 @@
+import subprocess
+import sys
+
+from house import ROOT
+
+LOOK = "import sys, panless.wsgi; print(*sorted({'alembic', 'sqlalchemy.orm', 'boto3'} & set(sys.modules)))"
+
+
+def test_a_server_loads_what_it_serves_with() -> None:
+    """Neither what only a migration needs, nor an ORM, nor an object store's SDK: each is megabytes in every process."""
+    done = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
