@@ -7,6 +7,6 @@ LOOK = "import sys, panless.wsgi; print(*sorted({'alembic', 'sqlalchemy.orm', 'b
 
 
 def test_a_server_loads_what_it_serves_with() -> None:
-    """Neither what only a migration needs, nor an ORM, nor an object store's SDK: each is megabytes in every process."""
+    """Neither what only a migration needs, nor an ORM, nor the SDK of an object store: megabytes in each process."""
     done = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
