@@ -293,6 +293,20 @@ def test_a_certificate_is_there_at_once(tenant: Tenant) -> None:
     assert request_of(tenant, token["customer"])["status"] == "completed"
 
 
+def test_every_card_of_many_is_told(tenant: Tenant) -> None:
+    """More recipients than are written in one statement: each is written, told and named in the certificate."""
+    before = at_processor(tenant)
+    person = tenant.token()["customer"]
+    numbers = ("5555555555554444", "378282246310005", "6011111111111117", "4000003800000446", "4000000000000341")
+    for number in numbers:
+        tenant.token(number, customer=person)
+    assert erase(tenant, person).status_code == 200
+    told = certificate_of(tenant, person)["certificate"]["recipients"]
+    assert sorted(each["what"] for each in told) == ["customer", *["payment_method"] * (len(numbers) + 1)]
+    assert {each["result"] for each in told} <= {"erased", "already_gone"}
+    assert at_processor(tenant) == before
+
+
 def test_a_request_waits_for_no_processor(tenant: Tenant) -> None:
     """A processor that would hang is not called before the answer."""
     token = tenant.token()
