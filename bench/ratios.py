@@ -17,6 +17,10 @@ from vault.recovery import work_once
 from vault.statements import Change, inserted
 from vault.tables import audit_entries
 
+OWN_TIME_MS = 10
+REF_WHERE_SET_US = 210
+"""What REF took on the machine that design.md's figures were set on."""
+
 
 def figures(scene: Scene, only: Collection[str]) -> list[Figure]:
     """The ratios of the paths that are wanted (all of them, where `only` names none)."""
@@ -96,16 +100,36 @@ def _erasure(scene: Scene, only: Collection[str]) -> list[Figure]:
         unit="ms",
         note="CPU: processors told, read back, certified",
     )
-    own = Figure(
+    return [*_own_time(scene, times), rest]
+
+
+def _own_time(scene: Scene, times: Sequence[float]) -> list[Figure]:
+    """The wall's milliseconds as they are, and at the speed of the machine that the figure was set on: that one gates.
+
+    The figures were set where REF took 210 us of CPU (docs/decisions/0008); `times` are of this machine.
+    """
+    typical = median(times)
+    ref = median(run(scene.ref, scene.ref.block).cpu for _ in range(5))
+    here = Figure(
         name="erase, our own time",
         on=scene.backend,
-        must=10,
+        must=OWN_TIME_MS,
         reach=3,
-        measured=quantiles(times, n=4)[0],
+        measured=typical,
         unit="ms",
-        note=f"on the wall; a quarter are faster, {median(times):.1f} is the median",
+        gated=False,
+        note=f"on this machine's wall, median; a quarter are faster than {quantiles(times, n=4)[0]:.1f}",
     )
-    return [own, rest]
+    there = Figure(
+        name="erase, our own time at REF = 210 us",
+        on=scene.backend,
+        must=OWN_TIME_MS,
+        reach=3,
+        measured=typical * REF_WHERE_SET_US / ref,
+        unit="ms",
+        note=f"the same median; REF takes {ref:,.0f} us here",
+    )
+    return [here, there]
 
 
 def _finish(scene: Scene) -> None:

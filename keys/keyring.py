@@ -42,13 +42,19 @@ _WRAPS = (
     .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.kek_id == bindparam("kek_id"))
 )
 
+_MADE = [column for column in DEKS.c if not column.name.startswith("destroyed")]
+# Only under a KEK that is the newest active one at that moment, so that which one it is may be remembered.
 _NEW_DEK = Prepared(
-    insert(DEKS).values(
-        {
-            column: bindparam(column.name, type_=column.type)
-            for column in DEKS.c
-            if not column.name.startswith("destroyed")
-        }
+    insert(DEKS).from_select(
+        _MADE,
+        select(*(bindparam(column.name, type_=column.type) for column in _MADE)).where(
+            select(KEKS.c.kek_id)
+            .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
+            .order_by(KEKS.c.epoch.desc())
+            .limit(1)
+            .scalar_subquery()
+            == bindparam("kek_id", type_=KEKS.c.kek_id.type)
+        ),
     )
 )
 
@@ -95,6 +101,7 @@ class Keyring:
         self.deployment = deployment
         self._now = now
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
+        self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
         self._own_rows: Cache[tuple[str, str], Columns] = Cache(kek_ttl, monotonic)
         self._subkeys: Cache[tuple[str, str, str], bytes] = Cache(kek_ttl, monotonic)
 
@@ -131,15 +138,15 @@ class Keyring:
         """
         if purpose not in SUBJECT_PURPOSES or not subject_id:
             raise ValueError(f"a new DEK is for one of {', '.join(SUBJECT_PURPOSES)}, and for somebody")
-        kek_id = self._active_kek(tenant_id)
-        if kek_id is None:
-            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
         dek = _new()
-        row = {"tenant_id": tenant_id, "kek_id": kek_id}
-        values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
-        with single(self._keystore) as connection:
-            _NEW_DEK.change(connection, values)
-        return dek
+        while True:
+            kek_id = self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id))
+            row = {"tenant_id": tenant_id, "kek_id": kek_id}
+            values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
+            with single(self._keystore) as connection:
+                if _NEW_DEK.change(connection, values):
+                    return dek
+            self._newest_keks.forget()  # another one is active now
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
@@ -182,6 +189,7 @@ class Keyring:
     def forget_cached(self) -> None:
         """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
         self._keks.forget()
+        self._newest_keks.forget()
         self._own_rows.forget()
         self._subkeys.forget()
 
@@ -192,6 +200,12 @@ class Keyring:
         statement = select(*columns, *counts).outerjoin_from(KEKS, DEKS).group_by(*columns)
         with reading(self._keystore) as connection:
             return [KekStatus(*row) for row in connection.execute(statement.order_by(KEKS.c.tenant_id, KEKS.c.epoch))]
+
+    def _newest_kek(self, tenant_id: str) -> bytes:
+        found = self._active_kek(tenant_id)
+        if found is None:
+            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
+        return found
 
     def _active_kek(self, tenant_id: str) -> bytes | None:
         with reading(self._keystore) as connection:

@@ -76,7 +76,7 @@ class Prepared:
             named[name] = process(named[name])
         given = named if form.order is None else [named[name] for name in form.order]
         proxied = connection.connection
-        cursor = proxied.cursor()
+        cursor = _cursor(connection.dialect, proxied)
         for told in connection.dispatch.before_cursor_execute:
             told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # SQLAlchemy's signature
         try:
@@ -88,8 +88,18 @@ class Prepared:
         return cursor
 
 
+def _cursor(dialect: Dialect, proxied: Any) -> Any:  # noqa: ANN401  # the driver's
+    if dialect.name == _NUMBERED:
+        return dialect.loaded_dbapi.RawCursor(proxied.dbapi_connection)
+    return proxied.cursor()
+
+
 def _formed(statement: Executable, dialect: Dialect) -> _Form:
-    compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every statement of Core has it
+    # Numbered as the server wants them, PostgreSQL's parameters need no parsing by the driver; its cache of parsed
+    # statements leaves out those of more than 50 parameters, which are the ones that write several rows together.
+    numbered: Any = type(dialect)  # PostgreSQL's takes a style
+    style = numbered(paramstyle="numeric_dollar") if dialect.name == _NUMBERED else dialect
+    compiled: Any = statement.compile(dialect=style)  # type: ignore[attr-defined]  # every statement of Core has it
     asked = {name: None for bind, name in compiled.bind_names.items() if bind.required}
     made = compiled.construct_expanded_state(asked)
     fixed = {name: value for name, value in made.parameters.items() if name not in asked}
@@ -102,6 +112,9 @@ def _formed(statement: Executable, dialect: Dialect) -> _Form:
         binds=tuple((name, process) for name, process in processes.items() if name in asked),
         row=_row_of(getattr(statement, "selected_columns", ()), dialect),
     )
+
+
+_NUMBERED = "postgresql"
 
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401  # of any column

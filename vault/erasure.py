@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
+from keys.keystore import Watermark
 from keys.prepared import Prepared
 from vault import audit, certificates, holds, packages, recipients, rights
 from vault.caller import Caller
@@ -28,7 +29,7 @@ from vault.policy import Policy
 from vault.processing import Processors
 from vault.rights import RightsRequest
 from vault.statements import Change, inserted, update_row, updated, write
-from vault.tables import OPEN_STATES, charges, customers, erasures, package_customers, refunds, rights_requests
+from vault.tables import OPEN_STATES, charges, customers, erasures, guard, package_customers, refunds, rights_requests
 from vault.tables import holds as hold_table
 
 LEASE_SECONDS = 60
@@ -47,8 +48,8 @@ def erase(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, custo
         raise NotFoundHere("No such customer.")
     if row.state == "active":
         with suppress(Erased, KeyDestroyed):  # a twin of this request was faster, and it carries on
-            request = _decide(records, ledger, policy, caller, customer_id, row.dek_id)
-            settle(ledger, records)
+            request, decided_at = _decide(records, ledger, policy, caller, customer_id, row.dek_id)
+            settle(ledger, records, decided_at)
             return request
     request_id = _request_of(records, caller, customer_id)
     if request_id is None:
@@ -122,7 +123,7 @@ def open_requests(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 def _decide(
     records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, dek_id: bytes
-) -> RightsRequest:
+) -> tuple[RightsRequest, tuple[Watermark, Change]]:
     """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
     request_id, erasure_id = new_id("rr", caller.tenant), new_id("era", caller.tenant)
@@ -154,7 +155,7 @@ def _decide(
             write(tx, *told[start : start + TOGETHER])
         if found.package:
             packages.destroy_of_customer(tx, ledger, caller, customer_id)
-    return request
+    return request, (Watermark(found.seq, found.hash), decided_entry)
 
 
 def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `_OPEN`
@@ -301,6 +302,8 @@ _OPEN = Prepared(
             package_customers.c.customer_id == bindparam("of_customer"),
         )
         .label("package"),
+        guard.c.seq,
+        guard.c.hash,
     )
 )
 

@@ -121,34 +121,37 @@ def decided(
     return entry_id, inserted(ledger_outbox, row)
 
 
-def settle(ledger: Ledger, records: Engine) -> None:
-    """Take every decided entry through all its steps.
+def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | None = None) -> None:
+    """Take every decided entry through all its steps, or the one that was `just` decided.
 
+    That one comes with the records' watermark, read in its transaction: it can only lie in the ledger behind it.
     Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
     """
-    mark, pending = _open_work(records)
+    mark, pending = (just[0], [_parsed(just[1].values["body"])]) if just else _open_work(records)
+    entries: Sequence[Entry] = ()
     for body in pending:
-        append(ledger, records, mark, body)
-    until, entries = follow(ledger, mark)
+        entries = append(ledger, records, mark, body)
+    until, entries = follow(ledger, mark, entries)
     if until.seq > mark.seq:
         _apply_to_records(ledger, records, mark, until, entries)
 
 
-def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any]) -> None:
+def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any]) -> Sequence[Entry]:
     """Append an entry that was pending when the records stood at `mark`, unless it stands in the ledger already.
 
-    A lost race reads on and looks for its id again.
+    A lost race reads on and looks for its id again. What was read of the ledger, and what was written there.
     """
     for _ in range(_LARGEST_RACE):
         after = chain(ledger, mark)
         if any(entry.body["entry_id"] == body["entry_id"] for entry in after):
-            return
+            return after
         last = after[-1].mark if after else mark
-        if ledger.store.write(last.seq + 1, _signed(ledger, body, last)):
-            return
+        raw = _signed(ledger, body, last)
+        if ledger.store.write(last.seq + 1, raw):
+            return [*after, Entry(mark=Watermark(last.seq + 1, hash_of(raw)), body=_parsed(raw))]
         mark, pending = _open_work(records)
         if body["entry_id"] not in {each["entry_id"] for each in pending}:
-            return
+            return ()
     raise MovedOn("Other processes write faster to the ledger than this one. Try again.")
 
 
@@ -203,7 +206,7 @@ def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
     """
     with reading(records) as connection:
         rows = _OPEN_WORK.all(connection, {})
-    return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body.encode()) for row in rows if row.body is not None]
+    return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body) for row in rows if row.body is not None]
 
 
 _OPEN_WORK = Prepared(
@@ -252,9 +255,10 @@ def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
     return body
 
 
-def follow(ledger: Ledger, of_records: Watermark) -> tuple[Watermark, Sequence[Entry]]:
+def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -> tuple[Watermark, Sequence[Entry]]:
     """Have the keystore follow the ledger to its head; where it stands then, and the entries that took it there.
 
+    `known` entries, which this process just read or wrote, are not read again where the keystore stands before them.
     Raises KeystoreRestored for one behind `of_records`: catching up would hide what it has lost.
     """
     for _ in range(_LARGEST_RACE):
@@ -262,7 +266,7 @@ def follow(ledger: Ledger, of_records: Watermark) -> tuple[Watermark, Sequence[E
             before = keystores.watermark(connection)
         if before.seq < of_records.seq:
             raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
-        after = chain(ledger, before)
+        after = known if _continues(known, before) else chain(ledger, before)
         if not after:
             return before, ()
         last = after[-1]
@@ -275,6 +279,10 @@ def follow(ledger: Ledger, of_records: Watermark) -> tuple[Watermark, Sequence[E
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
 
+def _continues(entries: Sequence[Entry], mark: Watermark) -> bool:
+    return bool(entries) and (entries[0].mark.seq, entries[0].body["prev_hash"]) == (mark.seq + 1, mark.hash.hex())
+
+
 def _apply_to_records(
     ledger: Ledger, records: Engine, mark: Watermark, until: Watermark, entries: Sequence[Entry]
 ) -> None:
@@ -283,7 +291,7 @@ def _apply_to_records(
     `entries` are those that were just read: they serve where the records stand before the first of them.
     """
     for _ in range(_LARGEST_RACE):
-        if not entries or entries[0].mark.seq != mark.seq + 1 or entries[0].body["prev_hash"] != mark.hash.hex():
+        if not _continues(entries, mark):
             entries = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
         mark = _apply(records, mark, entries)
         if mark.seq >= until.seq:
@@ -342,6 +350,6 @@ def _pair_of(seed: bytes) -> _KeyPair:
     return _KeyPair(private, public, key_id(public))
 
 
-def _parsed(raw: bytes) -> dict[str, Any]:
+def _parsed(raw: str | bytes) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(raw)
     return body

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
 from sqlalchemy import Engine, delete, event, insert, select, update
 
@@ -15,6 +16,7 @@ from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, DEKS, KEK_WRAPS, KEKS, TENANT_PURPOSES, Watermark, advance
 from keys.providers import keyfile
+from keys.wrapping import kek_place, wrap_kek
 
 
 class Clock:
@@ -116,6 +118,7 @@ from pathlib import Path
 from keys.database import open_database
 from keys.keyring import Keyring
 from keys.providers import keyfile
+from keys.wrapping import kek_place, wrap_kek
 url, path = sys.argv[1:]
 engine = open_database(url)
 ring = Keyring(keystore=engine, roots=[keyfile.load(Path(path))], deployment="dep_1", now=lambda: datetime.now(UTC))
@@ -329,6 +332,21 @@ def test_new_deks_go_under_the_active_kek(keystore: Engine, ring: Keyring) -> No
         connection.execute(update(KEKS).values(state="retired", retired_at=NOW))
     with pytest.raises(KeyMissing):
         ring.new_dek(TENANT, "customer", "cus_1")
+
+
+def test_a_new_kek_is_used_at_once(keystore: Engine, ring: Keyring, root: MemoryRoot) -> None:
+    """A process that remembers the active KEK puts no DEK under it once another process made a newer one."""
+    ring.new_dek(TENANT, "customer", "cus_1")
+    newer = bytes(range(16))
+    wrapped = wrap_kek(root, AESGCM.generate_key(256), kek_place(DEPLOYMENT, TENANT, newer, 2))
+    row = {"tenant_id": TENANT, "kek_id": newer}
+    with transaction(keystore) as connection:
+        connection.execute(insert(KEKS), row | {"epoch": 2, "state": "active", "created_at": NOW})
+        wrap = {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrapped}
+        connection.execute(insert(KEK_WRAPS), row | wrap)
+    dek = ring.new_dek(TENANT, "customer", "cus_2")
+    assert ring.dek(TENANT, dek.id) == dek
+    assert [status.live for status in ring.status()] == [len(TENANT_PURPOSES) + 1, 1]
 
 
 def test_no_transaction_is_open_while_the_root_key_is_asked(keystore: Engine) -> None:

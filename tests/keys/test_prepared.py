@@ -109,3 +109,14 @@ def test_who_listens_sees_it(database: Engine) -> None:
     with transaction(database) as tx:
         ADD.change(tx, ROW)
     assert [statement.split()[0] for statement in seen if "things" in statement] == ["INSERT", "INSERT"]
+
+
+def test_many_parameters_and_percent_signs(database: Engine) -> None:
+    """A statement of more parameters than the PostgreSQL driver would remember, with a literal that looks like one."""
+    names = [f"value{number}" for number in range(60)]
+    many = Prepared(
+        select(*(bindparam(name, type_=Integer).label(name) for name in names), text("'100 %s %(value1)s $1' AS odd"))
+    )
+    with reading(database) as connection:
+        row = many.one(connection, {name: number for number, name in enumerate(names)})
+    assert [*row] == [*range(60), "100 %s %(value1)s $1"]
