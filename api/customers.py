@@ -7,11 +7,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import ContactFields, Moment, Strict, name, of_type, text
-from vault import contacts, customers, erasure
+from vault import contacts, customers
 from vault.contacts import Corrected
 from vault.customers import Customer
 from vault.personal import BillingContact
-from vault.rights import RightsRequest
 
 blueprint = Blueprint("customers", __name__, description="The people who pay")
 
@@ -67,20 +66,6 @@ class CorrectedShown(Schema):
     object = of_type("billing_contact_change")
     customer = fields.String()
     version = fields.Integer()
-
-
-class RequestShown(Schema):
-    """A rights request and where it stands."""
-
-    id = fields.String()
-    object = of_type("rights_request")
-    type = fields.String()
-    customer = fields.String()
-    status = fields.String()
-    regulation = fields.String()
-    submitted_at = Moment()
-    due_at = Moment()
-    completed_at = Moment(allow_none=True)
 
 
 @blueprint.route("/v1/customers", methods=["POST"])
@@ -148,18 +133,6 @@ def replace_contact(contact: dict[str, Any], customer_id: str) -> Corrected:
 def correct_contact(changes: dict[str, Any], customer_id: str) -> Corrected:
     """Correct some fields of the billing contact; null takes one away."""
     return _change(customer_id, lambda old: replace(old, **changes))
-
-
-@blueprint.route("/v1/customers/<customer_id>", methods=["DELETE"])
-@needs("rights:write")
-@blueprint.response(200, RequestShown)
-@blueprint.alt_response(202, schema=RequestShown, description="Erased here; processors are being told.")
-def erase(customer_id: str) -> tuple[RightsRequest, int]:
-    """Erase a customer: here at once, at the processors by the worker. Ask again for how far it came."""
-    here = passed()
-    house = here.parts
-    request = erasure.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
-    return request, 200 if request.is_complete else 202
 
 
 def _change(customer_id: str, edit: Any) -> Corrected:  # noqa: ANN401  # a function of BillingContact

@@ -61,6 +61,8 @@ TABLE: dict[type[Exception], Kind] = {
     errors.InProgress: Kind(409, "in_progress"),
     errors.MovedOn: Kind(409, "contended"),
     errors.CustomerExists: Kind(409, "customer_exists"),
+    errors.Duplicate: Kind(409, "duplicate_request"),
+    errors.ActorNeeded: Kind(400, "actor_required"),
     errors.ObligationTaken: Kind(409, "already_paid"),
     errors.Invalid: Kind(422, "invalid_request"),
     errors.NotUsable: Kind(409, "not_usable"),
@@ -180,6 +182,10 @@ def _links(error: Exception) -> dict[str, str]:
         return {"Location": f"/v1/charges/{error.charge_id}"}
     if isinstance(error, errors.CustomerExists):
         return {"Location": f"/v1/customers/{error.customer_id}"}
+    if isinstance(error, errors.Duplicate):
+        return {"Location": f"/v1/rights-requests/{error.request_id}"}
+    if isinstance(error, errors.Blocked) and error.request:
+        return {"Location": f"/v1/rights-requests/{error.request}"}
     return {}
 
 
@@ -187,7 +193,11 @@ def _members(error: Exception) -> dict[str, Any]:
     """What an error says besides its sentence: ids and codes."""
     match error:
         case errors.Blocked():
-            return {"reasons": error.reasons, "until": {reason: moment(end) for reason, end in error.until.items()}}
+            until = {reason: moment(end) for reason, end in error.until.items()}
+            waits = {"request": error.request} if error.request else {}
+            return {"reasons": error.reasons, "until": until, **waits}
+        case errors.Duplicate():
+            return {"request": error.request_id}
         case errors.ObligationTaken():
             return {"charge": error.charge_id}
         case errors.CustomerExists():

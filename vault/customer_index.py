@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
-from keys.blindindex import NORMALIZATION, digests, label, lookup_digest
+from keys.blindindex import NORMALIZATION, Form, digests, label, lookup_digest
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.personal import BillingContact
@@ -49,13 +49,13 @@ def by_reference(connection: Connection, keyring: Keyring, caller: Caller, refer
     return connection.execute(statement).scalar_one_or_none()
 
 
-def by_value(keyring: Keyring, caller: Caller, field: str, value: str) -> ColumnElement[bool]:
-    """The condition for the index rows of this very value, in the caller's mode."""
-    digest = lookup_digest(_key(keyring, caller, field), field, "raw", value)
+def by_value(keyring: Keyring, caller: Caller, field: str, value: str, form: Form = "raw") -> ColumnElement[bool]:
+    """The condition for the index rows of this very value, or of the hex SHA-256 of it, in the caller's mode."""
+    digest = lookup_digest(_key(keyring, caller, field), field, form, value)
     return and_(
         blind_index.c.tenant_id == caller.tenant,
         blind_index.c.field == field,
-        blind_index.c.form == "raw",
+        blind_index.c.form == form,
         blind_index.c.digest == digest,
         blind_index.c.live == caller.live,
     )

@@ -1,156 +1,121 @@
-"""Erasing a customer: on the ledger, in the keystore, in the records; then at the processors, with a certificate.
+"""Erasing a customer here: on the ledger, in the keystore, in the records. The processors are `erasure_completion`'s.
 
-Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). A request does the
-local part, which waits for no processor: the worker tells those, for as long as it takes, and certifies. Who asks for
-the certificate before gets one that says who has not answered.
-
-`decided` (on its way through the ledger) -> `shredded` (nothing opens any more) -> `certified` (some recipients have
-not answered yet) -> `completed`. What processors must be told is sealed under the request's own key, which goes last.
+Each step leaves a row that says how far it came, and any process may take it up there. `decided` (on its way through
+the ledger) -> `shredded` (nothing opens any more). What processors must be told is sealed under the request's own key.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, exists, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, exists, literal, select, true
 
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
 from keys.keystore import Watermark
 from keys.prepared import Prepared
-from vault import audit, certificates, holds, packages, recipients, rights
+from vault import audit, holds, packages, recipients, rights
 from vault.caller import Caller
-from vault.columns import database_clock
-from vault.errors import Erased, EraseIncomplete, NotFoundHere
+from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decide, decided, settle
+from vault.ledger import Ledger, decided, settle
 from vault.policy import Policy
-from vault.processing import Processors
-from vault.rights import RightsRequest
-from vault.statements import Change, inserted, update_row, updated, write
-from vault.tables import OPEN_STATES, charges, customers, erasures, guard, package_customers, refunds, rights_requests
+from vault.rights import RightsRequest, Target
+from vault.statements import Change, inserted, updated, write
+from vault.tables import (
+    OPEN_STATES,
+    charges,
+    customers,
+    erasures,
+    guard,
+    package_customers,
+    refunds,
+    rights_requests,
+    rights_targets,
+)
 from vault.tables import holds as hold_table
 
 LEASE_SECONDS = 60
 TOGETHER = 4
 """Recipients that are written in one statement: most customers have fewer, and each number is a statement to keep."""
 
+RATE_OVER = timedelta(days=1)
 
-def erase(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> RightsRequest:
-    """Erase a customer here, and leave the processors to the worker; asking again finds the same request.
 
-    Raises NotFoundHere, Blocked.
+class ApprovalNeeded(Exception):  # noqa: N818  # no error: what rolls back a decision that is not this caller's alone
+    """Somebody must approve it first: the request named, or one that is to be made (None)."""
+
+    def __init__(self, request_id: str | None) -> None:
+        """Take the id of the request that waits for approval."""
+        super().__init__()
+        self.request_id = request_id
+
+
+def execute(
+    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, approved: str | None = None
+) -> RightsRequest | None:
+    """Erase a customer here, for the request `approved`, or for one that is made with it and returned.
+
+    None where another request was first: it carries on. Raises NotFoundHere, Blocked, ApprovalNeeded.
     """
     with reading(records) as connection:
         row = _CUSTOMER.one_or_none(connection, _asked(caller, customer_id))
     if row is None:
         raise NotFoundHere("No such customer.")
-    if row.state == "active":
-        with suppress(Erased, KeyDestroyed):  # a twin of this request was faster, and it carries on
-            request, decided_at = _decide(records, ledger, policy, caller, customer_id, row.dek_id)
-            settle(ledger, records, decided_at)
-            return request
-    request_id = _request_of(records, caller, customer_id)
-    if request_id is None:
-        raise Erased("This customer was erased, and the request is not in these records.")
-    return rights.read(records, caller, request_id)
-
-
-def certificate(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, request_id: str) -> dict[str, Any]:
-    """The latest certificate, signed: the first one is made now, if the worker has not come to it yet.
-
-    Raises NotFoundHere, NotUsable while the customer is not erased here.
-    """
-    rights.read(records, caller, request_id)
-    erasure = _read(records, caller.tenant, request_id)
-    if erasure.state == "shredded":
-        listed = recipients.of_erasure(records, erasure)
-        told = [*recipients.as_told(listed, {}, caller.at), *recipients.open_storings(records, erasure)]
-        certified = _certificate(records, ledger, policy, caller, erasure, told)
-        with audit.transaction(records) as tx:
-            _certify(tx, ledger, caller, erasure, told, certified)
-        settle(ledger, records)
-    return rights.certificate(records, ledger, caller, request_id)
-
-
-def carry_on(
-    records: Engine, ledger: Ledger, processors: Processors, policy: Policy, caller: Caller, request_id: str
-) -> None:
-    """Take an erasure through every step that is open. Safe to repeat, by any process."""
-    settle(ledger, records)
-    erasure = _read(records, caller.tenant, request_id)
-    if erasure.state not in {"shredded", "certified"}:
-        return
-    listed = recipients.of_erasure(records, erasure)
-    answers = recipients.tell(ledger.keyring, processors, erasure, listed)
-    told = [*recipients.as_told(listed, answers, caller.at), *recipients.open_storings(records, erasure)]
-    news = erasure.state == "shredded" or any(answer != "pending" for answer in answers.values())
-    if news or all(recipient.result != "pending" for recipient in told):
-        certified = _certificate(records, ledger, policy, caller, erasure, told)
-        with audit.transaction(records) as tx:
-            recipients.write_answers(tx, caller, listed, answers)
-            _certify(tx, ledger, caller, erasure, told, certified)
-        settle(ledger, records)
-    else:
-        with transaction(records) as tx:
-            recipients.write_answers(tx, caller, listed, answers)
-
-
-def _request_of(records: Engine, caller: Caller, customer_id: str) -> str | None:
-    with reading(records) as connection:
-        return rights.request_of_customer(connection, caller, customer_id)
-
-
-def take_up(records: Engine, tenant: str, request_id: str) -> bool:
-    """Take the lease of an erasure whose lease is over; whether this process got it."""
-    free = and_(_this(tenant, request_id), erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
-    with transaction(records) as tx:
-        return tx.execute(update(erasures).where(free).values(lease_until=database_clock(LEASE_SECONDS))).rowcount == 1
-
-
-def open_requests(records: Engine) -> Sequence[Row[str, str, bool]]:
-    """Every erasure that is not complete and that nobody works on: (tenant_id, request_id, live)."""
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-    statement = (
-        select(erasures.c.tenant_id, erasures.c.request_id, customers.c.live)
-        .join(customers, of_customer)
-        .where(erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
-    )
-    with reading(records) as connection:
-        return connection.execute(statement).all()
+    if row.state != "active":
+        return None
+    with suppress(Erased, KeyDestroyed):  # a twin of this request was faster
+        request, just = _decide(records, ledger, policy, caller, customer_id, row.dek_id, approved)
+        settle(ledger, records, just)
+        return request
+    return None
 
 
 def _decide(
-    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, dek_id: bytes
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    customer_id: str,
+    dek_id: bytes,
+    approved: str | None,
 ) -> tuple[RightsRequest, tuple[Watermark, Change]]:
     """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
-    request_id, erasure_id = new_id("rr", caller.tenant), new_id("era", caller.tenant)
+    erasure_id = new_id("era", caller.tenant)
     own = keyring.dek(caller.tenant, dek_id)
     request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)
     with audit.transaction(records) as tx:
         customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
         if customer.state != "active":
             raise Erased("This customer was erased.")
-        found = _refuse_while_open(tx, caller, customer_id)
+        found = _OPEN.one(tx, _named(policy, caller, customer_id))
+        known = approved or _allowed(found, policy)
+        _refuse_while_open(tx, caller, customer_id, found)
+        request = _request(tx, policy, caller, known, customer_id)
         version = customer.version + 1
         entry_id, decided_entry = decided(
-            ledger, caller, "erase.intent", customer_id, version=version, dek_id=customer.dek_id
+            ledger,
+            caller,
+            "erase.intent",
+            customer_id,
+            version=version,
+            dek_id=customer.dek_id,
+            terms=_terms(request, erasure_id, request_dek),
         )
         told = recipients.all_of(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
-        deed = audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request_id)
-        request = rights.new(policy, caller, request_id, "erasure", customer_id)
-        begun = _new_erasure(caller, customer_id, request_id, erasure_id, request_dek, entry_id)
         write(
             tx,
             _forbidden(caller, customer_id, version),
             decided_entry,
-            rights.made(caller, request),
-            begun,
-            deed,
+            _new_erasure(caller, customer_id, request.id, erasure_id, request_dek, entry_id),
+            audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request.id),
+            *([] if known else [rights.made(caller, request), rights.made_target(caller, request.id, request.targets[0])]),
             *told[:TOGETHER],
         )
+        if known:
+            rights.move_target(tx, caller.at, caller.tenant, known, Target(customer=customer_id, status="executing"))
         for start in range(TOGETHER, len(told), TOGETHER):
             write(tx, *told[start : start + TOGETHER])
         if found.package:
@@ -158,12 +123,55 @@ def _decide(
     return request, (Watermark(found.seq, found.hash), decided_entry)
 
 
-def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `_OPEN`
-    """Look after the customer is held, in a statement of its own: who held it before us may just have charged."""
-    found = _OPEN.one(tx, {"of_tenant": caller.tenant, "of_customer": customer_id})
+def _named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
+    """What `_OPEN` asks, after the customer is held: who held it before us may just have charged."""
+    rate = {"since": caller.at - RATE_OVER, "before": max(policy.erasures_per_day - 1, 0)}
+    return {"of_tenant": caller.tenant, "of_customer": customer_id, **rate}
+
+
+def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `_OPEN`
     open_ones = [reason for reason in ("open_charge", "pending_refund") if getattr(found, reason)]
-    holds.refuse(holds.in_force(tx, caller, customer_id) if found.hold else (), *open_ones)
-    return found
+    holds.refuse(holds.blocking(tx, caller, customer_id) if found.hold else (), *open_ones)
+
+
+def _allowed(found: Any, policy: Policy) -> str | None:  # noqa: ANN401  # as above
+    """The customer's own request, if it is under way; None for a new one. Raises ApprovalNeeded."""
+    if found.request_id is None:
+        if found.above_rate or policy.erasures_per_day == 0:
+            raise ApprovalNeeded(None)
+    elif found.status in rights.UNDECIDED:
+        raise ApprovalNeeded(found.request_id)
+    request_id: str | None = found.request_id
+    return request_id
+
+
+def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
+    if known:
+        return rights.whole(tx, caller, known)
+    regulation = rights.default_regulation(policy)
+    return RightsRequest(
+        id=new_id("rr", caller.tenant),
+        type="erasure",
+        status="executing",
+        regulation=regulation,
+        submitted_at=caller.at,
+        received_at=caller.at,
+        due_at=rights.due_at(policy, caller, regulation, caller.at),
+        targets=[Target(customer=customer_id, status="executing")],
+        verification="controller",
+    )
+
+
+def _terms(request: RightsRequest, erasure_id: str, dek: Dek) -> dict[str, Any]:
+    """What records that never knew this decision need to carry it out to its end after a restore."""
+    return {
+        "request": request.id,
+        "request_dek": dek.id.hex(),
+        "erasure": erasure_id,
+        "regulation": request.regulation,
+        "submitted_at": request.submitted_at.isoformat(),
+        "due_at": request.final_due_at.isoformat(),
+    }
 
 
 def _forbidden(caller: Caller, customer_id: str, version: int) -> Change:
@@ -185,91 +193,6 @@ def _new_erasure(caller: Caller, customer_id: str, request_id: str, erasure_id: 
     return inserted(erasures, row, clocks={"lease_until": LEASE_SECONDS})
 
 
-def _certificate(
-    records: Engine,
-    ledger: Ledger,
-    policy: Policy,
-    caller: Caller,
-    erasure: Row[Any],
-    told: Sequence[recipients.Recipient],
-) -> dict[str, Any]:
-    """Read back, then say what was found. Raises EraseIncomplete."""
-    found = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
-    if not found.is_verified:
-        raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
-    kept = certificates.retained(found.last_charge, policy)
-    return certificates.certificate(erasure, policy, targets=found.targets, recipients=told, kept=kept, at=caller.at)
-
-
-def _certify(
-    tx: Connection,
-    ledger: Ledger,
-    caller: Caller,
-    erasure: Row[Any],
-    told: Sequence[recipients.Recipient],
-    certificate: dict[str, Any],
-) -> None:
-    """Decide the certificate; the request's own key goes with the last one. Another process may have been first."""
-    pending = sum(recipient.result == "pending" for recipient in told)
-    key = {"tenant_id": erasure.tenant_id, "request_id": erasure.request_id, "state": erasure.state}
-    finished = (
-        {"state": "certified", "completed_at": None} if pending else {"state": "completed", "completed_at": caller.at}
-    )
-    if not update_row(tx, erasures, key, finished):
-        return
-    decide(
-        tx,
-        ledger,
-        caller,
-        "erase.done",
-        erasure.customer_id,
-        version=erasure.customer_version,
-        dek_id=None if pending else erasure.dek_id,
-        certificate=certificate,
-    )
-    _finish_request(tx, caller, erasure, complete=not pending, kept=bool(certificate["retained"]))
-    audit.record(
-        tx,
-        ledger.keyring,
-        caller,
-        "customer.erased",
-        customer=erasure.customer_id,
-        resource=erasure.request_id,
-        details={"pending": pending},
-    )
-
-
-def _finish_request(tx: Connection, caller: Caller, erasure: Row[Any], *, complete: bool, kept: bool) -> None:
-    done = "completed_with_retention" if kept else "completed"
-    changes = {"state": done, "completed_at": caller.at} if complete else {"state": "awaiting_processor"}
-    update_row(tx, rights_requests, {"tenant_id": erasure.tenant_id, "request_id": erasure.request_id}, changes)
-
-
-def _read(records: Engine, tenant: str, request_id: str) -> Row[Any]:
-    with reading(records) as connection:
-        return connection.execute(_ONE, {"of_tenant": tenant, "of_request": request_id}).one()
-
-
-_ONE = (
-    select(
-        erasures,
-        rights_requests.c.regulation,
-        customers.c.dek_id.label("customer_dek_id"),
-        customers.c.version.label("customer_version"),
-    )
-    .join(
-        rights_requests,
-        and_(
-            rights_requests.c.tenant_id == erasures.c.tenant_id,
-            rights_requests.c.request_id == erasures.c.request_id,
-        ),
-    )
-    .join(
-        customers,
-        and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id),
-    )
-    .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.request_id == bindparam("of_request"))
-)
 _THE_CUSTOMER = select(customers.c.state, customers.c.version, customers.c.dek_id).where(
     customers.c.tenant_id == bindparam("of_tenant"),
     customers.c.live == bindparam("of_mode"),
@@ -278,6 +201,31 @@ _THE_CUSTOMER = select(customers.c.state, customers.c.version, customers.c.dek_i
 _CUSTOMER = Prepared(_THE_CUSTOMER)
 _CUSTOMER_HELD = Prepared(_THE_CUSTOMER.with_for_update())
 _THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
+_RECENT = (
+    select(literal(1))
+    .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.requested_at > bindparam("since"))
+    .offset(bindparam("before"))
+    .limit(1)
+)
+_REQUEST = (
+    select(rights_requests.c.request_id, rights_requests.c.state)
+    .join(
+        rights_targets,
+        and_(
+            rights_targets.c.tenant_id == rights_requests.c.tenant_id,
+            rights_targets.c.request_id == rights_requests.c.request_id,
+        ),
+    )
+    .where(
+        rights_targets.c.tenant_id == bindparam("of_tenant"),
+        rights_targets.c.customer_id == bindparam("of_customer"),
+        rights_requests.c.type == "erasure",
+        rights_requests.c.state.in_(rights.OPEN),
+    )
+    .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
+    .limit(1)
+    .subquery()
+)
 _OPEN = Prepared(
     select(
         exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
@@ -302,15 +250,14 @@ _OPEN = Prepared(
             package_customers.c.customer_id == bindparam("of_customer"),
         )
         .label("package"),
+        exists(_RECENT).label("above_rate"),
+        _REQUEST.c.request_id,
+        _REQUEST.c.state.label("status"),
         guard.c.seq,
         guard.c.hash,
-    )
+    ).select_from(guard.outerjoin(_REQUEST, true()))
 )
 
 
 def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
     return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
-
-
-def _this(tenant: str, request_id: str) -> ColumnElement[bool]:
-    return and_(erasures.c.tenant_id == tenant, erasures.c.request_id == request_id)

@@ -29,11 +29,27 @@ class Restricted(VaultError):
 class Blocked(VaultError):
     """Something open stands in the way; the reasons are codes, `until` says when one of them ends, where known."""
 
-    def __init__(self, reasons: list[str], until: Mapping[str, datetime] | None = None) -> None:
-        """Keep the reasons as data: the door shows them."""
+    def __init__(
+        self, reasons: list[str], until: Mapping[str, datetime] | None = None, request: str | None = None
+    ) -> None:
+        """Keep the reasons as data: the door shows them, and the request that waits for their end, where one does."""
         super().__init__("Blocked by: " + ", ".join(reasons))
         self.reasons = reasons
         self.until = until or {}
+        self.request = request
+
+
+class Duplicate(VaultError):
+    """The same right is being asked for already, for one of the same customers."""
+
+    def __init__(self, request_id: str) -> None:
+        """Keep that request: the door links to it."""
+        super().__init__("A request of this type for one of these customers is open. Decide that one.")
+        self.request_id = request_id
+
+
+class ActorNeeded(VaultError):
+    """Who is behind the client matters here, and it did not say."""
 
 
 class KeyReused(VaultError):

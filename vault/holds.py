@@ -102,6 +102,11 @@ def in_force(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]
     return _all(caller, tx.execute(_IN_FORCE, _asked(caller, of_customer=customer_id, now=caller.at)).all())
 
 
+def blocking(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]:
+    """Those of them that an erasure must wait for. Held transactions stay anyway; their hold keeps them longer."""
+    return [each for each in in_force(tx, caller, customer_id) if set(each.classes) != {"transactions"}]
+
+
 def refuse(held: Collection[Hold], *others: str) -> None:
     """Raise Blocked where something is held, or for the `others` that stand in the way."""
     if reasons := [*others, *(["hold"] if held else [])]:

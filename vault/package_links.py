@@ -30,7 +30,7 @@ from vault.columns import database_clock
 from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.ids import BODY_LENGTH, base32
 from vault.ledger import Ledger
-from vault.packages import chunk_place, customers_of, end, find, is_over, record
+from vault.packages import Package, chunk_place, customers_of, end, find, is_over, of_request, record
 from vault.statements import update_row
 from vault.tables import package_chunks, packages
 
@@ -66,6 +66,12 @@ def link(records: Engine, keyring: Keyring, caller: Caller, package_id: str) -> 
             raise _gone()
         record(tx, keyring, caller, "package.link", package_id, customers_of(tx, caller.tenant, package_id))
     return Link(id=f"lnk_{caller.tenant[4:]}{package_id[4:]}{secret}", expires_at=row.expires_at)
+
+
+def link_of_request(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -> tuple[Package, str]:
+    """The package of a request, and a new link to it. Raises as `link`, NotFoundHere where nothing was ordered."""
+    package = of_request(records, caller, request_id)
+    return package, link(records, keyring, caller, package.id).id
 
 
 def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id: str) -> Iterator[bytes]:

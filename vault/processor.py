@@ -107,6 +107,13 @@ class Forgotten:
     already: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What lives at the processor by itself and ends with its customer: our word for it is only how many there are."""
+
+    subscriptions: int
+
+
 @dataclass(frozen=True, slots=True)
 class NotFound:
     """Looked up: the processor has no object with that tag."""
@@ -178,6 +185,12 @@ class Processor(Protocol):
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach a stored card for good. Already gone is Forgotten."""
+
+    def search_customer(self, credentials: Secret, *, tag: str) -> CustomerOpened | NotFound | Failure:
+        """The customer with our tag, whenever it was made: for records that lost its reference."""
+
+    def held(self, credentials: Secret, *, customer_reference: str) -> Held | Failure:
+        """What would end with the processor's customer. One that is gone holds nothing."""
 
     def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:
         """Delete the processor's customer and what hangs on it. Already gone is Forgotten."""

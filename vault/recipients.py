@@ -12,18 +12,22 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import references
+from vault import intents, references
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
-from vault.processor import Forgotten
+from vault.processor import CustomerOpened, Failure, Forgotten, Held, NotFound
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import Change, inserted, update_row
-from vault.tables import erasure_recipients, intents, processor_references, tokens
+from vault.tables import erasure_recipients, processor_references, tokens
+from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 3600
+FINAL = frozenset({"erased", "already_gone"})
+SUBSCRIPTIONS = "subscriptions"
+"""What a recipient waits for where deleting the customer would cancel subscriptions that nobody spoke of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +64,19 @@ def all_of(
     return [inserted(erasure_recipients, row) for row in rows]
 
 
-def tell(keyring: Keyring, processors: Processors, erasure: Row[Any], listed: Sequence[Row[Any]]) -> dict[str, str]:
-    """Tell every processor that has not answered; what each says, by recipient. Nothing is written yet."""
-    pending = [row for row in listed if row.result == "pending"]
-    if not pending:
+def tell(
+    keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]]
+) -> dict[str, str]:
+    """Tell every processor whose turn it is and that has not answered; what each says, by recipient.
+
+    One of FINAL, `pending`, or what it waits for. Nothing is written yet.
+    """
+    due = [row for row in listed if row.result == "pending" and row.next_attempt_at <= caller.at]
+    if not due:
         return {}
-    dek = keyring.dek(erasure.tenant_id, erasure.dek_id)
-    return {row.recipient_id: _tell(keyring, processors, erasure, row, dek) for row in pending}
+    sealed = any(row.reference is not None for row in due)
+    dek = keyring.dek(erasure.tenant_id, erasure.dek_id) if sealed else None
+    return {row.recipient_id: _tell(keyring, processors, erasure, row, dek) for row in due}
 
 
 def as_told(listed: Sequence[Row[Any]], answers: Mapping[str, str], at: datetime) -> list[Recipient]:
@@ -76,8 +86,8 @@ def as_told(listed: Sequence[Row[Any]], answers: Mapping[str, str], at: datetime
             kind=row.kind,
             account_id=row.account_id,
             what=row.what,
-            result=answers.get(row.recipient_id, row.result),
-            answered_at=at if answers.get(row.recipient_id, "pending") != "pending" else row.answered_at,
+            result=answered if (answered := answers.get(row.recipient_id)) in FINAL else row.result,
+            answered_at=at if answered in FINAL else row.answered_at,
         )
         for row in listed
     ]
@@ -91,17 +101,37 @@ def write_answers(tx: Connection, caller: Caller, listed: Sequence[Row[Any]], an
             update_row(tx, erasure_recipients, key, _answer(caller, row, answers[row.recipient_id]))
 
 
-def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek) -> str:
-    place = _place(keyring, erasure.tenant_id, erasure.erasure_id, row.recipient_id, row.reference_version)
-    reference = unseal_value(dek, row.reference, place)["reference"]
+def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek | None) -> str:
     try:
         connected = connect(processors, keyring, erasure.tenant_id, row)
     except NotUsable:  # this deployment can't reach that account now; it stays on the list
         return "pending"
+    reference = _reference(keyring, connected, erasure, row, dek)
+    if not isinstance(reference, str):
+        return "already_gone" if isinstance(reference, NotFound) else "pending"
+    if row.what == "customer" and not erasure.cancel_subscriptions:
+        held = connected.processor.held(connected.credentials, customer_reference=reference)
+        if not isinstance(held, Held):
+            return "pending"
+        if held.subscriptions:
+            return SUBSCRIPTIONS
     outcome = _forget(connected, row.what, reference, f"panless-{erasure.erasure_id}-{row.recipient_id}")
     if not isinstance(outcome, Forgotten):
         return "pending"
     return "already_gone" if outcome.already else "erased"
+
+
+def _reference(
+    keyring: Keyring, connected: Connected, erasure: Row[Any], row: Row[Any], dek: Dek | None
+) -> str | NotFound | Failure:
+    """The processor's name for it. After a restore that lost it, the customer is found there by our tag."""
+    if row.reference is not None and dek is not None:
+        place = _place(keyring, erasure.tenant_id, erasure.erasure_id, row.recipient_id, row.reference_version)
+        reference: str = unseal_value(dek, row.reference, place)["reference"]
+        return reference
+    tag = intents.tag(keyring, erasure.tenant_id, erasure.customer_id)
+    found = connected.processor.search_customer(connected.credentials, tag=tag)
+    return found.customer_reference if isinstance(found, CustomerOpened) else found
 
 
 def _forget(connected: Connected, what: str, reference: str, key: str) -> object:
@@ -112,10 +142,13 @@ def _forget(connected: Connected, what: str, reference: str, key: str) -> object
 
 
 def _answer(caller: Caller, row: Row[Any], result: str) -> dict[str, object]:
-    if result == "pending":
-        pause = min(FIRST_RETRY_SECONDS * 2**row.attempts, LONGEST_RETRY_SECONDS)
-        return {"attempts": row.attempts + 1, "next_attempt_at": caller.at + timedelta(seconds=pause)}
-    return {"attempts": row.attempts + 1, "result": result, "answered_at": caller.at, "reference": None}
+    if result not in FINAL:
+        pause = min(FIRST_RETRY_SECONDS * 2 ** min(row.attempts, 20), LONGEST_RETRY_SECONDS)
+        waits_for = result if result != "pending" else None
+        again = caller.at + timedelta(seconds=pause)
+        return {"attempts": row.attempts + 1, "next_attempt_at": again, "waits_for": waits_for}
+    done = {"result": result, "answered_at": caller.at, "reference": None, "waits_for": None}
+    return {"attempts": row.attempts + 1, **done}
 
 
 def of_erasure(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
@@ -158,20 +191,20 @@ _LISTED = (
     .order_by(erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id)
 )
 _OPEN_STORINGS = (
-    select(account_table.c.kind, intents.c.account_id)
+    select(account_table.c.kind, intent_table.c.account_id)
     .join(
         account_table,
-        and_(account_table.c.tenant_id == intents.c.tenant_id, account_table.c.account_id == intents.c.account_id),
+        and_(account_table.c.tenant_id == intent_table.c.tenant_id, account_table.c.account_id == intent_table.c.account_id),
     )
     .where(
-        intents.c.tenant_id == bindparam("of_tenant"),
-        intents.c.resource_id.in_(
+        intent_table.c.tenant_id == bindparam("of_tenant"),
+        intent_table.c.resource_id.in_(
             select(tokens.c.token_id).where(
                 tokens.c.tenant_id == bindparam("of_tenant"), tokens.c.customer_id == bindparam("of_customer")
             )
         ),
-        intents.c.operation.in_(("token.create", "token.forget")),
-        intents.c.state == "pending",
+        intent_table.c.operation.in_(("token.create", "token.forget")),
+        intent_table.c.state == "pending",
     )
 )
 

@@ -14,12 +14,14 @@ from keys.keyring import Keyring
 from vault import (
     charge_outcomes,
     charging,
-    erasure,
+    erasure_completion,
     intents,
     package_building,
     packages,
     processor_accounts,
     refunds,
+    rights,
+    rights_execution,
     token_outcomes,
     tokenizing,
     tokens,
@@ -33,6 +35,7 @@ from vault.notices import notices_of
 from vault.policy import Policy
 from vault.processing import Processors, connect
 from vault.processor import CustomerOpened, Forgotten, NotFound, NotReached, Refused, Unknown
+from vault.rights_execution import Work
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 
@@ -71,11 +74,16 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     for row in _due(shop):
         if _take_up(shop, row):
             ended += _guarded(report, row.operation, partial(_resolve, shop, row))
-    for request in erasure.open_requests(shop.records):
-        if erasure.take_up(shop.records, request.tenant_id, request.request_id):
-            ended += _guarded(report, "erasure", partial(_carry_on, shop, request))
+    for target in rights_execution.open_targets(shop.records):
+        if rights_execution.take_up(shop.records, target):
+            ended += _guarded(report, "rights_request", partial(_execute, shop, target))
+    for erasure in erasure_completion.open_erasures(shop.records):
+        if erasure_completion.take_up(shop.records, erasure.tenant_id, erasure.erasure_id):
+            ended += _guarded(report, "erasure", partial(_carry_on, shop, erasure))
     for package in packages.open_packages(shop.records, shop.clock()):
         ended += _guarded(report, "package", partial(_work_on_package, shop, package))
+    for request in rights_execution.packages_to_finish(shop.records):
+        ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
     _forget_old_keys(shop)
     return ended
 
@@ -222,9 +230,30 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 }
 
 
-def _carry_on(shop: Workshop, request: Row[str, str, bool]) -> bool:
-    caller = _caller(shop, request.tenant_id, live=request.live)
-    erasure.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, request.request_id)
+def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
+    """Carry out what was approved for one customer; whether it is blocked no more."""
+    work = _work(shop, target.tenant_id, live=target.live)
+    rights_execution.carry_on(work, target.request_id, target.customer_id)
+    request = rights.read(shop.records, work.caller, target.request_id)
+    return any(each.customer == target.customer_id and each.status != "blocked" for each in request.targets)
+
+
+def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
+    rights_execution.finish_package(_work(shop, request.tenant_id, live=request.live), request.request_id)
+    return True
+
+
+def _work(shop: Workshop, tenant: str, *, live: bool) -> Work:
+    return Work(
+        records=shop.records, ledger=shop.ledger, policy=shop.policy, caller=_caller(shop, tenant, live=live)
+    )
+
+
+def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
+    caller = _caller(shop, erasure.tenant_id, live=erasure.live)
+    erasure_completion.carry_on(
+        shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id
+    )
     return True
 
 

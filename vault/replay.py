@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.keystore import BEGINNING, Watermark
-from vault import holds
+from vault import holds, replay_erasures
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.ledger import Ledger, chain, follow, move_watermark, watermark
@@ -86,20 +86,6 @@ def _learn(tx: Connection, entry: Entry) -> bool:
     return False
 
 
-def _bury(tx: Connection, entry: Entry) -> None:
-    """A customer that these records are too old to know: a tombstone, so that its id answers 410."""
-    row = {
-        "tenant_id": entry.body["tenant"],
-        "customer_id": entry.body["subject_id"],
-        "live": entry.body["live"],
-        "state": "erasing",
-        "dek_id": bytes.fromhex(entry.body["dek_id"]),
-        "version": entry.body["version"],
-        "created_at": entry.at,
-    }
-    insert_if_absent(tx, customers, row)
-
-
 def _doubt_contact(tx: Connection, entry: Entry) -> None:
     """The correction is lost with these records: the old contact is known to be wrong until it is entered again."""
     key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
@@ -118,7 +104,8 @@ _KNOWN = select(customers.c.customer_id).where(
     customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
 )
 _UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
-    "erase.intent": _bury,
+    "erase.intent": replay_erasures.begin,
+    "erase.done": replay_erasures.end,
     "contact.corrected": _doubt_contact,
     "hold.set": _hold_again,
 }

@@ -37,14 +37,20 @@ def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, 
     if ground not in GROUNDS:
         raise Invalid("ground", f"One of: {', '.join(GROUNDS)}.")
     with audit.transaction(records) as tx:
-        row = lone_row_of(tx, caller, customer_id)
-        since = row.restricted_at or caller.at
-        entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
-        now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
-        _write(tx, row, entry, now)
-        _record(tx, ledger, caller, "customer.restrict", customer_id, {"ground": ground})
+        since = restrict_in(tx, ledger, caller, customer_id, ground)
     settle(ledger, records)
     return Restriction(customer=customer_id, restricted=True, ground=ground, since=since)
+
+
+def restrict_in(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> datetime:
+    """The same in `tx`, for a caller who settles the ledger afterwards; since when it is restricted."""
+    row = lone_row_of(tx, caller, customer_id)
+    since: datetime = row.restricted_at or caller.at
+    entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
+    now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
+    _write(tx, row, entry, now)
+    _record(tx, ledger, caller, "customer.restrict", customer_id, {"ground": ground})
+    return since
 
 
 def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, notified_at: datetime) -> Restriction:

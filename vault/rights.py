@@ -1,55 +1,103 @@
-"""Rights requests: what a data subject asked for, with its clock, and what came of it."""
+"""Rights requests: what a data subject asked for, with its clock, whom it is about, and what came of it.
 
+`verifying` (the controller has not said yet that it verified the person) -> `received` (waits for approval) ->
+`approved` -> `executing`, or `blocked` by what stands in the way -> `awaiting_processor` -> `completed`, or
+`completed_with_retention`; `denied` and `cancelled` end it before. Each customer that it is about is a target of its
+own, and the request stands where the one that is furthest behind does.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, not_, select
 
 from keys.database import reading
 from keys.prepared import Prepared
-from vault import ledger as ledgers
+from vault import deadlines, pages
 from vault.caller import Caller
-from vault.errors import NotFoundHere, NotUsable
-from vault.ledger import Ledger
+from vault.errors import NotFoundHere
 from vault.policy import Policy
-from vault.statements import Change, inserted
-from vault.tables import customers, erasures, ledger_outbox, rights_requests
+from vault.statements import Change, inserted, update_row
+from vault.tables import rights_approvals, rights_requests, rights_targets
 
+TYPES = ("access", "portability", "rectification", "restriction", "erasure", "objection")
 COMPLETED = frozenset({"completed", "completed_with_retention"})
+UNDECIDED = ("verifying", "received")
+UNDER_WAY = ("approved", "blocked", "executing", "awaiting_processor")
+OPEN = (*UNDECIDED, *UNDER_WAY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One customer that a request is about.
+
+    `waiting`, `blocked` by reasons, `executing`, `awaiting_processor`, then `done`, or `retained` where the law keeps
+    something.
+    """
+
+    customer: str
+    status: str
+    reasons: Sequence[str] = ()
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RightsRequest:
-    """A rights request and its one target."""
+    """A rights request and its targets."""
 
     id: str
     type: str
-    customer: str
     status: str
     regulation: str
     submitted_at: datetime
+    received_at: datetime
     due_at: datetime
-    completed_at: datetime | None
+    targets: Sequence[Target]
+    completed_at: datetime | None = None
+    protocol: str = "panless"
+    external_id: str | None = None
+    verification: str | None = None
+    verified_at: datetime | None = None
+    ground: str | None = None
+    approvals_needed: int = 1
+    approvals: int = 0
+    extended_due_at: datetime | None = None
+    extension_reason: str | None = None
+    denial_reason: str | None = None
+    notice_sent_at: datetime | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is left to do, at the processors either."""
         return self.status in COMPLETED
 
+    @property
+    def customers(self) -> list[str]:
+        """Whom it is about."""
+        return [target.customer for target in self.targets]
 
-def new(policy: Policy, caller: Caller, request_id: str, kind: str, customer_id: str) -> RightsRequest:
-    """A request that is carried out as it comes in; when it must be answered is the policy's."""
-    return RightsRequest(
-        id=request_id,
-        type=kind,
-        customer=customer_id,
-        status="executing",
-        regulation="gdpr",
-        submitted_at=caller.at,
-        due_at=caller.at + timedelta(days=policy.response_days),
-        completed_at=None,
-    )
+    @property
+    def customer(self) -> str | None:
+        """Whom it is about, where that is one customer."""
+        return self.targets[0].customer if len(self.targets) == 1 else None
+
+    @property
+    def final_due_at(self) -> datetime:
+        """When it must be answered, an extension counted."""
+        return self.extended_due_at or self.due_at
+
+
+def default_regulation(policy: Policy) -> str:
+    """The one that a request is under which names none: GDPR, or else the first that the policy names."""
+    return "gdpr" if "gdpr" in policy.regulations else next(iter(policy.regulations))
+
+
+def due_at(policy: Policy, caller: Caller, regulation: str, submitted_at: datetime) -> datetime:
+    """When a request that is received now must be answered. Raises Invalid for a regulation the policy lacks."""
+    return deadlines.due(policy, regulation, submitted_at=submitted_at, received_at=caller.at)
 
 
 def made(caller: Caller, request: RightsRequest) -> Change:
@@ -62,75 +110,218 @@ def made(caller: Caller, request: RightsRequest) -> Change:
         "state": request.status,
         "client_id": caller.client,
         "submitted_at": request.submitted_at,
-        "received_at": caller.at,
+        "received_at": request.received_at,
         "due_at": request.due_at,
+        "live": caller.live,
+        "protocol": request.protocol,
+        "external_id": request.external_id,
+        "actor": caller.actor,
+        "verification": request.verification,
+        "verified_at": request.verified_at,
+        "ground": request.ground,
+        "approvals_needed": request.approvals_needed,
+        "extended_due_at": request.extended_due_at,
     }
     return inserted(rights_requests, row)
+
+
+def made_target(caller: Caller, request_id: str, target: Target) -> Change:
+    """The row of one target."""
+    row = {
+        "tenant_id": caller.tenant,
+        "request_id": request_id,
+        "customer_id": target.customer,
+        "state": target.status,
+        "reasons": " ".join(target.reasons),
+        "until": target.until,
+    }
+    return inserted(rights_targets, row, clocks={"next_look_at": 0})
 
 
 def read(records: Engine, caller: Caller, request_id: str) -> RightsRequest:
     """One request. Raises NotFoundHere."""
     with reading(records) as connection:
-        return _request(_row(connection, caller, request_id))
+        return whole(connection, caller, request_id)
 
 
-def certificate(records: Engine, ledger: Ledger, caller: Caller, request_id: str) -> dict[str, Any]:
-    """The latest certificate of an erasure: the ledger's signed entry. Raises NotFoundHere, NotUsable before it is."""
+def whole(tx: Connection, caller: Caller, request_id: str) -> RightsRequest:
+    """The same, as `tx` sees it."""
+    return _whole(tx, [row_of(tx, caller, request_id)])[0]
+
+
+def row_of(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
+    """The row of a request. Raises NotFoundHere."""
+    return _there(_ONE.one_or_none(connection, asked(caller) | {"of_request": request_id}))
+
+
+def lone_row_of(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:
+    """The same, held against all others who hold it."""
+    return _there(_ONE_ALONE.one_or_none(tx, asked(caller) | {"of_request": request_id}))
+
+
+def listed(
+    records: Engine, caller: Caller, filters: Mapping[str, Any], wanted: pages.Wanted
+) -> pages.Page[RightsRequest]:
+    """One page of requests, newest first; `filters` may name `status`, `type`, `customer` and `overdue`."""
+    statement = select(rights_requests).where(
+        rights_requests.c.tenant_id == caller.tenant, rights_requests.c.live == caller.live
+    )
+    for name, value in filters.items():
+        statement = statement.where(_FILTERS[name](value, caller))
+    order = (rights_requests.c.received_at, rights_requests.c.request_id)
     with reading(records) as connection:
-        row = _row(connection, caller, request_id)
-        statement = select(ledger_outbox.c.seq).where(
-            ledger_outbox.c.tenant_id == caller.tenant, ledger_outbox.c.entry_id == row.done_entry_id
-        )
-        seq = connection.execute(statement).scalar_one_or_none()
-    if seq is None:
-        raise NotUsable("not_certified_yet", "This erasure is not certified yet. Ask again later.")
-    return ledgers.find(ledger, seq)
+        return pages.page(connection, statement, order, wanted, lambda rows: _whole(connection, rows))
 
 
-def request_of_customer(connection: Connection, caller: Caller, customer_id: str) -> str | None:
-    """The id of the erasure request that a customer is or was the target of."""
-    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
-    found: str | None = _OF_CUSTOMER.scalar(connection, asked)
-    return found
+def overdue(at: datetime) -> ColumnElement[bool]:
+    """The condition for requests that are open and should have been answered before `at`."""
+    return and_(rights_requests.c.state.in_(OPEN), _FINAL_DUE < at)
 
 
-def _row(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
-    asked = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_request": request_id}
-    row: Row[Any] | None = _ONE.one_or_none(connection, asked)
+def of_customer(connection: Connection, caller: Caller, customer_id: str) -> RightsRequest | None:
+    """The erasure request that a customer is or was a target of, the one that came furthest where there are several."""
+    row = _OF_CUSTOMER.one_or_none(connection, asked(caller) | {"of_customer": customer_id})
+    return None if row is None else _whole(connection, [row])[0]
+
+
+def move(tx: Connection, tenant: str, request_id: str, status: str, **changes: object) -> None:
+    """Put a request where it stands now."""
+    key = {"tenant_id": tenant, "request_id": request_id}
+    update_row(tx, rights_requests, key, {"state": status, **changes})
+
+
+def targets_of(connection: Connection, tenant: str, request_id: str) -> list[Target]:
+    """Whom a request is about, each with where it stands."""
+    rows = _TARGETS.all(connection, {"of_tenant": tenant, "of_request": request_id})
+    return [Target(customer=row.customer_id, status=row.state) for row in rows]
+
+
+def move_target(tx: Connection, at: datetime, tenant: str, request_id: str, target: Target) -> None:
+    """Put a target where it stands now, and the request where that takes it."""
+    key = {"tenant_id": tenant, "request_id": request_id, "customer_id": target.customer}
+    changes = {"state": target.status, "reasons": " ".join(target.reasons), "until": target.until}
+    update_row(tx, rights_targets, key, changes)
+    settle(tx, at, tenant, request_id)
+
+
+def settle(tx: Connection, at: datetime, tenant: str, request_id: str) -> None:
+    """Put a request that is under way where its targets are; without any, it is complete."""
+    found = {row.state for row in _TARGETS.all(tx, {"of_tenant": tenant, "of_request": request_id})}
+    for target, status in _BEHIND.items():
+        if target in found:
+            move(tx, tenant, request_id, status)
+            return
+    move(tx, tenant, request_id, "completed_with_retention" if "retained" in found else "completed", completed_at=at)
+
+
+_BEHIND = {
+    "blocked": "blocked",
+    "waiting": "executing",
+    "executing": "executing",
+    "awaiting_processor": "awaiting_processor",
+}
+"""Where a request stands by the target that is furthest behind; the others are `done`, or `retained` in part."""
+
+
+def _there(row: Row[Any] | None) -> Row[Any]:
     if row is None:
         raise NotFoundHere("No such rights request.")
     return row
 
 
-_MINE = and_(erasures.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_mode"))
-_ERASED = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
-_OF_CUSTOMER = Prepared(
-    select(erasures.c.request_id)
-    .join(customers, _ERASED)
-    .where(_MINE, erasures.c.customer_id == bindparam("of_customer"))
-)
-_ONE = Prepared(
-    select(rights_requests, erasures.c.customer_id, erasures.c.done_entry_id)
-    .join(
-        erasures,
-        and_(
-            erasures.c.tenant_id == rights_requests.c.tenant_id,
-            erasures.c.request_id == rights_requests.c.request_id,
-        ),
-    )
-    .join(customers, _ERASED)
-    .where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
-)
+def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[RightsRequest]:
+    """The requests of these rows, with their targets and how many approved each."""
+    if not rows:
+        return []
+    named = {"of_tenant": rows[0].tenant_id, "of_requests": [row.request_id for row in rows]}
+    targets: dict[str, list[Target]] = {row.request_id: [] for row in rows}
+    for each in connection.execute(_TARGETS_OF_SEVERAL, named):
+        target = Target(
+            customer=each.customer_id, status=each.state, reasons=tuple(each.reasons.split()), until=each.until
+        )
+        targets[each.request_id].append(target)
+    approvals = Counter(connection.scalars(_APPROVALS, named))
+    return [_request(row, targets[row.request_id], approvals[row.request_id]) for row in rows]
 
 
-def _request(row: Row[Any]) -> RightsRequest:
+def _request(row: Row[Any], targets: Sequence[Target], approvals: int) -> RightsRequest:
     return RightsRequest(
         id=row.request_id,
         type=row.type,
-        customer=row.customer_id,
         status=row.state,
         regulation=row.regulation,
         submitted_at=row.submitted_at,
+        received_at=row.received_at,
         due_at=row.due_at,
+        targets=targets,
         completed_at=row.completed_at,
+        protocol=row.protocol,
+        external_id=row.external_id,
+        verification=row.verification,
+        verified_at=row.verified_at,
+        ground=row.ground,
+        approvals_needed=row.approvals_needed,
+        approvals=approvals,
+        extended_due_at=row.extended_due_at,
+        extension_reason=row.extension_reason,
+        denial_reason=row.denial_reason,
+        notice_sent_at=row.notice_sent_at,
     )
+
+
+def asked(caller: Caller) -> dict[str, Any]:
+    """Whose requests are meant, as statements here name it."""
+    return {"of_tenant": caller.tenant, "of_mode": caller.live}
+
+
+def _about(customer_id: str, caller: Caller) -> ColumnElement[bool]:
+    theirs = and_(rights_targets.c.tenant_id == caller.tenant, rights_targets.c.customer_id == customer_id)
+    return rights_requests.c.request_id.in_(select(rights_targets.c.request_id).where(theirs))
+
+
+_FINAL_DUE = func.coalesce(rights_requests.c.extended_due_at, rights_requests.c.due_at)
+_FILTERS: dict[str, Callable[[Any, Caller], ColumnElement[bool]]] = {
+    "status": lambda value, _: rights_requests.c.state == value,
+    "type": lambda value, _: rights_requests.c.type == value,
+    "customer": _about,
+    "overdue": lambda value, caller: overdue(caller.at) if value else not_(overdue(caller.at)),
+}
+_MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.live == bindparam("of_mode"))
+_THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
+_ONE = Prepared(_THIS)
+_ONE_ALONE = Prepared(_THIS.with_for_update())
+_OF_CUSTOMER = Prepared(
+    select(rights_requests)
+    .join(
+        rights_targets,
+        and_(
+            rights_targets.c.tenant_id == rights_requests.c.tenant_id,
+            rights_targets.c.request_id == rights_requests.c.request_id,
+        ),
+    )
+    .where(
+        _MINE,
+        rights_requests.c.type == "erasure",
+        rights_requests.c.state.not_in(("denied", "cancelled")),
+        rights_targets.c.customer_id == bindparam("of_customer"),
+    )
+    .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
+    .limit(1)
+)
+_TARGETS = Prepared(
+    select(rights_targets.c.customer_id, rights_targets.c.state).where(
+        rights_targets.c.tenant_id == bindparam("of_tenant"), rights_targets.c.request_id == bindparam("of_request")
+    )
+)
+_TARGETS_OF_SEVERAL = (
+    select(rights_targets)
+    .where(
+        rights_targets.c.tenant_id == bindparam("of_tenant"),
+        rights_targets.c.request_id.in_(bindparam("of_requests", expanding=True)),
+    )
+    .order_by(rights_targets.c.request_id, rights_targets.c.customer_id)
+)
+_APPROVALS = select(rights_approvals.c.request_id).where(
+    rights_approvals.c.tenant_id == bindparam("of_tenant"),
+    rights_approvals.c.request_id.in_(bindparam("of_requests", expanding=True)),
+)

@@ -355,14 +355,61 @@ rights_requests = Table(
     Column("request_id", Id, primary_key=True),
     Column("type", Word, nullable=False),
     Column("regulation", Word, nullable=False),
-    Column("state", Word, nullable=False),
+    Column("state", Word, nullable=False),  # vault/rights.py
     Column("client_id", Id, nullable=False),
     Column("submitted_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("completed_at", UtcDateTime),
+    Column("live", Boolean, nullable=False, server_default=text("false")),
+    Column("protocol", Word, nullable=False, server_default="panless"),  # by which it came: panless | opendsr
+    Column("external_id", String(64)),  # what the controller calls it there
+    Column("actor", String(64)),
+    Column("verification", Word),  # how the controller says that it verified the person
+    Column("verified_at", UtcDateTime),
+    Column("ground", Word),  # of a restriction
+    Column("approvals_needed", Integer, nullable=False, server_default=text("1")),
+    Column("cancel_subscriptions", Boolean, nullable=False, server_default=text("false")),
+    Column("extended_due_at", UtcDateTime),
+    Column("extension_reason", Word),
+    Column("denial_reason", Word),
+    Column("notice_sent_at", UtcDateTime),  # of the extension or the denial
     Index("ix_rights_requests_due", "tenant_id", "state", "due_at"),
+    Index("ix_rights_requests_received", "tenant_id", "live", "received_at", "request_id"),
+    Index("uq_rights_requests_external", "tenant_id", "live", "protocol", "external_id", unique=True),
     _of_tenant(),
+)
+
+rights_targets = Table(
+    "rights_targets",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("request_id", Id, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    Column("state", Word, nullable=False),  # waiting | blocked | executing | done
+    Column("reasons", Text, nullable=False),  # what blocks it, a space between them
+    Column("until", UtcDateTime),  # when that ends, where it is known
+    Column("next_look_at", UtcDateTime, nullable=False),  # by the worker; its lease too
+    Index("ix_rights_targets_customer", "tenant_id", "customer_id"),
+    Index(
+        "ix_rights_targets_open",
+        "state",
+        sqlite_where=text("state IN ('waiting', 'blocked')"),
+        postgresql_where=text("state IN ('waiting', 'blocked')"),
+    ),
+    ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
+    _of_customer(),
+)
+
+rights_approvals = Table(
+    "rights_approvals",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("request_id", Id, primary_key=True),
+    Column("actor", String(64), primary_key=True),  # the human that the client named, or else the client
+    Column("client_id", Id, nullable=False),
+    Column("approved_at", UtcDateTime, nullable=False),
+    ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
 )
 
 holds = Table(
@@ -399,6 +446,7 @@ erasures = Table(
     Column("shredded_at", UtcDateTime),
     Column("completed_at", UtcDateTime),
     Index("uq_erasures_customer", "tenant_id", "customer_id", unique=True),
+    Index("ix_erasures_requested", "tenant_id", "requested_at"),
     Index(
         "ix_erasures_open",
         "state",
@@ -422,6 +470,7 @@ erasure_recipients = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("answered_at", UtcDateTime),
+    Column("waits_for", Word),  # somebody's decision: subscriptions
     ForeignKeyConstraint(["tenant_id", "erasure_id"], ["erasures.tenant_id", "erasures.erasure_id"]),
     _of_account(),
 )

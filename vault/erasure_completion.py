@@ -1,0 +1,206 @@
+"""The rest of an erasure, once nothing opens here any more: the processors are told, what is gone is read back, certified.
+
+Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). The worker tells
+the processors, for as long as it takes, and certifies. Who asks for the certificate before gets one that says who has
+not answered. `shredded` -> `certified` (some recipients have not answered yet) -> `completed`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
+
+from keys.database import reading, transaction
+from vault import audit, certificates, recipients, rights
+from vault.caller import Caller
+from vault.columns import database_clock
+from vault.errors import EraseIncomplete, Invalid, NotUsable
+from vault.ledger import Ledger, decide, find, settle
+from vault.policy import Policy
+from vault.processing import Processors
+from vault.rights import Target
+from vault.statements import update_row
+from vault.tables import customers, erasures, ledger_outbox, rights_requests
+
+LEASE_SECONDS = 60
+
+
+def certificate(
+    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, request_id: str, customer_id: str | None = None
+) -> dict[str, Any]:
+    """The latest certificate of a request, signed: the first one is made now, if the worker has not come to it yet.
+
+    A request about several customers has one for each, and `customer_id` says which. Raises NotFoundHere, Invalid when
+    it does not, NotUsable while the customer is not erased here.
+    """
+    request = rights.read(records, caller, request_id)
+    if customer_id is None and len(request.targets) > 1:
+        raise Invalid("customer", "This request is about several customers: name one of them.")
+    erasure = _of_request(records, caller.tenant, request_id, customer_id or request.customer)
+    if erasure is None:
+        raise _not_yet()
+    if erasure.state == "shredded":
+        listed = recipients.of_erasure(records, erasure)
+        told = [*recipients.as_told(listed, {}, caller.at), *recipients.open_storings(records, erasure)]
+        certified = _certificate(records, ledger, policy, caller, erasure, told)
+        with audit.transaction(records) as tx:
+            _certify(tx, ledger, caller, erasure, told, certified)
+        settle(ledger, records)
+    return _published(records, ledger, erasure)
+
+
+def carry_on(
+    records: Engine, ledger: Ledger, processors: Processors, policy: Policy, caller: Caller, erasure_id: str
+) -> None:
+    """Take an erasure through every step that is open. Safe to repeat, by any process."""
+    settle(ledger, records)
+    erasure = _read(records, caller.tenant, erasure_id)
+    if erasure.state not in {"shredded", "certified"}:
+        return
+    listed = recipients.of_erasure(records, erasure)
+    answers = recipients.tell(ledger.keyring, processors, caller, erasure, listed)
+    told = [*recipients.as_told(listed, answers, caller.at), *recipients.open_storings(records, erasure)]
+    news = erasure.state == "shredded" or any(answer in recipients.FINAL for answer in answers.values())
+    if news or all(recipient.result != "pending" for recipient in told):
+        certified = _certificate(records, ledger, policy, caller, erasure, told)
+        with audit.transaction(records) as tx:
+            recipients.write_answers(tx, caller, listed, answers)
+            _certify(tx, ledger, caller, erasure, told, certified)
+        settle(ledger, records)
+    else:
+        with transaction(records) as tx:
+            recipients.write_answers(tx, caller, listed, answers)
+
+
+def take_up(records: Engine, tenant: str, erasure_id: str) -> bool:
+    """Take the lease of an erasure whose lease is over; whether this process got it."""
+    free = and_(_this(tenant, erasure_id), erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
+    with transaction(records) as tx:
+        return tx.execute(update(erasures).where(free).values(lease_until=database_clock(LEASE_SECONDS))).rowcount == 1
+
+
+def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:
+    """Every erasure that is not complete and that nobody works on: (tenant_id, erasure_id, live)."""
+    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
+    statement = (
+        select(erasures.c.tenant_id, erasures.c.erasure_id, customers.c.live)
+        .join(customers, of_customer)
+        .where(erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
+    )
+    with reading(records) as connection:
+        return connection.execute(statement).all()
+
+
+def _certificate(
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    erasure: Row[Any],
+    told: Sequence[recipients.Recipient],
+) -> dict[str, Any]:
+    """Read back, then say what was found. Raises EraseIncomplete."""
+    found = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
+    if not found.is_verified:
+        raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
+    kept = certificates.retained(found.last_charge, policy)
+    return certificates.certificate(erasure, policy, targets=found.targets, recipients=told, kept=kept, at=caller.at)
+
+
+def _certify(
+    tx: Connection,
+    ledger: Ledger,
+    caller: Caller,
+    erasure: Row[Any],
+    told: Sequence[recipients.Recipient],
+    certificate: dict[str, Any],
+) -> None:
+    """Decide the certificate; the request's own key goes with the last one. Another process may have been first."""
+    pending = sum(recipient.result == "pending" for recipient in told)
+    key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
+    finished = (
+        {"state": "certified", "completed_at": None} if pending else {"state": "completed", "completed_at": caller.at}
+    )
+    if not update_row(tx, erasures, key, finished):
+        return
+    decide(
+        tx,
+        ledger,
+        caller,
+        "erase.done",
+        erasure.customer_id,
+        version=erasure.customer_version,
+        dek_id=None if pending else erasure.dek_id,
+        certificate=certificate,
+    )
+    status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
+    target = Target(customer=erasure.customer_id, status=status)
+    rights.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
+    audit.record(
+        tx,
+        ledger.keyring,
+        caller,
+        "customer.erased",
+        customer=erasure.customer_id,
+        resource=erasure.request_id,
+        details={"pending": pending},
+    )
+
+
+def _published(records: Engine, ledger: Ledger, erasure: Row[Any]) -> dict[str, Any]:
+    """The ledger's entry that certifies it. Raises NotUsable before there is one."""
+    entry = select(ledger_outbox.c.seq).join(
+        erasures,
+        and_(ledger_outbox.c.tenant_id == erasures.c.tenant_id, ledger_outbox.c.entry_id == erasures.c.done_entry_id),
+    )
+    with reading(records) as connection:
+        seq = connection.execute(entry.where(_this(erasure.tenant_id, erasure.erasure_id))).scalar_one_or_none()
+    if seq is None:
+        raise _not_yet()
+    return find(ledger, seq)
+
+
+def _not_yet() -> NotUsable:
+    return NotUsable("not_certified_yet", "This erasure is not certified yet. Ask again later.")
+
+
+def _read(records: Engine, tenant: str, erasure_id: str) -> Row[Any]:
+    this = _WHOLE.where(erasures.c.erasure_id == bindparam("of_erasure"))
+    with reading(records) as connection:
+        return connection.execute(this, {"of_tenant": tenant, "of_erasure": erasure_id}).one()
+
+
+def _of_request(records: Engine, tenant: str, request_id: str, customer_id: str | None) -> Row[Any] | None:
+    this = _WHOLE.where(
+        erasures.c.request_id == bindparam("of_request"), erasures.c.customer_id == bindparam("of_customer")
+    )
+    named = {"of_tenant": tenant, "of_request": request_id, "of_customer": customer_id}
+    with reading(records) as connection:
+        return connection.execute(this, named).one_or_none()
+
+
+_WHOLE = (
+    select(
+        erasures,
+        rights_requests.c.regulation,
+        rights_requests.c.cancel_subscriptions,
+        customers.c.dek_id.label("customer_dek_id"),
+        customers.c.version.label("customer_version"),
+    )
+    .join(
+        rights_requests,
+        and_(
+            rights_requests.c.tenant_id == erasures.c.tenant_id,
+            rights_requests.c.request_id == erasures.c.request_id,
+        ),
+    )
+    .join(
+        customers,
+        and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id),
+    )
+    .where(erasures.c.tenant_id == bindparam("of_tenant"))
+)
+
+
+def _this(tenant: str, erasure_id: str) -> ColumnElement[bool]:
+    return and_(erasures.c.tenant_id == tenant, erasures.c.erasure_id == erasure_id)

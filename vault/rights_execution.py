@@ -1,0 +1,210 @@
+"""Carrying out what was approved, right by right. Any process may take it up again; what is done is not done twice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sqlalchemy import Engine, Row, and_, select, update
+
+from keys.database import reading, transaction
+from vault import audit, contacts, customers, erasure, packages, restrictions, rights
+from vault.caller import Caller
+from vault.columns import database_clock
+from vault.errors import Blocked, Erased, Invalid, NotFoundHere
+from vault.ledger import Ledger
+from vault.personal import BillingContact
+from vault.policy import Policy
+from vault.rights import RightsRequest, Target
+from vault.tables import packages as package_table
+from vault.tables import rights_requests, rights_targets
+
+LOOK_AGAIN_SECONDS = 10
+"""How soon the worker looks again at what was blocked; it is the lease of a look, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What carrying out needs."""
+
+    records: Engine
+    ledger: Ledger
+    policy: Policy
+    caller: Caller
+
+
+def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None = None) -> None:
+    """Carry out an approved request for every target that waits or is blocked; one that fails stops no other.
+
+    `edit` is the correction of a rectification, which is not kept anywhere: without one, the contact was corrected
+    already. Raises Invalid.
+    """
+    if request.type in {"access", "portability"}:
+        _order_package(work, request)
+    elif request.type == "rectification":
+        _rectify(work, request, edit)
+    else:
+        for target in request.targets:
+            if target.status in {"waiting", "blocked"}:
+                _each(work, request, target)
+    if not request.targets:
+        _settle(work, request)
+
+
+def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
+    """What was approved and waits, or is blocked: (tenant_id, request_id, customer_id, live)."""
+    statement = (
+        select(rights_targets.c.tenant_id, rights_targets.c.request_id, rights_targets.c.customer_id, rights_requests.c.live)
+        .join(rights_requests, _OF_REQUEST)
+        .where(
+            rights_targets.c.state.in_(("waiting", "blocked")),
+            rights_targets.c.next_look_at <= database_clock(),
+            rights_requests.c.state.in_(("approved", "executing", "blocked", "awaiting_processor")),
+            rights_requests.c.type.in_(("erasure", "restriction", "objection")),
+        )
+    )
+    with reading(records) as connection:
+        return connection.execute(statement).all()
+
+
+def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
+    """Take the look at one target; whether this process got it."""
+    this = and_(
+        rights_targets.c.tenant_id == row.tenant_id,
+        rights_targets.c.request_id == row.request_id,
+        rights_targets.c.customer_id == row.customer_id,
+    )
+    free = and_(this, rights_targets.c.next_look_at <= database_clock())
+    taken = update(rights_targets).where(free).values(next_look_at=database_clock(LOOK_AGAIN_SECONDS))
+    with transaction(records) as tx:
+        return tx.execute(taken).rowcount == 1
+
+
+def carry_on(work: Work, request_id: str, customer_id: str) -> None:
+    """Carry out what waits of one target."""
+    request = rights.read(work.records, work.caller, request_id)
+    for target in request.targets:
+        if target.customer == customer_id and target.status in {"waiting", "blocked"}:
+            _each(work, request, target)
+
+
+def packages_to_finish(records: Engine) -> Sequence[Row[str, str, bool]]:
+    """Requests whose package is built, or never will be: (tenant_id, request_id, live)."""
+    ended = and_(
+        package_table.c.tenant_id == rights_requests.c.tenant_id,
+        package_table.c.request_id == rights_requests.c.request_id,
+        package_table.c.state != "building",
+    )
+    statement = (
+        select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live)
+        .join(package_table, ended)
+        .where(rights_requests.c.state == "executing", rights_requests.c.type.in_(("access", "portability")))
+    )
+    with reading(records) as connection:
+        return connection.execute(statement).all()
+
+
+def finish_package(work: Work, request_id: str) -> None:
+    """The package stands: the request is complete."""
+    request = rights.read(work.records, work.caller, request_id)
+    _done(work, request, request.targets)
+
+
+def _each(work: Work, request: RightsRequest, target: Target) -> None:
+    if request.type == "erasure":
+        _erase(work, request, target)
+    else:  # an objection that is upheld stays restricted
+        ground = request.ground or "objection"
+        _unless_erased(partial(restrictions.restrict, work.records, work.ledger, work.caller, target.customer, ground))
+        _done(work, request, [target])
+
+
+def _erase(work: Work, request: RightsRequest, target: Target) -> None:
+    """Erase, or say what stands in the way and until when. Another request's erasure of the same customer counts."""
+    try:
+        made = erasure.execute(
+            work.records, work.ledger, work.policy, work.caller, target.customer, approved=request.id
+        )
+    except Blocked as blocked:
+        until = max(blocked.until.values(), default=None)
+        found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
+        if found != target:
+            _move(work, request, found)
+        return
+    if made is None and not _is_under_way(work, request, target):
+        _done(work, request, [target])
+
+
+def _is_under_way(work: Work, request: RightsRequest, target: Target) -> bool:
+    """Whether another process erases it for this very request."""
+    now = rights.read(work.records, work.caller, request.id)
+    return any(each.customer == target.customer and each.status not in {"waiting", "blocked"} for each in now.targets)
+
+
+def _order_package(work: Work, request: RightsRequest) -> None:
+    """Order one package for all targets that are not erased, in the transaction that says so."""
+    with audit.transaction(work.records) as tx:
+        row = rights.lone_row_of(tx, work.caller, request.id)
+        if row.state != "approved":
+            return
+        there = [each.customer for each in request.targets if _lives(work, each.customer)]
+        if there:
+            packages.request_package(
+                tx, work.ledger.keyring, work.caller, request_id=request.id, kind=request.type, customer_ids=there
+            )
+        for target in request.targets:
+            status = "executing" if target.customer in there else "done"
+            moved = replace(target, status=status)
+            rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, moved)
+
+
+def _rectify(
+    work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None
+) -> None:
+    if edit is not None:
+        if len(request.targets) > 1:
+            raise Invalid("correction", "A correction is of one customer: this request is about several.")
+        for target in request.targets:
+            change = partial(
+                contacts.change, work.records, work.ledger.keyring, work.ledger, work.caller, target.customer, edit
+            )
+            _unless_erased(change)
+    _done(work, request, request.targets)
+
+
+def _lives(work: Work, customer_id: str) -> bool:
+    with reading(work.records) as connection:
+        try:
+            customers.row_of(connection, work.caller, customer_id)
+        except (Erased, NotFoundHere):
+            return False
+    return True
+
+
+def _unless_erased(step: Callable[[], object]) -> None:
+    """There is nothing to correct or restrict of who is gone."""
+    try:
+        step()
+    except Erased:
+        return
+
+
+def _done(work: Work, request: RightsRequest, targets: Sequence[Target]) -> None:
+    for target in targets:
+        _move(work, request, replace(target, status="done", reasons=(), until=None))
+
+
+def _move(work: Work, request: RightsRequest, target: Target) -> None:
+    with transaction(work.records) as tx:
+        rights.lone_row_of(tx, work.caller, request.id)
+        rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, target)
+
+
+def _settle(work: Work, request: RightsRequest) -> None:
+    with transaction(work.records) as tx:
+        rights.settle(tx, work.caller.at, work.caller.tenant, request.id)
+
+
+_OF_REQUEST = and_(
+    rights_requests.c.tenant_id == rights_targets.c.tenant_id,
+    rights_requests.c.request_id == rights_targets.c.request_id,
+)
