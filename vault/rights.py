@@ -1,13 +1,14 @@
 """Rights requests: what a data subject asked for, with its clock, and what came of it."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from keys.database import reading
 from keys.prepared import Prepared
+from vault import deadlines
 from vault import ledger as ledgers
 from vault.caller import Caller
 from vault.errors import NotFoundHere, NotUsable
@@ -47,7 +48,7 @@ def new(policy: Policy, caller: Caller, request_id: str, kind: str, customer_id:
         status="executing",
         regulation="gdpr",
         submitted_at=caller.at,
-        due_at=caller.at + timedelta(days=policy.response_days),
+        due_at=deadlines.due(policy, "gdpr", submitted_at=caller.at, received_at=caller.at),
         completed_at=None,
     )
 
