@@ -77,6 +77,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
     )
     ledger = Ledger(store=_ledger_store(settings), keystore=keystore, keyring=keyring)
     grace = timedelta(seconds=settings.ledger_grace)
+    processors = _processors(settings)
     return Components(
         settings=settings,
         records=records,
@@ -84,8 +85,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         keyring=keyring,
         ledger=ledger,
         guard=Guard(records=records, ledger=ledger, clock=clock, grace=grace),
-        processors=_processors(settings),
-        policy=read_policy(settings.policy),
+        processors=processors,
+        policy=_policy(settings, processors),
         clock=clock,
     )
 
@@ -151,6 +152,14 @@ def _ledger_store(settings: Settings) -> LedgerStore:
         endpoint=settings.ledger_endpoint,
         lock_days=settings.ledger_lock_days,
     )
+
+
+def _policy(settings: Settings, processors: Processors) -> Policy:
+    """The policy, once it names everyone who may get data here. Raises PolicyError, WiringError."""
+    policy = read_policy(settings.policy)
+    if nameless := sorted(processors.keys() - policy.recipients.keys()):
+        raise WiringError(f"Give the processor {nameless[0]} its legal name, under [recipients] in {settings.policy}.")
+    return policy
 
 
 def _processors(settings: Settings) -> Processors:

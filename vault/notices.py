@@ -37,39 +37,55 @@ RIGHTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notices:
-    """What the controller must tell with every answer to an access request; None where the policy is silent."""
+    """What the controller must tell with every answer to an access request; recipients by their kind of processor."""
 
     policy_version: str
-    controller: Mapping[str, str] | None
-    data_protection_officer: str | None
-    authority: str | None
+    controller: Mapping[str, str]
+    data_protection_officer: str
+    authority: str
     purposes: Sequence[str]
     retention: Mapping[str, Retention]
+    recipients: Mapping[str, str]
+    transfers: Mapping[str, str]
 
 
 def notices_of(policy: Policy) -> Notices:
     """The notices out of the policy."""
     return Notices(
         policy_version=policy.version,
-        controller=None,
-        data_protection_officer=None,
-        authority=None,
+        controller=policy.controller,
+        data_protection_officer=policy.data_protection_officer,
+        authority=policy.authority,
         purposes=sorted(policy.purposes),
         retention=policy.retention,
+        recipients=policy.recipients,
+        transfers=policy.transfers,
     )
 
 
 def processing(connection: Connection, notices: Notices, caller: Caller, customer_id: str) -> dict[str, Any]:
-    """The notices, with the recipients that this customer's data went to, each by its name."""
+    """The notices, with the recipients that this customer's data went to, each by its legal name."""
     named = {"of_tenant": caller.tenant, "of_customer": customer_id}
-    recipients = [each._asdict() for each in connection.execute(_RECIPIENTS, named)]
-    return {**asdict(notices), "categories": CATEGORIES, "recipients": recipients, "rights": RIGHTS}
+    recipients = [_recipient(notices, *row) for row in connection.execute(_RECIPIENTS, named)]
+    told = {name: value for name, value in asdict(notices).items() if name != "transfers"}
+    return {**told, "categories": CATEGORIES, "recipients": recipients, "rights": RIGHTS}
 
 
 def requests(connection: Connection, caller: Caller, customer_id: str) -> list[dict[str, Any]]:
     """The rights requests that this customer is or was a target of, oldest first."""
     named = {"of_tenant": caller.tenant, "of_customer": customer_id}
     return [each._asdict() for each in connection.execute(_REQUESTS, named)]
+
+
+def _recipient(notices: Notices, kind: str, account: str, account_id: str) -> dict[str, str | None]:
+    """A kind that the deployment had once and the policy no longer names goes by that kind: it did get the data."""
+    return {
+        "name": notices.recipients.get(kind, kind),
+        "processor": kind,
+        "account": account,
+        "account_id": account_id,
+        "third_country": notices.transfers.get(kind),
+    }
 
 
 def _theirs(table: Table) -> ColumnElement[bool]:
@@ -104,11 +120,7 @@ _REQUESTS = (
     .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
 )
 _RECIPIENTS = (
-    select(
-        processor_accounts.c.kind.label("name"),
-        processor_accounts.c.label.label("account"),
-        processor_accounts.c.account_id.label("account_id"),
-    )
+    select(processor_accounts.c.kind, processor_accounts.c.label, processor_accounts.c.account_id)
     .where(
         processor_accounts.c.tenant_id == bindparam("of_tenant"),
         or_(

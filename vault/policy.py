@@ -1,26 +1,61 @@
-"""What the policy file says: the purposes for which personal data may be read, what is retained and why, who is told.
+"""What the policy file says: why personal data is read, what is retained, who is told, and by when people are answered.
 
-The file is TOML, read and checked at start by `panless/policies.py`; this is its shape.
+The file is TOML, read and checked at start by `panless/policies.py`; this is its shape. docs/policy.md explains
+each key.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """How long a regulation gives for an answer; vault/deadlines.py counts.
+
+    `amount` and `extension` are in `unit`s, the extension on top of the amount. `starts` says which moment the period
+    runs from: when the person asked, or when the request came in here.
+    """
+
+    unit: Literal["month", "day"]
+    amount: int
+    extension: int
+    starts: Literal["submitted", "received"]
+    to_working_day: bool
+    warn_after_days: int
+    acknowledge_working_days: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Why a class of records outlives an erasure, and for how many years after it was made."""
+    """Why a class of records outlives an erasure, by whose law, and for how many years after it was made."""
 
     basis: str
     years: int
+    jurisdiction: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The policy of one deployment."""
+    """The policy of one deployment.
+
+    `controller` has name, address and email. `recipients` gives the legal name behind a kind of processor, `transfers`
+    what is to be said where one takes data to a third country. `holidays` are days in `time_zone`, an IANA name. Above
+    `erasures_per_day` of one tenant, a second actor must approve.
+    """
 
     version: str
     purposes: frozenset[str]
     retention: Mapping[str, Retention]
-    response_days: int
     keystore_backup_days: int
+    records_backup_days: int
+    controller: Mapping[str, str]
+    data_protection_officer: str
+    authority: str
+    recipients: Mapping[str, str]
+    transfers: Mapping[str, str]
+    regulations: Mapping[str, Clock]
+    holidays: frozenset[date]
+    time_zone: str
+    erasures_per_day: int

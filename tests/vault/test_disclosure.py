@@ -5,7 +5,7 @@ import json
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from keys.database import transaction
 from vault import audit, exports
 from vault.disclosure import FIELDS, LISTS, PAGE, Source
 from vault.errors import Erased
-from vault.notices import Notices, notices_of
+from vault.notices import notices_of
 from vault.package_files import harmless
 from vault.processor import ActionRequired, Declined, Unknown
 from vault.replay import replay
@@ -190,31 +190,41 @@ def test_a_search_that_finds_two_is_in_both_logs(tenant: Tenant) -> None:
 
 
 def test_access_says_why_from_where_to_whom_and_how_long(tenant: Tenant) -> None:
-    """Purposes, categories with their source, recipients by name and account, retention with its basis, the rights."""
+    """Purposes, categories with their source, recipients by their legal name, retention with its basis, the rights."""
+    policy = tenant.house.components.policy
     told = exported(tenant, lived(tenant)["customer"])["processing"]
-    assert set(told["purposes"]) == tenant.house.components.policy.purposes
-    assert told["retention"]["transactions"]["years"] == 10
-    assert "Tax" in told["retention"]["transactions"]["basis"]
-    assert told["recipients"] == [{"name": "sandbox", "account": "test", "account_id": tenant.account}]
+    assert set(told["purposes"]) == policy.purposes
+    assert told["retention"] == {"transactions": asdict(policy.retention["transactions"])}
+    assert told["recipients"] == [
+        {
+            "name": policy.recipients["sandbox"],
+            "processor": "sandbox",
+            "account": "test",
+            "account_id": tenant.account,
+            "third_country": None,
+        }
+    ]
+    assert "transfers" not in told
     assert all(each["category"] and each["source"] for each in told["categories"])
     for right in ("rectification", "erasure", "restriction", "objection", "portability", "supervisory authority"):
         assert right in told["rights"]
 
 
-def test_the_controller_stands_in_every_access(tenant: Tenant) -> None:
-    """What the notices say of controller, data protection officer and authority is handed on as it is."""
-    told = Notices(
-        policy_version="7",
-        controller={"name": "Shop GmbH", "contact": "Berlin"},
-        data_protection_officer="dpo@example.com",
-        authority="The authority of Berlin",
-        purposes=["billing"],
-        retention={},
-    )
-    source = replace(source_of(tenant, tenant.token()["customer"]), notices=told)
-    found = json.loads(b"".join(exports.export(source, "json")))["processing"]
-    assert found["controller"] == {"name": "Shop GmbH", "contact": "Berlin"}
-    assert (found["data_protection_officer"], found["authority"]) == ("dpo@example.com", "The authority of Berlin")
+def test_access_names_whom_to_turn_to(tenant: Tenant) -> None:
+    """Controller, data protection officer and authority are the policy's, word for word."""
+    policy = tenant.house.components.policy
+    told = exported(tenant, tenant.token()["customer"])["processing"]
+    assert told["controller"] == policy.controller
+    assert told["data_protection_officer"] == policy.data_protection_officer
+    assert told["authority"] == policy.authority
+
+
+def test_a_recipient_in_a_third_country_is_told_with_its_safeguard(tenant: Tenant) -> None:
+    """What the policy says of a transfer stands beside that recipient; one that the policy forgot goes by its kind."""
+    of_policy = replace(tenant.house.components.policy, recipients={}, transfers={"sandbox": "Atlantis: clauses"})
+    source = replace(source_of(tenant, tenant.token()["customer"]), notices=notices_of(of_policy))
+    (found,) = json.loads(b"".join(exports.export(source, "json")))["processing"]["recipients"]
+    assert (found["name"], found["third_country"]) == ("sandbox", "Atlantis: clauses")
 
 
 def test_portability_is_what_the_person_gave(tenant: Tenant) -> None:
