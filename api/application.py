@@ -10,6 +10,7 @@ from flask_smorest import Api
 from api import (
     charges,
     customers,
+    erasures,
     health,
     holds,
     packages,
@@ -25,7 +26,7 @@ from api.fields import ProblemShown
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
 
-ROOMS = (tokens, charges, customers, restrictions, holds, rights, packages, processor_accounts, health)
+ROOMS = (tokens, charges, customers, restrictions, holds, rights, erasures, packages, processor_accounts, health)
 VERSION = "0.1.0"
 
 

@@ -178,33 +178,36 @@ def _code(error: Exception, kind: Kind) -> str:
 
 
 def _links(error: Exception) -> dict[str, str]:
-    if isinstance(error, errors.ObligationTaken):
-        return {"Location": f"/v1/charges/{error.charge_id}"}
-    if isinstance(error, errors.CustomerExists):
-        return {"Location": f"/v1/customers/{error.customer_id}"}
-    if isinstance(error, errors.Duplicate):
-        return {"Location": f"/v1/rights-requests/{error.request_id}"}
-    if isinstance(error, errors.Blocked) and error.request:
-        return {"Location": f"/v1/rights-requests/{error.request}"}
-    return {}
+    """Where to look instead."""
+    match error:
+        case errors.ObligationTaken():
+            place = f"/v1/charges/{error.charge_id}"
+        case errors.CustomerExists():
+            place = f"/v1/customers/{error.customer_id}"
+        case errors.Duplicate():
+            place = f"/v1/rights-requests/{error.request_id}"
+        case errors.Blocked(request=str(request)):
+            place = f"/v1/rights-requests/{request}"
+        case _:
+            return {}
+    return {"Location": place}
 
 
 def _members(error: Exception) -> dict[str, Any]:
     """What an error says besides its sentence: ids and codes."""
+    members: dict[str, Any] = {}
     match error:
         case errors.Blocked():
             until = {reason: moment(end) for reason, end in error.until.items()}
-            waits = {"request": error.request} if error.request else {}
-            return {"reasons": error.reasons, "until": until, **waits}
+            members = {"reasons": error.reasons, "until": until, "request": error.request}
         case errors.Duplicate():
-            return {"request": error.request_id}
+            members = {"request": error.request_id}
         case errors.ObligationTaken():
-            return {"charge": error.charge_id}
+            members = {"charge": error.charge_id}
         case errors.CustomerExists():
-            return {"customer": error.customer_id}
+            members = {"customer": error.customer_id}
         case errors.Invalid():
-            return {"errors": [{"field": error.field, "message": str(error)}]}
+            members = {"errors": [{"field": error.field, "message": str(error)}]}
         case errors.ProcessorRefused():
-            return {"processor_code": error.code, "processor_param": error.param}
-        case _:
-            return {}
+            members = {"processor_code": error.code, "processor_param": error.param}
+    return members

@@ -1,6 +1,5 @@
 """`/v1/rights-requests`: what data subjects ask for, from the day it comes in to the proof of what was done."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +8,8 @@ from marshmallow import Schema, fields, validate
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, name, of_type, one_of
 from api.parts import Parts
+from api.rights_shown import RequestShown, shown
 from vault import (
-    erasure_completion,
-    erasure_requests,
     package_links,
     pages,
     rights,
@@ -20,9 +18,8 @@ from vault import (
     rights_intake,
 )
 from vault.caller import Caller
-from vault.policy import Policy
 from vault.restrictions import GROUNDS
-from vault.rights import TYPES, RightsRequest
+from vault.rights import TYPES
 from vault.rights_decisions import DENIALS, EXTENSIONS
 from vault.rights_execution import Work
 from vault.rights_intake import MOST_CUSTOMERS, VERIFICATIONS, Identity, Order
@@ -90,58 +87,6 @@ class RequestQuery(PageOf):
     overdue = fields.Boolean(truthy={"true"}, falsy={"false"})
 
 
-class OfCustomer(Strict):
-    """Whose certificate, where a request is about several customers."""
-
-    customer = Ident("cus")
-
-
-class TargetShown(Schema):
-    """One customer that a request is about, and what stands in the way."""
-
-    customer = fields.String()
-    status = fields.String()
-    reasons = fields.List(fields.String())
-    until = Moment(allow_none=True)
-
-
-class ComplaintShown(Schema):
-    """Where the person can complain."""
-
-    authority = fields.String()
-    data_protection_officer = fields.String()
-
-
-class RequestShown(Schema):
-    """A rights request and where it stands; `customer` is null where it is not about exactly one."""
-
-    id = fields.String()
-    object = of_type("rights_request")
-    type = fields.String()
-    status = fields.String()
-    customer = fields.String(allow_none=True)
-    customers = fields.List(fields.String())
-    targets = fields.List(fields.Nested(TargetShown))
-    regulation = fields.String()
-    protocol = fields.String()
-    external_id = fields.String(allow_none=True)
-    verification = fields.String(allow_none=True)
-    verified_at = Moment(allow_none=True)
-    ground = fields.String(allow_none=True)
-    approvals = fields.Integer()
-    approvals_needed = fields.Integer()
-    submitted_at = Moment()
-    received_at = Moment()
-    due_at = Moment()
-    extended_due_at = Moment(allow_none=True)
-    extension_reason = fields.String(allow_none=True)
-    denial_reason = fields.String(allow_none=True)
-    notice_sent_at = Moment(allow_none=True)
-    completed_at = Moment(allow_none=True)
-    overdue = fields.Boolean()
-    complaint = fields.Nested(ComplaintShown)
-
-
 class RequestPage(Schema):
     """One page of rights requests."""
 
@@ -161,27 +106,6 @@ class PackageShown(Schema):
     url = fields.String()
     created_at = Moment()
     expires_at = Moment(allow_none=True)
-
-
-class CertificateShown(Schema):
-    """The ledger's signed entry that certifies an erasure (docs/ledger.md)."""
-
-    v = fields.Integer()
-    deployment = fields.String()
-    seq = fields.Integer()
-    prev_hash = fields.String()
-    entry_id = fields.String()
-    kind = fields.String()
-    tenant = fields.String()
-    subject_id = fields.String()
-    dek_id = fields.String(allow_none=True)
-    version = fields.Integer()
-    live = fields.Boolean()
-    at = fields.String()
-    key_id = fields.String()
-    certificate = fields.Dict()
-    terms = fields.Dict(allow_none=True)
-    signature = fields.String()
 
 
 @blueprint.route("/v1/rights-requests", methods=["POST"])
@@ -204,7 +128,7 @@ def submit(order: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     attempt = here.attempt("rights.request")
     request, replayed = rights_intake.submit(house.records, house.ledger, house.policy, here.caller, wanted, attempt)
     headers = {"Location": f"/v1/rights-requests/{request.id}", **(REPLAYED if replayed else {})}
-    return _shown(request), 201, headers
+    return shown(request), 201, headers
 
 
 @blueprint.route("/v1/rights-requests", methods=["GET"])
@@ -214,10 +138,10 @@ def submit(order: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
 def listed(query: dict[str, Any]) -> dict[str, Any]:
     """List rights requests, newest first."""
     here = passed()
-    filters = {each: query[each] for each in ("status", "type", "customer", "overdue") if each in query}
+    filters: dict[str, Any] = {each: query[each] for each in ("status", "type", "customer", "overdue") if each in query}
     wanted = pages.Wanted(**{each: query[each] for each in ("limit", "cursor") if each in query})
     page = rights.listed(here.parts.records, here.caller, filters, wanted)
-    return {"data": [_shown(each) for each in page.data], "next_cursor": page.next_cursor}
+    return {"data": [shown(each) for each in page.data], "next_cursor": page.next_cursor}
 
 
 @blueprint.route("/v1/rights-requests/<request_id>", methods=["GET"])
@@ -226,7 +150,7 @@ def listed(query: dict[str, Any]) -> dict[str, Any]:
 def read(request_id: str) -> dict[str, Any]:
     """Look at a rights request."""
     here = passed()
-    return _shown(rights.read(here.parts.records, here.caller, request_id))
+    return shown(rights.read(here.parts.records, here.caller, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/approve", methods=["POST"])
@@ -242,11 +166,17 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
     if approval.get("cancel_subscriptions"):
         rights_decisions.cancel_subscriptions(house.records, keyring, here.caller, request_id)
     request = rights_decisions.approve(
-        house.records, keyring, house.policy, here.caller, request_id, approval.get("verification")
+        house.records,
+        keyring,
+        house.policy,
+        here.caller,
+        request_id,
+        approval.get("verification"),
+        corrects=edit is not None,
     )
     if request.status == "approved":
         rights_execution.execute(_work(here.parts, here.caller), request, edit)
-    return _shown(rights.read(house.records, here.caller, request_id))
+    return shown(rights.read(house.records, here.caller, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/deny", methods=["POST"])
@@ -256,7 +186,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
 def deny(denial: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Refuse a request, after the person was told why and where to complain."""
     here = passed()
-    return _shown(rights_decisions.deny(here.parts.records, here.parts.keyring, here.caller, request_id, **denial))
+    return shown(rights_decisions.deny(here.parts.records, here.parts.keyring, here.caller, request_id, **denial))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/extend", methods=["POST"])
@@ -267,10 +197,8 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Take the longer time that the law grants, after the person was told."""
     here = passed()
     house = here.parts
-    extended = rights_decisions.extend(
-        house.records, house.keyring, house.policy, here.caller, request_id, **extension
-    )
-    return _shown(extended)
+    extended = rights_decisions.extend(house.records, house.keyring, house.policy, here.caller, request_id, **extension)
+    return shown(extended)
 
 
 @blueprint.route("/v1/rights-requests/<request_id>", methods=["DELETE"])
@@ -279,11 +207,11 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
 def cancel(request_id: str) -> dict[str, Any]:
     """Withdraw a request that nothing was done for yet."""
     here = passed()
-    return _shown(rights_decisions.cancel(here.parts.records, here.parts.keyring, here.caller, request_id))
+    return shown(rights_decisions.cancel(here.parts.records, here.parts.keyring, here.caller, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])
-@needs("rights:read", purpose=True)
+@needs("rights:read")
 @blueprint.response(200, PackageShown)
 def package(request_id: str) -> dict[str, Any]:
     """Get a link to the package of an access or portability request: it works once, and the last one given out."""
@@ -301,44 +229,5 @@ def package(request_id: str) -> dict[str, Any]:
     }
 
 
-@blueprint.route("/v1/rights-requests/<request_id>/certificate", methods=["GET"])
-@needs("rights:read", query=frozenset({"customer"}))
-@blueprint.arguments(OfCustomer, location="query")
-@blueprint.response(200, CertificateShown)
-def certificate(query: dict[str, str], request_id: str) -> Mapping[str, Any]:
-    """Get the latest certificate of an erasure, signed."""
-    here = passed()
-    house = here.parts
-    return erasure_completion.certificate(
-        house.records, house.ledger, house.policy, here.caller, request_id, query.get("customer")
-    )
-
-
-@blueprint.route("/v1/customers/<customer_id>", methods=["DELETE"])
-@needs("rights:write")
-@blueprint.response(200, RequestShown)
-@blueprint.alt_response(202, schema=RequestShown, description="Erased here; processors are being told.")
-def erase(customer_id: str) -> tuple[dict[str, Any], int]:
-    """Erase a customer: here at once, at the processors by the worker. Ask again for how far it came."""
-    here = passed()
-    house = here.parts
-    request = erasure_requests.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
-    return _shown(request), 200 if request.is_complete else 202
-
-
 def _work(house: Parts, caller: Caller) -> Work:
     return Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=caller)
-
-
-def _shown(request: RightsRequest) -> dict[str, Any]:
-    """A request with what the answer to every request says: whether it is late, and where the person can complain."""
-    here = passed()
-    late = request.status in rights.OPEN and request.final_due_at < here.caller.at
-    values = {field: getattr(request, field) for field in RequestShown._declared_fields if hasattr(request, field)}  # noqa: SLF001  # marshmallow's
-    return {**values, "overdue": late, "complaint": _complaint(here.parts.policy)}
-
-
-def _complaint(policy: Policy) -> dict[str, str]:
-    return {"authority": policy.authority, "data_protection_officer": policy.data_protection_officer}
-
-

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, update
+from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, customer_index
+from vault import audit, customer_index, intents
 from vault.caller import Caller
 from vault.customers import refuse_restricted, row_of, seal_contact
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger import Ledger, decide, settle
 from vault.personal import BillingContact
 from vault.sealing import open_value, place_of
-from vault.tables import customers
+from vault.tables import customers, processor_references
 
 _LARGEST_RACE = 20
 
@@ -85,8 +85,30 @@ def _replace(
             return False
         customer_index.write(tx, keyring, caller, row.customer_id, customer_index.searchable(edited))
         decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
+        _pass_on(tx, keyring, caller, row.customer_id)
         audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
     return True
+
+
+def _pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) -> None:
+    """Have the worker send the contact to each account that knows the customer (`contact_sending`)."""
+    for account_id in tx.scalars(_ACCOUNTS, {"of_tenant": caller.tenant, "of_customer": customer_id}).all():
+        attempt = intents.Attempt(operation="contact.send", key=None, fingerprint=b"")
+        intent = intents.begin(
+            tx, keyring, caller, attempt, resource_id=customer_id, customer_id=customer_id, account_id=account_id
+        )
+        if intent is not None:
+            intents.leave_to_worker(tx, intent)
+
+
+_ACCOUNTS = (
+    select(processor_references.c.account_id)
+    .where(
+        processor_references.c.tenant_id == bindparam("of_tenant"),
+        processor_references.c.customer_id == bindparam("of_customer"),
+    )
+    .distinct()
+)
 
 
 def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:

@@ -156,6 +156,14 @@ def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     return _alive(_ONE_ALONE.one_or_none(tx, _asked(caller, customer_id)))
 
 
+def any_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
+    """The same, of an erased customer too. Raises NotFoundHere."""
+    row: Row[Any] | None = _ONE_ALONE.one_or_none(tx, _asked(caller, customer_id))
+    if row is None:
+        raise NotFoundHere("No such customer.")
+    return row
+
+
 def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
     """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
     asked = _asked(caller, customer_id) | {"account": account_id}
@@ -265,11 +273,16 @@ def _count(table: Table, name: str, which: ColumnElement[bool]) -> Label[int]:
     return select(func.count()).select_from(table).where(its).scalar_subquery().label(name)
 
 
+def refuse_erased(row: Row[Any]) -> None:
+    """Raise Erased for a customer that is, or is being."""
+    if row.state != "active":
+        raise Erased("This customer was erased.")
+
+
 def _alive(row: Row[Any] | None) -> Row[Any]:
     if row is None:
         raise NotFoundHere("No such customer.")
-    if row.state != "active":
-        raise Erased("This customer was erased.")
+    refuse_erased(row)
     return row
 
 

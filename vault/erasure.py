@@ -43,7 +43,7 @@ TOGETHER = 4
 RATE_OVER = timedelta(days=1)
 
 
-class ApprovalNeeded(Exception):  # noqa: N818  # no error: what rolls back a decision that is not this caller's alone
+class ApprovalNeeded(Exception):  # no error: what rolls back a decision that is not this caller's alone
     """Somebody must approve it first: the request named, or one that is to be made (None)."""
 
     def __init__(self, request_id: str | None) -> None:
@@ -105,13 +105,14 @@ def _decide(
             terms=_terms(request, erasure_id, request_dek),
         )
         told = recipients.all_of(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
+        new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
         write(
             tx,
+            *new,
             _forbidden(caller, customer_id, version),
             decided_entry,
             _new_erasure(caller, customer_id, request.id, erasure_id, request_dek, entry_id),
             audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request.id),
-            *([] if known else [rights.made(caller, request), rights.made_target(caller, request.id, request.targets[0])]),
             *told[:TOGETHER],
         )
         if known:
@@ -160,6 +161,10 @@ def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, 
         targets=[Target(customer=customer_id, status="executing")],
         verification="controller",
     )
+
+
+def _targets(caller: Caller, request: RightsRequest) -> list[Change]:
+    return [rights.made_target(caller, request.id, target) for target in request.targets]
 
 
 def _terms(request: RightsRequest, erasure_id: str, dek: Dek) -> dict[str, Any]:

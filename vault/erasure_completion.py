@@ -1,4 +1,4 @@
-"""The rest of an erasure, once nothing opens here any more: the processors are told, what is gone is read back, certified.
+"""The rest of an erasure, once nothing opens here: the processors are told, what is gone is read back and certified.
 
 Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). The worker tells
 the processors, for as long as it takes, and certifies. Who asks for the certificate before gets one that says who has

@@ -194,7 +194,10 @@ _OPEN_STORINGS = (
     select(account_table.c.kind, intent_table.c.account_id)
     .join(
         account_table,
-        and_(account_table.c.tenant_id == intent_table.c.tenant_id, account_table.c.account_id == intent_table.c.account_id),
+        and_(
+            account_table.c.tenant_id == intent_table.c.tenant_id,
+            account_table.c.account_id == intent_table.c.account_id,
+        ),
     )
     .where(
         intent_table.c.tenant_id == bindparam("of_tenant"),

@@ -14,12 +14,14 @@ from keys.keyring import Keyring
 from vault import (
     charge_outcomes,
     charging,
+    contact_sending,
     erasure_completion,
     intents,
     package_building,
     packages,
     processor_accounts,
     refunds,
+    retention,
     rights,
     rights_execution,
     token_outcomes,
@@ -86,6 +88,19 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
         ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
     _forget_old_keys(shop)
     return ended
+
+
+def purge_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+    """Delete some of what is not to be kept any longer; of how many customers something went."""
+    gone = 0
+    for customer in retention.expired(shop.records, shop.policy, shop.clock()):
+        gone += _guarded(report, "retention", partial(_purge, shop, customer))
+    return gone
+
+
+def _purge(shop: Workshop, customer: Row[str, str, bool]) -> bool:
+    caller = _caller(shop, customer.tenant_id, live=customer.live)
+    return retention.purge(shop.records, shop.keyring, shop.policy, caller, customer.customer_id) > 0
 
 
 def _settle(shop: Workshop) -> bool:
@@ -222,11 +237,23 @@ def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[
     return _done(shop, intent)
 
 
+def _resolve_contact(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+    """Send a corrected contact on to the processor."""
+    with reading(shop.records) as connection:
+        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
+    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
+    sent = contact_sending.send(
+        shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, intent.processor_key
+    )
+    return _done(shop, intent) if sent else _retry_soon(shop, row)
+
+
 _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], bool]] = {
     "token.create": _resolve_token,
     "charge.create": _resolve_charge,
     "refund.create": _resolve_refund,
     "token.forget": _resolve_forget,
+    "contact.send": _resolve_contact,
 }
 
 
@@ -244,16 +271,12 @@ def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
 
 
 def _work(shop: Workshop, tenant: str, *, live: bool) -> Work:
-    return Work(
-        records=shop.records, ledger=shop.ledger, policy=shop.policy, caller=_caller(shop, tenant, live=live)
-    )
+    return Work(records=shop.records, ledger=shop.ledger, policy=shop.policy, caller=_caller(shop, tenant, live=live))
 
 
 def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
     caller = _caller(shop, erasure.tenant_id, live=erasure.live)
-    erasure_completion.carry_on(
-        shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id
-    )
+    erasure_completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
     return True
 
 

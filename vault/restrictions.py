@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from vault import audit
 from vault.caller import Caller
-from vault.customers import lone_row_of
+from vault.customers import any_row_of, lone_row_of, refuse_erased
 from vault.errors import Invalid, NotUsable
 from vault.ledger import Ledger, decide, settle
 from vault.statements import update_row
@@ -60,8 +60,9 @@ def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, noti
     a restriction.
     """
     with audit.transaction(records) as tx:
-        row = lone_row_of(tx, caller, customer_id)
+        row = any_row_of(tx, caller, customer_id)  # an erased customer's transactions stay restricted, too
         if not row.restricted:
+            refuse_erased(row)
             raise NotUsable("not_restricted", "This customer is not restricted.")
         if not row.restricted_at.replace(microsecond=0) <= notified_at <= caller.at:  # notices have whole seconds
             raise Invalid("notified_at", "The person is told while the restriction stands, before it is lifted.")

@@ -175,7 +175,7 @@ def listed(
 
 def overdue(at: datetime) -> ColumnElement[bool]:
     """The condition for requests that are open and should have been answered before `at`."""
-    return and_(rights_requests.c.state.in_(OPEN), _FINAL_DUE < at)
+    return and_(rights_requests.c.state.in_(OPEN), at > _FINAL_DUE)
 
 
 def of_customer(connection: Connection, caller: Caller, customer_id: str) -> RightsRequest | None:

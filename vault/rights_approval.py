@@ -23,7 +23,7 @@ def approvals_needed(tx: Connection, policy: Policy, caller: Caller, kind: str, 
     recent = select(func.count()).where(
         erasures.c.tenant_id == caller.tenant, erasures.c.requested_at > caller.at - RATE_OVER
     )
-    return 2 if tx.scalar(recent) + customers > policy.erasures_per_day else 1
+    return 2 if (tx.scalar(recent) or 0) + customers > policy.erasures_per_day else 1
 
 
 def approved_by(tx: Connection, caller: Caller, request_id: str, needed: int = 2) -> int:

@@ -1,5 +1,6 @@
 """Deciding on rights requests: approve, deny, extend, cancel. What is approved is carried out by `rights_execution`."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,20 +35,30 @@ EXTENSIONS = ("complexity", "number_of_requests")
 
 
 def approve(
-    records: Engine, keyring: Keyring, policy: Policy, caller: Caller, request_id: str, verification: str | None = None
+    records: Engine,
+    keyring: Keyring,
+    policy: Policy,
+    caller: Caller,
+    request_id: str,
+    verification: str | None = None,
+    *,
+    corrects: bool = False,
 ) -> RightsRequest:
     """Let a request go on, once the person is verified and as many actors as it needs have approved it.
 
-    A second approval by the same actor counts once. Raises NotFoundHere, NotUsable, Invalid, ActorNeeded.
+    A second approval by the same actor counts once. `corrects`: it comes with a correction, which is for the
+    rectification of one customer's contact. Raises NotFoundHere, NotUsable, Invalid, ActorNeeded.
     """
     with audit.transaction(records) as tx:
         row = rights.lone_row_of(tx, caller, request_id)
+        about = len(rights.targets_of(tx, caller.tenant, request_id))
+        if corrects and (row.type != "rectification" or about > 1):
+            raise Invalid("correction", "A correction is for the rectification of one customer's contact.")
         if row.state in {"denied", "cancelled"}:
             raise NotUsable("request_closed", f"This request was {row.state}.")
         if row.state not in rights.UNDECIDED:
             return rights.whole(tx, caller, request_id)
         verified = _verified(caller, row, verification)
-        about = len(rights.targets_of(tx, caller.tenant, request_id))
         needed = max(row.approvals_needed, approvals_needed(tx, policy, caller, row.type, about))
         status = "approved" if approved_by(tx, caller, request_id, needed) >= needed else "received"
         rights.move(tx, caller.tenant, request_id, status, approvals_needed=needed, **verified)
@@ -112,9 +123,13 @@ def cancel(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -
     with audit.transaction(records) as tx:
         row = rights.lone_row_of(tx, caller, request_id)
         if row.state != "cancelled":
-            untouched = all(each.status in {"waiting", "blocked"} for each in rights.targets_of(tx, caller.tenant, request_id))
+            untouched = all(
+                each.status in {"waiting", "blocked"} for each in rights.targets_of(tx, caller.tenant, request_id)
+            )
             if row.state not in {*rights.UNDECIDED, "approved", "blocked"} or not untouched:
-                raise NotUsable("request_closed", f"This request is {row.state.replace('_', ' ')}: too late to cancel it.")
+                raise NotUsable(
+                    "request_closed", f"This request is {row.state.replace('_', ' ')}: too late to cancel it."
+                )
             rights.move(tx, caller.tenant, request_id, "cancelled", completed_at=caller.at)
             _record(tx, keyring, caller, "rights.cancel", request_id, {})
         return rights.whole(tx, caller, request_id)
@@ -146,7 +161,9 @@ def cancel_subscriptions(records: Engine, keyring: Keyring, caller: Caller, requ
 def _undecided(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:
     row = rights.lone_row_of(tx, caller, request_id)
     if row.state not in rights.UNDECIDED:
-        raise NotUsable("request_closed", f"This request is {row.state.replace('_', ' ')}: it can't be denied any more.")
+        raise NotUsable(
+            "request_closed", f"This request is {row.state.replace('_', ' ')}: it can't be denied any more."
+        )
     return row
 
 
@@ -171,8 +188,8 @@ def _record(
     tx: Connection, keyring: Keyring, caller: Caller, action: str, request_id: str, details: dict[str, str]
 ) -> None:
     """One audit entry for each customer that it is about: every one of them has a right to know."""
-    about = [target.customer for target in rights.targets_of(tx, caller.tenant, request_id)] or [None]
-    for customer in about:
+    about: Sequence[str | None] = [each.customer for each in rights.targets_of(tx, caller.tenant, request_id)]
+    for customer in about or [None]:
         audit.record(tx, keyring, caller, action, customer=customer, resource=request_id, details=details)
 
 

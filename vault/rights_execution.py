@@ -10,7 +10,7 @@ from keys.database import reading, transaction
 from vault import audit, contacts, customers, erasure, packages, restrictions, rights
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Blocked, Erased, Invalid, NotFoundHere
+from vault.errors import Blocked, Erased, NotFoundHere
 from vault.ledger import Ledger
 from vault.personal import BillingContact
 from vault.policy import Policy
@@ -36,7 +36,7 @@ def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact],
     """Carry out an approved request for every target that waits or is blocked; one that fails stops no other.
 
     `edit` is the correction of a rectification, which is not kept anywhere: without one, the contact was corrected
-    already. Raises Invalid.
+    already.
     """
     if request.type in {"access", "portability"}:
         _order_package(work, request)
@@ -53,7 +53,12 @@ def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact],
 def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
     """What was approved and waits, or is blocked: (tenant_id, request_id, customer_id, live)."""
     statement = (
-        select(rights_targets.c.tenant_id, rights_targets.c.request_id, rights_targets.c.customer_id, rights_requests.c.live)
+        select(
+            rights_targets.c.tenant_id,
+            rights_targets.c.request_id,
+            rights_targets.c.customer_id,
+            rights_requests.c.live,
+        )
         .join(rights_requests, _OF_REQUEST)
         .where(
             rights_targets.c.state.in_(("waiting", "blocked")),
@@ -157,12 +162,8 @@ def _order_package(work: Work, request: RightsRequest) -> None:
             rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, moved)
 
 
-def _rectify(
-    work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None
-) -> None:
+def _rectify(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None) -> None:
     if edit is not None:
-        if len(request.targets) > 1:
-            raise Invalid("correction", "A correction is of one customer: this request is about several.")
         for target in request.targets:
             change = partial(
                 contacts.change, work.records, work.ledger.keyring, work.ledger, work.caller, target.customer, edit

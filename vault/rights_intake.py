@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, select
 
-from keys.database import reading
 from keys.blindindex import Form
+from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, customer_index, intents, rights
 from vault.caller import Caller
@@ -121,7 +121,7 @@ def keep(tx: Connection, keyring: Keyring, caller: Caller, request: RightsReques
     write(tx, rights.made(caller, request))
     for target in request.targets:
         write(tx, rights.made_target(caller, request.id, target))
-    details = {"type": request.type, "customers": len(request.targets)}
+    details: audit.Details = {"type": request.type, "customers": len(request.targets)}
     about: Sequence[str | None] = request.customers or [None]
     for customer in about:
         audit.record(tx, keyring, caller, "rights.request", customer=customer, resource=request.id, details=details)

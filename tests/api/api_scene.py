@@ -142,6 +142,28 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
             "classes": ["card"],
             "until": "2098-01-01T00:00:00Z",
         },
+        ("POST", "/v1/rights-requests"): {
+            "type": "restriction",
+            "identities": [{"type": "email", "value": "ada@example.com", "format": "raw"}],
+            "regulation": "gdpr",
+            "submitted_at": "2026-01-01T00:00:00Z",
+            "verification": {"method": "account", "verified_at": "2026-01-01T00:00:00Z"},
+            "ground": "unlawful",
+            "external_id": "case-1",
+        },
+        ("POST", "/v1/rights-requests/{request_id}/approve"): {
+            "verification": "email",
+            "correction": CONTACT,
+            "cancel_subscriptions": True,
+        },
+        ("POST", "/v1/rights-requests/{request_id}/deny"): {
+            "reason": "excessive",
+            "notified_at": "2026-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/rights-requests/{request_id}/extend"): {
+            "reason": "complexity",
+            "notified_at": "2026-01-01T00:00:00Z",
+        },
         ("POST", "/v1/processor-accounts"): {**account, "default": False},
     }
 

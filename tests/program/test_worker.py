@@ -10,7 +10,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from keys.database import open_database
-from panless.worker import LONGEST_PAUSE, PAUSE, REFUSED_PAUSE, Rounds
+from panless.worker import LONGEST_PAUSE, PAUSE, PURGE_EVERY, REFUSED_PAUSE, Rounds
 from vault.guard import GOOD, Verdict
 
 CUT = Verdict(code="ledger_cut", message="It was cut.")
@@ -20,14 +20,14 @@ Deployment = dict[str, str]
 def test_a_round_that_ended_something_is_followed_at_once() -> None:
     """With nothing to do it rests a second."""
     ended = iter([3, 0])
-    rounds = Rounds(check=lambda: GOOD, work=lambda: next(ended))
+    rounds = Rounds(check=lambda: GOOD, work=lambda: next(ended), purge=lambda: 0)
     assert [rounds.round(), rounds.round()] == [0.0, PAUSE]
 
 
 def test_nothing_is_done_under_a_bad_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     """It only says so, until the verdict is good again."""
     verdicts, worked = iter([CUT, GOOD]), []
-    rounds = Rounds(check=lambda: next(verdicts), work=lambda: worked.append(1) or 0)
+    rounds = Rounds(check=lambda: next(verdicts), work=lambda: worked.append(1) or 0, purge=lambda: 0)
     assert rounds.round() == REFUSED_PAUSE
     assert worked == []
     assert "It was cut." in capsys.readouterr().out
@@ -44,12 +44,23 @@ def test_errors_make_it_slower_not_dead() -> None:
             raise OperationalError("select", None, Exception("away"))
         return 0
 
-    rounds = Rounds(check=lambda: GOOD, work=work)
+    rounds = Rounds(check=lambda: GOOD, work=work, purge=lambda: 0)
     assert [rounds.round() for _ in range(7)] == [2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
     fails = False
     assert rounds.round() == PAUSE
     fails = True
     assert rounds.round() == 2
+
+
+def test_what_is_kept_too_long_is_looked_for_every_hour() -> None:
+    """At start, then as long as something is found, then not before an hour is over."""
+    now, found = [0.0], iter([2, 1, 0, 5, 0])
+    rounds = Rounds(check=lambda: GOOD, work=lambda: 0, purge=lambda: next(found), now=lambda: now[0])
+    assert [rounds.round() for _ in range(3)] == [0.0, 0.0, PAUSE]
+    now[0] = PURGE_EVERY - 1
+    assert rounds.round() == PAUSE
+    now[0] = PURGE_EVERY
+    assert [rounds.round(), rounds.round()] == [0.0, PAUSE]
 
 
 @pytest.fixture

@@ -19,7 +19,15 @@ from vault.charges import details_place, open_details, open_retained, retained_p
 from vault.ids import new_id
 from vault.processor_accounts import credentials_of
 from vault.sealing import seal_value
-from vault.tables import charges, erasures, intents, packages, processor_accounts
+from vault.tables import (
+    charges,
+    erasure_recipients,
+    erasures,
+    intents,
+    packages,
+    processor_accounts,
+    rights_targets,
+)
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+44 20 7946 0958"}
@@ -76,6 +84,8 @@ def end_leases(house: House) -> None:
     with transaction(house.components.records) as tx:
         tx.execute(update(intents).where(intents.c.state == "pending").values(lease_until=LONG_AGO))
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
+        tx.execute(update(erasure_recipients).values(next_attempt_at=LONG_AGO))
+        tx.execute(update(rights_targets).values(next_look_at=LONG_AGO))
         tx.execute(update(packages).where(packages.c.state == "building").values(lease_until=LONG_AGO))
 
 

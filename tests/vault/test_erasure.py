@@ -518,4 +518,4 @@ def test_another_tenants_customer_is_not_there(house: House, tenant: Tenant) -> 
     assert other.call("GET", f"/v1/tokens/{token['id']}").status_code == 200
     parts = house.components
     with pytest.raises(Exception, match="No such customer"):
-        erasure.erase(parts.records, parts.ledger, parts.policy, worker_of(tenant), token["customer"])
+        erasure.execute(parts.records, parts.ledger, parts.policy, worker_of(tenant), token["customer"])

@@ -37,7 +37,9 @@ def _requests() -> None:
         sa.Column("notice_sent_at", MOMENT, nullable=True),
     ):
         op.add_column("rights_requests", column)
-    op.create_index("ix_rights_requests_received", "rights_requests", ["tenant_id", "live", "received_at", "request_id"])
+    op.create_index(
+        "ix_rights_requests_received", "rights_requests", ["tenant_id", "live", "received_at", "request_id"]
+    )
     op.create_index(
         "uq_rights_requests_external", "rights_requests", ["tenant_id", "live", "protocol", "external_id"], unique=True
     )
@@ -67,7 +69,11 @@ def _targets() -> None:
     )
     op.create_index("ix_rights_targets_customer", "rights_targets", ["tenant_id", "customer_id"])
     op.create_index(
-        "ix_rights_targets_open", "rights_targets", ["state"], sqlite_where=sa.text(OPEN), postgresql_where=sa.text(OPEN)
+        "ix_rights_targets_open",
+        "rights_targets",
+        ["state"],
+        sqlite_where=sa.text(OPEN),
+        postgresql_where=sa.text(OPEN),
     )
     op.execute(
         "UPDATE rights_requests SET live = (SELECT c.live FROM erasures e JOIN customers c"
