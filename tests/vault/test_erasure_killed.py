@@ -105,7 +105,7 @@ def each_step(tenant: Tenant, program: Dying, job: str) -> Counter[str]:
         step += 1
         names = {died(tenant, program, job, step) for _ in range(TIMES)}
         met.update(dict.fromkeys(names, TIMES))
-        tenant.house.sandbox.fault(path="/v1/payment_methods/*/detach", do="error", times=2)
+        tenant.house.sandbox.fault(path="/v1/payment_methods/*/detach", do="status", status=500, times=2)
         finish(tenant)
         tenant.house.sandbox.clear()
         if "finished" in names:
