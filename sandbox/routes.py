@@ -12,6 +12,7 @@ from sandbox import (
     payment_methods,
     refunds,
     setup_intents,
+    subscriptions,
     webhooks,
 )
 from sandbox.state import Object
@@ -57,6 +58,10 @@ ROUTES: dict[str, Handler] = {
     "GET /v1/disputes/*": disputes.get,
     "POST /v1/disputes/*": disputes.update,
     "POST /v1/disputes/*/close": disputes.close,
+    "POST /v1/subscriptions": subscriptions.create,
+    "GET /v1/subscriptions": subscriptions.index,
+    "GET /v1/subscriptions/*": subscriptions.get,
+    "DELETE /v1/subscriptions/*": subscriptions.cancel,
     "GET /v1/events": events.index,
     "GET /v1/events/*": events.get,
     "POST /v1/webhook_endpoints": webhooks.create,

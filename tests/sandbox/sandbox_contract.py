@@ -20,6 +20,7 @@ RESOURCES = {
         stripe.PaymentMethod,
         stripe.Refund,
         stripe.SetupIntent,
+        stripe.Subscription,
         stripe.WebhookEndpoint,
     )
 }

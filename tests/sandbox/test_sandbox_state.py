@@ -200,6 +200,9 @@ TYPED = {
     "GET /v1/refunds": "RefundListParams",
     "GET /v1/disputes": "DisputeListParams",
     "POST /v1/disputes/*": "DisputeUpdateParams",
+    "POST /v1/subscriptions": "SubscriptionCreateParams",
+    "GET /v1/subscriptions": "SubscriptionListParams",
+    "DELETE /v1/subscriptions/*": "SubscriptionCancelParams",
     "GET /v1/events": "EventListParams",
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
 }
