@@ -31,6 +31,7 @@ ACCEPTED = {
     "POST /v1/customers": CUSTOMER + "payment_method tax_id_data test_clock",
     "POST /v1/customers/*": CUSTOMER + "default_source",
     "GET /v1/customers": PAGE + "created email test_clock",
+    "GET /v1/customers/search": "expand limit page query",
     "GET /v1/customers/*/payment_methods": PAGE + "allow_redisplay type",
     "POST /v1/payment_methods": "allow_redisplay billing_details card customer expand metadata radar_options type",
     "POST /v1/payment_methods/*": "allow_redisplay billing_details card expand metadata",

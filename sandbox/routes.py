@@ -1,4 +1,4 @@
-"""Which function answers which request. Every second part of a path is an id: ``*``."""
+"""Which function answers which request. Every second part of a path is an id, ``*``, but for ``search``."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,7 @@ from sandbox import (
     payment_intents,
     payment_methods,
     refunds,
+    search,
     setup_intents,
     subscriptions,
     webhooks,
@@ -23,6 +24,7 @@ ROUTES: dict[str, Handler] = {
     "GET /v1/account": account.get,
     "POST /v1/customers": customers.create,
     "GET /v1/customers": customers.index,
+    "GET /v1/customers/search": search.customers,
     "GET /v1/customers/*": customers.get,
     "POST /v1/customers/*": customers.update,
     "DELETE /v1/customers/*": customers.delete,
@@ -74,5 +76,7 @@ ROUTES: dict[str, Handler] = {
 def route(method: str, path: str) -> tuple[str, list[str]]:
     """The route's name as in the table, and the ids in the path: both as far as the path tells."""
     version, *parts = path.removeprefix("/").rstrip("/").split("/")
+    if parts[1:] == ["search"]:
+        return f"{method} /{version}/{parts[0]}/search", []
     names = [part if place % 2 == 0 else "*" for place, part in enumerate(parts)]
     return f"{method} /{'/'.join((version, *names))}", parts[1::2]

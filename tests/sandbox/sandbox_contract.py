@@ -30,7 +30,7 @@ def breaches(body: dict[str, Any], where: str = "answer") -> list[str]:
     """Every way in which an answer differs from what the SDK promises its users."""
     if body.get("deleted"):
         return [] if body.keys() <= {"id", "object", "deleted"} else [f"{where}: a stub with more than it may have"]
-    if body.get("object") == "list":
+    if body.get("object") in ("list", "search_result"):
         return [breach for place, row in enumerate(body["data"]) for breach in breaches(row, f"{where}[{place}]")]
     if "error" in body:
         return list(_of_class(body["error"], stripe.ErrorObject, "error"))

@@ -180,6 +180,7 @@ TYPED = {
     "POST /v1/customers": "CustomerCreateParams",
     "POST /v1/customers/*": "CustomerUpdateParams",
     "GET /v1/customers": "CustomerListParams",
+    "GET /v1/customers/search": "CustomerSearchParams",
     "POST /v1/payment_methods/*/attach": "PaymentMethodAttachParams",
     "GET /v1/payment_methods": "PaymentMethodListParams",
     "POST /v1/setup_intents": "SetupIntentCreateParams",
