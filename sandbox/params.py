@@ -67,6 +67,8 @@ ACCEPTED = {
     "GET /v1/subscriptions": PAGE + "automatic_tax collection_method created current_period_end current_period_start "
     "customer customer_account plan price status test_clock",
     "DELETE /v1/subscriptions/*": "cancellation_details expand invoice_now prorate",
+    "POST /v1/privacy/redaction_jobs": "expand objects validation_behavior",
+    "GET /v1/privacy/redaction_jobs": PAGE + "status",
     "GET /v1/events": PAGE + "created delivery_success type types",
     "POST /v1/webhook_endpoints": "api_version connect description enabled_events expand metadata url",
     "GET /v1/webhook_endpoints": PAGE,
@@ -174,7 +176,7 @@ TYPES: dict[str, Callable[[str, object], Any]] = (
     | dict.fromkeys(("confirm", "submit", "error_on_requires_action", "use_stripe_sdk", "connect"), boolean)
     | dict.fromkeys(("allowed_payment_method_types", "enabled_events", "expand", "payment_method_types"), strings)
     | dict.fromkeys(("preferred_locales", "types", "excluded_payment_method_types", "flow_directions"), strings)
-    | dict.fromkeys(("address", "billing_details", "card", "evidence", "invoice_settings", "items"), mapping)
+    | dict.fromkeys(("address", "billing_details", "card", "evidence", "invoice_settings", "items", "objects"), mapping)
     | dict.fromkeys(("automatic_payment_methods", "mandate_data", "payment_method_data", "shipping"), mapping)
     | dict.fromkeys(("payment_method_options", "amount_details", "cash_balance", "tax", "tax_id_data"), mapping)
     | dict.fromkeys(("hooks", "payment_details", "radar_options", "transfer_data", "single_use"), mapping)

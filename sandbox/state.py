@@ -24,6 +24,7 @@ SINGULAR = {
     "refunds": "refund",
     "disputes": "dispute",
     "subscriptions": "subscription",
+    "redaction_jobs": "redaction_job",
     "events": "event",
     "webhook_endpoints": "webhook_endpoint",
 }
