@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from backups import backup, restore
 from house import PURPOSE, ROOT, House, Tenant
-from records_scene import CONTACT, at_once, row, rows
+from records_scene import CONTACT, at_once, at_processor, row, rows, work
 from sqlalchemy import Engine
 
 from keys.database import reading
@@ -116,6 +116,48 @@ def test_records_alone_restored_open_nothing(own_house: House, tmp_path: Path) -
     assert own_house.components.guard.check().is_good
     assert row(own_house, customers, customer_id=customer).contact is None
     assert status(tenant, customer) == 410
+
+
+def test_an_erasure_that_was_not_told_yet_is_told_after_the_replay(own_house: House, tmp_path: Path) -> None:
+    """Restored to before its decision: the request is there again, the processor is found by our tag, it completes."""
+    tenant = own_house.tenant()
+    [known] = people(tenant, 1)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    [newer] = people(tenant, 1)
+    asked = {each: tenant.call("DELETE", f"/v1/customers/{each}").get_json() for each in (known, newer)}
+    assert len(at_processor(tenant)) == 2
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    for customer, request in asked.items():
+        again = tenant.call("DELETE", f"/v1/customers/{customer}")
+        assert (again.status_code, again.get_json()["id"]) == (202, request["id"])
+        assert again.get_json()["due_at"] == request["due_at"]
+    assert work(own_house) == []
+    assert at_processor(tenant) == {}
+    for customer, request in asked.items():
+        assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+        certificate = tenant.call("GET", f"/v1/rights-requests/{request['id']}/certificate").get_json()["certificate"]
+        assert [each["result"] for each in certificate["recipients"]] == ["erased"]
+
+
+def test_an_erasure_that_was_complete_is_complete_after_the_replay(own_house: House, tmp_path: Path) -> None:
+    """Its request answers complete, with the certificate that was given out, and nobody is told again."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    erase(tenant, customer)
+    request = tenant.call("DELETE", f"/v1/customers/{customer}").get_json()["id"]
+    path = f"/v1/rights-requests/{request}/certificate"
+    given_out = tenant.call("GET", path).get_json()
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+    assert tenant.call("GET", path).get_json() == given_out
+    assert own_house.work() == (0, [])
 
 
 def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:
