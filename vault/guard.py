@@ -14,10 +14,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from keys import keystore as keystores
 from keys.database import reading
 from keys.errors import KeyMissing
-from keys.keystore import Watermark
+from vault import protocol
 from vault.effects import Entry
 from vault.errors import LedgerAway, LedgerBroken
 from vault.ledger import Ledger, chain, watermark
+from vault.protocol import Marks
 from vault.tables import deployment, ledger_outbox
 
 
@@ -42,6 +43,7 @@ class Verdict:
 GOOD = Verdict(code="good")
 NOT_CHECKED = Verdict(code="starting", message="The ledger has not been checked yet.")
 _MESSAGES = {
+    "good": "",
     "deployment_mismatch": "Records and keystore do not belong together. Point both settings at one deployment.",
     "database_unavailable": "A database does not answer. Bring it back; nothing else has to be done.",
     "ledger_unavailable": "The erasure ledger does not answer. Bring it back; nothing is served without it.",
@@ -97,32 +99,26 @@ def inspect(records: Engine, ledger: Ledger) -> Verdict:
             return _verdict("database_unavailable")
         if verdict is not None:
             return verdict
-    return GOOD  # the watermarks moved on at every look: both follow the ledger right now
+    return _verdict("database_unavailable")  # the databases went back at every look: they are being replaced
 
 
 def _inspect(records: Engine, ledger: Ledger) -> Verdict | None:
     before = _marks(records, ledger)
     if not _same_deployment(records, ledger):
         return _verdict("deployment_mismatch")
-    records_mark, keystore_mark = before
-    after = chain(ledger, records_mark)
-    chain(ledger, keystore_mark)
+    after = chain(ledger, before.records)
+    chain(ledger, before.keystore)
     with reading(records) as connection:
-        unknown = _unknown(connection, after)
-    if _marks(records, ledger) != before:
-        return None
-    if unknown:
-        return _verdict("records_restored")
-    if keystore_mark.seq < records_mark.seq:
-        return _verdict("keystore_restored")
-    return GOOD
+        known = _known(connection, after)
+    found = protocol.finding(before, after, known, _marks(records, ledger))
+    return None if found is None else _verdict(found)
 
 
-def _marks(records: Engine, ledger: Ledger) -> tuple[Watermark, Watermark]:
+def _marks(records: Engine, ledger: Ledger) -> Marks:
     with reading(records) as connection:
-        records_mark = watermark(connection)
+        of_records = watermark(connection)
     with reading(ledger.keystore) as connection:
-        return records_mark, keystores.watermark(connection)
+        return Marks(of_records, keystores.watermark(connection))
 
 
 def _same_deployment(records: Engine, ledger: Ledger) -> bool:
@@ -132,13 +128,12 @@ def _same_deployment(records: Engine, ledger: Ledger) -> bool:
         return ours is not None and ours == keystores.deployment_of(connection)
 
 
-def _unknown(connection: Connection, entries: list[Entry]) -> bool:
-    """Whether the ledger has an entry past the records' watermark that the records never decided."""
-    ids = [entry.body["entry_id"] for entry in entries]
+def _known(connection: Connection, entries: list[Entry]) -> set[str]:
+    """Which of these entries' ids the records have decided."""
+    ids = [entry.id for entry in entries]
     if not ids:
-        return False
-    known = set(connection.scalars(select(ledger_outbox.c.entry_id).where(ledger_outbox.c.entry_id.in_(ids))))
-    return not known.issuperset(ids)
+        return set()
+    return set(connection.scalars(select(ledger_outbox.c.entry_id).where(ledger_outbox.c.entry_id.in_(ids))))
 
 
 def _verdict(code: str, cause: str = "") -> Verdict:

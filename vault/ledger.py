@@ -31,6 +31,7 @@ from keys.errors import WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from keys.prepared import Prepared
+from vault import protocol
 from vault.caller import Caller
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
@@ -143,7 +144,7 @@ def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, 
     """
     for _ in range(_LARGEST_RACE):
         after = chain(ledger, mark)
-        if any(entry.body["entry_id"] == body["entry_id"] for entry in after):
+        if protocol.stands(body["entry_id"], after):
             return after
         last = after[-1].mark if after else mark
         raw = _signed(ledger, body, last)
@@ -157,7 +158,8 @@ def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, 
 
 def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
     """The entries after `since`, verified. Raises LedgerBroken if `since` is not on the chain or a link is wrong."""
-    if since.seq and hash_of(ledger.store.read(since.seq) or b"") != since.hash:
+    there = ledger.store.read(since.seq) if since.seq else None
+    if not protocol.is_on_chain(since, hash_of(there) if there else None):
         raise LedgerBroken(f"The ledger's entry {since.seq} is missing or not the one that was applied.")
     entries: list[Entry] = []
     before, head = since, ledger.store.head(since.seq)
@@ -264,17 +266,15 @@ def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
             before = keystores.watermark(connection)
-        if before.seq < of_records.seq:
+        if not protocol.may_follow(before, of_records):
             raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
         after = known if _continues(known, before) else chain(ledger, before)
         if not after:
             return before, ()
         last = after[-1]
-        doomed = [
-            (entry.body["tenant"], bytes.fromhex(entry.body["dek_id"])) for entry in after if entry.body["dek_id"]
-        ]
         with suppress(WatermarkMoved):
-            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=doomed, at=last.at)
+            gone = protocol.doomed(after)
+            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=gone, at=last.at)
             return last.mark, after
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
@@ -292,8 +292,8 @@ def _apply_to_records(
     """
     for _ in range(_LARGEST_RACE):
         if not _continues(entries, mark):
-            entries = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
-        mark = _apply(records, mark, entries)
+            entries = chain(ledger, mark)
+        mark = _apply(records, mark, protocol.due(entries, mark, until))
         if mark.seq >= until.seq:
             return
         mark, _ = _open_work(records)  # another process applied some first: read again where the records stand
@@ -305,10 +305,11 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
     for entry in entries:
         with transaction(records) as tx:
             moved, known = write(tx, _watermark_moved(mark, entry.mark), _acknowledged(entry))
-            if not moved:
+            fate = protocol.fate(moved=moved, known=known)
+            if fate == protocol.BEHIND:
                 tx.rollback()
                 return mark
-            if not known:
+            if fate == protocol.UNKNOWN:
                 raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
             EFFECTS[entry.body["kind"]](tx, entry)
         mark = entry.mark
