@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
+from keys.identity import identified, identity_of
 from keys.keystore import Watermark
 from keys.prepared import Prepared
 from vault import audit, certificates, holds, packages, recipients, rights
@@ -133,7 +134,7 @@ def _decide(
         customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
         if customer.state != "active":
             raise Erased("This customer was erased.")
-        found = _refuse_while_open(tx, caller, customer_id)
+        found = _refuse_while_open(tx, ledger, caller, customer_id)
         version = customer.version + 1
         entry_id, decided_entry = decided(
             ledger, caller, "erase.intent", customer_id, version=version, dek_id=customer.dek_id
@@ -158,9 +159,11 @@ def _decide(
     return request, (Watermark(found.seq, found.hash), decided_entry)
 
 
-def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `_OPEN`
+def _refuse_while_open(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `_OPEN`
     """Look after the customer is held, in a statement of its own: who held it before us may just have charged."""
+    expected = ledger.witness.vouched
     found = _OPEN.one(tx, {"of_tenant": caller.tenant, "of_customer": customer_id})
+    ledger.witness.check(identified(tx, found.identity), expected)
     open_ones = [reason for reason in ("open_charge", "pending_refund") if getattr(found, reason)]
     holds.refuse(holds.in_force(tx, caller, customer_id) if found.hold else (), *open_ones)
     return found
@@ -304,6 +307,7 @@ _OPEN = Prepared(
         .label("package"),
         guard.c.seq,
         guard.c.hash,
+        identity_of(guard).label("identity"),
     )
 )
 

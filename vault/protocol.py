@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from keys.identity import Identity, goes_on
 from keys.keystore import Watermark
 
-APPLY, BEHIND, UNKNOWN = "apply", "behind", "unknown"
+APPLY, APPLIED, BEHIND, PENDING, UNKNOWN = "apply", "applied", "behind", "pending", "unknown"
 GOOD, RECORDS_RESTORED, KEYSTORE_RESTORED = "good", "records_restored", "keystore_restored"
 
 
@@ -34,11 +35,11 @@ Entries = TypeVar("Entries", bound=Placed)
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """How far both databases have followed the ledger."""
+class Seen:
+    """Which databases were found, each with how far it has followed the ledger."""
 
-    records: Watermark
-    keystore: Watermark
+    records: Identity
+    keystore: Identity
 
 
 def is_on_chain(mark: Watermark, hash_there: bytes | None) -> bool:
@@ -49,6 +50,16 @@ def is_on_chain(mark: Watermark, hash_there: bytes | None) -> bool:
 def stands(entry_id: str, after: Iterable[Placed]) -> bool:
     """Whether an entry was appended already, by whoever took up this step before."""
     return any(entry.id == entry_id for entry in after)
+
+
+def lost(*, pending: bool, known: bool) -> str:
+    """What has become of an entry while another one took its place in the ledger.
+
+    APPLIED: by whoever took it up meanwhile. UNKNOWN: these are not the records that decided it, so it is lost.
+    """
+    if pending:
+        return PENDING
+    return APPLIED if known else UNKNOWN
 
 
 def may_follow(keystore: Watermark, records: Watermark) -> bool:
@@ -86,14 +97,23 @@ def lifts(version: Any, current: Any, entry_id: Any, last: Any) -> Any:  # noqa:
     return (current < version) | ((current == version) & (last == entry_id))
 
 
-def finding(before: Marks, after: Sequence[Placed], known: Collection[str], again: Marks) -> str | None:
-    """What the guard has found; None where it must look again, because a watermark went back meanwhile.
+def finding(before: Seen, after: Sequence[Placed], known: Collection[str], again: Seen) -> str | None:
+    """What the guard has found; None where it must look again, because a database was replaced meanwhile.
 
-    It read in this order: both watermarks; the entries `after` that of the records; which of their ids the records
-    `known`; both watermarks `again`. In any other order an entry that is being appended looks like a restore.
+    It read in this order: `before`; the entries `after` the records' watermark; which of their ids the records `known`;
+    `again`. In any other order an entry that is being appended looks like a restore.
     """
-    if again.records.seq < before.records.seq or again.keystore.seq < before.keystore.seq:
+    if not _go_on(before, again):
         return None
-    if any(entry.id not in known for entry in after if entry.mark.seq > again.records.seq):
+    if any(entry.id not in known for entry in after if entry.mark.seq > again.records.mark.seq):
         return RECORDS_RESTORED
-    return GOOD if may_follow(again.keystore, again.records) else KEYSTORE_RESTORED
+    return GOOD if may_follow(again.keystore.mark, again.records.mark) else KEYSTORE_RESTORED
+
+
+def serves_on(then: Seen, now: Seen) -> bool:
+    """Whether the last verdict holds while the ledger is away: for the same databases, none of which went back."""
+    return _go_on(then, now) and may_follow(now.keystore.mark, now.records.mark)
+
+
+def _go_on(then: Seen, now: Seen) -> bool:
+    return goes_on(then.records, now.records) and goes_on(then.keystore, now.keystore)

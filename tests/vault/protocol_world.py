@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
+from keys.identity import Identity, goes_on
 from keys.keystore import BEGINNING, Watermark
 from vault import protocol
-from vault.protocol import Marks
+from vault.protocol import Seen
 
 
 class Deed(NamedTuple):
@@ -37,6 +38,7 @@ class Placed(NamedTuple):
 
 
 class Records(NamedTuple):
+    place: int = 0
     mark: Watermark = BEGINNING
     outbox: frozenset[Deed] = frozenset()
     pending: frozenset[str] = frozenset()
@@ -47,15 +49,16 @@ class Records(NamedTuple):
 
 
 class Keystore(NamedTuple):
+    place: int = 0
     mark: Watermark = BEGINNING
     living: frozenset[str] = frozenset({"ada"})
     destroyed: frozenset[str] = frozenset()
 
 
 class Process(NamedTuple):
-    """`good` while it serves; `task` is the step that comes next and what it has in memory, () for none."""
+    """`vouched` while it serves; `task` is the step that comes next and what it has in memory, () for none."""
 
-    good: bool = True
+    vouched: Seen | None
     task: tuple[Any, ...] = ()
 
 
@@ -80,9 +83,13 @@ class Rules(NamedTuple):
     doomed: Callable[..., Any] = protocol.doomed
     due: Callable[..., Any] = protocol.due
     fate: Callable[..., Any] = protocol.fate
+    lost: Callable[..., Any] = protocol.lost
     sets: Callable[..., Any] = protocol.sets
     lifts: Callable[..., Any] = protocol.lifts
     finding: Callable[..., Any] = protocol.finding
+    serves_on: Callable[..., Any] = protocol.serves_on
+    goes_on: Callable[..., Any] = goes_on
+    goes_on_in_decide: Callable[..., Any] = goes_on
     looks_again: bool = True
     effect_at_decide: bool = True
     writes_only_if_absent: bool = True
@@ -99,7 +106,13 @@ class Cut(Exception):
 
 
 def start(*left: str, processes: int = 2) -> World:
-    return World(Records(), Keystore(), (), (Process(),) * processes, (None, None), tuple(sorted(left)))
+    records, keystore = Records(), Keystore()
+    checked = Process(Seen(identity(records), identity(keystore)))
+    return World(records, keystore, (), (checked,) * processes, (None, None), tuple(sorted(left)))
+
+
+def identity(database: Records | Keystore) -> Identity:
+    return Identity(str(database.place), "", database.mark)
 
 
 def chain(world: World, rules: Rules, mark: Watermark) -> list[Placed]:
@@ -132,16 +145,20 @@ def moves(world: World, rules: Rules) -> Iterator[tuple[str, World]]:
             yield what, after._replace(processes=tuple(sorted((*after.processes, then), key=hash)))
 
 
-def check(world: World) -> None:
-    """What must hold in every world. Raises Broken."""
+def check(world: World, rules: Rules) -> None:
+    """What must hold in every world, also for a request that comes right now. Raises Broken."""
     erased = {deed.dek for deed in world.decided if deed.kind == "erase"}
     if not world.keystore.destroyed <= erased:
         raise Broken("the key of somebody who was not erased is destroyed")
     ids = [placed.id for placed in world.ledger if placed]
     if len(ids) != len(set(ids)) and "cut" not in world.befallen:
         raise Broken("an entry stands twice")
-    if any(process.good for process in world.processes):
+    if any(_passes(world, process, rules.goes_on) for process in world.processes):
         _check_served(world)
+
+
+def _passes(world: World, process: Process, same: Callable[..., Any]) -> bool:
+    return process.vouched is not None and same(process.vouched.records, identity(world.records))
 
 
 def _check_served(world: World) -> None:
@@ -155,21 +172,23 @@ def _check_served(world: World) -> None:
 
 
 def _befalls(world: World) -> Iterator[tuple[str, World]]:
-    """What nobody decides: a crash, a backup that is put back with all stopped, a ledger cut short."""
+    """What nobody decides: a crash, a backup that is put back under running processes, a ledger cut short."""
     for what in dict.fromkeys(world.left):
         after = _spent(world, what)
         if what == "crash":
             for place in range(len(world.processes)):
-                stopped = (*world.processes[:place], Process(good=False), *world.processes[place + 1 :])
+                stopped = (*world.processes[:place], Process(None), *world.processes[place + 1 :])
                 yield what, after._replace(processes=tuple(sorted(stopped, key=hash)))
         elif what == "back up records":
             yield what, after._replace(backups=(world.records, world.backups[1]))
         elif what == "back up keystore":
             yield what, after._replace(backups=(world.backups[0], world.keystore))
         elif what == "restore records" and world.backups[0]:
-            yield what, _stopped(after, what)._replace(records=world.backups[0])
+            put_back = world.backups[0]._replace(place=world.records.place + 1)
+            yield what, after._replace(records=put_back, befallen=world.befallen | {what})
         elif what == "restore keystore" and world.backups[1]:
-            yield what, _stopped(after, what)._replace(keystore=world.backups[1])
+            put_back = world.backups[1]._replace(place=world.keystore.place + 1)
+            yield what, after._replace(keystore=put_back, befallen=world.befallen | {what})
         elif what == "cut" and world.ledger:
             yield what, after._replace(ledger=world.ledger[:-1], befallen=world.befallen | {what})
 
@@ -178,11 +197,6 @@ def _spent(world: World, what: str) -> World:
     left = list(world.left)
     left.remove(what)
     return world._replace(left=tuple(left))
-
-
-def _stopped(world: World, what: str) -> World:
-    cold = tuple(Process(good=False) for _ in world.processes)
-    return world._replace(processes=cold, befallen=world.befallen | {what})
 
 
 def _steps(world: World, rules: Rules, process: Process) -> Iterator[tuple[str, World, Process]]:
@@ -195,7 +209,8 @@ def _steps(world: World, rules: Rules, process: Process) -> Iterator[tuple[str, 
     except Cut:
         after, task = (world, ("verdict", "cut")) if name == "look at ledger" else (world, ())
     if task[:1] == ("verdict",):
-        yield f"{name}: {task[1]}", _told(after, task[1]), Process(good=task[1] == "good")
+        _, verdict, *seen = task
+        yield f"{name}: {verdict}", _told(after, verdict), Process(seen[0] if verdict == "good" else None)
     else:
         yield name, after, process._replace(task=task)
 
@@ -207,15 +222,19 @@ def _begin(world: World, rules: Rules, process: Process) -> Iterator[tuple[str, 
             yield what, spent, process._replace(task=("look",))
         elif what == "settle":
             yield what, spent, process._replace(task=("take up",))
-        elif what == "replay":
+        elif what == "look with the ledger away":
+            seen = Seen(identity(world.records), identity(world.keystore))
+            stays = process.vouched is not None and rules.serves_on(process.vouched, seen)
+            yield what, spent, Process(seen if stays else None)
+        elif what == "replay":  # it ends with a look
             yield what, spent, process._replace(task=("replay",))
-        elif process.good and (decided := _decide(spent, rules, what)):
+        elif _passes(world, process, rules.goes_on_in_decide) and (decided := _decide(spent, rules, what)):
             after, deed = decided
             task = ("read ledger", deed, world.records.mark)
             if not rules.acknowledges_last:
                 after = after._replace(acknowledged=after.acknowledged | {deed.id})
             yield what, after, process._replace(task=task)
-        elif process.good and what == "come back" and "erased ada" in world.records.facts:
+        elif process.vouched and what == "come back" and "erased ada" in world.records.facts:
             keystore = world.keystore._replace(living=world.keystore.living | {"ada again"})
             yield what, spent._replace(keystore=keystore), process
 
@@ -284,8 +303,11 @@ def _append(world: World, rules: Rules, deed: Deed, mark: Watermark, last: Water
     return world._replace(ledger=tuple(ledger)), ("follow", deed.id, mark, "apply")
 
 
-def _lost_the_race(world: World, _rules: Rules, deed: Deed) -> Step:
-    if deed.id not in world.records.pending:
+def _lost_the_race(world: World, rules: Rules, deed: Deed) -> Step:
+    state = rules.lost(pending=deed.id in world.records.pending, known=deed in world.records.outbox)
+    if state == protocol.UNKNOWN:
+        return world, ()
+    if state == protocol.APPLIED:
         return world, ("follow", deed.id, world.records.mark, "apply")
     return world, ("read ledger", deed, world.records.mark)
 
@@ -305,7 +327,9 @@ def _advance(  # the steps of one process, with what it has in memory
     if world.keystore.mark != before:
         return world, ("follow", mine, floor, then)
     gone = {dek for _, dek in rules.doomed(after)} & world.keystore.living
-    keystore = Keystore(after[-1].mark, world.keystore.living - gone, world.keystore.destroyed | gone)
+    keystore = world.keystore._replace(
+        mark=after[-1].mark, living=world.keystore.living - gone, destroyed=world.keystore.destroyed | gone
+    )
     return world._replace(keystore=keystore), (then, mine, floor, keystore.mark)
 
 
@@ -336,53 +360,52 @@ def _effect(records: Records, rules: Rules, deed: Deed) -> Records:
 
 def _look(world: World, rules: Rules) -> Step:
     if not rules.marks_first:
-        return world, ("look at ledger", None, None)
-    return world, ("look at keystore", world.records.mark)
-
-
-def _look_at_keystore(world: World, _rules: Rules, of_records: Watermark) -> Step:
-    return world, ("look at ledger", of_records, world.keystore.mark)
-
-
-def _look_at_ledger(world: World, rules: Rules, of_records: Watermark, of_keystore: Watermark) -> Step:
-    if of_records is None:  # the wrong order: an empty look at the ledger, the watermarks later
         return world, ("look too late", len(world.ledger))
-    after = chain(world, rules, of_records)
-    chain(world, rules, of_keystore)
-    if not {of_records, of_keystore} <= {BEGINNING, *(placed.mark for placed in world.ledger if placed)}:
+    return world, ("look at keystore", identity(world.records))
+
+
+def _look_at_keystore(world: World, _rules: Rules, of_records: Identity) -> Step:
+    return world, ("look at ledger", Seen(of_records, identity(world.keystore)))
+
+
+def _look_at_ledger(world: World, rules: Rules, before: Seen) -> Step:
+    after = chain(world, rules, before.records.mark)
+    chain(world, rules, before.keystore.mark)
+    marks = {BEGINNING, *(placed.mark for placed in world.ledger if placed)}
+    if not {before.records.mark, before.keystore.mark} <= marks:
         raise Broken("a cut went unnoticed")
-    return world, ("look at outbox", Marks(of_records, of_keystore), tuple(after))
+    return world, ("look at outbox", before, tuple(after))
 
 
-def _look_at_outbox(world: World, _rules: Rules, before: Marks, after: tuple[Placed, ...]) -> Step:
+def _look_too_late(world: World, rules: Rules, length: int) -> Step:
+    """The wrong order: the ledger as it was, the watermarks as they are."""
+    seen = Seen(identity(world.records), identity(world.keystore))
+    try:
+        _, task = _look_at_ledger(world._replace(ledger=world.ledger[:length]), rules, seen)
+    except Cut:
+        return world, ("verdict", "cut")
+    return world, task
+
+
+def _look_at_outbox(world: World, _rules: Rules, before: Seen, after: tuple[Placed, ...]) -> Step:
     known = frozenset(deed.id for deed in world.records.outbox)
     return world, ("look again", before, after, known)
 
 
-def _look_again(world: World, _rules: Rules, *seen: Any) -> Step:
-    return world, ("conclude", *seen, world.records.mark)
+def _look_again(world: World, _rules: Rules, *read: Any) -> Step:
+    return world, ("conclude", *read, identity(world.records))
 
 
-def _conclude(
-    world: World, rules: Rules, before: Marks, after: tuple[Placed, ...], known: frozenset[str], mark: Watermark
-) -> Step:
-    found = rules.finding(before, after, known, Marks(mark, world.keystore.mark))
-    return world, ("verdict", found) if found else ("look",)
-
-
-def _look_too_late(world: World, rules: Rules, length: int) -> Step:
-    seen = world._replace(ledger=world.ledger[:length])
-    try:
-        after = chain(seen, rules, world.records.mark)
-        chain(seen, rules, world.keystore.mark)
-    except Cut:
-        return world, ("verdict", "cut")
-    return world, ("look at outbox", Marks(world.records.mark, world.keystore.mark), tuple(after))
+def _conclude(world: World, rules: Rules, *read: Any) -> Step:
+    before, after, known, of_records = read
+    again = Seen(of_records, identity(world.keystore))
+    found = rules.finding(before, after, known, again)
+    return world, ("verdict", found, again) if found else ("look",)
 
 
 def _replay(world: World, rules: Rules) -> Step:
     chain(world, rules, world.keystore.mark)
-    return world, ("follow", "", BEGINNING, "take") if chain(world, rules, world.records.mark) else ()
+    return world, ("follow", "", BEGINNING, "take") if chain(world, rules, world.records.mark) else ("look",)
 
 
 def _take(world: World, rules: Rules, mine: str, floor: Watermark, until: Watermark) -> Step:
