@@ -22,6 +22,7 @@ from vault.columns import database_clock
 from vault.protocol import lifts, sets
 from vault.statements import Several, update_row
 from vault.tables import (
+    LOST,
     blind_index,
     charges,
     clients,
@@ -180,7 +181,7 @@ _LIFT_RESTRICTION = (
     .values(restricted=False, restriction_ground=None, restricted_at=None, **_THIS_ENTRY)
 )
 _DELETE_TOKEN = Several(
-    update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),
+    update(tokens).where(_of(tokens, "token_id"), tokens.c.state != LOST).values(state="detached", **_NOTHING_SEALED),
     delete(blind_index).where(_of(blind_index, "token_id")),
 )
 _DESTROY_PACKAGE = (
