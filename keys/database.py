@@ -77,7 +77,7 @@ class Opened:
     inode: int
 
     @property
-    def place(self) -> str:
+    def instance(self) -> str:
         """The file, or that another one lies in its place: this connection still reads the one that is gone."""
         try:
             return str(self.inode) if self.path.stat().st_ino == self.inode else REPLACED
@@ -86,7 +86,7 @@ class Opened:
 
 
 REPLACED = "replaced"
-"""The place of a file that is not the one that a connection opened."""
+"""The instance of a file that is not the one that a connection opened."""
 
 
 _SQLITE = {"timeout": BUSY_SECONDS}

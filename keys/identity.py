@@ -5,8 +5,8 @@ row. Neither the system identifier nor the timeline would do: a base backup that
 that is put back starts anew, a database that is restored has other tables, rows that are put back another writer.
 SQLite: the file's inode and the row.
 
-Our own steps along the ledger move the row forward, in the same place: that is the same database. A backup with a later
-row than the one that was vouched for would have to be younger than the guard's last look.
+Our own steps along the ledger move the row forward, in the same instance: that is the same database. A backup with a
+later row than the one that was vouched for would have to be younger than the guard's last look.
 """
 
 import threading
@@ -30,14 +30,14 @@ from keys.prepared import Prepared
 class Identity:
     """Which database it is, who wrote the guard's row there, and what it says."""
 
-    place: str
+    instance: str
     writer: str
     mark: Watermark
 
 
 def goes_on(then: Identity, now: Identity) -> bool:
     """Whether it is the same database as then, unchanged or further along the ledger."""
-    return now == then or (now.place == then.place != REPLACED and now.mark.seq > then.mark.seq)
+    return now == then or (now.instance == then.instance != REPLACED and now.mark.seq > then.mark.seq)
 
 
 class Witness:
@@ -69,7 +69,7 @@ class Witness:
         with self._lock:  # of many requests that see it, one looks
             if not self._knows(self.vouched, now):
                 self.alarm()
-        if self.vouched is not None and self.vouched.place != now.place:
+        if self.vouched is not None and self.vouched.instance != now.instance:
             raise DatabaseReplaced("the database was replaced while it was read")
 
     def _move_on(self, now: Identity) -> None:
@@ -89,7 +89,7 @@ def _nobody() -> None:
 def identified(connection: Connection, told: str) -> Identity:
     """The identity that `identity_of` told over this connection."""
     opened: Opened | None = connection.info.get(OPENED)
-    return _parsed(told, opened.place if opened else "")
+    return _parsed(told, opened.instance if opened else "")
 
 
 def of_keystore(connection: Connection) -> Identity:
@@ -102,8 +102,8 @@ def of_keystore(connection: Connection) -> Identity:
 
 @lru_cache(maxsize=16)  # every request parses what the one before it did
 def _parsed(told: str, file: str) -> Identity:
-    place, writer, seq, digest = told.split(" ")
-    return Identity(file or place, writer, Watermark(int(seq), bytes.fromhex(digest)))
+    instance, writer, seq, digest = told.split(" ")
+    return Identity(file or instance, writer, Watermark(int(seq), bytes.fromhex(digest)))
 
 
 class identity_of(FunctionElement[str]):  # noqa: N801  # it reads as the SQL function that it is

@@ -167,7 +167,7 @@ def _identity(engine: Engine, identity: Callable[[Connection], Identity]) -> Ide
     """Which database the engine reads: not a file that another one has taken the place of."""
     with reading(engine) as connection:
         found = identity(connection)
-    if found.place == REPLACED:
+    if found.instance == REPLACED:
         engine.dispose()
         with reading(engine) as connection:
             found = identity(connection)

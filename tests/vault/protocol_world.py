@@ -38,7 +38,7 @@ class Placed(NamedTuple):
 
 
 class Records(NamedTuple):
-    place: int = 0
+    instance: int = 0
     mark: Watermark = BEGINNING
     outbox: frozenset[Deed] = frozenset()
     pending: frozenset[str] = frozenset()
@@ -49,7 +49,7 @@ class Records(NamedTuple):
 
 
 class Keystore(NamedTuple):
-    place: int = 0
+    instance: int = 0
     mark: Watermark = BEGINNING
     living: frozenset[str] = frozenset({"ada"})
     destroyed: frozenset[str] = frozenset()
@@ -112,7 +112,7 @@ def start(*left: str, processes: int = 2) -> World:
 
 
 def identity(database: Records | Keystore) -> Identity:
-    return Identity(str(database.place), "", database.mark)
+    return Identity(str(database.instance), "", database.mark)
 
 
 def chain(world: World, rules: Rules, mark: Watermark) -> list[Placed]:
@@ -184,10 +184,10 @@ def _befalls(world: World) -> Iterator[tuple[str, World]]:
         elif what == "back up keystore":
             yield what, after._replace(backups=(world.backups[0], world.keystore))
         elif what == "restore records" and world.backups[0]:
-            put_back = world.backups[0]._replace(place=world.records.place + 1)
+            put_back = world.backups[0]._replace(instance=world.records.instance + 1)
             yield what, after._replace(records=put_back, befallen=world.befallen | {what})
         elif what == "restore keystore" and world.backups[1]:
-            put_back = world.backups[1]._replace(place=world.keystore.place + 1)
+            put_back = world.backups[1]._replace(instance=world.keystore.instance + 1)
             yield what, after._replace(keystore=put_back, befallen=world.befallen | {what})
         elif what == "cut" and world.ledger:
             yield what, after._replace(ledger=world.ledger[:-1], befallen=world.befallen | {what})

@@ -69,7 +69,7 @@ def test_a_lift_that_was_pending_in_the_backup(own_house: House, tmp_path: Path)
 
 
 def test_the_first_lift_counts(own_house: House, tmp_path: Path) -> None:
-    """Lifted again in restored records, by a request let in before: after the replay it was lifted when it first was."""
+    """Lifted again in restored records, by a request let in before: after the replay the first lift counts."""
     tenant = own_house.tenant()
     held = hold(tenant, new(tenant))["id"]
     copy = backup(own_house.components.records, tmp_path / "r")
