@@ -174,6 +174,29 @@ def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: 
     assert own_house.components.guard.check().is_good
 
 
+def test_a_token_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:
+    """Made and deleted after the backup: 410, never 404. Its customer, if as new, is there without what is lost."""
+    tenant = own_house.tenant()
+    old = tenant.token(customer={"billing_contact": CONTACT})
+    copy = backup(own_house.components.records, tmp_path / "r")
+    added = tenant.token("5555555555554444", customer=old["customer"])
+    new = tenant.token(customer={"billing_contact": CONTACT})
+    for token in (old, added, new):
+        assert tenant.call("DELETE", f"/v1/tokens/{token['id']}").status_code == 200
+    restore(own_house.components.records, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    shown = [tenant.call("GET", f"/v1/tokens/{token['id']}").status_code for token in (old, added, new)]
+    assert shown == [200, 410, 410]
+    assert tenant.charge(added["id"]).status_code == 410
+    listed = tenant.call("GET", f"/v1/tokens?customer={old['customer']}").get_json()["data"]
+    assert [(one["id"], one["status"]) for one in listed] == [(old["id"], "detached")]
+    assert status(tenant, new["customer"]) == 409
+    erase(tenant, new["customer"])
+    assert status(tenant, new["customer"]) == 410
+    assert_undecryptable(own_house, tenant, new["customer"])
+
+
 def test_a_restored_keystore_destroys_again_and_names_what_it_lost(own_house: House, tmp_path: Path) -> None:
     """Keys that it holds again go again; a customer made since the backup has none, and is named."""
     parts, tenant = own_house.components, own_house.tenant()
