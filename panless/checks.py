@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -16,6 +17,9 @@ from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 
 LONG_TTL = 300.0
+REACH = timedelta(days=100)
+"""How far ahead a request that comes in today may be due, once it was extended: three months, and a weekend."""
+
 SAFE_TLS = ("verify-full", "verify-ca")
 
 
@@ -37,7 +41,7 @@ def examine() -> list[Finding]:
     findings = [finding for look in LOOKS for finding in look(settings)]
     try:
         with closing(build(settings)) as house:
-            return [*findings, *_of_house(house)]
+            return [*findings, *_of_house(house), *_holidays(house)]
     except EXPECTED as error:
         broken = _broken(error)
         return findings if broken in findings else [*findings, broken]
@@ -139,6 +143,16 @@ def _of_house(house: Components) -> Iterator[Finding]:
     verdict = house.guard.check()
     if not verdict.is_good:
         yield Finding(what=verdict.message, mend=verdict.cause)
+
+
+def _holidays(house: Components) -> Iterator[Finding]:
+    """An answer can be due on a day that nobody wrote down as a holiday yet."""
+    reach = (house.clock() + REACH).date()
+    if max(house.policy.holidays, default=date.min) < reach:
+        yield _note(
+            f"The policy file names no holiday on {reach} or later, and a rights request may be due then.",
+            "Add the next year's (PANLESS_POLICY).",
+        )
 
 
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_keyfile_and_policy, _disks, _servers, _tls, _choices)

@@ -6,12 +6,15 @@ process can answer for all. No label carries anything that a client sent: routes
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from vault.rights_watch import Watch
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
@@ -36,6 +39,13 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._verdicts: set[str] = set()
+        self._rights = Gauge(
+            "panless_rights_requests",
+            "Rights requests that are open, blocked, pressing (past the policy's day of warning) or overdue.",
+            ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
 
     def observe(self, app: Flask) -> None:
         """Count the requests that `app` answers."""
@@ -47,6 +57,11 @@ class Metrics:
         self._verdicts.add(code)
         for known in self._verdicts:
             self._verdict.labels(known).set(known == code)
+
+    def show_rights(self, watched: Watch) -> None:
+        """Show how many rights requests wait, and how many of them are late."""
+        for which, count in asdict(watched).items():
+            self._rights.labels(which).set(count)
 
     def _count(self, response: Response) -> Response:
         method = request.method if request.method in METHODS else "other"

@@ -16,6 +16,7 @@ from panless.settings import read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault.reads import ReadCounter
+from vault.rights_watch import watch
 
 BOOT_ERROR = 3
 """gunicorn's own exit code for a worker that can't start: it ends the server instead of trying for ever."""
@@ -77,6 +78,8 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
+        if verdict.is_good and metrics is not None:
+            metrics.show_rights(watch(components.records, components.policy, components.clock()))
         if verdict.is_good:
             reads.write_down(components.records, components.keyring, components.clock())
         return verdict.is_good

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox import errors, listing, payment_methods, state
+from sandbox import errors, listing, payment_methods, state, subscriptions
 from sandbox.events import emit
 from sandbox.params import Params, merged, text
 from sandbox.state import Account, Object
@@ -46,8 +46,9 @@ def update(account: Account, name: str, params: Params) -> Object:
 
 
 def delete(account: Account, name: str, _: Params) -> Object:
-    """Leave a stub: the person's data goes and the payment methods are detached; charges and intents stay."""
+    """Leave a stub: subscriptions end, the data goes, payment methods are detached; charges and intents stay."""
     customer = _living(account, name)
+    subscriptions.cancel_all(account, name)
     emit(account, "customer.deleted", customer)
     for method in list(state.newest_first(account, "payment_methods", {"customer": name})):
         payment_methods.release(account, method["id"])

@@ -12,7 +12,7 @@ from sandbox.connection import Cut, Request, Response
 from sandbox.errors import WireError
 from sandbox.events import API_VERSION
 from sandbox.idempotency import Asked
-from sandbox.routes import ROUTES, route
+from sandbox.routes import ROUTES, is_known, route
 from sandbox.state import Account, Object, Sandbox
 
 TEST_KEY, LIVE_KEY = "sk_test_", "sk_live_"
@@ -48,7 +48,7 @@ async def answer(sandbox: Sandbox, request: Request) -> Response | Cut:
 def _open(sandbox: Sandbox, request: Request, request_id: str) -> Call:
     account = state.account_for(sandbox, _api_key(request))
     name, ids = route(request.method, request.path)
-    if name not in ROUTES:
+    if not is_known(name, request.headers.get("stripe-version", API_VERSION)):
         raise errors.unknown_url(request.method, request.path)
     form = request.body.decode(errors="replace") if request.method == "POST" else request.query
     fields = wire.decode(form)
@@ -83,6 +83,8 @@ async def _meet(call: Call, fault: dict[str, Any]) -> Response | Cut:
         return Cut.RESET
     if deed == "in_flight":
         raise errors.key_in_use()
+    if deed == "unknown_url":
+        raise errors.unknown_url(*call.route.split(" "))
     if deed == "status" and not fault["act"]:
         raise errors.of_status(fault["status"], fault["code"])
     if deed == "garbage" and not fault["act"]:

@@ -10,6 +10,7 @@ may be a pattern (``/v1/payment_intents*``); ``after`` lets that many matching r
   stored and replayed
 - ``garbage``: answers 200 with a body that is not JSON, after acting unless ``"act": false``
 - ``in_flight``: answers 409 ``idempotency_key_in_use``, as if another request held the key
+- ``unknown_url``: answers 404 without a code, as to an account that lacks a feature (``"path": "/v1/privacy/*"``)
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-DEEDS = ("lose_answer", "reset", "delay", "status", "garbage", "in_flight")
+DEEDS = ("lose_answer", "reset", "delay", "status", "garbage", "in_flight", "unknown_url")
 WEBHOOKS = (None, "twice", "reverse", "drop")
 LONGEST_DELAY = 600
 SERVER_ERROR = 500
@@ -102,5 +103,5 @@ def _check(fault: object) -> dict[str, Any]:
     if full["do"] == "status" and full["act"] and full["status"] < SERVER_ERROR:
         raise ScriptError('A fault with "act": true answers a status from 500: below it, Stripe has not acted.')
     if full["act"] is None:
-        full["act"] = full["do"] not in ("status", "in_flight", "reset")
+        full["act"] = full["do"] not in ("status", "in_flight", "reset", "unknown_url")
     return full

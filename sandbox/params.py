@@ -31,6 +31,7 @@ ACCEPTED = {
     "POST /v1/customers": CUSTOMER + "payment_method tax_id_data test_clock",
     "POST /v1/customers/*": CUSTOMER + "default_source",
     "GET /v1/customers": PAGE + "created email test_clock",
+    "GET /v1/customers/search": "expand limit page query",
     "GET /v1/customers/*/payment_methods": PAGE + "allow_redisplay type",
     "POST /v1/payment_methods": "allow_redisplay billing_details card customer expand metadata radar_options type",
     "POST /v1/payment_methods/*": "allow_redisplay billing_details card expand metadata",
@@ -57,6 +58,17 @@ ACCEPTED = {
     "GET /v1/refunds": PAGE + "charge created payment_intent",
     "GET /v1/disputes": PAGE + "charge created payment_intent",
     "POST /v1/disputes/*": "evidence expand intended_submission_method metadata submit",
+    "POST /v1/subscriptions": "add_invoice_items application_fee_percent automatic_tax backdate_start_date "
+    "billing_cycle_anchor billing_cycle_anchor_config billing_mode billing_schedules billing_thresholds cancel_at "
+    "cancel_at_period_end collection_method currency customer customer_account days_until_due default_payment_method "
+    "default_source default_tax_rates description discounts expand invoice_settings items metadata off_session "
+    "on_behalf_of payment_behavior payment_settings pending_invoice_item_interval proration_behavior transfer_data "
+    "trial_end trial_from_plan trial_period_days trial_settings",
+    "GET /v1/subscriptions": PAGE + "automatic_tax collection_method created current_period_end current_period_start "
+    "customer customer_account plan price status test_clock",
+    "DELETE /v1/subscriptions/*": "cancellation_details expand invoice_now prorate",
+    "POST /v1/privacy/redaction_jobs": "expand objects validation_behavior",
+    "GET /v1/privacy/redaction_jobs": PAGE + "status",
     "GET /v1/events": PAGE + "created delivery_success type types",
     "POST /v1/webhook_endpoints": "api_version connect description enabled_events expand metadata url",
     "GET /v1/webhook_endpoints": PAGE,
@@ -164,8 +176,8 @@ TYPES: dict[str, Callable[[str, object], Any]] = (
     | dict.fromkeys(("confirm", "submit", "error_on_requires_action", "use_stripe_sdk", "connect"), boolean)
     | dict.fromkeys(("allowed_payment_method_types", "enabled_events", "expand", "payment_method_types"), strings)
     | dict.fromkeys(("preferred_locales", "types", "excluded_payment_method_types", "flow_directions"), strings)
-    | dict.fromkeys(("address", "billing_details", "card", "evidence", "invoice_settings", "shipping"), mapping)
-    | dict.fromkeys(("automatic_payment_methods", "mandate_data", "payment_method_data"), mapping)
+    | dict.fromkeys(("address", "billing_details", "card", "evidence", "invoice_settings", "items", "objects"), mapping)
+    | dict.fromkeys(("automatic_payment_methods", "mandate_data", "payment_method_data", "shipping"), mapping)
     | dict.fromkeys(("payment_method_options", "amount_details", "cash_balance", "tax", "tax_id_data"), mapping)
     | dict.fromkeys(("hooks", "payment_details", "radar_options", "transfer_data", "single_use"), mapping)
     | {"fraud_details": mapping, "metadata": metadata, "created": moment, "off_session": off_session}

@@ -175,9 +175,11 @@ def _add(account: Account, card: Card, face: Object, fields: dict[str, Any]) -> 
 
 
 def _billing(given: dict[str, Any], before: Object | None = None) -> Object:
-    """The details with what was given merged in; what was given empty is unset."""
+    """The details with what was given merged in; what was given empty is unset, a whole address too."""
     details: Object = before or dict.fromkeys(BILLING) | {"address": dict.fromkeys(ADDRESS)}
     address = parameters.mapping("billing_details[address]", given.get("address")) or {}
+    if given.get("address") == "":
+        address = dict.fromkeys(ADDRESS, "")
     plain = {name: parameters.text(name, given[name]) for name in BILLING if name in given and name != "address"}
     lines = {name: parameters.text(name, address[name]) for name in ADDRESS if name in address}
     return details | plain | {"address": details["address"] | lines}

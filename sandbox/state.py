@@ -23,6 +23,8 @@ SINGULAR = {
     "charges": "charge",
     "refunds": "refund",
     "disputes": "dispute",
+    "subscriptions": "subscription",
+    "redaction_jobs": "redaction_job",
     "events": "event",
     "webhook_endpoints": "webhook_endpoint",
 }
@@ -33,6 +35,7 @@ INDEXED = {
     "charges": ("customer", "payment_intent"),
     "refunds": ("charge", "payment_intent"),
     "disputes": ("charge", "payment_intent"),
+    "subscriptions": ("customer",),
 }
 MOST_EVENTS = 10_000
 

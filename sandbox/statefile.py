@@ -117,7 +117,7 @@ def _restored(content: Object) -> Sandbox:
     for name, kinds in content["accounts"].items():
         sandbox.accounts[name] = account = Account(name, sandbox)
         for kind in KEPT:
-            _restore(account, kind, kinds[kind])
+            _restore(account, kind, kinds.get(kind, []))  # the file may be older than the kind
     return sandbox
 
 

@@ -18,16 +18,47 @@ from vault.tables import (
     tokens,
 )
 
+UNTIL_ERASED = "until an erasure"
+AS_PROOF = "as proof, without a limit of time; after an erasure ids, codes and times only"
+
 CATEGORIES: Sequence[Mapping[str, str]] = (
-    {"category": "billing contact and customer reference", "source": "you, or the controller when it created you here"},
-    {"category": "search digests of reference, email and phone", "source": "made here, of the billing contact"},
-    {"category": "card metadata, no card number", "source": "the processor, of the card that you gave"},
-    {"category": "charges and refunds", "source": "the controller, and the processor's answers"},
-    {"category": "notes on cards and charges (metadata)", "source": "the controller"},
-    {"category": "requests for your rights, restriction", "source": "you, through the controller"},
-    {"category": "who looked at this record and changed it", "source": "made here"},
+    {
+        "category": "billing contact and customer reference",
+        "source": "you, or the controller when it created you here",
+        "kept": UNTIL_ERASED,
+    },
+    {
+        "category": "search digests of reference, email and phone",
+        "source": "made here, of the billing contact",
+        "kept": UNTIL_ERASED,
+    },
+    {
+        "category": "card metadata, no card number",
+        "source": "the processor, of the card that you gave",
+        "kept": UNTIL_ERASED,
+    },
+    {
+        "category": "charges and refunds",
+        "source": "the controller, and the processor's answers",
+        "kept": "details until an erasure; amount, date, state and what was paid as retention says for transactions",
+    },
+    {
+        "category": "notes on cards and charges (metadata)",
+        "source": "the controller",
+        "kept": UNTIL_ERASED,
+    },
+    {
+        "category": "rights requests, restriction",
+        "source": "you, through the controller",
+        "kept": AS_PROOF,
+    },
+    {
+        "category": "who looked at this record and changed it",
+        "source": "made here",
+        "kept": AS_PROOF,
+    },
 )
-"""Art. 15(1)(b) and (g): which kinds of data Panless holds, and where each comes from."""
+"""Art. 15(1)(b), (d) and (g): which kinds of data Panless holds, where each comes from, and how long it is kept."""
 
 RIGHTS = (
     "rectification (art. 16), erasure (art. 17), restriction (art. 18), objection (art. 21), "

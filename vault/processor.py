@@ -108,8 +108,27 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """The processor has the new contact in place of the old; `already_gone` when it no longer has the card."""
+
+    already_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redaction:
+    """A job that takes a person's data out of what the processor must keep; `job` resumes it.
+
+    `state` is `validating`, `ready` (to be run), `redacting`, `succeeded` or `failed`: what it names can't be redacted
+    now, which may change with time (Stripe: 90 days after the last charge). Ask for another job then.
+    """
+
+    job: str = field(repr=False)
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What lives at the processor by itself and ends with its customer: our word for it is only how many there are."""
+    """What hangs on the processor's customer and ends with it: subscriptions that are not cancelled."""
 
     subscriptions: int
 
@@ -130,7 +149,8 @@ class Processor(Protocol):
 
     kind: str
     abilities: frozenset[str]
-    """Of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund`: declared, never faked."""
+    """Declared, never faked: some of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund` and
+    `redaction`, of which one account may lack what its processor has: it is Refused with `redaction_unavailable`."""
 
     def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
         """Make the processor's customer that cards will hang on. Sends no personal data."""
@@ -187,10 +207,27 @@ class Processor(Protocol):
         """Detach a stored card for good. Already gone is Forgotten."""
 
     def search_customer(self, credentials: Secret, *, tag: str) -> CustomerOpened | NotFound | Failure:
-        """The customer with our tag, whenever it was made: for records that lost its reference."""
+        """The customer with our tag, whenever it was made.
+
+        The processor's index may lag behind (Stripe's by a minute, an hour in an outage), so that NotFound is no proof
+        for a customer made just now. That is fine for the only use of this: to find a customer again after our records
+        were restored. Where a call was lost, `find_customer` looks.
+        """
 
     def held(self, credentials: Secret, *, customer_reference: str) -> Held | Failure:
-        """What would end with the processor's customer. One that is gone holds nothing."""
+        """What hangs on a customer. One that is gone holds nothing."""
 
     def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:
         """Delete the processor's customer and what hangs on it. Already gone is Forgotten."""
+
+    def correct(self, credentials: Secret, *, reference: str, contact: BillingContact, key: str) -> Corrected | Failure:
+        """Put the whole contact in place of what a stored card has: a field that is empty now is unset there."""
+
+    def redact(self, credentials: Secret, *, customer_reference: str, key: str) -> Redaction | Failure:
+        """Begin a job that redacts a customer and all that hangs on it; nothing is redacted before it is run."""
+
+    def run_redaction(self, credentials: Secret, *, job: str, key: str) -> Redaction | Failure:
+        """Run a job that is `ready`, for good. In another state it is Refused: `redaction` says in which."""
+
+    def redaction(self, credentials: Secret, *, job: str) -> Redaction | Failure:
+        """Where a job stands. One that is validating or redacting is to be read again later."""

@@ -375,6 +375,12 @@ rights_requests = Table(
     Column("denial_reason", Word),
     Column("notice_sent_at", UtcDateTime),  # of the extension or the denial
     Index("ix_rights_requests_due", "tenant_id", "state", "due_at"),
+    Index(
+        "ix_rights_requests_open",
+        "due_at",
+        sqlite_where=text("completed_at IS NULL"),
+        postgresql_where=text("completed_at IS NULL"),
+    ),
     Index("ix_rights_requests_received", "tenant_id", "live", "received_at", "request_id"),
     Index("uq_rights_requests_external", "tenant_id", "live", "protocol", "external_id", unique=True),
     _of_tenant(),

@@ -23,6 +23,7 @@ CANNED = {
     "/v1/payment_methods": METHOD,
     "/v1/setup_intents": {"id": "seti_1", "object": "setup_intent", "status": "succeeded", "payment_method": METHOD},
     "/v1/payment_intents": {"id": "pi_1", "object": "payment_intent", "status": "succeeded", "amount_received": 100},
+    "/v1/privacy": {"id": "prj_1", "object": "privacy.redaction_job", "status": "ready"},
     "/v1/refunds": {"id": "re_1", "object": "refund", "status": "succeeded", "amount": 100},
 }
 
@@ -132,7 +133,10 @@ def nested(form: str) -> dict[str, Any]:
 
 
 def _listed(value: object) -> object:
-    return list(value.values()) if isinstance(value, dict) and all(key.isdigit() for key in value) else value
+    if not isinstance(value, dict):
+        return value
+    below = {name: _listed(part) for name, part in value.items()}
+    return list(below.values()) if all(name.isdigit() for name in below) else below
 
 
 def _canned(request: Request) -> dict[str, Any]:

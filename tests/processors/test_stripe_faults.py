@@ -2,32 +2,42 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from port_calls import (
+    CALLS,
+    Call,
+    World,
+    charge,
+    correct,
+    find_charge,
+    find_customer,
+    find_refund,
+    find_stored,
+    open_customer,
+    redact,
+    refund,
+    run_redaction,
+    store,
+)
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processor import Approved, CustomerOpened, Failure, NotFound, NotReached, Refunded, Refused, Stored, Unknown
+from vault.processor import (
+    Approved,
+    Corrected,
+    CustomerOpened,
+    Failure,
+    NotFound,
+    NotReached,
+    Redaction,
+    Refunded,
+    Refused,
+    Stored,
+    Unknown,
+)
 from vault.processors.stripe import StripeProcessor
-
-
-@dataclass(frozen=True)
-class World:
-    """What there is before a call: a customer with a stored card, a setup, a charge."""
-
-    credentials: Secret
-    customer: str
-    card: Card
-    method: str
-    setup: str
-    payment: str
-
-
-Call = Callable[[StripeProcessor, World], Any]
-SINCE = datetime.now(UTC)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -37,73 +47,6 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def open_customer(stripe: StripeProcessor, w: World) -> object:
-    return stripe.open_customer(w.credentials, tag="t", key="k")
-
-
-def store(stripe: StripeProcessor, w: World) -> object:
-    it: dict[str, Any] = {"customer_reference": w.customer, "usage": "off_session", "tag": "t", "key": "k"}
-    return stripe.store(w.credentials, source=w.card, contact=None, **it)
-
-
-def confirm(stripe: StripeProcessor, w: World) -> object:
-    return stripe.confirm(w.credentials, reference=w.setup, key="k")
-
-
-def charge(stripe: StripeProcessor, w: World) -> object:
-    it: dict[str, Any] = {"amount": 100, "currency": "eur", "off_session": True, "statement_descriptor": None}
-    where: dict[str, Any] = {"reference": w.method, "customer_reference": w.customer}
-    return stripe.charge(w.credentials, tag="t", key="k", **it, **where)
-
-
-def refund(stripe: StripeProcessor, w: World) -> object:
-    return stripe.refund(w.credentials, reference=w.payment, amount=None, reason=None, tag="t", key="k")
-
-
-def find_customer(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_customer(w.credentials, tag="t", since=SINCE)
-
-
-def find_stored(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_stored(w.credentials, tag="t", customer_reference=w.customer)
-
-
-def find_charge(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_charge(w.credentials, tag="t", customer_reference=w.customer)
-
-
-def find_refund(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_refund(w.credentials, tag="t", reference=w.payment)
-
-
-def forget(stripe: StripeProcessor, w: World) -> object:
-    return stripe.forget(w.credentials, reference=w.method, key="k")
-
-
-def forget_detached(stripe: StripeProcessor, w: World) -> object:
-    """Detached before, so that whose the payment method is has to be asked."""
-    stripe.forget(w.credentials, reference=w.method, key="before")
-    return stripe.forget(w.credentials, reference=w.method, key="k")
-
-
-def forget_customer(stripe: StripeProcessor, w: World) -> object:
-    return stripe.forget_customer(w.credentials, customer_reference=w.customer, key="k")
-
-
-CALLS: list[tuple[Call, str, str]] = [
-    (open_customer, "POST", "/v1/customers"),
-    (store, "POST", "/v1/setup_intents"),
-    (confirm, "GET", "/v1/setup_intents/*"),
-    (charge, "POST", "/v1/payment_intents"),
-    (refund, "POST", "/v1/refunds"),
-    (find_customer, "GET", "/v1/customers"),
-    (find_stored, "GET", "/v1/setup_intents"),
-    (find_charge, "GET", "/v1/payment_intents"),
-    (find_refund, "GET", "/v1/refunds"),
-    (forget, "POST", "/v1/payment_methods/*/detach"),
-    (forget_detached, "GET", "/v1/payment_methods/*"),
-    (forget_customer, "DELETE", "/v1/customers/*"),
-]
 LOST = Unknown(reason="connection_lost")
 CREDENTIALS = Refused(code="processor_credentials_refused", credentials=True)
 IN_FLIGHT = Unknown(reason="idempotency_key_in_use", in_flight=True)
@@ -143,7 +86,17 @@ def world(stripe: StripeProcessor, credentials: Secret, card: Callable[..., Card
     where: dict[str, Any] = {"reference": stored.reference, "customer_reference": customer}
     approved = stripe.charge(credentials, tag="w", key="w-charge", **where, **paid)
     assert isinstance(approved, Approved)
-    return World(credentials, customer, card(), stored.reference, setup["id"], approved.reference)
+    job = ready_job(stripe, credentials)
+    return World(credentials, customer, card(), stored.reference, setup["id"], approved.reference, job)
+
+
+def ready_job(stripe: StripeProcessor, credentials: Secret) -> str:
+    other = stripe.open_customer(credentials, tag="other", key="other")
+    assert isinstance(other, CustomerOpened)
+    job = stripe.redact(credentials, customer_reference=other.customer_reference, key="w-redact")
+    assert isinstance(job, Redaction)
+    assert stripe.redaction(credentials, job=job.job) == Redaction(job=job.job, state="ready")
+    return job.job
 
 
 @faults
@@ -220,6 +173,25 @@ def test_what_was_done_without_an_answer_is_found_and_not_done_twice(
     assert call(stripe, world) in (found, Unknown(reason="http_500"))
     assert find(stripe, world) == found
     assert len(outside.charges(world.customer)) == 1 + (call is charge)
+
+
+AGAIN: list[tuple[Call, str, type]] = [
+    (correct, "/v1/payment_methods/pm_*", Corrected),
+    (redact, "/v1/privacy/redaction_jobs", Redaction),
+    (run_redaction, "/v1/privacy/redaction_jobs/*/run", Redaction),
+]
+
+
+@pytest.mark.parametrize(("call", "path", "kind"), AGAIN, ids=[row[0].__name__ for row in AGAIN])
+@pytest.mark.parametrize("fault", ["lose_answer", "reset", "garbage"])
+def test_what_has_no_look_up_is_sent_again(
+    stripe: StripeProcessor, outside: Outside, world: World, call: Call, path: str, kind: type, fault: str
+) -> None:
+    """The same key brings the outcome that was lost, or the first one: there is one correction, and one job."""
+    outside.break_next("POST", path, do=fault)
+    assert isinstance(call(stripe, world), Unknown)
+    assert isinstance(call(stripe, world), kind)
+    assert call(stripe, world) == call(stripe, world)
 
 
 @done

@@ -9,9 +9,11 @@ from vault.personal import CardMetadata
 from vault.processor import (
     ActionRequired,
     Approved,
+    Corrected,
     Declined,
     Forgotten,
     NotFound,
+    Redaction,
     Refunded,
     Refused,
     Stored,
@@ -45,6 +47,7 @@ SCRIPT, ADDRESS = (
     {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example"}},
 )
 
+JOB = {"id": "prj_1", "object": "privacy.redaction_job"}
 TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
     (outcomes.stored, SETUP | {"status": "succeeded"}, Stored(reference="pm_1", card=CardMetadata(**CARD))),
     (
@@ -108,6 +111,23 @@ TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
     (outcomes.detached, {"object": "payment_method", "customer": "cus_1"}, UNEXPECTED),
     (outcomes.deleted, {"object": "customer", "deleted": True}, Forgotten()),
     (outcomes.deleted, {"object": "customer"}, UNEXPECTED),
+    (outcomes.corrected, {"object": "payment_method", "customer": "cus_1"}, Corrected()),
+    (outcomes.corrected, {"object": "payment_method", "customer": None}, UNEXPECTED),
+    *(
+        (outcomes.redaction, JOB | {"status": theirs}, Redaction(job="prj_1", state=ours))
+        for theirs, ours in (
+            ("created", "validating"),
+            ("validating", "validating"),
+            ("ready", "ready"),
+            ("redacting", "redacting"),
+            ("succeeded", "succeeded"),
+            ("failed", "failed"),
+            ("canceling", "failed"),
+            ("canceled", "failed"),
+        )
+    ),
+    (outcomes.redaction, JOB | {"status": "some_new_status"}, UNEXPECTED),
+    (outcomes.redaction, {"object": "privacy.redaction_job", "status": "ready"}, UNEXPECTED),
 ]
 KIND = {
     outcomes.stored: "setup_intent",
@@ -115,6 +135,8 @@ KIND = {
     outcomes.refunded: "refund",
     outcomes.detached: "payment_method",
     outcomes.deleted: "customer",
+    outcomes.corrected: "payment_method",
+    outcomes.redaction: "privacy.redaction_job",
 }
 
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TypeVar
 
 import pytest
 import stripe
@@ -11,9 +11,34 @@ import stub_stripe
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from stripe import _request_options, params
 from stub_stripe import Request, Stub
+from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from vault.personal import BillingContact, Card, Secret
 from vault.processors.stripe import StripeProcessor
+
+
+class RedactionJobObjects(TypedDict):
+    """The root objects of a job, as the SDK's preview releases type them."""
+
+    charges: NotRequired[list[str]]
+    customers: NotRequired[list[str]]
+    payment_intents: NotRequired[list[str]]
+    setup_intents: NotRequired[list[str]]
+
+
+class RedactionJobCreateParams(TypedDict):
+    """Stripe's preview, after its reference page: the stable SDK has no types for it."""
+
+    expand: NotRequired[list[str]]
+    objects: RedactionJobObjects
+    validation_behavior: NotRequired[Literal["error", "fix"]]
+
+
+class RedactionJobNameParams(TypedDict):
+    """To read or to run a job."""
+
+    expand: NotRequired[list[str]]
+
 
 TYPES: dict[str, Any] = {
     "POST /v1/customers": params.CustomerCreateParams,
@@ -27,6 +52,12 @@ TYPES: dict[str, Any] = {
     "GET /v1/setup_intents/seti_1": params.SetupIntentRetrieveParams,
     "POST /v1/payment_intents": params.PaymentIntentCreateParams,
     "GET /v1/payment_intents": params.PaymentIntentListParams,
+    "POST /v1/payment_methods/pm_1": params.PaymentMethodUpdateParams,
+    "GET /v1/customers/search": params.CustomerSearchParams,
+    "GET /v1/subscriptions": params.SubscriptionListParams,
+    "POST /v1/privacy/redaction_jobs": RedactionJobCreateParams,
+    "POST /v1/privacy/redaction_jobs/prj_1/run": RedactionJobNameParams,
+    "GET /v1/privacy/redaction_jobs/prj_1": RedactionJobNameParams,
     "POST /v1/refunds": params.RefundCreateParams,
     "GET /v1/refunds": params.RefundListParams,
 }
@@ -85,7 +116,14 @@ def call_all(stripe_: StripeProcessor, card: Card) -> None:
     stripe_.find_charge(CREDENTIALS, **it)
     stripe_.find_refund(CREDENTIALS, tag="t", reference="pi_1")
     stripe_.forget(CREDENTIALS, reference="pm_1", key="k-forget")
+    stripe_.search_customer(CREDENTIALS, tag="t")
+    stripe_.held(CREDENTIALS, customer_reference="cus_1")
     stripe_.forget_customer(CREDENTIALS, customer_reference="cus_1", key="k-forget-customer")
+    for corrected in (CONTACT, BillingContact(name="Ada"), BillingContact()):
+        stripe_.correct(CREDENTIALS, reference="pm_1", contact=corrected, key="k-correct")
+    stripe_.redact(CREDENTIALS, customer_reference="cus_1", key="k-redact")
+    stripe_.run_redaction(CREDENTIALS, job="prj_1", key="k-run")
+    stripe_.redaction(CREDENTIALS, job="prj_1")
 
 
 @pytest.fixture
@@ -117,6 +155,10 @@ def test_all_that_we_send_is_what_stripes_own_types_name(sent: list[Request]) ->
         ("POST /v1/payment_methods", {"card": {"nummer": "4242"}}),
         ("POST /v1/payment_methods", {"billing_details": {"address": {"floor": "2"}}}),
         ("GET /v1/refunds", {"limit": "many"}),
+        ("POST /v1/payment_methods/pm_1", {"billing_details": {"address": {"floor": "2"}}}),
+        ("GET /v1/customers/search", {"limit": "1"}),
+        ("POST /v1/privacy/redaction_jobs", {"objects": {"customer": ["cus_1"]}}),
+        ("POST /v1/privacy/redaction_jobs", {"objects": {}, "validation_behavior": "hope"}),
     ],
 )
 def test_the_types_refuse_what_is_not_theirs(line: str, wrong: dict[str, Any]) -> None:
@@ -169,6 +211,32 @@ def test_a_charge_says_who_is_present(sent: list[Request]) -> None:
     assert present == common | {"use_stripe_sdk": "true"}
 
 
+def test_a_correction_names_every_field(sent: list[Request]) -> None:
+    """What is empty is sent as empty, which unsets it; an address of which nothing is left as a whole."""
+    whole, name, nothing = only(sent, "POST /v1/payment_methods/pm_1")
+    assert whole["billing_details"] == only(sent, "POST /v1/payment_methods")[0]["billing_details"] | {
+        "address": {
+            **{name: value for name, value in CONTACT.address.items() if name != "floor"},
+            "line2": "",
+            "state": "",
+        }
+    }
+    assert name == {"billing_details": {"name": "Ada", "email": "", "phone": "", "address": ""}}
+    assert nothing == {"billing_details": {"name": "", "email": "", "phone": "", "address": ""}}
+
+
+def test_a_redaction_is_of_the_customer_and_fixes_what_it_can(sent: list[Request]) -> None:
+    """One root object, and Stripe's own way to finish what would keep the job from running."""
+    assert only(sent, "POST /v1/privacy/redaction_jobs") == [
+        {"objects": {"customers": ["cus_1"]}, "validation_behavior": "fix"}
+    ]
+
+
+def test_a_search_names_the_tag(sent: list[Request]) -> None:
+    """In Stripe's query language."""
+    assert only(sent, "GET /v1/customers/search") == [{"query": 'metadata["panless"]:"t"'}]
+
+
 def test_a_customer_is_made_without_personal_data(sent: list[Request]) -> None:
     """Stripe's customer carries our tag and nothing else."""
     assert only(sent, "POST /v1/customers") == [{"metadata": {"panless": "t"}}]
@@ -181,7 +249,10 @@ def test_customers_are_looked_for_from_a_minute_before(sent: list[Request]) -> N
 
 
 def test_each_call_carries_its_key_its_version_and_no_telemetry(sent: list[Request]) -> None:
-    """POSTs carry the intent's key and a phase, reads and DELETE none; the version is the SDK's; nothing about us."""
+    """POSTs carry the intent's key and a phase, reads and DELETE none; the version is the SDK's; nothing about us.
+
+    The preview is asked for in the preview of the same version.
+    """
     keys = {f"{request.method} {request.path}": request.headers.get("idempotency-key") for request in sent}
     assert keys == dict.fromkeys(TYPES, None) | {
         "POST /v1/customers": "k-customer",
@@ -190,9 +261,14 @@ def test_each_call_carries_its_key_its_version_and_no_telemetry(sent: list[Reque
         "POST /v1/payment_intents": "k-charge",
         "POST /v1/refunds": "k-refund",
         "POST /v1/payment_methods/pm_1/detach": "k-forget",
+        "POST /v1/payment_methods/pm_1": "k-correct",
+        "POST /v1/privacy/redaction_jobs": "k-redact",
+        "POST /v1/privacy/redaction_jobs/prj_1/run": "k-run",
     }
     for request in sent:
-        assert request.headers["stripe-version"] == stripe.api_version
+        preview = stripe.api_version.split(".")[0] + ".preview"
+        version = preview if request.path.startswith("/v1/privacy/") else stripe.api_version
+        assert request.headers["stripe-version"] == version
         assert request.headers["authorization"] == "Bearer sk_test_parameters"
         assert "x-stripe-client-telemetry" not in request.headers
         assert "telemetry_id" not in request.headers["x-stripe-client-user-agent"]

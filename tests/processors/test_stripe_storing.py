@@ -20,7 +20,7 @@ from vault.processor import (
     StoreOutcome,
     Unknown,
 )
-from vault.processors import stripe as adapter
+from vault.processors import stripe_lists
 from vault.processors.stripe import StripeProcessor
 
 MakeCard = Callable[..., Card]
@@ -74,10 +74,10 @@ def test_a_look_up_reads_page_after_page(
     """The oldest of many is found; beyond the bound it is Unknown, never NotFound."""
     references = [opened(stripe.open_customer(credentials, tag=f"tag-{n}", key=f"key-{n}")) for n in range(7)]
     since = datetime.now(UTC)
-    monkeypatch.setattr(adapter, "PAGE", 2)
+    monkeypatch.setattr(stripe_lists, "PAGE", 2)
     assert opened(stripe.find_customer(credentials, tag="tag-0", since=since)) == references[0]
     assert stripe.find_customer(credentials, tag="tag-7", since=since) == NotFound()
-    monkeypatch.setattr(adapter, "MAX_PAGES", 3)
+    monkeypatch.setattr(stripe_lists, "MAX_PAGES", 3)
     assert opened(stripe.find_customer(credentials, tag="tag-1", since=since)) == references[1]
     beyond = Unknown(reason="too_many_to_look_through")
     assert stripe.find_customer(credentials, tag="tag-0", since=since) == beyond

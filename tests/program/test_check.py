@@ -1,4 +1,6 @@
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -114,6 +116,16 @@ def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[che
     )
     for what in ("PCI scope", "sandbox processor", "3600 s", "DEBUG", "plain HTTP"):
         assert what in said
+
+
+def test_holidays_that_run_out_are_a_note(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+    """Next year's holidays are asked for before a request can be due in it; none at all likewise."""
+    file, known = tmp_path / "policy.toml", "holidays = [\n  {},\n]"
+    policy = re.sub(r"holidays = \[[^\]]*\]", "%s", file.read_text())
+    soon, later = (datetime.now(UTC).date() + timedelta(days=days) for days in (95, 105))
+    for holidays, is_said in ((known.format(soon), True), ("holidays = []", True), (known.format(later), False)):
+        file.write_text(policy % holidays)
+        assert ("names no holiday on" in sentences(found(), unsafe=False)) is is_said
 
 
 def test_looking_changes_nothing(found: Callable[..., list[checks.Finding]]) -> None:

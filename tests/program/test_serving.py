@@ -145,6 +145,7 @@ def test_figures_have_an_address_of_their_own(serve: Serve, on_postgresql: Deplo
         assert 'route="/v1/charges/<charge_id>",status="401"} 1.0' in figures
         assert 'panless_request_seconds_bucket{le="5.0",method="GET",route="none"} 1.0' in figures
         assert 'panless_guard_verdict{verdict="good"} 1.0' in figures
+        assert 'panless_rights_requests{which="overdue"} 0.0' in figures
     assert "jo" not in figures
     folder = Path(server.workers[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
     assert folder.is_dir()

@@ -27,11 +27,13 @@ class Checked(stripe.RequestsClient):
         self.headers: Mapping[str, str] = {}
         self.status = 0
 
-    def request(self, *args: object, **kwargs: object) -> tuple[bytes, int, Mapping[str, str]]:
-        body, self.status, self.headers = super().request(*args, **kwargs)
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str], post_data: str | None = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        body, self.status, self.headers = super().request(method, url, headers, post_data)
         assert sandbox_contract.breaches(json.loads(body)) == []
         assert self.headers["Request-Id"].startswith("req_")
-        assert self.headers["Stripe-Version"] == stripe.api_version
+        assert self.headers["Stripe-Version"] == headers["Stripe-Version"]
         return body, self.status, self.headers
 
 

@@ -99,3 +99,37 @@ def test_an_unknown_endpoint_is_a_404(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
         client.v1.products.create({"name": "Tea"})
     assert missing.value.http_status == 404
+
+
+def test_customers_are_searched_by_metadata(client: stripe.StripeClient) -> None:
+    """All of one value and nobody else, newest first; a deleted one is not found."""
+    made = [client.v1.customers.create({"metadata": {"panless": "a"}}).id for _ in range(3)][::-1]
+    client.v1.customers.create({"metadata": {"panless": "b", "other": "a"}})
+
+    def found(query: str, **more: int) -> list[str]:
+        given: Any = {"query": query, **more}
+        return [one.id for one in client.v1.customers.search(given)]
+
+    assert found('metadata["panless"]:"a"') == made
+    assert found('metadata["panless"]:"a"', limit=2) == made[:2]
+    assert found('metadata["panless"]:"c"') == []
+    client.v1.customers.delete(made[0])
+    assert found('metadata["panless"]:"a"') == made[1:]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"query": 'email:"jo@example.com"'},
+        {"query": 'metadata["a"]:"b" OR metadata["c"]:"d"'},
+        {"query": 'metadata["a"]:null'},
+        {"query": ""},
+        {"query": 'metadata["a"]:"b"', "page": "x"},
+        {"query": 'metadata["a"]:"b"', "limit": 101},
+    ],
+)
+def test_any_other_search_is_refused(client: stripe.StripeClient, params: Any) -> None:
+    """A 400: what the sandbox cannot search it does not answer with nobody."""
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        client.v1.customers.search(params)
+    assert refused.value.http_status == 400

@@ -117,6 +117,12 @@ def test_lists_and_updates_of_a_customers_methods(
     assert (changed.billing_details.email, changed.billing_details.name) == ("jo@example.com", "Jo")
     assert changed.billing_details.address
     assert changed.billing_details.address.city == "Ghent"
+    changed = client.v1.payment_methods.update(method, {"billing_details": {"email": "", "address": {"city": ""}}})
+    assert changed.billing_details.to_dict()["address"]["city"] is changed.billing_details.email is None
+    client.v1.payment_methods.update(method, {"billing_details": {"address": {"city": "Ghent", "country": "BE"}}})
+    changed = client.v1.payment_methods.update(method, {"billing_details": {"address": ""}})
+    assert set(changed.billing_details.to_dict()["address"].values()) == {None}
+    assert changed.billing_details.name == "Jo"
     with pytest.raises(stripe.InvalidRequestError, match="must attach"):
         client.v1.payment_methods.update(loose.id, change)
 

@@ -180,6 +180,7 @@ TYPED = {
     "POST /v1/customers": "CustomerCreateParams",
     "POST /v1/customers/*": "CustomerUpdateParams",
     "GET /v1/customers": "CustomerListParams",
+    "GET /v1/customers/search": "CustomerSearchParams",
     "POST /v1/payment_methods/*/attach": "PaymentMethodAttachParams",
     "GET /v1/payment_methods": "PaymentMethodListParams",
     "POST /v1/setup_intents": "SetupIntentCreateParams",
@@ -200,6 +201,9 @@ TYPED = {
     "GET /v1/refunds": "RefundListParams",
     "GET /v1/disputes": "DisputeListParams",
     "POST /v1/disputes/*": "DisputeUpdateParams",
+    "POST /v1/subscriptions": "SubscriptionCreateParams",
+    "GET /v1/subscriptions": "SubscriptionListParams",
+    "DELETE /v1/subscriptions/*": "SubscriptionCancelParams",
     "GET /v1/events": "EventListParams",
     "POST /v1/webhook_endpoints": "WebhookEndpointCreateParams",
 }

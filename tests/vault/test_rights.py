@@ -11,6 +11,7 @@ from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
 from keys.database import transaction
+from vault.rights_watch import Watch, watch
 from vault.tables import audit_entries, customers, erasures, rights_requests, rights_targets
 
 
@@ -380,3 +381,16 @@ def test_what_was_approved_is_carried_out_after_a_crash(tenant: Tenant) -> None:
     work(tenant.house)
     assert status_of(tenant, request) == "completed"
     assert row(tenant.house, erasures, customer_id=customer).request_id == request
+
+
+def test_what_operators_watch(own_house: House) -> None:
+    """Open, blocked, pressing from the policy's day of warning on, overdue past the end; closed ones are none of it."""
+    tenant, parts = own_house.tenant(), own_house.components
+    for days in (1, 29, 70):
+        asked(tenant, "access", customers=[person(tenant)], submitted_at=ago(days=days))
+    held = person(tenant)
+    hold(tenant, held)
+    tenant.call("DELETE", f"/v1/customers/{held}")
+    assert approved(tenant, asked(tenant, "rectification", customers=[person(tenant)])["id"])["status"] == "completed"
+    found = watch(parts.records, parts.policy, parts.clock())
+    assert found == Watch(open=4, blocked=1, pressing=1, overdue=1)

@@ -1,39 +1,41 @@
 """Stripe behind the port, through the official SDK.
 
 Rules and their source: docs.stripe.com/api (payment_methods, setup_intents, payment_intents, refunds, customers), in
-the version that the SDK pins. What errors mean is in `stripe_errors`, what objects mean in `stripe_outcomes`.
+the version that the SDK pins. What errors mean is in `stripe_errors`, what objects mean in `stripe_outcomes`, what
+privacy asks in `stripe_forgetting` and `stripe_redaction`.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from vault.personal import BillingContact, Card, Secret
 from vault.processor import (
     METADATA_KEY,
     ChargeOutcome,
+    Corrected,
     CustomerOpened,
     Declined,
     Failure,
     Forgotten,
+    Held,
     NotFound,
     NotReached,
+    Redaction,
     RefundOutcome,
-    Refused,
     StoreOutcome,
     Unknown,
 )
+from vault.processors import stripe_forgetting as forgetting
 from vault.processors import stripe_outcomes as outcomes
+from vault.processors import stripe_redaction as jobs
+from vault.processors.stripe_contact import billing_details
 from vault.processors.stripe_errors import Object
-from vault.processors.stripe_outcomes import Outcome, in_page, outcome
-from vault.processors.stripe_transport import Answer, Wire
-
-PAGE, MAX_PAGES = 100, 20
-"""A look-up reads at most this many objects a page and pages; what lies beyond is Unknown, never NotFound."""
+from vault.processors.stripe_lists import look_through
+from vault.processors.stripe_outcomes import Outcome, definite, in_page, outcome
+from vault.processors.stripe_transport import Answer, Wire, segment
 
 CLOCK_SKEW = timedelta(minutes=1)
-ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 LOST = ("timeout", "connection_lost")
 CARDS: Object = {"allowed_payment_method_types": ["card"]}  # `payment_method_types` is a 400 since the version "endive"
 BY_PAGE: Object = {"use_stripe_sdk": True}  # the shop's page authenticates, with Stripe's script, and needs no address
@@ -46,7 +48,7 @@ class StripeProcessor:
     not kept. Thread-safe.
     """
 
-    abilities = frozenset({"raw_cards", "processor_reference", "setup_authentication", "partial_refund"})
+    abilities = frozenset({"raw_cards", "processor_reference", "setup_authentication", "partial_refund", "redaction"})
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class StripeProcessor:
     def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
         """Make an empty Customer that carries the tag."""
         answer = self._post(credentials, "/v1/customers", {"metadata": {METADATA_KEY: tag}}, key)
-        return _definite(outcome(answer, "customer", outcomes.customer_opened))
+        return definite(outcome(answer, "customer", outcomes.customer_opened))
 
     def store(
         self,
@@ -97,7 +99,7 @@ class StripeProcessor:
 
     def confirm(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:  # noqa: ARG002 - a read takes no key
         """Read the SetupIntent: the person authenticates with Stripe, not through us."""
-        answer = self._get(credentials, f"/v1/setup_intents/{_segment(reference)}", {"expand": ["payment_method"]})
+        answer = self._get(credentials, f"/v1/setup_intents/{segment(reference)}", {"expand": ["payment_method"]})
         return outcome(answer, "setup_intent", outcomes.stored)
 
     def charge(
@@ -138,7 +140,7 @@ class StripeProcessor:
     def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
         """Among the customers made since, give or take a minute between Stripe's clock and ours."""
         params = {"created": {"gte": int((since - CLOCK_SKEW).timestamp())}}
-        return _definite(self._find(credentials, "/v1/customers", params, tag, outcomes.customer_opened))
+        return definite(self._find(credentials, "/v1/customers", params, tag, outcomes.customer_opened))
 
     def find_stored(self, credentials: Secret, *, tag: str, customer_reference: str) -> StoreOutcome | NotFound:
         """Among the customer's SetupIntents. A payment method without one was never attached, and is nothing."""
@@ -155,26 +157,36 @@ class StripeProcessor:
         return self._find(credentials, "/v1/refunds", {"payment_intent": reference}, tag, outcomes.refunded)
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
-        """Detach, which can't be undone.
+        """Detach the payment method."""
+        return forgetting.forget(self._wire, credentials, reference, key)
 
-        Detaching twice is a 400 without a code, so after a 400 we look whose the payment method is now.
-        """
-        path = f"/v1/payment_methods/{_segment(reference)}"
-        detached = _gone(
-            outcome(self._post(credentials, path + "/detach", {}, key), "payment_method", outcomes.detached)
-        )
-        if not isinstance(detached, Refused):
-            return detached
-        owner = _gone(outcome(self._get(credentials, path, {}), "payment_method", outcomes.owner))
-        if owner is None:
-            return Forgotten(already=True)
-        return detached if isinstance(owner, str) else owner
+    def search_customer(self, credentials: Secret, *, tag: str) -> CustomerOpened | NotFound | Failure:
+        """By Stripe's search, which lags behind: good for what is older than an outage of it."""
+        return forgetting.search_customer(self._wire, credentials, tag)
+
+    def held(self, credentials: Secret, *, customer_reference: str) -> Held | Failure:
+        """Count the Subscriptions that are not cancelled."""
+        return forgetting.held(self._wire, credentials, customer_reference)
 
     def forget_customer(self, credentials: Secret, *, customer_reference: str, key: str) -> Forgotten | Failure:  # noqa: ARG002 - Stripe asks for no key on DELETE
-        """Delete the Customer, which detaches its payment methods."""
-        path = f"/v1/customers/{_segment(customer_reference)}"
-        answer = self._wire.send("delete", path, {}, credentials=credentials.value)
-        return _gone(outcome(answer, "customer", outcomes.deleted))
+        """Delete the Customer, which detaches its payment methods and cancels its subscriptions."""
+        return forgetting.forget_customer(self._wire, credentials, customer_reference)
+
+    def correct(self, credentials: Secret, *, reference: str, contact: BillingContact, key: str) -> Corrected | Failure:
+        """Update the payment method's billing details."""
+        return forgetting.correct(self._wire, credentials, reference, contact, key)
+
+    def redact(self, credentials: Secret, *, customer_reference: str, key: str) -> Redaction | Failure:
+        """Make a RedactionJob of the Customer, which Stripe validates next."""
+        return jobs.redact(self._wire, credentials, customer_reference, key)
+
+    def run_redaction(self, credentials: Secret, *, job: str, key: str) -> Redaction | Failure:
+        """Run the RedactionJob."""
+        return jobs.run(self._wire, credentials, job, key)
+
+    def redaction(self, credentials: Secret, *, job: str) -> Redaction | Failure:
+        """Read the RedactionJob."""
+        return jobs.read(self._wire, credentials, job)
 
     def _tokenize(
         self, credentials: Secret, card: Card, contact: BillingContact | None, tag: str, key: str
@@ -186,7 +198,7 @@ class StripeProcessor:
         knows the key, so that sending again could only loop; the look-up finds no SetupIntent and ends it.
         """
         number = {"number": card.number, "exp_month": card.exp_month, "exp_year": card.exp_year, "cvc": card.cvc}
-        params = {"type": "card", "card": number, "metadata": {METADATA_KEY: tag}, **_billing_details(contact)}
+        params = {"type": "card", "card": number, "metadata": {METADATA_KEY: tag}, **billing_details(contact)}
         answer = self._post(credentials, "/v1/payment_methods", params, key)
         method = outcome(answer, "payment_method", lambda created: str(created["id"]))
         if isinstance(method, Unknown) and method.reason in LOST:
@@ -197,42 +209,10 @@ class StripeProcessor:
         self, credentials: Secret, path: str, params: Object, tag: str, read: Callable[[Object], Outcome]
     ) -> Outcome | NotFound | Declined | Failure:
         """What `read` makes of the object with our tag, from the list: Stripe's search lags behind by up to an hour."""
-        cursor = None
-        for _ in range(MAX_PAGES):
-            answer = self._get(credentials, path, {"limit": PAGE, "starting_after": cursor, **params})
-            found = outcome(answer, "list", in_page(tag, read))
-            if not isinstance(found, str):
-                return found
-            cursor = found
-        return Unknown(reason="too_many_to_look_through")
+        return look_through(self._wire, credentials, path, params, in_page(tag, read))
 
     def _post(self, credentials: Secret, path: str, params: Mapping[str, Any], key: str) -> Answer | Failure:
         return self._wire.send("post", path, params, credentials=credentials.value, key=key)
 
     def _get(self, credentials: Secret, path: str, params: Mapping[str, Any]) -> Answer | Failure:
         return self._wire.send("get", path, params, credentials=credentials.value)
-
-
-def _definite(found: Outcome | Declined | Failure) -> Outcome | Failure:
-    """Where nothing can be declined: a 402 is a refusal like any other."""
-    return Refused(code=found.code) if isinstance(found, Declined) else found
-
-
-def _gone(found: Outcome | Declined | Failure) -> Outcome | Forgotten | Failure:
-    """What should go and is not there is gone."""
-    definite = _definite(found)
-    missing = isinstance(definite, Refused) and definite.code == "resource_missing"
-    return Forgotten(already=True) if missing else definite
-
-
-def _billing_details(contact: BillingContact | None) -> Object:
-    if contact is None:
-        return {}
-    address = {name: contact.address[name] for name in ADDRESS if contact.address.get(name)}
-    details = {"name": contact.name, "email": contact.email, "phone": contact.phone, "address": address}
-    return {"billing_details": details}
-
-
-def _segment(reference: str) -> str:
-    """A reference as one segment of a path, whatever it holds."""
-    return quote(reference, safe="")

@@ -9,13 +9,17 @@ from vault.processor import (
     ActionRequired,
     Approved,
     ChargeOutcome,
+    Corrected,
     CustomerOpened,
     Declined,
     Failure,
     Forgotten,
+    Held,
     NotFound,
+    Redaction,
     Refunded,
     RefundOutcome,
+    Refused,
     Stored,
     StoreOutcome,
     Unknown,
@@ -24,6 +28,7 @@ from vault.processors.stripe_errors import Object, declined, dig, failure
 from vault.processors.stripe_transport import Answer
 
 Outcome = TypeVar("Outcome")
+Gone = TypeVar("Gone")
 UNEXPECTED = Unknown(reason="unexpected_object")
 
 
@@ -40,6 +45,17 @@ def outcome(answer: Answer | Failure, kind: str, read: Callable[[Object], Outcom
         return read(answer.body) if answer.body["object"] == kind else UNEXPECTED
     except (KeyError, TypeError, AttributeError, IndexError):
         return UNEXPECTED
+
+
+def definite(found: Outcome | Declined | Failure) -> Outcome | Failure:
+    """Where nothing can be declined: a 402 is a refusal like any other."""
+    return Refused(code=found.code) if isinstance(found, Declined) else found
+
+
+def or_gone(gone: Gone, found: Outcome | Declined | Failure) -> Gone | Outcome | Failure:
+    """`gone` where what was named is not there; otherwise what was found."""
+    met = definite(found)
+    return gone if isinstance(met, Refused) and met.code == "resource_missing" else met
 
 
 def customer_opened(customer: Object) -> CustomerOpened:
@@ -67,6 +83,11 @@ def detached(method: Object) -> Forgotten | Unknown:
     return Forgotten() if method["customer"] is None else UNEXPECTED
 
 
+def corrected(method: Object) -> Corrected | Unknown:
+    """A payment method that this call changed."""
+    return Corrected() if method["customer"] else UNEXPECTED
+
+
 def owner(method: Object) -> str | None:
     """The customer that a payment method is attached to."""
     return cast("str | None", method["customer"])
@@ -75,6 +96,23 @@ def owner(method: Object) -> str | None:
 def deleted(customer: Object) -> Forgotten | Unknown:
     """A customer that this call deleted."""
     return Forgotten() if customer["deleted"] else UNEXPECTED
+
+
+def redaction(job: Object) -> Redaction:
+    """Where a redaction job stands."""
+    return Redaction(job=job["id"], state=REDACTION[job["status"]])
+
+
+def counted() -> Callable[[Object], Held | str]:
+    """Counts the subscriptions of one page after another, of which it wants the next by the last id of this."""
+    seen = 0
+
+    def look(page: Object) -> Held | str:
+        nonlocal seen
+        seen += len(page["data"])
+        return str(page["data"][-1]["id"]) if page["has_more"] else Held(subscriptions=seen)
+
+    return look
 
 
 def in_page(tag: str, read: Callable[[Object], Outcome]) -> Callable[[Object], Outcome | NotFound | str]:
@@ -151,5 +189,15 @@ REFUND = {
     "requires_action": "pending",
     "succeeded": "succeeded",
     "failed": "failed",
+    "canceled": "failed",
+}
+REDACTION = {
+    "created": "validating",
+    "validating": "validating",
+    "ready": "ready",
+    "redacting": "redacting",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "canceling": "failed",
     "canceled": "failed",
 }

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, cast
+from urllib.parse import quote
 
 import stripe
 import urllib3
@@ -55,9 +56,16 @@ class Wire(stripe.StripeClient):
         super().__init__("", base_addresses={"api": base_url}, http_client=pooled, max_network_retries=0)
 
     def send(
-        self, method: str, path: str, params: Mapping[str, Any], *, credentials: str, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        credentials: str,
+        key: str | None = None,
+        version: str | None = None,
     ) -> Answer | Failure:
-        """Send one request, once.
+        """Send one request, once, in the `version` that the SDK pins unless another is named.
 
         The step under `raw_request`, because that one drops a parameter named `usage`, which SetupIntents take, and
         turns answers into exceptions that quote them.
@@ -69,13 +77,18 @@ class Wire(stripe.StripeClient):
                 method,
                 path,
                 params=params,
-                options={"api_key": credentials, "idempotency_key": key},
+                options={"api_key": credentials, "idempotency_key": key, "stripe_version": version},
                 base_address="api",
                 api_mode="V1",
             )
         except HTTPError as error:
             return _unanswered(error)
         return Answer(status, _json(cast("bytes", body)), _seconds(headers.get("Retry-After")))
+
+
+def segment(reference: str) -> str:
+    """A reference as one segment of a path, whatever it holds."""
+    return quote(reference, safe="")
 
 
 def silence_stripe_log() -> None:

@@ -37,6 +37,10 @@ def _requests() -> None:
         sa.Column("notice_sent_at", MOMENT, nullable=True),
     ):
         op.add_column("rights_requests", column)
+    still = sa.text("completed_at IS NULL")
+    op.create_index(
+        "ix_rights_requests_open", "rights_requests", ["due_at"], sqlite_where=still, postgresql_where=still
+    )
     op.create_index(
         "ix_rights_requests_received", "rights_requests", ["tenant_id", "live", "received_at", "request_id"]
     )

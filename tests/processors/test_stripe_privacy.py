@@ -1,0 +1,222 @@
+"""What an erasure, a correction and a restore ask of the processor, before the sandbox."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from wire import Outside
+
+from vault.personal import BillingContact, Card, Secret
+from vault.processor import (
+    Approved,
+    Corrected,
+    CustomerOpened,
+    Forgotten,
+    Held,
+    NotFound,
+    Redaction,
+    Refused,
+    Stored,
+    Unknown,
+)
+from vault.processors import stripe_lists
+from vault.processors.stripe import StripeProcessor
+
+Open = Callable[[str], str]
+CONTACT = BillingContact(
+    name="Ada", email="ada@example.com", phone="+44 20 7946 0000", address={"line1": "12 Square", "city": "London"}
+)
+
+
+@pytest.fixture
+def open_customer(stripe: StripeProcessor, credentials: Secret) -> Open:
+    def call(tag: str) -> str:
+        opened = stripe.open_customer(credentials, tag=tag, key=f"key-{tag}")
+        assert isinstance(opened, CustomerOpened)
+        return opened.customer_reference
+
+    return call
+
+
+@pytest.fixture
+def customer(open_customer: Open) -> str:
+    return open_customer("a1")
+
+
+@pytest.fixture
+def stored(stripe: StripeProcessor, credentials: Secret, customer: str, card: Callable[..., Card]) -> str:
+    it: dict[str, Any] = {"customer_reference": customer, "usage": "off_session", "tag": "t", "key": "k-store"}
+    outcome = stripe.store(credentials, source=card(), contact=CONTACT, **it)
+    assert isinstance(outcome, Stored)
+    return outcome.reference
+
+
+def subscribe(outside: Outside, customer: str) -> str:
+    return str(outside.call("POST", "/v1/subscriptions", customer=customer, **{"items[0][price]": "price_tea"})["id"])
+
+
+def test_what_a_customer_holds_is_counted(
+    stripe: StripeProcessor,
+    credentials: Secret,
+    outside: Outside,
+    open_customer: Open,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own subscriptions, on any number of pages, without those that were cancelled."""
+    customer = open_customer("a1")
+    assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=0)
+    names = [subscribe(outside, customer) for _ in range(5)]
+    subscribe(outside, open_customer("b2"))
+    outside.call("DELETE", f"/v1/subscriptions/{names[0]}")
+    monkeypatch.setattr(stripe_lists, "PAGE", 2)
+    assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=4)
+    monkeypatch.setattr(stripe_lists, "MAX_PAGES", 1)
+    assert stripe.held(credentials, customer_reference=customer) == Unknown(reason="too_many_to_look_through")
+
+
+def test_a_customer_that_is_gone_holds_nothing(
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str
+) -> None:
+    """Deleted, with its subscriptions, or never there."""
+    subscribe(outside, customer)
+    assert stripe.forget_customer(credentials, customer_reference=customer, key="k") == Forgotten()
+    assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=0)
+    assert stripe.held(credentials, customer_reference="cus_none") == Held(subscriptions=0)
+
+
+def test_a_customer_is_searched_by_its_tag(
+    stripe: StripeProcessor, credentials: Secret, open_customer: Open, stored: str
+) -> None:
+    """Whenever it was made, and whatever hangs on it; nobody has another tag, nor one that was deleted."""
+    assert stored
+    customer, other = open_customer("a1"), open_customer("b2")
+    assert stripe.search_customer(credentials, tag="a1") == CustomerOpened(customer_reference=customer)
+    assert stripe.search_customer(credentials, tag="b2") == CustomerOpened(customer_reference=other)
+    assert stripe.search_customer(credentials, tag="c3") == NotFound()
+    stripe.forget_customer(credentials, customer_reference=customer, key="k")
+    assert stripe.search_customer(credentials, tag="a1") == NotFound()
+
+
+@pytest.mark.parametrize("tag", ['x" OR metadata["panless"]:"a1', 'a1"', ""])
+def test_a_tag_that_is_none_finds_nobody(stripe: StripeProcessor, credentials: Secret, customer: str, tag: str) -> None:
+    """Our tags are hexadecimal; whatever else stands in a query, no customer with another tag comes back."""
+    assert customer
+    assert not isinstance(stripe.search_customer(credentials, tag=tag), CustomerOpened)
+
+
+NEW = BillingContact(name="Ada King", phone="+44 1", address={"city": "Ockham", "floor": "2"})
+
+
+@pytest.mark.parametrize(
+    ("contact", "details", "address"),
+    [
+        (NEW, {"name": "Ada King", "email": None, "phone": "+44 1"}, {"city": "Ockham"}),
+        (BillingContact(email="ada@king.example"), {"name": None, "email": "ada@king.example", "phone": None}, {}),
+        (BillingContact(), {"name": None, "email": None, "phone": None}, {}),
+    ],
+    ids=["another", "no address", "nothing"],
+)
+def test_a_contact_is_corrected_as_a_whole(
+    stripe: StripeProcessor,
+    credentials: Secret,
+    outside: Outside,
+    stored: str,
+    contact: BillingContact,
+    details: dict[str, Any],
+    address: dict[str, str],
+) -> None:
+    """What is new stands there, what is empty now is unset, and so it is when the same key comes again."""
+    for _ in range(2):
+        assert stripe.correct(credentials, reference=stored, contact=contact, key="k") == Corrected()
+        kept = outside.call("GET", f"/v1/payment_methods/{stored}")["billing_details"]
+        assert {name: kept[name] for name in details} == details
+        assert {name: value for name, value in kept["address"].items() if value} == address
+
+
+def test_a_card_that_is_gone_is_not_corrected(
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, stored: str
+) -> None:
+    """Detached or never there: nothing is changed, and that is no failure."""
+    assert stripe.forget(credentials, reference=stored, key="k1") == Forgotten()
+    gone = Corrected(already_gone=True)
+    assert stripe.correct(credentials, reference=stored, contact=NEW, key="k2") == gone
+    assert stripe.correct(credentials, reference="pm_none", contact=NEW, key="k3") == gone
+    assert outside.call("GET", f"/v1/payment_methods/{stored}")["billing_details"]["name"] == "Ada"
+
+
+def test_a_correction_that_is_refused_is_no_success(stripe: StripeProcessor, credentials: Secret, stored: str) -> None:
+    """A key belongs to one correction; the card is there still."""
+    assert stripe.correct(credentials, reference=stored, contact=NEW, key="k") == Corrected()
+    again = stripe.correct(credentials, reference=stored, contact=CONTACT, key="k")
+    assert again == Refused(code="idempotency_mismatch")
+
+
+def begun(stripe: StripeProcessor, credentials: Secret, customer: str) -> str:
+    job = stripe.redact(credentials, customer_reference=customer, key="k-redact")
+    assert isinstance(job, Redaction)
+    assert job.state == "validating"
+    return job.job
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_customer_is_redacted(
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str, stored: str, *, deleted: bool
+) -> None:
+    """Validated, run, redacted; the contact is gone then, even from a card that was detached before."""
+    if deleted:
+        stripe.forget_customer(credentials, customer_reference=customer, key="k")
+    job = begun(stripe, credentials, customer)
+    assert begun(stripe, credentials, customer) == job
+    assert stripe.redaction(credentials, job=job) == Redaction(job=job, state="ready")
+    assert outside.call("GET", f"/v1/payment_methods/{stored}")["billing_details"]["name"] == "Ada"
+    for _ in range(2):
+        assert stripe.run_redaction(credentials, job=job, key="k-run") == Redaction(job=job, state="redacting")
+    assert stripe.redaction(credentials, job=job) == Redaction(job=job, state="succeeded")
+    assert outside.call("GET", f"/v1/payment_methods/{stored}")["billing_details"]["name"] is None
+
+
+def test_an_unfinished_payment_does_not_keep_a_customer_from_redaction(
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str
+) -> None:
+    """Stripe gives up what waits for another card when the job runs."""
+    types = {"allowed_payment_method_types[0]": "card"}
+    waiting = outside.call("POST", "/v1/payment_intents", customer=customer, amount="100", currency="eur", **types)
+    job = begun(stripe, credentials, customer)
+    assert stripe.redaction(credentials, job=job) == Redaction(job=job, state="ready")
+    stripe.run_redaction(credentials, job=job, key="k-run")
+    assert outside.call("GET", f"/v1/payment_intents/{waiting['id']}")["status"] == "canceled"
+
+
+def test_a_young_charge_keeps_a_customer_from_redaction(
+    stripe: StripeProcessor, credentials: Secret, customer: str, stored: str
+) -> None:
+    """The job fails, and one that failed can't be run."""
+    paid: dict[str, Any] = {"amount": 500, "currency": "eur", "off_session": True, "statement_descriptor": None}
+    where: dict[str, Any] = {"reference": stored, "customer_reference": customer}
+    assert isinstance(stripe.charge(credentials, tag="t", key="k-charge", **where, **paid), Approved)
+    job = begun(stripe, credentials, customer)
+    assert stripe.redaction(credentials, job=job) == Redaction(job=job, state="failed")
+    assert stripe.run_redaction(credentials, job=job, key="k-run") == Refused(code="invalid_request_error")
+
+
+def test_an_account_without_redaction_is_told_apart(
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str
+) -> None:
+    """By its code, on every call; what is missing in an account that has it is another."""
+    outside.break_next("*", "/v1/privacy/*", do="unknown_url", times=3)
+    unavailable = Refused(code="redaction_unavailable")
+    assert stripe.redact(credentials, customer_reference=customer, key="k") == unavailable
+    assert stripe.run_redaction(credentials, job="prj_none", key="k") == unavailable
+    assert stripe.redaction(credentials, job="prj_none") == unavailable
+    for missing in (
+        stripe.redact(credentials, customer_reference="cus_none", key="k-none"),
+        stripe.run_redaction(credentials, job="prj_none", key="k-none-run"),
+        stripe.redaction(credentials, job="prj_none"),
+    ):
+        assert isinstance(missing, Refused)
+        assert missing.code == "resource_missing"
+
+
+def test_no_repr_names_a_job() -> None:
+    """It leads to a person, as every reference does."""
+    assert "prj_secret" not in repr(Redaction(job="prj_secret", state="ready"))
