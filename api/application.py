@@ -25,7 +25,7 @@ from api import (
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
-from api.opendsr_wire import ErrorShown
+from api.opendsr_wire import OpenDsrError
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
 from vault.opendsr import BASE
@@ -96,7 +96,7 @@ def _document(app: Flask, documented: Api) -> None:
         documented.spec.components.schemas.pop(unused)
     documented.spec.components.responses.clear()
     documented.spec.components.schema("Problem", schema=ProblemShown)
-    documented.spec.components.schema("OpenDsrError", schema=ErrorShown)
+    documented.spec.components.schema("OpenDsrError", schema=OpenDsrError)
     documented.spec.components.schema("CustomerFields", schema=tokens.CustomerFields)
     problem = {
         "description": "What is wrong (RFC 9457)",

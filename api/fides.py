@@ -28,7 +28,7 @@ FIELDS = {"email": "email", "phone_number": "phone", "external_id": "reference"}
 TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
-class IdentityFields(Lenient):
+class FidesIdentity(Lenient):
     """By what Fides knows the person."""
 
     email = text(254, allow_none=True)
@@ -36,17 +36,17 @@ class IdentityFields(Lenient):
     external_id = text(200, allow_none=True)
 
 
-class Announcement(Lenient):
+class FidesAnnouncement(Lenient):
     """What Fides is about to do."""
 
     privacy_request_id = fields.String(required=True, validate=Whole(r"[A-Za-z0-9._:-]{1,64}"))
     direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
     callback_type = fields.String(required=True, validate=validate.Length(max=40))
     policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))
-    identity = fields.Nested(IdentityFields, required=True)
+    identity = fields.Nested(FidesIdentity, required=True)
 
 
-class Direction(Schema):
+class FidesDirection(Schema):
     """Whether Fides is to wait; we derive no identities."""
 
     derived_identity = fields.Dict()
@@ -55,8 +55,8 @@ class Direction(Schema):
 
 @blueprint.route("/fides/pre-execution", methods=["POST"])
 @needs("rights:write", body=True)
-@blueprint.arguments(Announcement)
-@blueprint.response(200, Direction)
+@blueprint.arguments(FidesAnnouncement)
+@blueprint.response(200, FidesDirection)
 def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
     """Erase whom Fides is about to erase, and have Fides wait while something stands in the way."""
     if not passed().parts.resumes_fides:

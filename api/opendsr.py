@@ -13,8 +13,8 @@ from api.opendsr_wire import (
     CancellationShown,
     DiscoveryShown,
     ReceiptShown,
-    RequestOrder,
     StatusShown,
+    SubjectRequest,
     error_response,
 )
 from api.parts import parts
@@ -63,7 +63,7 @@ def certificate() -> Response:
 
 @blueprint.route(f"{BASE}/requests", methods=["POST"])
 @needs("rights:write", body=True, raw=True)
-@blueprint.arguments(RequestOrder)
+@blueprint.arguments(SubjectRequest)
 @blueprint.response(201, ReceiptShown)
 def submit(sent: dict[str, Any]) -> dict[str, Any]:
     """Take in a request that the controller verified, and carry it out. The same request again is one."""

@@ -15,7 +15,7 @@ MOST_CALLBACKS = 5
 SHA256 = validate.Regexp(r"[0-9A-Fa-f]{64}\Z")
 
 
-class IdentityFields(Lenient):
+class SubjectIdentity(Lenient):
     """By what a person is named."""
 
     identity_type = one_of(*FIELDS, required=True)
@@ -28,7 +28,7 @@ class IdentityFields(Lenient):
             raise ValidationError("A SHA-256 has 64 hex digits.", "identity_value")
 
 
-class RequestOrder(Lenient):
+class SubjectRequest(Lenient):
     """A request of a data subject, as its controller passes it on. `extensions` has nothing for us."""
 
     regulation = one_of("gdpr", "ccpa", required=True)
@@ -38,7 +38,7 @@ class RequestOrder(Lenient):
     subject_request_type = one_of(*TYPES, required=True)
     submitted_time = fields.AwareDateTime(required=True)
     subject_identities = fields.List(
-        fields.Nested(IdentityFields), required=True, validate=validate.Length(min=1, max=20)
+        fields.Nested(SubjectIdentity), required=True, validate=validate.Length(min=1, max=20)
     )
     api_version = fields.String(validate=Whole(r"2(\.\d{1,3}){0,2}", error="This is version 2."))
     status_callback_urls = fields.List(text(2000), validate=validate.Length(max=MOST_CALLBACKS), load_default=list)
@@ -77,7 +77,7 @@ class CancellationShown(Lenient):
     api_version = fields.String()
 
 
-class IdentityShown(Lenient):
+class SupportedIdentity(Lenient):
     """A kind of identity that people are found by."""
 
     identity_type = fields.String()
@@ -88,12 +88,12 @@ class DiscoveryShown(Lenient):
     """What is supported here."""
 
     api_version = fields.String()
-    supported_identities = fields.List(fields.Nested(IdentityShown))
+    supported_identities = fields.List(fields.Nested(SupportedIdentity))
     supported_subject_request_types = fields.List(fields.String())
     processor_certificate = fields.String()
 
 
-class ErrorDetail(Lenient):
+class OpenDsrErrorDetail(Lenient):
     """One thing that is wrong."""
 
     domain = fields.String()
@@ -101,18 +101,18 @@ class ErrorDetail(Lenient):
     message = fields.String()
 
 
-class ErrorBody(Lenient):
+class OpenDsrErrorBody(Lenient):
     """What is wrong; it quotes nothing that was sent."""
 
     code = fields.Integer()
     message = fields.String()
-    errors = fields.List(fields.Nested(ErrorDetail))
+    errors = fields.List(fields.Nested(OpenDsrErrorDetail))
 
 
-class ErrorShown(Lenient):
+class OpenDsrError(Lenient):
     """An error in OpenDSR's own form."""
 
-    error = fields.Nested(ErrorBody)
+    error = fields.Nested(OpenDsrErrorBody)
 
 
 def error_response(error: Exception) -> Response:

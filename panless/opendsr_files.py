@@ -35,6 +35,11 @@ def load(settings: Settings) -> Processor | None:
     )
     if domain is None or key_file is None or certificate_file is None:
         return None
+    return read(domain, key_file, certificate_file)
+
+
+def read(domain: str, key_file: Path, certificate_file: Path) -> Processor:
+    """The same, by name."""
     key, pem = _key(key_file), certificate_file.read_bytes()
     certificate = _certificate(pem)
     if _public(certificate.public_key()) != _public(key.public_key()):
