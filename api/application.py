@@ -11,8 +11,10 @@ from api import (
     charges,
     customers,
     erasures,
+    fides,
     health,
     holds,
+    opendsr,
     packages,
     processor_accounts,
     reference,
@@ -23,10 +25,25 @@ from api import (
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
+from api.opendsr_wire import OpenDsrError
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
+from vault.opendsr import BASE
 
-ROOMS = (tokens, charges, customers, restrictions, holds, rights, erasures, packages, processor_accounts, health)
+ROOMS = (
+    tokens,
+    charges,
+    customers,
+    restrictions,
+    holds,
+    rights,
+    erasures,
+    packages,
+    processor_accounts,
+    opendsr,
+    fides,
+    health,
+)
 VERSION = "0.1.0"
 
 
@@ -79,10 +96,15 @@ def _document(app: Flask, documented: Api) -> None:
         documented.spec.components.schemas.pop(unused)
     documented.spec.components.responses.clear()
     documented.spec.components.schema("Problem", schema=ProblemShown)
+    documented.spec.components.schema("OpenDsrError", schema=OpenDsrError)
     documented.spec.components.schema("CustomerFields", schema=tokens.CustomerFields)
     problem = {
         "description": "What is wrong (RFC 9457)",
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    of_opendsr = {
+        "description": "What is wrong, in OpenDSR's form",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenDsrError"}}},
     }
     paths = documented.spec._paths  # noqa: SLF001  # apispec has no public way to amend a path
     for rule in app.url_map.iter_rules():
@@ -92,14 +114,14 @@ def _document(app: Flask, documented: Api) -> None:
             operation = paths.get(path, {}).get(method.lower())
             if operation is not None:
                 operation["responses"].pop("422", None)
-                operation["responses"]["default"] = problem
-                operation |= _of_key(method, operation, needed) if needed else {}
+                operation["responses"]["default"] = of_opendsr if path.startswith(BASE) else problem
+                operation |= _of_key(method, path, operation, needed) if needed else {}
 
 
-def _of_key(method: str, operation: dict[str, Any], needed: Needs) -> dict[str, Any]:
+def _of_key(method: str, path: str, operation: dict[str, Any], needed: Needs) -> dict[str, Any]:
     """What a call with an API key carries: its scope, and the headers that have a meaning here."""
     headers = [_header("Panless-Actor", "The human behind the client: letters, digits and ._:-", required=False)]
-    if method == "POST":
+    if method == "POST" and path.startswith("/v1/"):  # other protocols name their calls in their bodies
         headers.append(
             _header(
                 "Idempotency-Key", "Names this call: a retry with the same key is the same call", required=needed.key

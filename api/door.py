@@ -28,6 +28,7 @@ Route = TypeVar("Route", bound=Callable[..., Any])
 
 PURPOSE = re.compile(r'([a-z0-9][a-z0-9-]{0,39}); ?ref="([A-Za-z0-9._:-]{1,64})"')
 ACTOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+SUBJECT_REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 REPLAYED = {"Idempotent-Replayed": "true"}
 _PREFIXES = {
@@ -78,8 +79,12 @@ class Passed:
 
     def attempt(self, operation: str) -> Attempt:
         """What tells this call from a retry of it: operation, idempotency key, and what was asked of which path."""
-        fingerprint = body_fingerprint(self.parts.keyring, self.caller.tenant, request.path, g.body)
-        return Attempt(operation=operation, key=_idempotency_key(), fingerprint=fingerprint)
+        return self.attempt_named(operation, _idempotency_key(), g.body)
+
+    def attempt_named(self, operation: str, key: str | None, asked: object) -> Attempt:
+        """The same for a protocol that names its calls in its own way."""
+        fingerprint = body_fingerprint(self.parts.keyring, self.caller.tenant, request.path, asked)
+        return Attempt(operation=operation, key=key, fingerprint=fingerprint)
 
 
 def passed() -> Passed:
@@ -92,19 +97,20 @@ def needs(
     *,
     query: frozenset[str] = frozenset(),
     body: bool = False,
+    raw: bool = False,
     purpose: bool = False,
     key: bool = False,
 ) -> Callable[[Route], Route]:
     """Open a route to clients with `scope`.
 
-    `query` names its query fields, `body` says whether it takes one, `purpose` and `key` which headers it can't do
-    without.
+    `query` names its query fields, `body` says whether it takes one, `raw` whether it looks at the body's very bytes,
+    `purpose` and `key` which headers it can't do without.
     """
 
     def decorate(route: Route) -> Route:
         @functools.wraps(route)
         def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
-            _pass(scope, kwargs, query=query, body=body, purpose=purpose, key=key)
+            _pass(scope, kwargs, query=query, body=body, raw=raw, purpose=purpose, key=key)
             return route(*args, **kwargs)
 
         setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key))
@@ -139,7 +145,9 @@ def needs_of(view: Callable[..., Any]) -> Needs | None:
     return getattr(view, _NEEDS, None)
 
 
-def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: bool, purpose: bool, key: bool) -> None:
+def _pass(
+    scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: bool, raw: bool, purpose: bool, key: bool
+) -> None:
     house = parts()
     _refuse_unfit(house)
     client = _authenticated(house)
@@ -147,7 +155,7 @@ def _pass(scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: 
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
     _check_query(query)
-    g.body = read_json(request) if _has_body() else None
+    g.body = read_json(request, keep=raw) if _has_body() else None
     if g.body and not body:
         raise Problem(422, "invalid_request", "This request takes no body.")
     code, reference = _purpose(house, required=purpose)
@@ -193,8 +201,12 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 def _check_path(path_ids: dict[str, str]) -> None:
     """An id of another form answers like one that never was."""
     for name, value in path_ids.items():
-        prefix, what = _PREFIXES[name]
-        if not is_id(value, prefix):
+        if name == "subject_request_id":  # the controller's own
+            fits, what = SUBJECT_REQUEST_ID.fullmatch(value) is not None, "request"
+        else:
+            prefix, what = _PREFIXES[name]
+            fits = is_id(value, prefix)
+        if not fits:
             raise NotFoundHere(f"No such {what}.")
 
 

@@ -21,6 +21,15 @@ class Strict(Schema):
         unknown = "raise"
 
 
+class Lenient(Schema):
+    """A schema of a protocol that others extend: what it does not know, it leaves out, and never repeats."""
+
+    class Meta:
+        """Keep the order of declaration, as above."""
+
+        unknown = "exclude"
+
+
 class Flag(fields.Boolean):
     """A JSON boolean. Marshmallow's own takes 0 and 1 too, which Python holds equal to False and True."""
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from keys.keyring import Keyring
 from vault.guard import Guard
 from vault.ledger import Ledger
+from vault.opendsr import Processor
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.reads import ReadCounter
@@ -29,6 +30,10 @@ class Parts:
     policy: Policy
     clock: Callable[[], datetime]
     accept_raw_cards: bool
+    opendsr: Processor | None = None
+    callback_hosts: frozenset[str] = frozenset()
+    """Whom controllers may have us call back (vault/callbacks.py)."""
+    resumes_fides: bool = False
     reads: ReadCounter = field(default_factory=ReadCounter)
 
 

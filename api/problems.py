@@ -115,6 +115,13 @@ def problem_response(
     return Response(json.dumps(body), status, headers, content_type=MEDIA_TYPE)
 
 
+def answer_to(error: Exception) -> Response:
+    """The answer to any error."""
+    if isinstance(error, Problem):
+        return _of_problem(error)
+    return _of_http(error) if isinstance(error, HTTPException) else _of_error(error)
+
+
 def _of_problem(problem: Problem) -> Response:
     return problem_response(problem.status, problem.code, problem.detail, problem.headers, **problem.members)
 

@@ -67,6 +67,7 @@ def _problems() -> dict[str, str]:
         "method_not_allowed": "The path does not take this method; Allow says which it takes.",
         "no_processor_account": "The tenant has no processor account yet.",
         "not_certified_yet": "The erasure is not certified yet. Ask again later.",
+        "not_configured": "This protocol is not set up here: a setting is missing.",
         "not_found": "There is no such thing, for you.",
         "not_restricted": "The customer is not restricted: there is nothing to lift.",
         "not_verified": "Nobody has said yet how the person was verified: send `verification`.",

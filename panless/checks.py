@@ -10,6 +10,7 @@ from sqlalchemy import URL, make_url
 
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
 from keys.providers import keyfile
+from panless import opendsr_files
 from panless.policies import read_policy
 from panless.ports import split
 from panless.settings import LOOPBACK, Bucket, Settings, read_settings
@@ -17,6 +18,8 @@ from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 
 LONG_TTL = 300.0
+SOON = 30
+"""Days before its end that a certificate wants renewing."""
 REACH = timedelta(days=100)
 """How far ahead a request that comes in today may be due, once it was extended: three months, and a weekend."""
 
@@ -143,6 +146,14 @@ def _of_house(house: Components) -> Iterator[Finding]:
     verdict = house.guard.check()
     if not verdict.is_good:
         yield Finding(what=verdict.message, mend=verdict.cause)
+    if house.opendsr is not None:
+        days = opendsr_files.days_left(house.opendsr, house.clock())
+        if days < SOON:
+            yield Finding(
+                what=f"The certificate for OpenDSR is good for {max(days, 0)} days more.",
+                mend="Renew it (PANLESS_OPENDSR_CERTIFICATE_FILE).",
+                is_unsafe=days < 0,
+            )
 
 
 def _holidays(house: Components) -> Iterator[Finding]:

@@ -48,6 +48,9 @@ def _settings(home: Home, port: int, sandbox_port: int) -> dict[str, str]:
         "PANLESS_POLICY": str(home.policy),
         "PANLESS_BIND": f"127.0.0.1:{port}",
         "PANLESS_ACCEPT_RAW_CARDS": "true",
+        "PANLESS_OPENDSR_DOMAIN": dev_home.OPENDSR_DOMAIN,
+        "PANLESS_OPENDSR_KEY_FILE": str(home.opendsr_key),
+        "PANLESS_OPENDSR_CERTIFICATE_FILE": str(home.opendsr_certificate),
         SANDBOX: f"http://127.0.0.1:{sandbox_port}",
     }
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -17,10 +18,13 @@ from keys import keystore as keystores
 from keys.database import open_database, reading
 from keys.keystore import Watermark
 from keys.providers import keyfile
+from panless import opendsr_files
 from panless.policies import example_policy, read_policy
 from panless.trouble import Refused
 from vault import deployments
 from vault.ledger import watermark
+
+OPENDSR_DOMAIN = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,16 @@ class Home:
     def policy(self) -> Path:
         """The policy file."""
         return self.folder / "policy.toml"
+
+    @property
+    def opendsr_key(self) -> Path:
+        """The key that OpenDSR's answers are signed with here."""
+        return self.folder / "opendsr-key.pem"
+
+    @property
+    def opendsr_certificate(self) -> Path:
+        """Its certificate, which it signs itself."""
+        return self.folder / "opendsr-certificate.pem"
 
     @property
     def environment(self) -> Path:
@@ -97,6 +111,7 @@ def lay_out(home: Home) -> None:
         _make(home)
     else:
         _check(home)
+    _sign_as_localhost(home)
 
 
 def _make(home: Home) -> None:
@@ -106,6 +121,15 @@ def _make(home: Home) -> None:
     home.ledger.mkdir(exist_ok=True)
     if not home.policy.exists():
         home.policy.write_text(example_policy())
+
+
+def _sign_as_localhost(home: Home) -> None:
+    """Make what OpenDSR signs with, unless it is there: nothing hangs on it."""
+    files = (home.opendsr_key, home.opendsr_certificate)
+    if not all(file.exists() for file in files):
+        for file in files:
+            file.unlink(missing_ok=True)
+        opendsr_files.create(OPENDSR_DOMAIN, *files, datetime.now(UTC))
 
 
 def _check(home: Home) -> None:

@@ -14,6 +14,8 @@ from vault.personal import Secret
 BACKENDS = ("sqlite", "postgresql")
 LONGEST_LOCK = 36500
 """Days: a hundred years, the most that S3 takes."""
+DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -51,6 +53,11 @@ class Settings:
     accept_raw_cards: bool
     stripe_url: str
     sandbox_url: str | None
+    opendsr_domain: str | None
+    opendsr_key_file: Path | None
+    opendsr_certificate_file: Path | None
+    callback_hosts: frozenset[str] | None
+    fides_url: str | None
     log_level: str
 
     @property
@@ -83,6 +90,11 @@ def read_settings() -> Settings:
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
             stripe_url=_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
             sandbox_url=_sandbox(env),
+            opendsr_domain=_opendsr(env),
+            opendsr_key_file=env.path("OPENDSR_KEY_FILE", None),
+            opendsr_certificate_file=env.path("OPENDSR_CERTIFICATE_FILE", None),
+            callback_hosts=_callback_hosts(env),
+            fides_url=_optional_url(env, "FIDES_URL"),
             log_level=_log_level(env),
         )
     except (EnvError, ValueError) as error:
@@ -164,6 +176,35 @@ def _sandbox(env: FileAwareEnv) -> str | None:
     if url and urlsplit(url).hostname not in LOOPBACK:
         raise SettingsError("PANLESS_SANDBOX_URL must be on this machine: the sandbox listens on loopback only.")
     return _url(url, "SANDBOX_URL") if url else None
+
+
+def _opendsr(env: FileAwareEnv) -> str | None:
+    """The domain; it comes with a key and its certificate, or none of the three is set."""
+    names = ("OPENDSR_DOMAIN", "OPENDSR_KEY_FILE", "OPENDSR_CERTIFICATE_FILE")
+    missing = [name for name in names if not env.str(name, "")]
+    if len(missing) == len(names):
+        return None
+    if missing:
+        raise SettingsError(f"PANLESS_{missing[0]} is not set. OpenDSR needs a domain, a key and a certificate.")
+    domain: str = env.str("OPENDSR_DOMAIN")
+    if not DOMAIN.fullmatch(domain):
+        raise SettingsError("PANLESS_OPENDSR_DOMAIN must be a domain in lower case, for example vault.example.com.")
+    return domain
+
+
+def _callback_hosts(env: FileAwareEnv) -> frozenset[str] | None:
+    hosts: frozenset[str] = frozenset(env.list("CALLBACK_HOSTS", []))
+    if wrong := [host for host in hosts if not CALLBACK_HOST.fullmatch(host)]:
+        raise SettingsError(
+            f"PANLESS_CALLBACK_HOSTS has {min(wrong)!r}, which is not host, host:port, or one of these behind "
+            "the id of a tenant or a client and =."
+        )
+    return hosts or None
+
+
+def _optional_url(env: FileAwareEnv, name: str) -> str | None:
+    url: str = env.str(name, "")
+    return _url(url, name) if url else None
 
 
 def _log_level(env: FileAwareEnv) -> str:

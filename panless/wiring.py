@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 
@@ -11,17 +12,23 @@ from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from migrations.run import current, head, upgrade
+from panless import opendsr_files, outgoing
 from panless.policies import read_policy
 from panless.settings import Bucket, Settings
-from vault import deployments
+from vault import deployments, fides, opendsr, opendsr_callbacks
+from vault.callbacks import Address, Tell
+from vault.caller import Caller
 from vault.guard import Guard
 from vault.ids import new_id
 from vault.ledger import Ledger, LedgerStore
 from vault.ledgers.directory import DirectoryStore
+from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.processors.stripe import StripeProcessor
 from vault.recovery import Workshop
+from vault.rights import RightsRequest
+from vault.rights_execution import Work
 
 
 class WiringError(Exception):
@@ -41,6 +48,11 @@ class Components:
     processors: Processors
     policy: Policy
     clock: Callable[[], datetime]
+    opendsr: opendsr.Processor | None
+    post: Post
+    """To servers that clients named."""
+    post_anywhere: Post
+    """To servers that the operator named."""
 
     @property
     def workshop(self) -> Workshop:
@@ -51,6 +63,7 @@ class Components:
             processors=self.processors,
             policy=self.policy,
             clock=self.clock,
+            tellers=_tellers(self),
         )
 
     def close(self) -> None:
@@ -88,6 +101,9 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         processors=processors,
         policy=_policy(settings, processors),
         clock=clock,
+        opendsr=opendsr_files.load(settings),
+        post=outgoing.post,
+        post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
     )
 
 
@@ -160,6 +176,22 @@ def _policy(settings: Settings, processors: Processors) -> Policy:
     if nameless := sorted(processors.keys() - policy.recipients.keys()):
         raise WiringError(f"Give the processor {nameless[0]} its legal name, under [recipients] in {settings.policy}.")
     return policy
+
+
+def _tellers(house: Components) -> dict[str, Tell]:
+    """How controllers are told of their requests, as far as the settings say."""
+    tellers: dict[str, Tell] = {}
+    processor, hosts, fides_api = house.opendsr, house.settings.callback_hosts or (), house.settings.fides_url
+    if processor is not None:
+
+        def call_back(caller: Caller, request: RightsRequest, told: str, address: Address) -> str | None:
+            work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=caller)
+            return opendsr_callbacks.tell(work, house.post, processor, hosts, request, told, address["url"])
+
+        tellers[opendsr.PROTOCOL] = call_back
+    if fides_api is not None:
+        tellers[fides.PROTOCOL] = lambda _, *rest: fides.resume(house.post_anywhere, fides_api, *rest)
+    return tellers
 
 
 def _processors(settings: Settings) -> Processors:

@@ -240,6 +240,9 @@ def make_app(components: Components) -> Flask:
             policy=components.policy,
             clock=components.clock,
             accept_raw_cards=components.settings.accept_raw_cards,
+            opendsr=components.opendsr,
+            callback_hosts=components.settings.callback_hosts or frozenset(),
+            resumes_fides=components.settings.fides_url is not None,
         )
     )
 

@@ -136,6 +136,12 @@ class LedgerBroken(VaultError):
     """The erasure ledger does not hold together: cut, or an entry that does not verify."""
 
 
+class CallbackFailed(VaultError):
+    """Somebody who wants to be told how a request stands could not be told now."""
+
+    retryable = True
+
+
 class EraseIncomplete(VaultError):
     """The read-back after an erasure found something that should be gone."""
 

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault import (
+    callbacks,
     charge_outcomes,
     charging,
     contact_sending,
@@ -28,6 +29,7 @@ from vault import (
     tokenizing,
     tokens,
 )
+from vault.callbacks import Tell
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Erased, ProcessorRefused
@@ -59,6 +61,8 @@ class Workshop:
     processors: Processors
     policy: Policy
     clock: Callable[[], datetime]
+    tellers: Mapping[str, Tell]
+    """How others are told of rights requests, by protocol."""
 
     @property
     def keyring(self) -> Keyring:
@@ -72,7 +76,7 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     One that fails is reported, left for a later round, and stops no other.
     """
     _guarded(report, "ledger", partial(_settle, shop))
-    ended = 0
+    ended = _tell_all(shop, report)  # before the round moves on what they wait to hear of
     for row in _due(shop):
         if _take_up(shop, row):
             ended += _guarded(report, row.operation, partial(_resolve, shop, row))
@@ -86,6 +90,7 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
         ended += _guarded(report, "package", partial(_work_on_package, shop, package))
     for request in rights_execution.packages_to_finish(shop.records):
         ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
+    ended += _tell_all(shop, report)
     _forget_old_keys(shop)
     return ended
 
@@ -291,6 +296,20 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
         package_building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
         packages.put_back(shop.records, package)
     return True
+
+
+def _tell_all(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+    """Tell everybody who wants to hear how a rights request stands, and has not heard of it."""
+    told = 0
+    for row in callbacks.due(shop.records):
+        if callbacks.take_up(shop.records, row):
+            told += _guarded(report, "callback", partial(_tell, shop, row))
+    return told
+
+
+def _tell(shop: Workshop, row: Row[Any]) -> bool:
+    caller = _caller(shop, row.tenant_id, live=row.live)
+    return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row)
 
 
 def _retry_soon(shop: Workshop, row: Row[Any]) -> bool:

@@ -57,6 +57,7 @@ class RightsRequest:
     due_at: datetime
     targets: Sequence[Target]
     completed_at: datetime | None = None
+    client: str = ""
     protocol: str = "panless"
     external_id: str | None = None
     verification: str | None = None
@@ -142,6 +143,19 @@ def read(records: Engine, caller: Caller, request_id: str) -> RightsRequest:
     """One request. Raises NotFoundHere."""
     with reading(records) as connection:
         return whole(connection, caller, request_id)
+
+
+def by_external_id(records: Engine, caller: Caller, protocol: str, external_id: str) -> RightsRequest:
+    """The request that came by `protocol` under this id of the controller's. Raises NotFoundHere."""
+    with reading(records) as connection:
+        return whole(connection, caller, external(connection, caller, protocol, external_id) or "")
+
+
+def external(connection: Connection, caller: Caller, protocol: str, external_id: str) -> str | None:
+    """Its id here."""
+    named = asked(caller) | {"of_protocol": protocol, "of_external": external_id}
+    found: str | None = connection.execute(_EXTERNAL, named).scalar()
+    return found
 
 
 def whole(tx: Connection, caller: Caller, request_id: str) -> RightsRequest:
@@ -255,6 +269,7 @@ def _request(row: Row[Any], targets: Sequence[Target], approvals: int) -> Rights
         due_at=row.due_at,
         targets=targets,
         completed_at=row.completed_at,
+        client=row.client_id,
         protocol=row.protocol,
         external_id=row.external_id,
         verification=row.verification,
@@ -290,6 +305,11 @@ _MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_reque
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
 _ONE_ALONE = Prepared(_THIS.with_for_update())
+_EXTERNAL = select(rights_requests.c.request_id).where(
+    _MINE,
+    rights_requests.c.protocol == bindparam("of_protocol"),
+    rights_requests.c.external_id == bindparam("of_external"),
+)
 _OF_CUSTOMER = Prepared(
     select(rights_requests)
     .join(

@@ -3,7 +3,7 @@
 Identities are looked up when the request comes in and not kept: from then on it is about customers, by their ids.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -57,30 +57,63 @@ class Order:
 
 
 def submit(
-    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, order: Order, attempt: intents.Attempt
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    order: Order,
+    attempt: intents.Attempt,
+    also: Callable[[Connection, str], None] | None = None,
 ) -> tuple[RightsRequest, bool]:
     """Take in a request, and whether it is a replay. An objection restricts at once, pending its review.
 
-    Raises NotFoundHere for a customer that never was, Invalid, Duplicate, ActorNeeded, KeyReused.
+    `also` writes what belongs to the new request, whose id it is given, in the same transaction. Raises NotFoundHere
+    for a customer that never was, Invalid, Duplicate, ActorNeeded, KeyReused.
     """
-    with reading(records) as connection:
-        first = intents.replayed(connection, ledger.keyring, caller, attempt)
+    first = _replayed(records, ledger.keyring, caller, attempt)
     if first is not None:
-        return rights.read(records, caller, first.resource_id), True
+        return first, True
+    try:
+        request, intent = _take_in(records, ledger, policy, caller, order, attempt, also)
+    except Duplicate:  # of a twin of this very call, perhaps, that was faster
+        first = _replayed(records, ledger.keyring, caller, attempt)
+        if first is None:
+            raise
+        return first, True
+    if intent is None:  # the same, where nobody matches
+        return submit(records, ledger, policy, caller, order, attempt, also)
+    if request.type == "objection":
+        settle(ledger, records)
+    return request, False
+
+
+def _replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> RightsRequest | None:
+    with reading(records) as connection:
+        first = intents.replayed(connection, keyring, caller, attempt)
+    return None if first is None else rights.read(records, caller, first.resource_id)
+
+
+def _take_in(
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    order: Order,
+    attempt: intents.Attempt,
+    also: Callable[[Connection, str], None] | None,
+) -> tuple[RightsRequest, intents.Intent | None]:
     with audit.transaction(records) as tx:
         request = _request(tx, ledger.keyring, policy, caller, order)
         intent = intents.begin(tx, ledger.keyring, caller, attempt, resource_id=request.id)
         if intent is not None:
             keep(tx, ledger.keyring, caller, request)
+            if also is not None:
+                also(tx, request.id)
             if request.type == "objection":
                 for target in request.targets:
                     restrict_in(tx, ledger, caller, target.customer, "objection")
             intents.finish(tx, intent)
-    if intent is None:  # a twin of this call was faster
-        return submit(records, ledger, policy, caller, order, attempt)
-    if request.type == "objection":
-        settle(ledger, records)
-    return request, False
+    return request, intent
 
 
 def ask_to_erase(
@@ -191,7 +224,14 @@ def _hold(tx: Connection, caller: Caller, customer_ids: Collection[str]) -> list
 
 
 def _twin(tx: Connection, caller: Caller, request: RightsRequest) -> str | None:
-    """An open request of the same type for one of the same customers. Identities that match nobody have none."""
+    """The same request of the controller's, or an open one of the same type for one of the same customers.
+
+    Identities that match nobody have none of the second kind.
+    """
+    if request.external_id is not None:
+        same = rights.external(tx, caller, request.protocol, request.external_id)
+        if same is not None:
+            return same
     for customer_id in request.customers:
         named = rights.asked(caller) | {"of_type": request.type, "of_customer": customer_id}
         found: str | None = tx.execute(_TWIN, named).scalar()

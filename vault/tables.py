@@ -421,6 +421,28 @@ rights_approvals = Table(
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
 )
 
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("request_id", Id, primary_key=True),
+    Column("name", String(64), primary_key=True),  # among those of the request
+    Column("protocol", Word, nullable=False),  # opendsr | fides: how it is told
+    *_sealed("address"),  # under the tenant's DEK for secrets; empty once nothing more will be told
+    Column("told", Word, nullable=False),  # the request's state that was told last
+    Column("trying", Word, nullable=False),  # the one that is being told, over and over where need be
+    Column("attempts", Integer, nullable=False, server_default=text("0")),  # to tell that
+    Column("failing_since", UtcDateTime),
+    Column("next_attempt_at", UtcDateTime, nullable=False),  # the lease of an attempt, too
+    Index(
+        "ix_callbacks_open",
+        "next_attempt_at",
+        sqlite_where=text("address IS NOT NULL"),
+        postgresql_where=text("address IS NOT NULL"),
+    ),
+    ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
+)
+
 holds = Table(
     "holds",
     metadata,

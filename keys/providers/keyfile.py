@@ -71,7 +71,7 @@ def create(path: Path) -> None:
 
 def load(path: Path) -> RootKey:
     """The root key in `path`; a symlink is followed. Raises KeyfileRefused for anything but a key file of mode 0600."""
-    match = LINE.fullmatch(_read_private(path))
+    match = LINE.fullmatch(read_private(path, LONGEST))
     if not match:
         raise KeyfileRefused(
             f"{path} is not a key file ({FORMAT}): restore it from its backup; a new one opens nothing"
@@ -79,8 +79,11 @@ def load(path: Path) -> RootKey:
     return Keyfile(key_id=match[1], _cipher=AESGCM(base64.b64decode(match[2])))
 
 
-def _read_private(path: Path) -> str:
-    """The text of a file that its owner alone may read; the very file that is read is the one that was looked at."""
+def read_private(path: Path, longest: int) -> str:
+    """The text of a file that its owner alone may read; the very file that is read is the one that was looked at.
+
+    Raises KeyfileRefused.
+    """
     try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: a pipe must not hang the start
     except OSError as error:
@@ -91,7 +94,7 @@ def _read_private(path: Path) -> str:
             raise KeyfileRefused(f"{path} is not a regular file: name the key file itself")
         if stat.S_IMODE(mode) & ~0o600:
             raise KeyfileRefused(f"{path} has mode {stat.S_IMODE(mode):04o}, more than 0600: run `chmod 600 {path}`")
-        return os.read(file, LONGEST).decode("ascii", "replace")
+        return os.read(file, longest).decode("ascii", "replace")
     finally:
         os.close(file)
 

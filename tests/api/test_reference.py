@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from api_scene import LINKED, never_was, operations, problem
+from api_scene import never_was, operations, problem
 from house import PURPOSE, House, Tenant
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from test_roles import NEEDED
 
 from api.problems import TABLE
 from vault.guard import NOT_CHECKED
@@ -42,12 +43,12 @@ def test_document_says_what_a_call_needs(house: House) -> None:
     for method, path, operation in operations(house.app):
         assert operation["summary"], path
         [media] = operation["responses"]["default"]["content"]
-        assert media == "application/problem+json"
-        if path.startswith("/v1/") and (method, path) not in LINKED:
+        assert media == ("application/json" if path.startswith("/opendsr/") else "application/problem+json")
+        if (method, path) in NEEDED:
             assert operation["security"] == [{"key": []}]
-            assert re.fullmatch(r"[a-z]+:[a-z]+", operation["x-scope"])
             headers = {one["name"]: one["required"] for one in operation["parameters"] if one["in"] == "header"}
-            assert ("Idempotency-Key" in headers) == (method == "POST")
+            assert operation["x-scope"] == NEEDED[method, path]
+            assert ("Idempotency-Key" in headers) == (method == "POST" and path.startswith("/v1/"))
             moves_money = operation["x-scope"] in {"charges:create", "refunds:create"}
             assert headers.get("Idempotency-Key", False) == moves_money
             assert ("Access-Purpose" in headers) == (

@@ -6,7 +6,7 @@ from house import House, Tenant
 from object_store import CREDENTIALS, ObjectStore, run_object_store
 
 from keys.database import transaction
-from vault.tables import erasures, intents, rights_requests, rights_targets
+from vault.tables import callbacks, erasures, intents, rights_requests, rights_targets
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def tenant(house: House) -> Iterator[Tenant]:
         tx.execute(erasures.update().values(state="completed"))
         tx.execute(rights_targets.update().values(state="done"))
         tx.execute(rights_requests.update().values(state="completed"))
+        tx.execute(callbacks.update().values(address=None))
     house.sandbox.clear()
     yield house.tenant()
     house.sandbox.clear()

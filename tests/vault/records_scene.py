@@ -20,6 +20,7 @@ from vault.ids import new_id
 from vault.processor_accounts import credentials_of
 from vault.sealing import seal_value
 from vault.tables import (
+    callbacks,
     charges,
     erasure_recipients,
     erasures,
@@ -86,6 +87,7 @@ def end_leases(house: House) -> None:
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
         tx.execute(update(erasure_recipients).values(next_attempt_at=LONG_AGO))
         tx.execute(update(rights_targets).values(next_look_at=LONG_AGO))
+        tx.execute(update(callbacks).values(next_attempt_at=LONG_AGO))
         tx.execute(update(packages).where(packages.c.state == "building").values(lease_until=LONG_AGO))
 
 

@@ -1,0 +1,103 @@
+"""`/fides/pre-execution`: Fides' two-way webhook before it carries a privacy request out (fides/policy_webhooks).
+
+An erasure that was approved there is one here; what blocks it here halts Fides, which is told to go on by the worker
+(vault/fides.py). Whatever else Fides asks about is not held up.
+"""
+
+import re
+from typing import Any
+
+from flask import request
+from marshmallow import Schema, fields, validate
+
+from api.door import Blueprint, needs, passed
+from api.fields import Lenient, Whole, text
+from api.problems import Problem
+from keys.database import transaction
+from vault import callbacks, rights, rights_ordered
+from vault.errors import Duplicate
+from vault.fides import PROTOCOL, WAITING
+from vault.rights import RightsRequest
+from vault.rights_execution import Work
+from vault.rights_intake import Identity, Order
+
+blueprint = Blueprint("fides", __name__, description="Fides")
+FIELDS = {"email": "email", "phone_number": "phone", "external_id": "reference"}
+"""The identities of Fides that a vault can hold, by what we call each."""
+
+TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+class FidesIdentity(Lenient):
+    """By what Fides knows the person."""
+
+    email = text(254, allow_none=True)
+    phone_number = text(40, allow_none=True)
+    external_id = text(200, allow_none=True)
+
+
+class FidesAnnouncement(Lenient):
+    """What Fides is about to do."""
+
+    privacy_request_id = fields.String(required=True, validate=Whole(r"[A-Za-z0-9._:-]{1,64}"))
+    direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
+    callback_type = fields.String(required=True, validate=validate.Length(max=40))
+    policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))
+    identity = fields.Nested(FidesIdentity, required=True)
+
+
+class FidesDirection(Schema):
+    """Whether Fides is to wait; we derive no identities."""
+
+    derived_identity = fields.Dict()
+    halt = fields.Boolean()
+
+
+@blueprint.route("/fides/pre-execution", methods=["POST"])
+@needs("rights:write", body=True)
+@blueprint.arguments(FidesAnnouncement)
+@blueprint.response(200, FidesDirection)
+def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
+    """Erase whom Fides is about to erase, and have Fides wait while something stands in the way."""
+    if not passed().parts.resumes_fides:
+        raise Problem(404, "not_configured", "Fides is not configured here: PANLESS_FIDES_URL is not set.")
+    identities = [
+        Identity(field=FIELDS[kind], form="raw", value=value) for kind, value in sent["identity"].items() if value
+    ]
+    halt = False
+    if identities and (sent["callback_type"], sent["policy_action"]) == ("pre", "erasure"):
+        made = _erase(sent["privacy_request_id"], identities)
+        halt = made.status in WAITING
+        if halt:
+            _have_it_resumed(sent, made)
+    return {"derived_identity": {}, "halt": halt}
+
+
+def _erase(privacy_request: str, identities: list[Identity]) -> RightsRequest:
+    """The erasure of that privacy request, or the one that is under way for the same customer."""
+    here = passed()
+    house = here.parts
+    work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=here.caller)
+    order = Order(
+        type="erasure",
+        identities=identities,
+        verification=rights_ordered.VERIFICATION,
+        protocol=PROTOCOL,
+        external_id=privacy_request,
+    )
+    attempt = here.attempt_named("fides.request", privacy_request, privacy_request)  # a retry may know more identities
+    try:
+        return rights_ordered.carry_out(work, order, attempt)
+    except Duplicate as first:
+        return rights.read(house.records, here.caller, first.request_id)
+
+
+def _have_it_resumed(sent: dict[str, Any], made: RightsRequest) -> None:
+    """Keep what Fides sent for going on. Without it (one-way) Fides does not wait anyway."""
+    here, token = passed(), request.headers.get("reply-to-token", "")
+    if not TOKEN.fullmatch(token):
+        return
+    name = sent["privacy_request_id"]
+    address = {"privacy_request": name, "token": token}
+    with transaction(here.parts.records) as tx:
+        callbacks.ask(tx, here.parts.keyring, here.caller, made.id, name, PROTOCOL, address, told=made.status)

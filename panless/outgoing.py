@@ -1,0 +1,136 @@
+"""Calling servers that somebody else named: callbacks and webhooks, without being made to call our own network.
+
+A name is resolved once. Unless every address that it has is fit, nothing is dialled; then one of those very addresses
+is, so that no second answer of the name server counts. The certificate must be the name's. No redirect is followed, no
+proxy asked, no answer's body read; the whole call has a time that it ends at, however slowly the other side goes.
+"""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from threading import Timer
+from urllib.parse import SplitResult, urlsplit
+
+from vault.outgoing import NotPosted, Posted
+
+IpAddress = IPv4Address | IPv6Address
+Resolve = Callable[[str, int], Sequence[str]]
+
+CONNECT_SECONDS = 5.0
+WHOLE_SECONDS = 15.0
+LARGEST = 256 * 1024
+EMBEDDING = [IPv6Network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")]
+"""IPv6 networks whose addresses carry an IPv4 one (RFC 6052, 8215, 3056, 4380): a gateway may lead anywhere."""
+
+
+def is_global(address: IpAddress) -> bool:
+    """Whether an address is on the public internet (IANA's special-purpose registries), and one host's."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return is_global(address.ipv4_mapped)
+        if any(address in network for network in EMBEDDING):
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def anywhere(_: IpAddress) -> bool:
+    """For a server that the operator named, wherever it is."""
+    return True
+
+
+def resolve(host: str, port: int) -> Sequence[str]:
+    """All addresses of a name, each once. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    fit: Callable[[IpAddress], bool] = is_global,
+    resolve: Resolve = resolve,
+    trust: ssl.SSLContext | None = None,
+    seconds: float = WHOLE_SECONDS,
+) -> Posted | NotPosted:
+    """Send a body once. `fit` says which addresses may be dialled, `trust` who certifies names: the system's, if None.
+
+    Plain http is for a server that the operator named on this machine; what clients may name is decided before.
+    """
+    if len(body) > LARGEST:
+        return NotPosted("too_large")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        addresses = resolve(host, port)
+    except (OSError, ValueError):  # ValueError: no URL, no port, a label that is empty or too long
+        return NotPosted("name_not_resolved")
+    if not addresses or not all(_fits(address, fit) for address in addresses):
+        return NotPosted("address_refused")
+    try:
+        with _dialled(addresses, port, seconds) as dialled:
+            return _sent(dialled, parts, host, port, body, headers, trust)
+    except ssl.SSLCertVerificationError:
+        return NotPosted("certificate_refused")
+    except (OSError, http.client.HTTPException, ValueError):  # ValueError: a path or a header that is none
+        return NotPosted("no_answer")
+
+
+def _fits(address: str, fit: Callable[[IpAddress], bool]) -> bool:
+    with suppress(ValueError):
+        return fit(ip_address(address.partition("%")[0]))
+    return False
+
+
+@contextmanager
+def _dialled(addresses: Sequence[str], port: int, seconds: float) -> Iterator[socket.socket]:
+    """A connection to the first address that takes one, cut when the time for all of it is over."""
+    with _connected(addresses, port) as connection, connection.dup() as twin:  # TLS takes the first one's number
+        end = Timer(seconds, _cut, (twin,))
+        end.daemon = True
+        end.start()
+        try:
+            yield connection
+        finally:
+            end.cancel()
+            end.join()
+
+
+def _connected(addresses: Sequence[str], port: int) -> socket.socket:
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), CONNECT_SECONDS)
+    return socket.create_connection((addresses[-1], port), CONNECT_SECONDS)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _sent(
+    dialled: socket.socket,
+    parts: SplitResult,
+    host: str,
+    port: int,
+    body: bytes,
+    headers: Mapping[str, str],
+    trust: ssl.SSLContext | None,
+) -> Posted:
+    """Speak HTTP over what was dialled, up to the status of the answer."""
+    with _secured(dialled, parts, host, trust) as secured:
+        wire = http.client.HTTPConnection(host, port)
+        wire.sock = secured
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        wire.request("POST", target, body, {**headers, "Host": parts.netloc, "Connection": "close"})
+        return Posted(wire.getresponse().status)
+
+
+def _secured(dialled: socket.socket, parts: SplitResult, host: str, trust: ssl.SSLContext | None) -> socket.socket:
+    if parts.scheme != "https":
+        return dialled
+    return (trust or ssl.create_default_context()).wrap_socket(dialled, server_hostname=host)

@@ -1,0 +1,200 @@
+"""Fides' pre-execution webhook: what Fides sends (SecondPartyRequestFormat), what it does with the answer."""
+
+import json
+from typing import Any
+
+import pytest
+from holds_scene import hold, lift
+from house import Tenant
+from opendsr_scene import FIDES, Outside, speaking
+from records_scene import row, rows, work
+from rights_scene import ADA, approved, asked, person
+from werkzeug.test import TestResponse
+
+from vault.outgoing import Posted
+from vault.tables import callbacks, rights_requests
+
+RUN = "pri_029832ba-3b84-40f7-8946-82aec6f95448"
+TOKEN = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..token"
+GO_ON = {"derived_identity": {}, "halt": False}
+WAIT = {"derived_identity": {}, "halt": True}
+
+
+def announcement(**changes: object) -> dict[str, Any]:
+    """What Fides posts for an erasure that was approved there; nulls, and fields that are not for us, included."""
+    return {
+        "privacy_request_id": RUN,
+        "privacy_request_status": "in_processing",
+        "direction": "two_way",
+        "callback_type": "pre",
+        "identity": {"email": "ada@example.com", "phone_number": None, "ga_client_id": None, "external_id": None},
+        "policy_action": "erasure",
+        "privacy_request": {"custom": {}},
+        "timestamp": "2026-01-02T15:00:00Z",
+        **changes,
+    }
+
+
+def announce(tenant: Tenant, token: str = TOKEN, **changes: object) -> TestResponse:
+    headers = {"reply_to": f"/privacy-request/{RUN}/resume", "reply_to_token": token} if token else {}
+    return tenant.call("POST", "/fides/pre-execution", announcement(**changes), role="privacy", **headers)
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+@pytest.fixture
+def speaker(tenant: Tenant, outside: Outside) -> Tenant:
+    return speaking(tenant, outside=outside)
+
+
+def test_nothing_in_the_way(speaker: Tenant, outside: Outside) -> None:
+    """Erased here before Fides goes on; the request says whose it is; nobody needs to be resumed."""
+    customer = person(speaker)
+    answer = announce(speaker)
+    assert (answer.status_code, answer.get_json()) == (200, GO_ON)
+    assert speaker.call("GET", f"/v1/customers/{customer}").status_code == 410
+    assert work(speaker.house) == []
+    request = row(speaker.house, rights_requests, tenant_id=speaker.id)
+    assert (request.protocol, request.external_id, request.state) == ("fides", RUN, "completed")
+    assert outside.calls == []
+
+
+@pytest.mark.parametrize("kind", ["email", "phone_number", "external_id"])
+def test_by_what_people_are_found(speaker: Tenant, kind: str) -> None:
+    """Email, phone number, and Fides' external id, which is the reference that the tenant gave the customer."""
+    mine = speaker.token(customer={"reference": "R-5", "billing_contact": ADA})["customer"]
+    value = {"email": "ADA@example.com", "phone_number": "+442079460958", "external_id": "R-5"}[kind]
+    assert announce(speaker, identity={kind: value}).get_json() == GO_ON
+    assert speaker.call("GET", f"/v1/customers/{mine}").status_code == 410
+
+
+def test_nobody_here(speaker: Tenant) -> None:
+    """A person whom we do not know, or by nothing that we know people by, holds Fides up for nothing."""
+    assert announce(speaker).get_json() == GO_ON
+    assert announce(speaker, privacy_request_id="pri_2", identity={"ga_client_id": "x"}).get_json() == GO_ON
+    assert [each.state for each in rows(speaker.house, rights_requests, tenant_id=speaker.id)] == ["completed"]
+
+
+def test_blocked_then_resumed_once(speaker: Tenant, outside: Outside) -> None:
+    """Fides waits while a hold stands; once the customer is erased it is told to go on, with its token, one time."""
+    order_of_hold = hold(speaker, person(speaker))
+    assert announce(speaker).get_json() == WAIT
+    assert work(speaker.house) == []
+    assert outside.calls == []
+    lift(speaker, order_of_hold["id"])
+    for _ in range(4):
+        assert work(speaker.house) == []
+    assert outside.calls == [
+        (
+            f"{FIDES}/privacy-request/{RUN}/resume",
+            b"{}",
+            {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"},
+        )
+    ]
+    assert row(speaker.house, callbacks, tenant_id=speaker.id).address is None
+
+
+def test_a_resume_that_fails_is_tried_again(speaker: Tenant, outside: Outside) -> None:
+    """Fides away, or not paused yet (its 400): again, until it answers with success."""
+    order_of_hold = hold(speaker, person(speaker))
+    announce(speaker)
+    lift(speaker, order_of_hold["id"])
+    outside.answers = [Posted(400), Posted(503)]
+    reported = [work(speaker.house) for _ in range(4)]
+    assert [len(each) for each in reported if each] == [1, 1]
+    assert TOKEN not in str(reported)
+    assert len(outside.calls) == 3
+
+
+def test_waits_for_a_second_actor(tenant: Tenant, outside: Outside) -> None:
+    """Above the policy's rate Fides waits for the people here; a denial here lets it go on without us."""
+    strict = speaking(tenant, outside=outside, erasures_per_day=0)
+    person(strict)
+    assert announce(strict).get_json() == WAIT
+    request = row(strict.house, rights_requests, tenant_id=strict.id)
+    body = {"reason": "legal_claims", "notified_at": request.received_at.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    path = f"/v1/rights-requests/{request.request_id}/deny"
+    assert strict.call("POST", path, body, role="privacy").status_code == 200
+    assert work(strict.house) == []
+    assert len(outside.calls) == 1
+
+
+def test_a_run_that_fides_begins_again(speaker: Tenant, outside: Outside) -> None:
+    """The same privacy request, knowing more by then, is the same erasure; the newer token is the one that is used."""
+    order_of_hold = hold(speaker, person(speaker))
+    assert announce(speaker).get_json() == WAIT
+    again = announce(speaker, token="newer", identity={"email": "ada@example.com", "phone_number": "+1 202 555 0100"})
+    assert again.get_json() == WAIT
+    assert len(rows(speaker.house, rights_requests, tenant_id=speaker.id)) == 1
+    lift(speaker, order_of_hold["id"])
+    for _ in range(3):
+        assert work(speaker.house) == []
+    assert [headers["Authorization"] for _, _, headers in outside.calls] == ["Bearer newer"]
+
+
+def test_an_erasure_that_is_under_way_already(speaker: Tenant, outside: Outside) -> None:
+    """Fides waits for the request that somebody else made for the same customer, and goes on with it."""
+    customer = person(speaker)
+    request = asked(speaker, "erasure", customers=[customer])["id"]
+    assert announce(speaker).get_json() == WAIT
+    approved(speaker, request)
+    assert work(speaker.house) == []
+    assert len(outside.calls) == 1
+    assert len(rows(speaker.house, rights_requests, tenant_id=speaker.id)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"policy_action": "access"}, {"policy_action": None}, {"callback_type": "post"}], ids=str
+)
+def test_what_is_not_ours(speaker: Tenant, changes: dict[str, Any]) -> None:
+    """Access, consent, post-execution: nothing is done, nothing is held up."""
+    customer = person(speaker)
+    assert announce(speaker, **changes).get_json() == GO_ON
+    assert speaker.call("GET", f"/v1/customers/{customer}").status_code == 200
+
+
+def test_one_way_does_not_wait(speaker: Tenant, outside: Outside) -> None:
+    """Fides sends no token where it does not wait for an answer: there is nothing to resume."""
+    hold(speaker, person(speaker))
+    announce(speaker, token="", direction="one_way")
+    assert rows(speaker.house, callbacks, tenant_id=speaker.id) == []
+    assert work(speaker.house) == []
+    assert outside.calls == []
+
+
+def test_the_token_is_kept_sealed(speaker: Tenant) -> None:
+    """No column shows it; a token that no header can carry is not kept."""
+    hold(speaker, person(speaker))
+    announce(speaker)
+    [kept] = rows(speaker.house, callbacks, tenant_id=speaker.id)
+    assert TOKEN not in str(kept)
+    assert "ada" not in str(rows(speaker.house, rights_requests, tenant_id=speaker.id))
+
+
+WRONG = [
+    {"privacy_request_id": ""},
+    {"privacy_request_id": "../../admin"},
+    {"privacy_request_id": "x" * 65},
+    {"direction": "sideways"},
+    {"identity": None},
+    {"identity": {"email": 5}},
+    {"identity": {"email": "x" * 255}},
+]
+
+
+@pytest.mark.parametrize("changes", WRONG, ids=str)
+def test_what_is_refused(speaker: Tenant, changes: dict[str, Any]) -> None:
+    """422 in problem details, which Fides shows as an error of the run; nothing is written, nothing repeated."""
+    answer = announce(speaker, **changes)
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_request")
+    assert rows(speaker.house, rights_requests, tenant_id=speaker.id) == []
+
+
+def test_not_configured(tenant: Tenant) -> None:
+    """Without the address of a Fides nobody could be resumed: 404 that says so."""
+    answer = announce(tenant)
+    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_configured")
+    assert json.loads(answer.get_data())["detail"].endswith("PANLESS_FIDES_URL is not set.")
