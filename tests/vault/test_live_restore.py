@@ -159,7 +159,7 @@ def test_nothing_is_decided_in_other_records(own_house: House, tmp_path: Path) -
     holds.hold(parts.records, parts.ledger, tenant.caller, order, attempt)
     restore(parts.records, copy)
     with pytest.raises(Refused, match="were restored"):
-        erasure.erase(parts.records, parts.ledger, parts.policy, tenant.caller, held)
+        erasure.execute(parts.records, parts.ledger, parts.policy, tenant.caller, held)
     with pytest.raises(Refused, match="were restored"):
         restrictions.restrict(parts.records, parts.ledger, tenant.caller, held, "objection")
     assert rows(own_house, ledger_outbox) == []
