@@ -70,7 +70,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.ProcessorRefused: Kind(422, "processor_refused"),
     errors.ProcessorNotReached: Kind(502, "processor_not_reached"),
     errors.LedgerAway: Kind(503, "ledger_unavailable"),
-    errors.Refused: Kind(503, "refused"),
+    errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
     WatermarkMoved: Kind(503, "contended"),
@@ -169,7 +169,9 @@ def _of_error(error: Exception) -> Response:
     if isinstance(error, errors.ProcessorRefused) and error.credentials:
         kind = Kind(502, "processor_credentials_refused")
     if kind.status == 503:  # noqa: PLR2004  # its name
-        structlog.get_logger().warning("unavailable", code=kind.code, kind=type(error).__name__, reason=_reason(error))
+        structlog.get_logger().warning(
+            "unavailable", code=_code(error, kind), kind=type(error).__name__, reason=_reason(error)
+        )
     text = _TEXTS.get(kind.code, str(error))
     headers = {"Retry-After": "1"} if getattr(error, "retryable", kind.status == 503) else {}  # noqa: PLR2004  # its name
     return problem_response(kind.status, _code(error, kind), text, {**headers, **_links(error)}, **_members(error))
