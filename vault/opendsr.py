@@ -81,9 +81,16 @@ def receipt(request: RightsRequest, body: bytes) -> dict[str, Any]:
 
 
 def document(work: Work, processor: Processor, request: RightsRequest) -> dict[str, Any]:
-    """Where a request stands. A link in `results_url` works once, and takes the place of the one given out before."""
+    """Where a request stands. A link in `results_url` works once, and takes the place of the one given out before.
+
+    An erasure is not completed before its certificate is out, which takes a moment longer than the request's own state.
+    """
+    try:
+        details = _details(work, processor, request)
+    except NotUsable:
+        return standing(request, "in_progress")
     shown = standing(request, status(request.status))
-    shown["extensions"] = {processor.domain: _details(work, processor, request)}
+    shown["extensions"] = {processor.domain: details}
     if request.is_complete:
         shown["results_count"] = len(request.targets)
         if request.type in DELIVERED:
