@@ -17,12 +17,12 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
-from keys.database import reading
 from vault.caller import Caller
 from vault.clients import Client, authenticate, parse_key
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.intents import Attempt, body_fingerprint
+from vault.ledger import assure
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -127,7 +127,9 @@ def open_to_links(route: Route) -> Route:
 
     @functools.wraps(route)
     def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
-        _refuse_unfit(parts())
+        house = parts()
+        _refuse_unfit(house)
+        assure(house.ledger, house.records)
         _check_query(frozenset())
         if request.method != "GET":
             raise MethodNotAllowed(["GET"])
@@ -186,8 +188,7 @@ def _authenticated(house: Parts) -> Client:
     presented = parse_key(key) if kind.lower() == "bearer" else None
     client = None
     if presented is not None:
-        with reading(house.records) as connection:
-            client = authenticate(connection, house.keyring, presented, house.clock())
+        client = authenticate(house.records, house.ledger, presented, house.clock())
     if client is None:
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.fields import moment
-from keys.errors import KeyDestroyed, RootKeyAway, WatermarkMoved
+from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, WatermarkMoved
 from vault import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,6 +70,8 @@ TABLE: dict[type[Exception], Kind] = {
     errors.ProcessorRefused: Kind(422, "processor_refused"),
     errors.ProcessorNotReached: Kind(502, "processor_not_reached"),
     errors.LedgerAway: Kind(503, "ledger_unavailable"),
+    errors.Refused: Kind(503, "refused"),
+    DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
@@ -181,7 +183,7 @@ def _reason(error: Exception) -> str | None:
 def _code(error: Exception, kind: Kind) -> str:
     if isinstance(error, errors.ObligationTaken):
         return "in_doubt" if error.in_doubt else "already_paid"
-    return error.code if isinstance(error, errors.NotUsable) else kind.code
+    return error.code if isinstance(error, errors.NotUsable | errors.Refused) else kind.code
 
 
 def _links(error: Exception) -> dict[str, str]:

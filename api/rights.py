@@ -163,8 +163,6 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
     house, keyring = here.parts, here.parts.keyring
     correction = approval.get("correction")
     edit = (lambda old: replace(old, **correction)) if correction is not None else None
-    if approval.get("cancel_subscriptions"):
-        rights_decisions.cancel_subscriptions(house.records, keyring, here.caller, request_id)
     request = rights_decisions.approve(
         house.records,
         keyring,
@@ -174,6 +172,8 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
         approval.get("verification"),
         corrects=edit is not None,
     )
+    if approval.get("cancel_subscriptions"):
+        rights_decisions.cancel_subscriptions(house.records, keyring, here.caller, request_id)
     if request.status == "approved":
         rights_execution.execute(_work(here.parts, here.caller), request, edit)
     return shown(rights.read(house.records, here.caller, request_id))

@@ -9,6 +9,7 @@ import fcntl
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,29 @@ def reader_of(engine: Engine) -> Engine:
 
 _READER = "panless_reader"
 
+OPENED = "panless_opened"
+"""Under which name a connection to a SQLite file keeps which file it opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file as it was when a connection opened it."""
+
+    path: Path
+    inode: int
+
+    @property
+    def instance(self) -> str:
+        """The file, or that another one lies in its place: this connection still reads the one that is gone."""
+        try:
+            return str(self.inode) if self.path.stat().st_ino == self.inode else REPLACED
+        except FileNotFoundError:
+            return REPLACED
+
+
+REPLACED = "replaced"
+"""The instance of a file that is not the one that a connection opened."""
+
 
 _SQLITE = {"timeout": BUSY_SECONDS}
 _POSTGRESQL = {"prepare_threshold": 0, "connect_timeout": 5}
@@ -73,7 +97,7 @@ def _prepare_postgresql(dbapi: Any, _entry: ConnectionPoolEntry) -> None:  # noq
     dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
 
 
-def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(dbapi: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     dbapi.isolation_level = None  # the driver opens no transaction behind our back; `_begin_immediate` does
     wal = sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM
     for pragma in (
@@ -83,6 +107,9 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
         "synchronous=FULL",
     ):
         dbapi.execute(f"PRAGMA {pragma}")
+    path = dbapi.execute("PRAGMA database_list").fetchone()[2]
+    if path:  # none in memory
+        entry.info[OPENED] = Opened(Path(path), Path(path).stat().st_ino)
 
 
 @contextmanager

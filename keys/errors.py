@@ -36,3 +36,9 @@ class WatermarkMoved(KeysError):
     """Another process moved the keystore's watermark first: read the ledger again and start over."""
 
     retryable = True
+
+
+class DatabaseReplaced(KeysError):
+    """What was read came from a database that is not the one in use any more."""
+
+    retryable = True

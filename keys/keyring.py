@@ -8,14 +8,15 @@ from time import monotonic as monotonic_clock
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
 from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
-from keys.keystore import DEKS, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
+from keys.identity import Identity, Witness, identified, identity_of, of_keystore
+from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
@@ -23,8 +24,9 @@ from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek
 _ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped).where(
     DEKS.c.tenant_id == bindparam("tenant_id")
 )
-_ONE = Prepared(_ROWS.where(DEKS.c.dek_id == bindparam("dek_id")))
-_SEVERAL = _ROWS.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
+_IDENTIFIED = _ROWS.add_columns(select(identity_of(GUARD)).scalar_subquery().label("identity"))
+_ONE = Prepared(_IDENTIFIED.where(DEKS.c.dek_id == bindparam("dek_id")))
+_SEVERAL = _IDENTIFIED.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
 _OWN = (
     _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose"))
     .order_by(DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id)
@@ -99,6 +101,7 @@ class Keyring:
         self._keystore = keystore
         self._roots = tuple(roots)
         self.deployment = deployment
+        self.witness = Witness()
         self._now = now
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
         self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
@@ -150,8 +153,11 @@ class Keyring:
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
+        expected = self.witness.vouched
         with reading(self._keystore) as connection:
             row = _ONE.one_or_none(connection, {"tenant_id": tenant_id, "dek_id": dek_id})
+            seen = _identity(connection, [row] if row else [])
+        self.witness.check(seen, expected)
         return self._open(tenant_id, _there(row, dek_id.hex()))
 
     def deks(self, tenant_id: str, dek_ids: Iterable[bytes]) -> dict[bytes, Dek]:
@@ -159,12 +165,14 @@ class Keyring:
 
         Raises KeyMissing if any has no row at all, RootKeyAway, Unreadable.
         """
-        wanted = set(dek_ids)
+        wanted, expected = set(dek_ids), self.witness.vouched
         with reading(self._keystore) as connection:
             if len(wanted) == 1:  # most often: a list in a statement costs a rendering of it each time
                 rows = _ONE.all(connection, {"tenant_id": tenant_id, "dek_id": min(wanted)})
             else:
                 rows = [*connection.execute(_SEVERAL, {"tenant_id": tenant_id, "dek_ids": list(wanted)})]
+            seen = _identity(connection, rows)
+        self.witness.check(seen, expected)
         lost = wanted - {row.dek_id for row in rows}
         if lost:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
@@ -260,6 +268,11 @@ class Keyring:
 
 def _new() -> Dek:
     return Dek(id=os.urandom(ID_BYTES), key=os.urandom(KEY_BYTES))
+
+
+def _identity(connection: Connection, rows: Sequence[Any]) -> Identity:
+    """Which keystore these rows came from; where there is none, one more look says whether it was put back."""
+    return identified(connection, rows[0].identity) if rows else of_keystore(connection)
 
 
 def _there(row: Columns | None, which: str) -> Columns:

@@ -77,8 +77,7 @@ def _valid(house: Components, tenant: str, key: str) -> str | None:
     presented = clients.parse_key(key)
     if presented is None or presented.tenant != tenant:
         return None
-    with reading(house.records) as connection:
-        return key if clients.authenticate(connection, house.keyring, presented, house.clock()) else None
+    return key if clients.authenticate(house.records, house.ledger, presented, house.clock()) else None
 
 
 def _new(house: Components, tenant: str, role: str) -> str:

@@ -71,9 +71,12 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
 
 def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics | None) -> None:
     """Look at the guard, and write down who looked at cards, every few seconds and once more at the end."""
+    told = components.guard.verdict
 
     def check() -> bool:
-        before, verdict = components.guard.verdict, components.guard.check()
+        nonlocal told
+        before, told = told, components.guard.check()  # a request may have found it between two of these looks
+        verdict = told
         if verdict != before:
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
         if metrics is not None:

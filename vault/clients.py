@@ -13,11 +13,13 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, insert, select, update
 
 from keys.database import reading, transaction
 from keys.errors import KeyMissing
+from keys.identity import identified, identity_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import audit
@@ -27,7 +29,7 @@ from vault.ids import BODY_LENGTH, base32, new_id
 from vault.ledger import Ledger, decide, settle
 from vault.personal import Secret
 from vault.scopes import SCOPES
-from vault.tables import client_keys, clients, tenants
+from vault.tables import client_keys, clients, guard, tenants
 
 _SECRET_LENGTH = 52
 _CHECKSUM_LENGTH = 8
@@ -108,11 +110,20 @@ def parse_key(key: str) -> Presented | None:
     return presented if hmac.compare_digest(_write(presented), key) else None
 
 
-def authenticate(connection: Connection, keyring: Keyring, presented: Presented, at: datetime) -> Client | None:
-    """The client whose key this is; None for any reason that it is not."""
-    row = _BY_KEY.one_or_none(connection, {"tenant": presented.tenant, "key": presented.key_id})
-    if row is None:
-        return None
+def authenticate(records: Engine, ledger: Ledger, presented: Presented, at: datetime) -> Client | None:
+    """The client whose key this is; None for any reason that it is not.
+
+    The same look says whether these are the records that the guard vouched for. Raises Refused, DatabaseReplaced.
+    """
+    vouched = ledger.witness.vouched
+    with reading(records) as connection:
+        row = _BY_KEY.one(connection, {"tenant": presented.tenant, "key": presented.key_id})
+        seen = identified(connection, row.identity)
+    ledger.witness.check(seen, vouched)
+    return _genuine(ledger.keyring, presented, row, at) if row.client_id is not None else None
+
+
+def _genuine(keyring: Keyring, presented: Presented, row: Any, at: datetime) -> Client | None:  # noqa: ANN401  # a row of `_BY_KEY`
     try:
         expected = _digest(keyring, presented, row.client_id, row.scopes)
     except KeyMissing:
@@ -189,11 +200,11 @@ def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str)
     return hmac.digest(key, message, hashlib.sha256)
 
 
+_THIS_KEY = and_(client_keys.c.tenant_id == bindparam("tenant"), client_keys.c.key_id == bindparam("key"))
+_ITS_CLIENT = and_(client_keys.c.tenant_id == clients.c.tenant_id, client_keys.c.client_id == clients.c.client_id)
+# A key that these records don't know has no client, but the guard's row comes all the same.
 _BY_KEY = Prepared(
-    select(clients, client_keys.c.digest, client_keys.c.expires_at)
-    .join(
-        client_keys,
-        (client_keys.c.tenant_id == clients.c.tenant_id) & (client_keys.c.client_id == clients.c.client_id),
+    select(clients, client_keys.c.digest, client_keys.c.expires_at, identity_of(guard).label("identity")).select_from(
+        guard.outerjoin(client_keys, _THIS_KEY).outerjoin(clients, _ITS_CLIENT)
     )
-    .where(client_keys.c.tenant_id == bindparam("tenant"), client_keys.c.key_id == bindparam("key"))
 )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select, true, tuple_
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, select, tuple_
 
 from keys.database import reading
 from keys.keyring import Keyring
@@ -20,7 +20,7 @@ from vault.caller import Caller
 from vault.customers import row_of
 from vault.errors import NotUsable
 from vault.notices import Notices
-from vault.tables import audit_entries, clients, refunds
+from vault.tables import LOST, audit_entries, clients, refunds
 from vault.tables import charges as charge_table
 from vault.tables import tokens as token_table
 
@@ -104,7 +104,7 @@ def _processed(connection: Connection, source: Source, row: Row[Any]) -> dict[st
 
 
 def _payment_methods(source: Source, after: str | None) -> Rows:
-    which = token_table.c.card.is_not(None) if source.kind == "portability" else true()
+    which = token_table.c.card.is_not(None) if source.kind == "portability" else token_table.c.state != LOST
     wanted = pages.Wanted(limit=PAGE, cursor=after)
     page = tokens.of_customer(source.records, source.keyring, source.caller, source.customer_id, wanted, which)
     # The token's own fields win: its fingerprint is our digest, the card's is the processor's own.

@@ -13,15 +13,16 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    or_,
     select,
     update,
 )
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
+from vault.protocol import lifts, sets
 from vault.statements import Several, update_row
 from vault.tables import (
+    LOST,
     blind_index,
     charges,
     clients,
@@ -43,6 +44,17 @@ class Entry:
 
     mark: Watermark
     body: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Its own random id."""
+        found: str = self.body["entry_id"]
+        return found
+
+    @property
+    def doomed(self) -> tuple[str, bytes] | None:
+        """The tenant and id of the DEK that goes with it."""
+        return (self.body["tenant"], bytes.fromhex(self.body["dek_id"])) if self.body["dek_id"] else None
 
     @property
     def at(self) -> datetime:
@@ -152,7 +164,7 @@ _ERASE = Several(
 _THIS_ENTRY: dict[str, Any] = {"version": bindparam("of_version"), "last_entry_id": bindparam("of_entry")}
 _SET_RESTRICTION = (
     update(customers)
-    .where(_of(customers), customers.c.version <= bindparam("of_version"))
+    .where(_of(customers), sets(bindparam("of_version"), customers.c.version))
     .values(
         restricted=True,
         restriction_ground=bindparam("new_ground"),
@@ -164,15 +176,12 @@ _LIFT_RESTRICTION = (
     update(customers)
     .where(
         _of(customers),
-        or_(
-            customers.c.version < bindparam("of_version"),
-            and_(customers.c.version == bindparam("of_version"), customers.c.last_entry_id == bindparam("of_entry")),
-        ),
+        lifts(bindparam("of_version"), customers.c.version, bindparam("of_entry"), customers.c.last_entry_id),
     )
     .values(restricted=False, restriction_ground=None, restricted_at=None, **_THIS_ENTRY)
 )
 _DELETE_TOKEN = Several(
-    update(tokens).where(_of(tokens, "token_id")).values(state="detached", **_NOTHING_SEALED),
+    update(tokens).where(_of(tokens, "token_id"), tokens.c.state != LOST).values(state="detached", **_NOTHING_SEALED),
     delete(blind_index).where(_of(blind_index, "token_id")),
 )
 _DESTROY_PACKAGE = (

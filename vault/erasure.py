@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, and_, bindparam, exists, literal, sel
 from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
+from keys.identity import identified, identity_of
 from keys.keystore import Watermark
 from keys.prepared import Prepared
 from vault import audit, holds, packages, recipients, rights
@@ -90,7 +91,9 @@ def _decide(
         customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
         if customer.state != "active":
             raise Erased("This customer was erased.")
+        expected = ledger.witness.vouched
         found = _OPEN.one(tx, _named(policy, caller, customer_id))
+        ledger.witness.check(identified(tx, found.identity), expected)
         known = approved or _allowed(found, policy)
         _refuse_while_open(tx, caller, customer_id, found)
         request = _request(tx, policy, caller, known, customer_id)
@@ -260,6 +263,7 @@ _OPEN = Prepared(
         _REQUEST.c.state.label("status"),
         guard.c.seq,
         guard.c.hash,
+        identity_of(guard).label("identity"),
     ).select_from(guard.outerjoin(_REQUEST, true()))
 )
 

@@ -54,7 +54,7 @@ def carry_on(
 ) -> None:
     """Take an erasure through every step that is open. Safe to repeat, by any process."""
     settle(ledger, records)
-    erasure = _read(records, caller.tenant, erasure_id)
+    erasure = read(records, caller.tenant, erasure_id)
     if erasure.state not in {"shredded", "certified"}:
         return
     listed = recipients.of_erasure(records, erasure)
@@ -164,7 +164,8 @@ def _not_yet() -> NotUsable:
     return NotUsable("not_certified_yet", "This erasure is not certified yet. Ask again later.")
 
 
-def _read(records: Engine, tenant: str, erasure_id: str) -> Row[Any]:
+def read(records: Engine, tenant: str, erasure_id: str) -> Row[Any]:
+    """The row of an erasure, with what is asked of its request and its customer."""
     this = _WHOLE.where(erasures.c.erasure_id == bindparam("of_erasure"))
     with reading(records) as connection:
         return connection.execute(this, {"of_tenant": tenant, "of_erasure": erasure_id}).one()

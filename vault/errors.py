@@ -152,3 +152,14 @@ class RecordsRestored(VaultError):
 
 class KeystoreRestored(VaultError):
     """This keystore is older than the ledger says it should be."""
+
+
+class Refused(VaultError):
+    """The guard does not vouch for these databases; `code` is its verdict's."""
+
+    retryable = True
+
+    def __init__(self, code: str, message: str) -> None:
+        """Keep the code: it is part of the interface."""
+        super().__init__(message)
+        self.code = code

@@ -4,6 +4,7 @@ Read both watermarks, then the ledger, then the outbox ids with the records' wat
 any other order an entry that is being appended looks like a restored database. The first finding that matches wins.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,12 +13,15 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from keys import keystore as keystores
-from keys.database import reading
+from keys.database import REPLACED, reading
 from keys.errors import KeyMissing
-from keys.keystore import Watermark
+from keys.identity import Identity, Witness, of_keystore
+from vault import protocol
 from vault.effects import Entry
-from vault.errors import LedgerAway, LedgerBroken
-from vault.ledger import Ledger, chain, watermark
+from vault.errors import LedgerAway, LedgerBroken, Refused
+from vault.ledger import Ledger, chain
+from vault.ledger import identity as records_identity
+from vault.protocol import Seen
 from vault.tables import deployment, ledger_outbox
 
 
@@ -42,6 +46,7 @@ class Verdict:
 GOOD = Verdict(code="good")
 NOT_CHECKED = Verdict(code="starting", message="The ledger has not been checked yet.")
 _MESSAGES = {
+    "good": "",
     "deployment_mismatch": "Records and keystore do not belong together. Point both settings at one deployment.",
     "database_unavailable": "A database does not answer. Bring it back; nothing else has to be done.",
     "ledger_unavailable": "The erasure ledger does not answer. Bring it back; nothing is served without it.",
@@ -52,7 +57,7 @@ _MESSAGES = {
 
 
 class Guard:
-    """The last verdict of one process, and since when the ledger has been away."""
+    """The last verdict of one process, and when it was good for the last time."""
 
     def __init__(
         self,
@@ -62,67 +67,111 @@ class Guard:
         clock: Callable[[], datetime],
         grace: timedelta = timedelta(minutes=15),
     ) -> None:
-        """Take what to check; nothing is checked, and nothing serves, before the first `check`."""
+        """Take what to check; nothing is checked, and nothing serves, before the first `check`.
+
+        From now on it looks at once where a witness, which requests pass by, sees another database.
+        """
         self.verdict = NOT_CHECKED
         self._records = records
         self._ledger = ledger
         self._clock = clock
         self._grace = grace
-        self._last_good: datetime | None = None
+        self._good: datetime | None = None
+        self._lock = threading.Lock()
+        for witness in self._witnesses:
+            witness.alarm = self._look_at_once
+        if records.dialect.name == "sqlite":
+            ledger.witness.suspects = self._has_more
 
     def check(self) -> Verdict:
         """Look again, and keep the verdict. While the ledger is away, a good one serves on for the grace."""
-        found = inspect(self._records, self._ledger)
-        now = self._clock()
-        if found.is_good:
-            self._last_good = now
-        elif found.code == "ledger_unavailable" and self._last_good and now - self._last_good <= self._grace:
-            found = replace(GOOD, cause=found.cause)
-        self.verdict = found
+        with self._lock:
+            found, seen = _look(self._records, self._ledger)
+            now = self._clock()
+            if found.is_good:
+                self._good = now
+            elif found.code == "ledger_unavailable" and seen and self._is_within_grace(now, seen):
+                found = replace(GOOD, cause=found.cause)
+            self.verdict = found
+            self._vouch(seen if found.is_good else None)
         return found
+
+    def _is_within_grace(self, now: datetime, seen: Seen) -> bool:
+        """Only for the databases that the last good verdict was about: nobody could say what others have lost."""
+        records, keystore = (witness.vouched for witness in self._witnesses)
+        if self._good is None or records is None or keystore is None:
+            return False
+        return now - self._good <= self._grace and protocol.serves_on(Seen(records, keystore), seen)
+
+    @property
+    def _witnesses(self) -> tuple[Witness, Witness]:
+        return self._ledger.witness, self._ledger.keyring.witness
+
+    def _vouch(self, seen: Seen | None) -> None:
+        records, keystore = self._witnesses
+        records.vouched = seen.records if seen else None
+        keystore.vouched = seen.keystore if seen else None
+
+    def _has_more(self, records: Identity) -> bool:
+        """Whether the ledger goes on behind these records: they are about to follow it, or were put back."""
+        return self._ledger.store.seems_to_have(records.mark.seq + 1)
+
+    def _look_at_once(self) -> None:
+        verdict = self.check()
+        if not verdict.is_good:
+            raise Refused(verdict.code, verdict.message)
 
 
 def inspect(records: Engine, ledger: Ledger) -> Verdict:
     """Hold both databases against the ledger, once."""
+    return _look(records, ledger)[0]
+
+
+def _look(records: Engine, ledger: Ledger) -> tuple[Verdict, Seen | None]:
+    """The verdict, and which databases it is about, where they were seen."""
+    seen = None
     for _ in range(20):
         try:
-            verdict = _inspect(records, ledger)
+            seen = _seen(records, ledger)
+            verdict, again = _inspect(records, ledger, seen)
         except LedgerAway as error:
-            return _verdict("ledger_unavailable", str(error))
+            return _verdict("ledger_unavailable", str(error)), seen
         except LedgerBroken as error:
-            return _verdict("ledger_cut", str(error))
+            return _verdict("ledger_cut", str(error)), seen
         except KeyMissing:
-            return _verdict("deployment_mismatch")
+            return _verdict("deployment_mismatch"), seen
         except (OperationalError, InterfaceError):
-            return _verdict("database_unavailable")
+            return _verdict("database_unavailable"), seen
         if verdict is not None:
-            return verdict
-    return GOOD  # the watermarks moved on at every look: both follow the ledger right now
+            return verdict, again
+    return _verdict("database_unavailable"), seen  # another one at every look: they are being replaced
 
 
-def _inspect(records: Engine, ledger: Ledger) -> Verdict | None:
-    before = _marks(records, ledger)
+def _inspect(records: Engine, ledger: Ledger, before: Seen) -> tuple[Verdict | None, Seen]:
     if not _same_deployment(records, ledger):
-        return _verdict("deployment_mismatch")
-    records_mark, keystore_mark = before
-    after = chain(ledger, records_mark)
-    chain(ledger, keystore_mark)
+        return _verdict("deployment_mismatch"), before
+    after = chain(ledger, before.records.mark)
+    chain(ledger, before.keystore.mark)
     with reading(records) as connection:
-        unknown = _unknown(connection, after)
-    if _marks(records, ledger) != before:
-        return None
-    if unknown:
-        return _verdict("records_restored")
-    if keystore_mark.seq < records_mark.seq:
-        return _verdict("keystore_restored")
-    return GOOD
+        known = _known(connection, after)
+    again = _seen(records, ledger)
+    found = protocol.finding(before, after, known, again)
+    return (None if found is None else _verdict(found)), again
 
 
-def _marks(records: Engine, ledger: Ledger) -> tuple[Watermark, Watermark]:
-    with reading(records) as connection:
-        records_mark = watermark(connection)
-    with reading(ledger.keystore) as connection:
-        return records_mark, keystores.watermark(connection)
+def _seen(records: Engine, ledger: Ledger) -> Seen:
+    return Seen(_identity(records, records_identity), _identity(ledger.keystore, of_keystore))
+
+
+def _identity(engine: Engine, identity: Callable[[Connection], Identity]) -> Identity:
+    """Which database the engine reads: not a file that another one has taken the place of."""
+    with reading(engine) as connection:
+        found = identity(connection)
+    if found.instance == REPLACED:
+        engine.dispose()
+        with reading(engine) as connection:
+            found = identity(connection)
+    return found
 
 
 def _same_deployment(records: Engine, ledger: Ledger) -> bool:
@@ -132,13 +181,12 @@ def _same_deployment(records: Engine, ledger: Ledger) -> bool:
         return ours is not None and ours == keystores.deployment_of(connection)
 
 
-def _unknown(connection: Connection, entries: list[Entry]) -> bool:
-    """Whether the ledger has an entry past the records' watermark that the records never decided."""
-    ids = [entry.body["entry_id"] for entry in entries]
+def _known(connection: Connection, entries: list[Entry]) -> set[str]:
+    """Which of these entries' ids the records have decided."""
+    ids = [entry.id for entry in entries]
     if not ids:
-        return False
-    known = set(connection.scalars(select(ledger_outbox.c.entry_id).where(ledger_outbox.c.entry_id.in_(ids))))
-    return not known.issuperset(ids)
+        return set()
+    return set(connection.scalars(select(ledger_outbox.c.entry_id).where(ledger_outbox.c.entry_id.in_(ids))))
 
 
 def _verdict(code: str, cause: str = "") -> Verdict:

@@ -23,14 +23,16 @@ from typing import Any, Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.errors import WatermarkMoved
+from keys.identity import Identity, Witness, identified, identity_of
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from keys.prepared import Prepared
+from vault import protocol
 from vault.caller import Caller
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
@@ -55,14 +57,21 @@ class LedgerStore(Protocol):
     def head(self, known: int) -> int:
         """The number of the last entry, 0 for an empty ledger; `known` is one that existed."""
 
+    def seems_to_have(self, seq: int) -> bool:
+        """Whether there is an entry of that number, where this is told in microseconds; else no. Raises nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The ledger of one deployment, with the keystore that it is applied to and the key that it is signed with."""
+    """The ledger of one deployment, with the keystore that it is applied to and the key that it is signed with.
+
+    `witness` knows the records that follow it; the keyring has the keystore's.
+    """
 
     store: LedgerStore
     keystore: Engine
     keyring: Keyring
+    witness: Witness = field(default_factory=Witness)
 
 
 def decide(
@@ -77,7 +86,12 @@ def decide(
     certificate: Mapping[str, Any] | None = None,
     terms: Mapping[str, Any] | None = None,
 ) -> str:
-    """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens."""
+    """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens.
+
+    What is decided rests on what these records say: raises Refused, DatabaseReplaced if they are not the same any more.
+    """
+    expected = ledger.witness.vouched
+    ledger.witness.check(identity(tx), expected)
     entry_id, change = decided(
         ledger, caller, kind, subject_id, version=version, dek_id=dek_id, certificate=certificate, terms=terms
     )
@@ -96,7 +110,7 @@ def decided(
     certificate: Mapping[str, Any] | None = None,
     terms: Mapping[str, Any] | None = None,
 ) -> tuple[str, Change]:
-    """The same entry and its id, to be written together with what it is about."""
+    """The same entry and its id, to be written together with what it is about, by who has checked the identity."""
     entry_id = new_id("led", caller.tenant)
     body: dict[str, Any] = {
         "v": VERSION,
@@ -143,21 +157,33 @@ def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, 
     """
     for _ in range(_LARGEST_RACE):
         after = chain(ledger, mark)
-        if any(entry.body["entry_id"] == body["entry_id"] for entry in after):
+        if protocol.stands(body["entry_id"], after):
             return after
         last = after[-1].mark if after else mark
         raw = _signed(ledger, body, last)
         if ledger.store.write(last.seq + 1, raw):
             return [*after, Entry(mark=Watermark(last.seq + 1, hash_of(raw)), body=_parsed(raw))]
         mark, pending = _open_work(records)
-        if body["entry_id"] not in {each["entry_id"] for each in pending}:
+        if not _is_pending(records, body, pending):
             return ()
     raise MovedOn("Other processes write faster to the ledger than this one. Try again.")
 
 
+def _is_pending(records: Engine, body: Mapping[str, Any], pending: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an entry still waits for its place. Raises RecordsRestored if it is lost."""
+    if any(each["entry_id"] == body["entry_id"] for each in pending):
+        return True
+    with reading(records) as connection:
+        known = _KNOWN.one_or_none(connection, {"of_tenant": body["tenant"], "of_entry": body["entry_id"]})
+    if protocol.lost(pending=False, known=known is not None) == protocol.UNKNOWN:
+        raise RecordsRestored("These records do not have what was just decided in them: they were restored.")
+    return False
+
+
 def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
     """The entries after `since`, verified. Raises LedgerBroken if `since` is not on the chain or a link is wrong."""
-    if since.seq and hash_of(ledger.store.read(since.seq) or b"") != since.hash:
+    there = ledger.store.read(since.seq) if since.seq else None
+    if not protocol.is_on_chain(since, hash_of(there) if there else None):
         raise LedgerBroken(f"The ledger's entry {since.seq} is missing or not the one that was applied.")
     entries: list[Entry] = []
     before, head = since, ledger.store.head(since.seq)
@@ -174,6 +200,19 @@ def watermark(connection: Connection) -> Watermark:
     """How far the records have followed the ledger."""
     row = _WATERMARK.one(connection, {})
     return Watermark(row.seq, row.hash)
+
+
+def identity(connection: Connection) -> Identity:
+    """Which records these are."""
+    return identified(connection, _IDENTITY.one(connection, {}).identity)
+
+
+def assure(ledger: Ledger, records: Engine) -> None:
+    """Say that these are the records that the guard vouched for. Raises Refused, DatabaseReplaced."""
+    expected = ledger.witness.vouched
+    with reading(records) as connection:
+        seen = identity(connection)
+    ledger.witness.check(seen, expected)
 
 
 def find(ledger: Ledger, seq: int) -> dict[str, Any]:
@@ -209,6 +248,11 @@ def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
     return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body) for row in rows if row.body is not None]
 
 
+_KNOWN = Prepared(
+    select(ledger_outbox.c.seq).where(
+        ledger_outbox.c.tenant_id == bindparam("of_tenant"), ledger_outbox.c.entry_id == bindparam("of_entry")
+    )
+)
 _OPEN_WORK = Prepared(
     select(guard.c.seq, guard.c.hash, ledger_outbox.c.body)
     .select_from(guard)
@@ -264,17 +308,15 @@ def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
             before = keystores.watermark(connection)
-        if before.seq < of_records.seq:
+        if not protocol.may_follow(before, of_records):
             raise KeystoreRestored("The keystore is behind the records: it was restored. Bring back a newer one.")
         after = known if _continues(known, before) else chain(ledger, before)
         if not after:
             return before, ()
         last = after[-1]
-        doomed = [
-            (entry.body["tenant"], bytes.fromhex(entry.body["dek_id"])) for entry in after if entry.body["dek_id"]
-        ]
         with suppress(WatermarkMoved):
-            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=doomed, at=last.at)
+            gone = protocol.doomed(after)
+            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=gone, at=last.at)
             return last.mark, after
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
 
@@ -292,8 +334,8 @@ def _apply_to_records(
     """
     for _ in range(_LARGEST_RACE):
         if not _continues(entries, mark):
-            entries = [entry for entry in chain(ledger, mark) if entry.mark.seq <= until.seq]
-        mark = _apply(records, mark, entries)
+            entries = chain(ledger, mark)
+        mark = _apply(records, mark, protocol.due(entries, mark, until))
         if mark.seq >= until.seq:
             return
         mark, _ = _open_work(records)  # another process applied some first: read again where the records stand
@@ -305,10 +347,11 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
     for entry in entries:
         with transaction(records) as tx:
             moved, known = write(tx, _watermark_moved(mark, entry.mark), _acknowledged(entry))
-            if not moved:
+            fate = protocol.fate(moved=moved, known=known)
+            if fate == protocol.BEHIND:
                 tx.rollback()
                 return mark
-            if not known:
+            if fate == protocol.UNKNOWN:
                 raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
             EFFECTS[entry.body["kind"]](tx, entry)
         mark = entry.mark
@@ -316,6 +359,7 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
 
 
 _WATERMARK = Prepared(select(guard.c.seq, guard.c.hash))
+_IDENTITY = Prepared(select(identity_of(guard).label("identity")))
 
 
 def move_watermark(tx: Connection, old: Watermark, new: Watermark) -> bool:

@@ -19,7 +19,7 @@ from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.ledger import Ledger, chain, follow, move_watermark, watermark
 from vault.statements import insert_if_absent, update_row
-from vault.tables import customers, ledger_outbox, tenants
+from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
 
 UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
@@ -86,6 +86,24 @@ def _learn(tx: Connection, entry: Entry) -> bool:
     return False
 
 
+def _bury_token(tx: Connection, entry: Entry) -> None:
+    """A token that these records are too old to know: a tombstone, so that its id answers 410.
+
+    Its customer may be as new: that one was not erased, so it is there again, without what is lost with the records.
+    Where its processor account is newer too, nothing is left that a row could hang on.
+    """
+    body, terms = entry.body, entry.body["terms"]
+    key = {"tenant_id": body["tenant"], "account_id": terms["account"]}
+    if tx.execute(_ACCOUNT, {"of_tenant": key["tenant_id"], "of_account": key["account_id"]}).first() is None:
+        return
+    theirs = {"tenant_id": body["tenant"], "customer_id": terms["customer"], "live": body["live"]}
+    dek_id = bytes.fromhex(terms["customer_dek"])
+    shell = {**theirs, "state": "active", "dek_id": dek_id, "contact_usable": False, "created_at": entry.at}
+    insert_if_absent(tx, customers, shell)
+    tomb = {**key, **theirs, "token_id": body["subject_id"], "state": LOST, "usage": "", "created_at": entry.at}
+    insert_if_absent(tx, tokens, tomb)
+
+
 def _doubt_contact(tx: Connection, entry: Entry) -> None:
     """The correction is lost with these records: the old contact is known to be wrong until it is entered again."""
     key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
@@ -103,9 +121,13 @@ def _hold_again(tx: Connection, entry: Entry) -> None:
 _KNOWN = select(customers.c.customer_id).where(
     customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
 )
+_ACCOUNT = select(processor_accounts.c.account_id).where(
+    processor_accounts.c.tenant_id == bindparam("of_tenant"), processor_accounts.c.account_id == bindparam("of_account")
+)
 _UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
     "erase.intent": replay_erasures.begin,
     "erase.done": replay_erasures.end,
+    "token.delete": _bury_token,
     "contact.corrected": _doubt_contact,
     "hold.set": _hold_again,
 }

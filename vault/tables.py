@@ -209,6 +209,9 @@ processor_references = Table(
     _of_account(),
 )
 
+LOST = "lost"
+"""The state of a token that was made and deleted after the backup that these records come from: only its id is left."""
+
 tokens = Table(
     "tokens",
     metadata,
@@ -216,7 +219,7 @@ tokens = Table(
     Column("token_id", Id, primary_key=True),
     Column("customer_id", Id, nullable=False),
     Column("account_id", Id, nullable=False),
-    Column("state", Word, nullable=False),  # pending | requires_action | active | failed | detached | expired
+    Column("state", Word, nullable=False),  # pending | requires_action | active | failed | detached | expired | lost
     Column("usage", Word, nullable=False),
     Column("live", Boolean, nullable=False),
     *_sealed("card"),

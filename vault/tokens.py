@@ -25,13 +25,22 @@ from vault.ids import base32
 from vault.ledger import Ledger, decide, settle
 from vault.personal import CardMetadata
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.tables import OPEN_STATES, blind_index, charges, customers, processor_accounts, processor_references, tokens
+from vault.tables import (
+    LOST,
+    OPEN_STATES,
+    blind_index,
+    charges,
+    customers,
+    processor_accounts,
+    processor_references,
+    tokens,
+)
 
 DETACHED = "detached"
 DESTROYED = frozenset({"card", "metadata"})
 """The record classes that a deleted token takes with it."""
 
-STORED = tokens.c.state != "failed"
+STORED = tokens.c.state.not_in(("failed", LOST))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +114,15 @@ def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: 
             tx.execute(
                 delete_rows(column.table).where(column.table.c.tenant_id == caller.tenant, column == row.token_id)
             )
-        decide(tx, ledger, caller, "token.delete", row.token_id, version=1)
+        decide(tx, ledger, caller, "token.delete", row.token_id, version=1, terms=_burial(row))
         leave_to_forget(tx, keyring, caller, row, held)
         audit.record(tx, keyring, caller, "token.delete", customer=row.customer_id, resource=row.token_id)
     return True
+
+
+def _burial(row: Row[Any]) -> dict[str, str]:
+    """What records that are too old to know the token need for its tombstone."""
+    return {"customer": row.customer_id, "customer_dek": row.dek_id.hex(), "account": row.account_id}
 
 
 class OfToken(Protocol):
@@ -184,6 +198,8 @@ def there(row: Row[Any] | None) -> Row[Any]:
         raise NotFoundHere("No such token.")
     if row.customer_state != "active":
         raise Erased("This token's customer was erased.")
+    if row.state == LOST:
+        raise Erased("This token was deleted, and these records are older than it.")
     return row
 
 

@@ -1,8 +1,9 @@
 """The same tests before two processors that different people wrote: our sandbox, and localstripe as far as it goes.
 
 Before localstripe run: open_customer, confirm, charge (approved, declined, authentication, refused), refund,
-find_refund, forget and forget_customer (once each). It has no SetupIntent that is confirmed when it is made, which
-`store` needs, no lists by customer or time, which the other look-ups need, and ignores idempotency keys.
+find_refund, forget, forget_customer, held (nothing) and correct (once each). It has no SetupIntent that is confirmed
+when it is made, which `store` needs, no lists by customer or time, which the other look-ups need, no search and no
+redaction, and ignores idempotency keys.
 """
 
 from collections.abc import Callable
@@ -14,18 +15,21 @@ import psutil
 import pytest
 from wire import Outside
 
-from vault.personal import Card, Secret
+from vault.personal import BillingContact, Card, Secret
 from vault.processor import (
     ActionRequired,
     Approved,
     ChargeOutcome,
+    Corrected,
     CustomerOpened,
     Declined,
     Forgotten,
+    Held,
     NotFound,
     Refunded,
     Refused,
     Stored,
+    Unknown,
 )
 from vault.processors.stripe import StripeProcessor
 
@@ -154,6 +158,27 @@ def test_a_customer_is_forgotten(processor: StripeProcessor, credentials: Secret
     assert processor.forget_customer(credentials, customer_reference=customer, key="k") == Forgotten()
 
 
+def test_a_contact_is_corrected(
+    processor: StripeProcessor, credentials: Secret, anywhere: Outside, attached: Callable[[str], str]
+) -> None:
+    """What is new stands in the card's billing details, and nothing does of what is empty now."""
+    method = attached("4242424242424242")
+    for contact in (BillingContact(email="ada@example.com", address={"city": "London"}), BillingContact(name="Ada")):
+        corrected = processor.correct(credentials, reference=method, contact=contact, key=f"k-{contact.name}")
+        assert corrected == Corrected()
+    details = anywhere.call("GET", f"/v1/payment_methods/{method}")["billing_details"]
+    assert details["name"] == "Ada"
+    assert not details["email"]
+    assert "London" not in str(details)
+
+
+def test_a_customer_without_subscriptions_holds_nothing(
+    processor: StripeProcessor, credentials: Secret, customer: str
+) -> None:
+    """An empty list is none."""
+    assert processor.held(credentials, customer_reference=customer) == Held(subscriptions=0)
+
+
 def test_credentials_that_are_none_are_refused(processor: StripeProcessor) -> None:
     """The account is set up wrong; the request was not looked at."""
     outcome = processor.open_customer(Secret("pk_nobody"), tag="t", key="k")
@@ -173,6 +198,9 @@ def test_what_localstripe_lacks_is_refused_and_never_taken_for_nothing(
     assert lacking.find_stored(credentials, **it) == refused
     assert lacking.find_charge(credentials, **it) == refused
     assert lacking.find_customer(credentials, tag="t", since=datetime.now(UTC)) == refused
+    assert lacking.search_customer(credentials, tag="t") == refused
+    redacting = lacking.redact(credentials, customer_reference=opened.customer_reference, key="k")
+    assert redacting == Unknown(reason="http_404_unreadable")  # not Stripe's way to say that there is no such address
 
 
 def test_localstripe_stays_on_this_machine_and_off_its_disk(localstripe_url: str, credentials: Secret) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from stub_stripe import Stub, answer
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
@@ -102,6 +103,20 @@ def test_a_tag_that_is_none_finds_nobody(stripe: StripeProcessor, credentials: S
     """Our tags are hexadecimal; whatever else stands in a query, no customer with another tag comes back."""
     assert customer
     assert not isinstance(stripe.search_customer(credentials, tag=tag), CustomerOpened)
+
+
+@pytest.mark.parametrize(
+    ("tag", "has_more", "outcome"),
+    [("A1", False, NotFound()), ("A1", True, Unknown(reason="too_many_to_look_through"))],
+    ids=["another's", "another page"],
+)
+def test_what_stripes_search_finds_is_looked_at_again(
+    stub: Stub, connected: StripeProcessor, tag: str, *, has_more: bool, outcome: object
+) -> None:
+    """It disregards case; a customer with a tag like ours is not ours, and a page more is no proof of none."""
+    row = {"object": "customer", "id": "cus_1", "metadata": {"panless": tag}}
+    stub.plan.append(answer({"object": "search_result", "data": [row], "has_more": has_more}))
+    assert connected.search_customer(Secret("sk_test_x"), tag="a1") == outcome
 
 
 NEW = BillingContact(name="Ada King", phone="+44 1", address={"city": "Ockham", "floor": "2"})

@@ -44,8 +44,8 @@ class Steps:
         parts = house.components
         for name, engine in (("records", parts.records), ("keystore", parts.keystore)):
             for each in (engine, reader_of(engine)):
-                event.listen(each, "after_cursor_execute", self._executed(name))
-            event.listen(engine, "commit", lambda _connection, name=name: self.reached(f"before {name} commit"))
+                event.listen(each, "after_cursor_execute", self._executed(name, each is engine))
+            event.listen(engine, "commit", self._committing(name))
         store = _Watched(parts.ledger.store, self, {"write": "ledger write"})
         names = ("forget", "forget_customer", "held")
         processors = {
@@ -55,11 +55,16 @@ class Steps:
         ledger = replace(parts.ledger, store=store)
         return replace(house, components=replace(parts, ledger=ledger, processors=processors))
 
-    def _executed(self, name: str) -> Callable[..., None]:
+    def _committing(self, name: str) -> Callable[..., None]:
+        """Once the last statement of a transaction is made; that it is committed is met at the next step."""
+        return lambda _connection: self.reached(f"before {name} commit")
+
+    def _executed(self, name: str, in_transaction: bool) -> Callable[..., None]:  # noqa: FBT001  # which of two engines
+        """A writing statement that is a transaction of its own; inside one, dying is like dying before its commit."""
+
         def executed(_connection: Any, _cursor: Any, sql: str, *_rest: Any) -> None:
-            words = sql.split(None, 1)
-            if words[0] in {"INSERT", "UPDATE", "DELETE", "WITH", "BEGIN"}:
-                self.reached(f"{name} {words[0].lower()}")
+            if not in_transaction and sql.split(None, 1)[0] in {"INSERT", "UPDATE", "DELETE", "WITH"}:
+                self.reached(f"after {name} write")
 
         return executed
 

@@ -3,6 +3,7 @@ import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,7 +31,8 @@ from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from vault import erasure, ledger, recipients
+from vault import erasure, erasure_completion, ledger, recipients
+from vault.caller import Caller
 from vault.processor import Unknown
 from vault.tables import (
     blind_index,
@@ -334,12 +336,19 @@ def test_a_crash_after_the_last_answer_still_completes(tenant: Tenant) -> None:
     parts = tenant.house.components
     open_one = row(tenant.house, erasures, customer_id=token["customer"])
     listed = recipients.of_erasure(parts.records, open_one)
-    answers = recipients.tell(parts.keyring, parts.processors, open_one, listed)
+    whole, later_on = erasure_completion.read(parts.records, tenant.id, open_one.erasure_id), soon(tenant)
+    answers = recipients.tell(parts.keyring, parts.processors, later_on, whole, listed)
     with transaction(parts.records) as tx:
         recipients.write_answers(tx, worker_of(tenant), listed, answers)
     assert work(tenant.house) == []
     assert request_of(tenant, token["customer"])["status"] == "completed"
     assert dek_is_gone(tenant, open_one.dek_id)
+
+
+def soon(tenant: Tenant) -> Caller:
+    """The worker, once it is time to ask again."""
+    caller = worker_of(tenant)
+    return replace(caller, at=caller.at + timedelta(hours=2))
 
 
 @pytest.mark.parametrize("step", ["forget", "forget_customer"])

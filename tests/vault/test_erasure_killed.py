@@ -1,7 +1,7 @@
 """An erasure whose process is killed (SIGKILL) at each of its steps, twenty times each: request and worker.
 
-A step is whatever a process may have done last: each writing statement and each commit on either database, the ledger's
-write, each call to the processor, before it acts and after. They are counted by running into them, so a new one is met.
+A step is what a process may have done last or not yet: each commit on either database, the ledger's write, each call to
+the processor, before it acts and after. They are counted by running into them, so that a new one is met.
 """
 
 import json
@@ -19,7 +19,8 @@ from keys.errors import KeyDestroyed
 from vault import ledger
 from vault.tables import customers, erasures
 
-TIMES = 20
+TIMES = 10
+"""On each of the two databases."""
 DYING = Path(__file__).parent / "dying_panless.py"
 
 
@@ -89,7 +90,7 @@ def test_killed_at_each_step(own_house: House) -> None:
             met += each_step(tenant, program, job)
     assert met["before ledger write"] >= TIMES
     assert met["before processor forget"] >= TIMES
-    assert {name.partition(" ")[0] for name in met} >= {"records", "keystore", "before", "after"}
+    assert met["before records commit"] >= TIMES
     assert at_processor(tenant) == {}
     chain = ledger.chain(own_house.components.ledger, ledger.Watermark(0, b"\0" * 32))
     done = [entry for entry in chain if entry.body["kind"] == "erase.done"]
@@ -104,6 +105,7 @@ def each_step(tenant: Tenant, program: Dying, job: str) -> Counter[str]:
     while True:
         step += 1
         names = {died(tenant, program, job, step) for _ in range(TIMES)}
+        assert_nothing_is_certified_that_stands(tenant)
         met.update(dict.fromkeys(names, TIMES))
         tenant.house.sandbox.fault(path="/v1/payment_methods/*/detach", do="status", status=500, times=2)
         finish(tenant)
@@ -118,7 +120,6 @@ def died(tenant: Tenant, program: Dying, job: str, step: int) -> str:
     if job == "work":
         assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 202
     name = program.die(job, step, customer)
-    assert_nothing_is_certified_that_stands(tenant)
     if job == "request":
         gone = tenant.call("DELETE", f"/v1/customers/{customer}")
         assert gone.status_code in {200, 202}, (name, gone.get_data(as_text=True))

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from backups import backup, restore
 from house import PURPOSE, ROOT, House, Tenant
-from records_scene import CONTACT, at_once, row, rows
+from records_scene import CONTACT, at_once, at_processor, row, rows, work
 from sqlalchemy import Engine
 
 from keys.database import reading
@@ -118,6 +118,48 @@ def test_records_alone_restored_open_nothing(own_house: House, tmp_path: Path) -
     assert status(tenant, customer) == 410
 
 
+def test_an_erasure_that_was_not_told_yet_is_told_after_the_replay(own_house: House, tmp_path: Path) -> None:
+    """Restored to before its decision: the request is there again, the processor is found by our tag, it completes."""
+    tenant = own_house.tenant()
+    [known] = people(tenant, 1)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    [newer] = people(tenant, 1)
+    asked = {each: tenant.call("DELETE", f"/v1/customers/{each}").get_json() for each in (known, newer)}
+    assert len(at_processor(tenant)) == 2
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    for customer, request in asked.items():
+        again = tenant.call("DELETE", f"/v1/customers/{customer}")
+        assert (again.status_code, again.get_json()["id"]) == (202, request["id"])
+        assert again.get_json()["due_at"] == request["due_at"]
+    assert work(own_house) == []
+    assert at_processor(tenant) == {}
+    for customer, request in asked.items():
+        assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+        certificate = tenant.call("GET", f"/v1/rights-requests/{request['id']}/certificate").get_json()["certificate"]
+        assert [each["result"] for each in certificate["recipients"]] == ["erased"]
+
+
+def test_an_erasure_that_was_complete_is_complete_after_the_replay(own_house: House, tmp_path: Path) -> None:
+    """Its request answers complete, with the certificate that was given out, and nobody is told again."""
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    erase(tenant, customer)
+    request = tenant.call("DELETE", f"/v1/customers/{customer}").get_json()["id"]
+    path = f"/v1/rights-requests/{request}/certificate"
+    given_out = tenant.call("GET", path).get_json()
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
+    assert tenant.call("GET", path).get_json() == given_out
+    assert own_house.work() == (0, [])
+
+
 def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:
     """Made after the backup, erased before the restore, its tenant unknown too: a tombstone keeps the id's 410."""
     copy = backup(own_house.components.records, tmp_path / "r")
@@ -130,6 +172,29 @@ def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: 
     buried = row(own_house, customers, customer_id=customer)
     assert (buried.state, buried.live, buried.contact) == ("erased", False, None)
     assert own_house.components.guard.check().is_good
+
+
+def test_a_token_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:
+    """Made and deleted after the backup: 410, never 404. Its customer, if as new, is there without what is lost."""
+    tenant = own_house.tenant()
+    old = tenant.token(customer={"billing_contact": CONTACT})
+    copy = backup(own_house.components.records, tmp_path / "r")
+    added = tenant.token("5555555555554444", customer=old["customer"])
+    new = tenant.token(customer={"billing_contact": CONTACT})
+    for token in (old, added, new):
+        assert tenant.call("DELETE", f"/v1/tokens/{token['id']}").status_code == 200
+    restore(own_house.components.records, copy)
+    replay(own_house.components.ledger, own_house.components.records, quiet)
+    assert own_house.components.guard.check().is_good
+    shown = [tenant.call("GET", f"/v1/tokens/{token['id']}").status_code for token in (old, added, new)]
+    assert shown == [200, 410, 410]
+    assert tenant.charge(added["id"]).status_code == 410
+    listed = tenant.call("GET", f"/v1/tokens?customer={old['customer']}").get_json()["data"]
+    assert [(one["id"], one["status"]) for one in listed] == [(old["id"], "detached")]
+    assert status(tenant, new["customer"]) == 409
+    erase(tenant, new["customer"])
+    assert status(tenant, new["customer"]) == 410
+    assert_undecryptable(own_house, tenant, new["customer"])
 
 
 def test_a_restored_keystore_destroys_again_and_names_what_it_lost(own_house: House, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,18 @@ from sqlalchemy import Row, Table, and_, update
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
 from keys.errors import KeysError
-from vault import charges, contacts, packages, processor_accounts, recipients, references, refunds, tokens
-from vault.processor import Declined, Unknown
+from vault import (
+    charges,
+    contacts,
+    erasure_completion,
+    packages,
+    processor_accounts,
+    recipients,
+    references,
+    refunds,
+    tokens,
+)
+from vault.processor import Declined, Held, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
 
@@ -109,10 +120,14 @@ def _recipient(tenant: Tenant, row: Row[Any]) -> str:
         def forget_customer(self, credentials: object, *, customer_reference: str, key: str) -> Unknown:
             return self.forget(credentials, reference=customer_reference, key=key)
 
+        def held(self, credentials: object, *, customer_reference: str) -> Held:  # noqa: ARG002  # the port's
+            return Held(subscriptions=0)
+
     parts = tenant.house.components
-    [erasure] = rows(tenant.house, metadata.tables["erasures"], erasure_id=row.erasure_id)
+    erasure = erasure_completion.read(parts.records, tenant.id, row.erasure_id)
     processors: Any = {"sandbox": Listening()}
-    recipients.tell(parts.keyring, processors, erasure, recipients.of_erasure(parts.records, erasure))
+    soon = replace(tenant.caller, at=tenant.caller.at + timedelta(hours=2))
+    recipients.tell(parts.keyring, processors, soon, erasure, recipients.of_erasure(parts.records, erasure))
     return str(told)
 
 

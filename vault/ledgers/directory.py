@@ -54,6 +54,10 @@ class DirectoryStore:
                 self._refuse_absent()
             return head
 
+    def seems_to_have(self, seq: int) -> bool:
+        """Whether there is a file of that number, 2 us; no where the directory is away."""
+        return self._file(seq).exists()
+
     def _refuse_absent(self) -> None:
         """A directory that is gone is not an empty ledger."""
         if not self._directory.is_dir():

@@ -1,0 +1,94 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from house import PURPOSE, ROOT, House, Tenant, serve, token_order
+from records_scene import at_once
+
+from keys.keystore import BEGINNING
+from vault.guard import inspect
+from vault.ledger import chain
+
+SECONDS = 60
+FINDINGS = ("records_restored", "keystore_restored", "ledger_cut", "_unavailable", "not_working", "heartbeat_failed")
+
+
+@pytest.fixture
+def other_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def worker(house: House) -> Iterator[Path]:
+    """`panless worker` over a house; its log."""
+    log = house.home / "worker.log"
+    environment = {"PATH": os.environ["PATH"], **house.environment}
+    command = [sys.executable, "-m", "panless", "worker"]
+    with log.open("wb") as file:
+        program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield log
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, 9)
+        program.wait(10)
+
+
+def ask(url: str, tenant: Tenant, method: str = "GET", body: object = None) -> tuple[int, dict[str, object]]:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {tenant.keys['all']}", "Content-Type": "application/json", **PURPOSE}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30) as answered:
+            return answered.status, json.loads(answered.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.loads(refused.read())
+
+
+def erase_until(end: float, here: str, there: str, tenant: Tenant) -> Counter[tuple[int, ...]]:
+    """Customers made and erased at one server and asked for at the other one; what was answered, how often."""
+    seen: Counter[tuple[int, ...]] = Counter()
+    while time.monotonic() < end:
+        made, token = ask(f"{here}/v1/tokens", tenant, "POST", token_order())
+        customer = f"/v1/customers/{token.get('customer')}"
+        erased, _ = ask(here + customer, tenant, "DELETE")
+        gone, _ = ask(f"{there}{customer}/billing-contact", tenant)
+        ready, _ = ask(f"{there}/readyz", tenant)
+        seen[made, erased, gone, ready] += 1
+    return seen
+
+
+@pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
+def test_the_guard_never_fires_by_itself(own_house: House, free_port: int, other_port: int) -> None:
+    """Two servers and a worker erase as fast as they can for a minute, and the guard looks: nothing is ever refused."""
+    tenant, parts = own_house.tenant(), own_house.components
+    verdicts: Counter[str] = Counter()
+    with serve(own_house, free_port) as (_, one), serve(own_house, other_port) as (_, two), worker(own_house) as log:
+        end = time.monotonic() + SECONDS
+
+        def act(number: int) -> Counter[tuple[int, ...]]:
+            if number < 4:
+                return erase_until(end, *((one, two) if number % 2 else (two, one)), tenant)
+            while time.monotonic() < end:
+                verdicts[inspect(parts.records, parts.ledger).code] += 1
+            return Counter()
+
+        seen: Counter[tuple[int, ...]] = sum(at_once(5, act), Counter())
+    said = (own_house.home / "server.log").read_text() + log.read_text()
+    assert [line for line in said.splitlines() if any(finding in line for finding in FINDINGS)] == []
+    assert (set(seen), set(verdicts)) == ({(201, 202, 410, 200)}, {"good"})
+    kinds = Counter(entry.body["kind"] for entry in chain(parts.ledger, BEGINNING))
+    assert kinds["erase.intent"] == seen.total() > 100
+    assert kinds["erase.done"] > 10
+    assert verdicts.total() > 100
