@@ -81,9 +81,17 @@ def receipt(request: RightsRequest, body: bytes) -> dict[str, Any]:
 
 
 def document(work: Work, processor: Processor, request: RightsRequest) -> dict[str, Any]:
-    """Where a request stands. A link in `results_url` works once, and takes the place of the one given out before."""
+    """Where a request stands. A link in `results_url` works once, and takes the place of the one given out before.
+
+    What is retained stands in certificates, which are out a moment later than the request is complete: until then it is
+    in progress.
+    """
+    try:
+        details = _details(work, processor, request)
+    except NotUsable:
+        return standing(request, "in_progress")
     shown = standing(request, status(request.status))
-    shown["extensions"] = {processor.domain: _details(work, processor, request)}
+    shown["extensions"] = {processor.domain: details}
     if request.is_complete:
         shown["results_count"] = len(request.targets)
         if request.type in DELIVERED:
@@ -106,28 +114,35 @@ def standing(request: RightsRequest, status: str) -> dict[str, Any]:
 
 def _details(work: Work, processor: Processor, request: RightsRequest) -> dict[str, Any]:
     reasons = {reason for target in request.targets for reason in target.reasons}
+    certified = _certificates(work, request) if request.type == "erasure" and request.is_complete else {}
     about = f"/v1/rights-requests/{request.id}/certificate"
-    certified = [each.customer for each in request.targets] if request.type == "erasure" and request.is_complete else []
-    urls = [_url(processor, f"{about}?customer={each}") for each in certified]
+    urls = [_url(processor, f"{about}?customer={customer}") for customer in certified]
     return {
         "outcome": request.status,
         "reason": request.denial_reason or " ".join(sorted(reasons)) or None,
-        "retained": _retained(work, request),
+        "retained": [kept for certificate in certified.values() for kept in certificate["retained"]],
         "certificate_url": urls[0] if len(urls) == 1 else None,
         **({"certificate_urls": urls} if len(urls) > 1 else {}),
     }
 
 
-def _retained(work: Work, request: RightsRequest) -> list[Mapping[str, Any]]:
-    """What the certificates of an erasure say that the law makes us keep."""
-    kept = []
+def _certificates(work: Work, request: RightsRequest) -> dict[str, Mapping[str, Any]]:
+    """What certifies the erasure of each customer; of one whom another request erased there is none here.
+
+    Raises NotUsable while one that says what is retained is not out.
+    """
+    found = {}
     for target in request.targets:
-        if target.status == "retained":
+        try:
             entry = erasure_completion.certificate(
                 work.records, work.ledger, work.policy, work.caller, request.id, target.customer
             )
-            kept += entry["certificate"]["retained"]
-    return kept
+        except NotUsable:
+            if target.status == "retained":
+                raise
+            continue
+        found[target.customer] = entry["certificate"]
+    return found
 
 
 def moment(at: datetime) -> str:

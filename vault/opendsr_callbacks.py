@@ -22,6 +22,8 @@ def tell(
     failed = None
     for each in _passed(status(told), status(request.status)):
         shown = document(work, processor, request) if each == status(request.status) else standing(request, each)
+        if shown["request_status"] != each:
+            return "not_certified_yet"
         body = json.dumps(shown | {"status_callback_url": url}).encode()
         failed = failure(post(url, body, {"Content-Type": "application/json", **signed(processor, body)}))
     return failed

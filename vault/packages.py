@@ -168,7 +168,7 @@ def _this(row: Row[Any]) -> ColumnElement[bool]:
     return and_(packages.c.tenant_id == row.tenant_id, packages.c.package_id == row.package_id)
 
 
-_INSERT = insert(packages).values(lease_until=database_clock(LEASE_SECONDS))
+_INSERT = insert(packages).values(lease_until=database_clock())  # free at once: whoever orders one does not build it
 _ONE = select(packages).where(
     packages.c.tenant_id == bindparam("of_tenant"), packages.c.package_id == bindparam("of_package")
 )

@@ -143,6 +143,31 @@ def test_an_erasure_to_its_end(speaker: Tenant) -> None:
     assert speaker.call("GET", url).get_json()["certificate"]["customer"] == customer["customer"]
 
 
+def test_no_end_before_its_certificate(speaker: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the end of the request and the ledger's entry that certifies it: in progress, never half an answer."""
+    token = speaker.token(customer={"billing_contact": ADA})
+    speaker.charge(token["id"])
+    ident = sent(speaker, order("erasure"))
+    with monkeypatch.context() as patched:
+        patched.setattr("vault.erasure_completion.settle", lambda *_: None)  # a worker that ends here
+        assert work(speaker.house) == []
+    assert row(speaker.house, rights_requests, external_id=ident).state == "completed_with_retention"
+    assert standing(speaker, ident)["request_status"] == "in_progress"
+    assert work(speaker.house) == []
+    assert details(standing(speaker, ident))["retained"][0]["class"] == "transactions"
+
+
+def test_several_customers_at_once(speaker: Tenant) -> None:
+    """All who match, each with a certificate of its own."""
+    customers = {person(speaker), person(speaker)}
+    ident = sent(speaker, order("erasure"))
+    assert work(speaker.house) == []
+    shown = standing(speaker, ident)
+    assert (shown["request_status"], shown["results_count"]) == ("completed", 2)
+    urls = details(shown)["certificate_urls"]
+    assert {url.partition("customer=")[2] for url in urls} == customers
+
+
 def test_access_is_a_link_that_works_once(speaker: Tenant) -> None:
     """In progress while the package is built; then a link to the ZIP, each answer a new one in place of the last."""
     person(speaker)
