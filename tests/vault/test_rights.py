@@ -47,7 +47,13 @@ def test_the_clock_runs_from_when_the_person_asked(tenant: Tenant) -> None:
     assert (gdpr["regulation"], gdpr["due_at"], gdpr["overdue"]) == ("gdpr", "2026-03-02T22:59:59Z", True)
     ccpa = asked(tenant, "access", customers=[person(tenant)], regulation="ccpa", submitted_at="2026-01-31T12:00:00Z")
     assert ccpa["due_at"] > ccpa["received_at"]
-    problem(ask(tenant, "access", customers=[person(tenant)], regulation="lgpd"), 422, "invalid_request")
+    assert (gdpr["acknowledge_by"], ccpa["acknowledge_by"] > ccpa["received_at"]) == (None, True)
+    for wrong in (
+        {"regulation": "lgpd"},
+        {"submitted_at": "0001-01-01T00:00:00Z"},
+        {"submitted_at": "9999-12-31T00:00:00Z"},
+    ):
+        problem(ask(tenant, "access", customers=[person(tenant)], **wrong), 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
