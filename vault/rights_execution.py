@@ -10,13 +10,16 @@ from keys.database import reading, transaction
 from vault import audit, contacts, customers, erasure, packages, restrictions, rights
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Blocked, Erased, NotFoundHere
+from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.ledger import Ledger
 from vault.personal import BillingContact
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
 from vault.tables import packages as package_table
 from vault.tables import rights_requests, rights_targets
+
+AT_ONCE = 20
+"""How many targets whoever approves waits for."""
 
 LOOK_AGAIN_SECONDS = 10
 """How soon the worker looks again at what was blocked; it is the lease of a look, too."""
@@ -33,7 +36,7 @@ class Work:
 
 
 def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None = None) -> None:
-    """Carry out an approved request for every target that waits or is blocked; one that fails stops no other.
+    """Carry out an approved request: for its first targets here, the rest is the worker's, and what an error left.
 
     `edit` is the correction of a rectification, which is not kept anywhere: without one, the contact was corrected
     already.
@@ -43,9 +46,8 @@ def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact],
     elif request.type == "rectification":
         _rectify(work, request, edit)
     else:
-        for target in request.targets:
-            if target.status in {"waiting", "blocked"}:
-                _each(work, request, target)
+        for target in [each for each in request.targets if each.status in {"waiting", "blocked"}][:AT_ONCE]:
+            _each(work, request, target)
     if not request.targets:
         _settle(work, request)
 
@@ -64,7 +66,7 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
             rights_targets.c.state.in_(("waiting", "blocked")),
             rights_targets.c.next_look_at <= database_clock(),
             rights_requests.c.state.in_(("approved", "executing", "blocked", "awaiting_processor")),
-            rights_requests.c.type.in_(("erasure", "restriction", "objection")),
+            rights_requests.c.type != "rectification",  # the correction is kept nowhere: it comes with the approval
         )
     )
     with reading(records) as connection:
@@ -85,8 +87,11 @@ def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
 
 
 def carry_on(work: Work, request_id: str, customer_id: str) -> None:
-    """Carry out what waits of one target."""
+    """Carry out what waits of one target; a package is of all of them."""
     request = rights.read(work.records, work.caller, request_id)
+    if request.type in {"access", "portability"}:
+        _order_package(work, request)
+        return
     for target in request.targets:
         if target.customer == customer_id and target.status in {"waiting", "blocked"}:
             _each(work, request, target)
@@ -129,6 +134,8 @@ def _erase(work: Work, request: RightsRequest, target: Target) -> None:
         made = erasure.execute(
             work.records, work.ledger, work.policy, work.caller, target.customer, approved=request.id
         )
+    except NotUsable:  # it was cancelled meanwhile
+        return
     except Blocked as blocked:
         until = max(blocked.until.values(), default=None)
         found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
