@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
@@ -48,6 +49,9 @@ KEY_WINDOW = timedelta(hours=23)
 """How long a processor certainly remembers an idempotency key (Stripe: at least 24 h): resend only inside it."""
 
 LONGEST_PAUSE = 3600
+TELLING_SECONDS = 5.0
+"""Once this is over no further callback is begun in a row: servers that hang must not hold up erasures."""
+
 UNDECIDED = (NotReached, Unknown, Refused)
 """Answers to a look-up that leave the question open: the processor is away, or refuses our credentials."""
 
@@ -80,6 +84,8 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     for row in _due(shop):
         if _take_up(shop, row):
             ended += _guarded(report, row.operation, partial(_resolve, shop, row))
+    for request in rights_execution.left_approved(shop.records):
+        ended += _guarded(report, "rights_request", partial(_execute_whole, shop, request))
     for target in rights_execution.open_targets(shop.records):
         if rights_execution.take_up(shop.records, target):
             ended += _guarded(report, "rights_request", partial(_execute, shop, target))
@@ -270,6 +276,12 @@ def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
     return any(each.customer == target.customer_id and each.status != "blocked" for each in request.targets)
 
 
+def _execute_whole(shop: Workshop, request: Row[str, str, bool]) -> bool:
+    work = _work(shop, request.tenant_id, live=request.live)
+    rights_execution.execute(work, rights.read(shop.records, work.caller, request.request_id))
+    return True
+
+
 def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
     rights_execution.finish_package(_work(shop, request.tenant_id, live=request.live), request.request_id)
     return True
@@ -300,8 +312,10 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
 
 def _tell_all(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     """Tell everybody who wants to hear how a rights request stands, and has not heard of it."""
-    told = 0
+    told, end = 0, monotonic() + TELLING_SECONDS
     for row in callbacks.due(shop.records):
+        if monotonic() > end:  # whoever is slow has a pause before the next attempt: the others' turn comes
+            break
         if callbacks.take_up(shop.records, row):
             told += _guarded(report, "callback", partial(_tell, shop, row))
     return told

@@ -73,6 +73,18 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
         return connection.execute(statement).all()
 
 
+def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
+    """What was approved by a process that ended before it ordered the package: (tenant_id, request_id, live).
+
+    That another one is about to order it does no harm: it is ordered once.
+    """
+    statement = select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live).where(
+        rights_requests.c.state == "approved", rights_requests.c.type.in_(("access", "portability"))
+    )
+    with reading(records) as connection:
+        return connection.execute(statement).all()
+
+
 def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
     """Take the look at one target; whether this process got it."""
     this = and_(

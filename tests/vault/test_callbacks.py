@@ -205,6 +205,21 @@ def test_a_claim_is_one_workers(speaker: Tenant, outside: Outside) -> None:
     assert statuses(outside) == ["in_progress"]
 
 
+def test_servers_that_hang_hold_up_nothing_else(
+    speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the time for telling is over the round goes on; whoever was not told is told in the next."""
+    monkeypatch.setattr("vault.recovery.TELLING_SECONDS", -1)
+    customer = person(speaker)
+    ask(speaker)
+    work(speaker.house)
+    assert outside.calls == []
+    assert speaker.call("GET", f"/v1/customers/{customer}").status_code == 410
+    monkeypatch.undo()
+    work(speaker.house)
+    assert statuses(outside) == ["in_progress", "completed"]
+
+
 def test_only_whoever_asked_is_told(speaker: Tenant, outside: Outside) -> None:
     """A request of our own protocol calls nobody."""
     request = speaker.call(

@@ -81,6 +81,26 @@ def test_people_are_found_by_identities(tenant: Tenant, field: str, value: str, 
     assert sent not in kept
 
 
+def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Approved, and then the server is gone: the worker orders the package, and the request comes to its end."""
+    request = asked(tenant, "access", customers=[person(tenant)])["id"]
+    with monkeypatch.context() as patched:
+        patched.setattr("vault.rights_execution.execute", lambda *_: None)
+        assert approved(tenant, request)["status"] == "approved"
+    for _ in range(2):
+        assert work(tenant.house) == []
+    assert status_of(tenant, request) == "completed"
+
+
+def test_a_package_is_built_at_once(tenant: Tenant) -> None:
+    """The first round after the approval builds it: nobody waits for a lease that nobody holds."""
+    request = asked(tenant, "access", customers=[person(tenant)])["id"]
+    approved(tenant, request)
+    for _ in range(2):
+        assert tenant.house.work()[1] == []
+    assert status_of(tenant, request) == "completed"
+
+
 def test_nobody_matches(tenant: Tenant) -> None:
     """A request about nobody we know is taken in and, once approved, complete: nothing was held."""
     unknown = [{"type": "email", "value": "nobody@example.com"}]
