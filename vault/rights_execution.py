@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import Engine, Row, and_, select, update
+from sqlalchemy import Engine, Row, and_, or_, select, update
 
 from keys.database import reading, transaction
 from vault import audit, contacts, customers, erasure, packages, restrictions, rights
@@ -66,7 +66,7 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
             rights_targets.c.state.in_(("waiting", "blocked")),
             rights_targets.c.next_look_at <= database_clock(),
             rights_requests.c.state.in_(("approved", "executing", "blocked", "awaiting_processor")),
-            rights_requests.c.type != "rectification",  # the correction is kept nowhere: it comes with the approval
+            rights_requests.c.type.in_(("erasure", "restriction", "objection")),
         )
     )
     with reading(records) as connection:
@@ -74,12 +74,14 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
 
 
 def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
-    """What was approved by a process that ended before it ordered the package: (tenant_id, request_id, live).
+    """What was approved by a process that ended before it ordered the package, or about nobody, and stands so still.
 
-    That another one is about to order it does no harm: it is ordered once.
+    (tenant_id, request_id, live). That another process is about to carry it out does no harm: it is done once.
     """
+    about_somebody = select(rights_targets.c.customer_id).where(_OF_REQUEST).correlate(rights_requests).exists()
     statement = select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live).where(
-        rights_requests.c.state == "approved", rights_requests.c.type.in_(("access", "portability"))
+        rights_requests.c.state == "approved",
+        or_(rights_requests.c.type.in_(("access", "portability")), ~about_somebody),
     )
     with reading(records) as connection:
         return connection.execute(statement).all()
@@ -99,11 +101,8 @@ def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
 
 
 def carry_on(work: Work, request_id: str, customer_id: str) -> None:
-    """Carry out what waits of one target; a package is of all of them."""
+    """Carry out what waits of one target."""
     request = rights.read(work.records, work.caller, request_id)
-    if request.type in {"access", "portability"}:
-        _order_package(work, request)
-        return
     for target in request.targets:
         if target.customer == customer_id and target.status in {"waiting", "blocked"}:
             _each(work, request, target)
