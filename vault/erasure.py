@@ -108,7 +108,7 @@ def _decide(
             dek_id=customer.dek_id,
             terms=_terms(request, erasure_id, request_dek),
         )
-        told = recipients.all_of(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
+        told = recipients.all_of(tx, keyring, policy, caller, customer_id, erasure_id, own, request_dek)
         new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
         write(
             tx,
