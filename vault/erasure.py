@@ -222,10 +222,7 @@ _REQUEST = (
     select(rights_requests.c.request_id, rights_requests.c.state)
     .join(
         rights_targets,
-        and_(
-            rights_targets.c.tenant_id == rights_requests.c.tenant_id,
-            rights_targets.c.request_id == rights_requests.c.request_id,
-        ),
+        rights.OF_REQUEST,
     )
     .where(
         rights_targets.c.tenant_id == bindparam("of_tenant"),

@@ -301,6 +301,12 @@ _FILTERS: dict[str, Callable[[Any, Caller], ColumnElement[bool]]] = {
     "customer": _about,
     "overdue": lambda value, caller: overdue(caller.at) if value else not_(overdue(caller.at)),
 }
+OF_REQUEST = and_(
+    rights_targets.c.tenant_id == rights_requests.c.tenant_id,
+    rights_targets.c.request_id == rights_requests.c.request_id,
+)
+"""A target and its request."""
+
 _MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.live == bindparam("of_mode"))
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
@@ -314,10 +320,7 @@ _OF_CUSTOMER = Prepared(
     select(rights_requests)
     .join(
         rights_targets,
-        and_(
-            rights_targets.c.tenant_id == rights_requests.c.tenant_id,
-            rights_targets.c.request_id == rights_requests.c.request_id,
-        ),
+        OF_REQUEST,
     )
     .where(
         _MINE,

@@ -61,7 +61,7 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
             rights_targets.c.customer_id,
             rights_requests.c.live,
         )
-        .join(rights_requests, _OF_REQUEST)
+        .join(rights_requests, rights.OF_REQUEST)
         .where(
             rights_targets.c.state.in_(("waiting", "blocked")),
             rights_targets.c.next_look_at <= database_clock(),
@@ -78,7 +78,7 @@ def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
 
     (tenant_id, request_id, live). That another process is about to carry it out does no harm: it is done once.
     """
-    about_somebody = select(rights_targets.c.customer_id).where(_OF_REQUEST).correlate(rights_requests).exists()
+    about_somebody = select(rights_targets.c.customer_id).where(rights.OF_REQUEST).correlate(rights_requests).exists()
     statement = select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live).where(
         rights_requests.c.state == "approved",
         or_(rights_requests.c.type.in_(("access", "portability")), ~about_somebody),
@@ -221,9 +221,3 @@ def _move(work: Work, request: RightsRequest, target: Target) -> None:
 def _settle(work: Work, request: RightsRequest) -> None:
     with transaction(work.records) as tx:
         rights.settle(tx, work.caller.at, work.caller.tenant, request.id)
-
-
-_OF_REQUEST = and_(
-    rights_requests.c.tenant_id == rights_targets.c.tenant_id,
-    rights_requests.c.request_id == rights_targets.c.request_id,
-)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, and_, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys.blindindex import Form
 from keys.database import reading
@@ -255,10 +255,7 @@ _TWIN = (
     select(rights_requests.c.request_id)
     .join(
         rights_targets,
-        and_(
-            rights_targets.c.tenant_id == rights_requests.c.tenant_id,
-            rights_targets.c.request_id == rights_requests.c.request_id,
-        ),
+        rights.OF_REQUEST,
     )
     .where(
         rights_requests.c.tenant_id == bindparam("of_tenant"),
