@@ -9,7 +9,7 @@ import click
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import build
-from vault import ledger as ledgers
+from vault import ledger_entries
 from vault.replay import replay
 
 
@@ -34,7 +34,7 @@ def replay_ledger() -> None:
 @erasure_group.command("public-key")
 def public_key() -> None:
     """Print the key that certificates are verified with, in hex. Publish it."""
-    click.echo(ledgers.public_key(build(read_settings()).ledger).hex())
+    click.echo(ledger_entries.public_key(build(read_settings()).keyring).hex())
 
 
 @erasure_group.command("verify")
@@ -43,7 +43,7 @@ def public_key() -> None:
 def verify(file: BinaryIO, key: str) -> None:
     """Verify the certificate in FILE, offline: nothing of the deployment is needed but its public key."""
     try:
-        entry = ledgers.genuine(file.read(), bytes.fromhex(key))
+        entry = ledger_entries.genuine(file.read(), bytes.fromhex(key))
     except ValueError as error:
         raise Refused(f"This is not a genuine certificate: {error}") from None
     click.echo(json.dumps(entry["certificate"], indent=2))

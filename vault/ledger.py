@@ -1,28 +1,16 @@
 """The erasure ledger: what a restored backup would silently undo, kept outside both databases.
 
-Append-only, hash-chained, signed, without personal data. One entry is canonical JSON (RFC 8785): `{v, deployment, seq,
-prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, live, at, key_id, certificate, terms,
-signature}`.
-`signature` is Ed25519 (RFC 8032) over the canonical entry without it, in base64; the entry's hash is SHA-256 over the
-whole canonical entry, in hex; `prev_hash` of the first is 64 zeros. `dek_id` and `certificate` are null where the kind
-has none; a DEK that an entry names is destroyed when the entry is applied to the keystore.
+Append-only, hash-chained, signed, without personal data: `ledger_entries` is what one entry is.
 
 An entry is decided in a records transaction (an outbox row), appended here by its id, then applied to the keystore,
 then to the records. Any process may take up any of these steps; `settle` takes up all that are open.
 """
 
-import hashlib
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys import keystore as keystores
@@ -38,10 +26,10 @@ from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
+from vault.ledger_entries import VERSION, hash_of, parsed, signed, verified
 from vault.statements import Change, inserted, updated, write
 from vault.tables import guard, ledger_outbox
 
-VERSION = 1
 _LARGEST_RACE = 1000
 
 
@@ -141,7 +129,7 @@ def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | Non
     That one comes with the records' watermark, read in its transaction: it can only lie in the ledger behind it.
     Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
     """
-    mark, pending = (just[0], [_parsed(just[1].values["body"])]) if just else _open_work(records)
+    mark, pending = (just[0], [parsed(just[1].values["body"])]) if just else _open_work(records)
     entries: Sequence[Entry] = ()
     for body in pending:
         entries = append(ledger, records, mark, body)
@@ -160,9 +148,9 @@ def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, 
         if protocol.stands(body["entry_id"], after):
             return after
         last = after[-1].mark if after else mark
-        raw = _signed(ledger, body, last)
+        raw = signed(ledger.keyring, body, last)
         if ledger.store.write(last.seq + 1, raw):
-            return [*after, Entry(mark=Watermark(last.seq + 1, hash_of(raw)), body=_parsed(raw))]
+            return [*after, Entry(mark=Watermark(last.seq + 1, hash_of(raw)), body=parsed(raw))]
         mark, pending = _open_work(records)
         if not _is_pending(records, body, pending):
             return ()
@@ -191,7 +179,7 @@ def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
         raw = ledger.store.read(before.seq + 1)
         if raw is None:
             raise LedgerBroken(f"The ledger's entry {before.seq + 1} is missing.")
-        entries.append(_verified(ledger, raw, before))
+        entries.append(verified(ledger.keyring, raw, before))
         before = entries[-1].mark
     return entries
 
@@ -220,22 +208,7 @@ def find(ledger: Ledger, seq: int) -> dict[str, Any]:
     raw = ledger.store.read(seq)
     if raw is None:
         raise LedgerBroken(f"The ledger's entry {seq} is missing.")
-    return _parsed(raw)
-
-
-def hash_of(raw: bytes) -> bytes:
-    """SHA-256 of the canonical entry as it lies in the ledger."""
-    return hashlib.sha256(raw).digest()
-
-
-def public_key(ledger: Ledger) -> bytes:
-    """The 32 bytes of the Ed25519 public key that entries and certificates are verified with."""
-    return _key_pair(ledger).public
-
-
-def key_id(public: bytes) -> str:
-    """How an entry names its key: the first 8 bytes of the public key's SHA-256, in hex."""
-    return hashlib.sha256(public).hexdigest()[:16]
+    return parsed(raw)
 
 
 def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
@@ -245,7 +218,7 @@ def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
     """
     with reading(records) as connection:
         rows = _OPEN_WORK.all(connection, {})
-    return Watermark(rows[0].seq, rows[0].hash), [_parsed(row.body) for row in rows if row.body is not None]
+    return Watermark(rows[0].seq, rows[0].hash), [parsed(row.body) for row in rows if row.body is not None]
 
 
 _KNOWN = Prepared(
@@ -259,44 +232,6 @@ _OPEN_WORK = Prepared(
     .outerjoin(ledger_outbox, ledger_outbox.c.seq.is_(None))
     .order_by(ledger_outbox.c.decided_at)
 )
-
-
-def genuine(raw: bytes, public: bytes) -> dict[str, Any]:
-    """The entry in `raw`, in any JSON form, if `public` signed it. Raises ValueError, which says what is wrong."""
-    try:
-        return _genuine(raw, public)
-    except InvalidSignature:
-        raise ValueError("the signature does not fit the text or the key.") from None
-    except (KeyError, TypeError):
-        raise ValueError("it is not an entry of a ledger.") from None
-
-
-def _signed(ledger: Ledger, body: Mapping[str, Any], last: Watermark) -> bytes:
-    pair = _key_pair(ledger)
-    unsigned = {**body, "seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": pair.key_id}
-    signature = pair.private.sign(canonical(unsigned))
-    return canonical({**unsigned, "signature": b64encode(signature).decode()})
-
-
-def _verified(ledger: Ledger, raw: bytes, before: Watermark) -> Entry:
-    try:
-        body = _genuine(raw, public_key(ledger))
-        linked = (body["seq"], body["prev_hash"]) == (before.seq + 1, before.hash.hex())
-    except (InvalidSignature, ValueError, KeyError, TypeError):
-        linked = False
-    if not linked:
-        raise LedgerBroken(f"The ledger's entry {before.seq + 1} does not verify.")
-    return Entry(mark=Watermark(before.seq + 1, hash_of(raw)), body=body)
-
-
-@lru_cache(maxsize=256)  # one entry is read several times on its way; its bytes are the key
-def _genuine(raw: bytes, public: bytes) -> dict[str, Any]:
-    """The entry in `raw`, its signature verified. Raises InvalidSignature, ValueError, KeyError, TypeError."""
-    body = _parsed(raw)
-    unsigned = {name: value for name, value in body.items() if name != "signature"}
-    signature = b64decode(body["signature"], validate=True)
-    Ed25519PublicKey.from_public_bytes(public).verify(signature, canonical(unsigned))
-    return body
 
 
 def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -> tuple[Watermark, Sequence[Entry]]:
@@ -374,26 +309,3 @@ def _watermark_moved(old: Watermark, new: Watermark) -> Change:
 def _acknowledged(entry: Entry) -> Change:
     key = {"tenant_id": entry.body["tenant"], "entry_id": entry.body["entry_id"]}
     return updated(ledger_outbox, key, {"seq": entry.mark.seq})
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyPair:
-    private: Ed25519PrivateKey = field(repr=False)
-    public: bytes
-    key_id: str
-
-
-def _key_pair(ledger: Ledger) -> _KeyPair:
-    return _pair_of(ledger.keyring.subkey(ledger.keyring.deployment, "signing", "ledger-ed25519"))
-
-
-@lru_cache(maxsize=2)  # the keyring says above whether the seed may be used; deriving the pair costs 100 us
-def _pair_of(seed: bytes) -> _KeyPair:
-    private = Ed25519PrivateKey.from_private_bytes(seed)
-    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return _KeyPair(private, public, key_id(public))
-
-
-def _parsed(raw: str | bytes) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(raw)
-    return body
