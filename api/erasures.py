@@ -64,13 +64,17 @@ class RetainedShown(Schema):
 
 
 class ToldShown(Schema):
-    """Who is told; `subscriptions` end with the customer there, and are null where it does not answer now."""
+    """Who is told; `subscriptions` end with the customer there, and are null where it does not answer now.
+
+    `redaction_at` is when it will be asked to redact what it keeps, such as payments; null where it never is.
+    """
 
     processor = fields.String()
     name = fields.String()
     processor_account = fields.String()
     payment_methods = fields.Integer()
     subscriptions = fields.Integer(allow_none=True)
+    redaction_at = Moment(allow_none=True)
 
 
 class PlanShown(Schema):

@@ -1,12 +1,13 @@
 """How a rights request is shown: to all who ask about one, in the same form."""
 
+from datetime import datetime
 from typing import Any
 
 from marshmallow import Schema, fields
 
 from api.door import passed
 from api.fields import Moment, of_type
-from vault import rights
+from vault import deadlines, rights
 from vault.policy import Policy
 from vault.rights import RightsRequest
 
@@ -47,6 +48,7 @@ class RequestShown(Schema):
     approvals_needed = fields.Integer()
     submitted_at = Moment()
     received_at = Moment()
+    acknowledge_by = Moment(allow_none=True)
     due_at = Moment()
     extended_due_at = Moment(allow_none=True)
     extension_reason = fields.String(allow_none=True)
@@ -62,7 +64,15 @@ def shown(request: RightsRequest) -> dict[str, Any]:
     here = passed()
     late = request.status in rights.OPEN and request.final_due_at < here.caller.at
     values = {field: getattr(request, field) for field in RequestShown._declared_fields if hasattr(request, field)}  # noqa: SLF001  # marshmallow's
+    values["acknowledge_by"] = _acknowledge_by(here.parts.policy, request)
     return {**values, "overdue": late, "complaint": _complaint(here.parts.policy)}
+
+
+def _acknowledge_by(policy: Policy, request: RightsRequest) -> datetime | None:
+    """By when receipt must be confirmed, where the regulation asks for that and the policy still names it."""
+    if request.regulation not in policy.regulations:
+        return None
+    return deadlines.acknowledge_by(policy, request.regulation, received_at=request.received_at)
 
 
 def _complaint(policy: Policy) -> dict[str, str]:

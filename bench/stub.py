@@ -28,6 +28,7 @@ ROUTES = (
     (b"POST /v1/payment_intents", "payment_intent"),
     (b"DELETE /v1/customers", "deleted"),
     (b"POST /v1/customers", "customer"),
+    (b"GET /v1/subscriptions", "subscriptions"),
 )
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 METHOD = re.compile(rb"payment_method=(pm_\w+)")

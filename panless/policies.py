@@ -51,6 +51,7 @@ def _policy(file: Table) -> Policy:
         holidays=_holidays(file),
         time_zone=_time_zone(file),
         erasures_per_day=whole(file, "erasures_per_day", most=10**9),
+        redaction=_redaction(file),
     )
 
 
@@ -81,6 +82,13 @@ def _transfers(file: Table) -> dict[str, str]:
         return {}
     only(file, "transfers", codes(file, "recipients"))
     return {name: text(file, f"transfers.{name}") for name in codes(file, "transfers")}
+
+
+def _redaction(file: Table) -> dict[str, int]:
+    if "redaction" not in file:
+        return {}
+    only(file, "redaction", codes(file, "recipients"))
+    return {name: whole(file, f"redaction.{name}") for name in codes(file, "redaction")}
 
 
 def _regulations(file: Table) -> dict[str, Clock]:

@@ -26,9 +26,9 @@ from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.processors.stripe import StripeProcessor
-from vault.recovery import Workshop
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
+from vault.workshop import Workshop
 
 
 class WiringError(Exception):

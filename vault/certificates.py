@@ -79,7 +79,7 @@ def certificate(
     kept: Sequence[dict[str, str]],
     at: datetime,
 ) -> dict[str, Any]:
-    """The certificate as it stands now; while recipients are listed as pending it is not completed."""
+    """The certificate as it stands now; while recipients are pending, but not scheduled, it is not completed."""
     pending = any(row.result == "pending" for row in recipients)
     return {
         "id": erasure.erasure_id,
@@ -87,7 +87,7 @@ def certificate(
         "customer": erasure.customer_id,
         "regulation": erasure.regulation,
         "requested_at": _text(erasure.requested_at),
-        "completed_at": None if pending else _text(at),
+        "completed_at": None if pending else _text(erasure.completed_at or at),
         "targets": list(targets),
         "recipients": [_recipient(row) for row in recipients],
         "retained": list(kept),
@@ -104,6 +104,7 @@ def _recipient(row: Recipient) -> dict[str, str | None]:
         "what": row.what,
         "result": row.result,
         "answered_at": _text(row.answered_at) if row.answered_at else None,
+        "scheduled_for": _text(row.scheduled_for) if row.scheduled_for else None,
     }
 
 

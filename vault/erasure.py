@@ -18,7 +18,7 @@ from keys.keystore import Watermark
 from keys.prepared import Prepared
 from vault import audit, holds, packages, recipients, rights
 from vault.caller import Caller
-from vault.errors import Erased, NotFoundHere
+from vault.errors import Erased, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.ledger import Ledger, decided, settle
 from vault.policy import Policy
@@ -58,7 +58,8 @@ def execute(
 ) -> RightsRequest | None:
     """Erase a customer here, for the request `approved`, or for one that is made with it and returned.
 
-    None where another request was first: it carries on. Raises NotFoundHere, Blocked, ApprovalNeeded.
+    None where another request was first: it carries on. Raises NotFoundHere, Blocked, ApprovalNeeded, and NotUsable
+    for a request that was closed meanwhile.
     """
     with reading(records) as connection:
         row = _CUSTOMER.one_or_none(connection, _asked(caller, customer_id))
@@ -107,7 +108,7 @@ def _decide(
             dek_id=customer.dek_id,
             terms=_terms(request, erasure_id, request_dek),
         )
-        told = recipients.all_of(tx, keyring, caller, customer_id, erasure_id, own, request_dek)
+        told = recipients.all_of(tx, keyring, policy, caller, customer_id, erasure_id, own, request_dek)
         new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
         write(
             tx,
@@ -151,6 +152,8 @@ def _allowed(found: Any, policy: Policy) -> str | None:  # noqa: ANN401  # as ab
 
 def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
     if known:
+        if rights.lone_row_of(tx, caller, known).state not in rights.UNDER_WAY:  # it was cancelled meanwhile
+            raise NotUsable("request_closed", "This request was closed. Ask again.")
         return rights.whole(tx, caller, known)
     regulation = rights.default_regulation(policy)
     return RightsRequest(

@@ -2,27 +2,32 @@
 
 Each step leaves a row that says how far it came, and any process may take it up there (`carry_on`). The worker tells
 the processors, for as long as it takes, and certifies. Who asks for the certificate before gets one that says who has
-not answered. `shredded` -> `certified` (some recipients have not answered yet) -> `completed`.
+not answered. `shredded` -> `certified` (some recipients have not answered yet) -> `redacting`, where the policy has
+processors redact later: all else is done and the request is complete, but the erasure's own key stays -> `completed`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
 
 from keys.database import reading, transaction
-from vault import audit, certificates, recipients, rights
+from vault import audit, certificates, recipients, redactions, rights, telling
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import EraseIncomplete, Invalid, NotUsable
 from vault.ledger import Ledger, decide, find, settle
 from vault.policy import Policy
 from vault.processing import Processors
+from vault.recipients import Answer, Recipient
 from vault.rights import Target
 from vault.statements import update_row
 from vault.tables import customers, erasures, ledger_outbox, rights_requests
 
 LEASE_SECONDS = 60
+AWAITED = {"shredded": "pending", "certified": "pending", "redacting": "scheduled"}
+"""Which recipients keep an erasure in its state."""
 
 
 def certificate(
@@ -41,7 +46,7 @@ def certificate(
         raise _not_yet()
     if erasure.state == "shredded":
         listed = recipients.of_erasure(records, erasure)
-        told = [*recipients.as_told(listed, {}, caller.at), *recipients.open_storings(records, erasure)]
+        told = [*recipients.as_told(listed, {}), *recipients.open_storings(records, erasure)]
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
             _certify(tx, ledger, caller, erasure, told, certified)
@@ -55,21 +60,38 @@ def carry_on(
     """Take an erasure through every step that is open. Safe to repeat, by any process."""
     settle(ledger, records)
     erasure = read(records, caller.tenant, erasure_id)
-    if erasure.state not in {"shredded", "certified"}:
+    if erasure.state not in AWAITED:
         return
     listed = recipients.of_erasure(records, erasure)
-    answers = recipients.tell(ledger.keyring, processors, caller, erasure, listed)
-    told = [*recipients.as_told(listed, answers, caller.at), *recipients.open_storings(records, erasure)]
-    news = erasure.state == "shredded" or any(answer in recipients.FINAL for answer in answers.values())
-    if news or all(recipient.result != "pending" for recipient in told):
+    ask = redactions.redact if erasure.state == "redacting" else telling.tell
+    answers = ask(ledger.keyring, processors, caller, erasure, listed)
+    storings = recipients.open_storings(records, erasure)
+    told = [*recipients.as_told(listed, answers), *storings]
+    if _is_news(erasure, [*recipients.as_told(listed, {}), *storings], told):
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
-            recipients.write_answers(tx, caller, listed, answers)
+            recipients.write_answers(tx, listed, answers)
             _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
     else:
-        with transaction(records) as tx:
-            recipients.write_answers(tx, caller, listed, answers)
+        _put_off(records, caller, erasure, listed, answers)
+
+
+def _is_news(erasure: Row[Any], before: Sequence[Recipient], told: Sequence[Recipient]) -> bool:
+    """Whether a certificate must say so: the first one, another answer or day, or nobody left who has not answered."""
+    is_open = any(recipient.result == AWAITED[erasure.state] for recipient in told)
+    return erasure.state == "shredded" or before != told or not is_open
+
+
+def _put_off(
+    records: Engine, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]], answers: Mapping[str, Answer]
+) -> None:
+    """Come again once the lease is over; for redactions when there is something to do, which may be in months."""
+    with transaction(records) as tx:
+        recipients.write_answers(tx, listed, answers)
+        if erasure.state == "redacting":
+            key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
+            update_row(tx, erasures, key, {"lease_until": redactions.next_look(listed, answers, caller.at)})
 
 
 def take_up(records: Engine, tenant: str, erasure_id: str) -> bool:
@@ -97,7 +119,7 @@ def _certificate(
     policy: Policy,
     caller: Caller,
     erasure: Row[Any],
-    told: Sequence[recipients.Recipient],
+    told: Sequence[Recipient],
 ) -> dict[str, Any]:
     """Read back, then say what was found. Raises EraseIncomplete."""
     found = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
@@ -112,16 +134,14 @@ def _certify(
     ledger: Ledger,
     caller: Caller,
     erasure: Row[Any],
-    told: Sequence[recipients.Recipient],
+    told: Sequence[Recipient],
     certificate: dict[str, Any],
 ) -> None:
     """Decide the certificate; the request's own key goes with the last one. Another process may have been first."""
     pending = sum(recipient.result == "pending" for recipient in told)
     key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
-    finished = (
-        {"state": "certified", "completed_at": None} if pending else {"state": "completed", "completed_at": caller.at}
-    )
-    if not update_row(tx, erasures, key, finished):
+    stands = _stands(erasure, told, caller.at)
+    if not update_row(tx, erasures, key, stands):
         return
     decide(
         tx,
@@ -130,12 +150,13 @@ def _certify(
         "erase.done",
         erasure.customer_id,
         version=erasure.customer_version,
-        dek_id=None if pending else erasure.dek_id,
+        dek_id=erasure.dek_id if stands["state"] == "completed" else None,
         certificate=certificate,
     )
-    status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
-    target = Target(customer=erasure.customer_id, status=status)
-    rights.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
+    if erasure.state != "redacting":  # the request is complete since then
+        status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
+        target = Target(customer=erasure.customer_id, status=status)
+        rights.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
     audit.record(
         tx,
         ledger.keyring,
@@ -143,8 +164,19 @@ def _certify(
         "customer.erased",
         customer=erasure.customer_id,
         resource=erasure.request_id,
-        details={"pending": pending},
+        details={"pending": pending, "scheduled": sum(recipient.result == "scheduled" for recipient in told)},
     )
+
+
+def _stands(erasure: Row[Any], told: Sequence[Recipient], at: datetime) -> dict[str, Any]:
+    """Where it stands once that is certified; what is scheduled keeps nobody from being complete."""
+    if any(recipient.result == "pending" for recipient in told):
+        return {"state": "certified", "completed_at": None}
+    completed = {"completed_at": erasure.completed_at or at}
+    days = [recipient.scheduled_for for recipient in told if recipient.scheduled_for]
+    if days:
+        return {"state": "redacting", "lease_until": min(days), **completed}
+    return {"state": "completed", **completed}
 
 
 def _published(records: Engine, ledger: Ledger, erasure: Row[Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The processors are asked what else lives there and would end with the customer. 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Table, and_, bindparam, func, select
@@ -42,13 +42,17 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One processor account that will be told; `subscriptions` is None where it does not answer now."""
+    """One processor account that will be told; `subscriptions` is None where it does not answer now.
+
+    `redaction_at` is when it would be asked, for an erasure now, to redact what it keeps; None where it never is.
+    """
 
     processor: str
     name: str
     processor_account: str
     payment_methods: int
     subscriptions: int | None
+    redaction_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ def plan(
         blocked_by=blocked_by,
         destroyed=[{"name": "customer_key", "records": 1}, {"name": "billing_contact", "records": 1}, *counted],
         retained=certificates.retained(last_charge, policy),
-        recipients=[_told(keyring, processors, policy, customer, row) for row in accounts],
+        recipients=[_told(keyring, processors, policy, caller, customer, row) for row in accounts],
     )
 
 
@@ -94,13 +98,17 @@ def _obstacles(connection: Connection, caller: Caller, customer_id: str, found: 
     return [*opened, *held]
 
 
-def _told(keyring: Keyring, processors: Processors, policy: Policy, customer: Row[Any], row: Row[Any]) -> Told:
+def _told(
+    keyring: Keyring, processors: Processors, policy: Policy, caller: Caller, customer: Row[Any], row: Row[Any]
+) -> Told:
+    days = policy.redaction.get(row.kind) if row.reference is not None else None
     return Told(
         processor=row.kind,
         name=policy.recipients.get(row.kind, row.kind),
         processor_account=row.account_id,
         payment_methods=row.payment_methods,
         subscriptions=_subscriptions(keyring, processors, customer, row),
+        redaction_at=caller.at + timedelta(days=days) if days else None,
     )
 
 

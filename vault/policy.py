@@ -42,7 +42,8 @@ class Policy:
 
     `controller` has name, address and email. `recipients` gives the legal name behind a kind of processor, `transfers`
     what is to be said where one takes data to a third country. `holidays` are days in `time_zone`, an IANA name. Above
-    `erasures_per_day` of one tenant, a second actor must approve.
+    `erasures_per_day` of one tenant, a second actor must approve. `redaction` gives the days after which a kind of
+    processor is to redact what it keeps of who was erased.
     """
 
     version: str
@@ -59,3 +60,4 @@ class Policy:
     holidays: frozenset[date]
     time_zone: str
     erasures_per_day: int
+    redaction: Mapping[str, int]

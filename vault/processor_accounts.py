@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, insert, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
@@ -112,6 +112,7 @@ def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -
 
 
 def _refuse_while_needed(tx: Connection, caller: Caller, account_id: str) -> None:
+    """Its key is what tells a processor of an erasure: an account is needed until the last redaction there, too."""
     looks = {
         "active_tokens": (tokens, tokens.c.state.in_(("pending", "requires_action", "active"))),
         "open_intents": (intent_table, intent_table.c.state == "pending"),
@@ -122,8 +123,11 @@ def _refuse_while_needed(tx: Connection, caller: Caller, account_id: str) -> Non
         its = and_(table.c.tenant_id == caller.tenant, table.c.account_id == account_id, is_open)
         if tx.execute(select(table.c.account_id).where(its).limit(1)).first() is not None:
             reasons.append(reason)
+    last = tx.execute(_LAST_REDACTION, {"tenant": caller.tenant, "account": account_id}).scalar_one()
+    if last is not None:
+        reasons.append("scheduled_redactions")
     if reasons:
-        raise Blocked(reasons)
+        raise Blocked(reasons, {"scheduled_redactions": last} if last else None)
 
 
 def choose(connection: Connection, caller: Caller, account_id: str | None) -> Row[Any]:
@@ -168,6 +172,11 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
 
 _ANY = select(processor_accounts).where(
     processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
+)
+_LAST_REDACTION = select(func.max(erasure_recipients.c.next_attempt_at)).where(
+    erasure_recipients.c.tenant_id == bindparam("tenant"),
+    erasure_recipients.c.account_id == bindparam("account"),
+    erasure_recipients.c.result == "scheduled",
 )
 _DEFAULT = select(processor_accounts).where(
     processor_accounts.c.tenant_id == bindparam("tenant"),

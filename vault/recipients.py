@@ -1,6 +1,9 @@
-"""Who must be told of an erasure: one row for each thing that a processor has of the person, and its answer."""
+"""Who must be told of an erasure: one row for each thing that a processor has of the person, and its answer.
 
-from collections.abc import Mapping, Sequence
+`telling` tells them; `redactions` comes back later, where the policy says so, for what the processor must keep.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,11 +15,9 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import intents, references
+from vault import references
 from vault.caller import Caller
-from vault.errors import NotUsable
-from vault.processing import Connected, Processors, connect
-from vault.processor import CustomerOpened, Failure, Forgotten, Held, NotFound
+from vault.policy import Policy
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import Change, inserted, update_row
 from vault.tables import erasure_recipients, processor_references, tokens
@@ -25,134 +26,128 @@ from vault.tables import processor_accounts as account_table
 
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 3600
-FINAL = frozenset({"erased", "already_gone"})
-SUBSCRIPTIONS = "subscriptions"
-"""What a recipient waits for where deleting the customer would cancel subscriptions that nobody spoke of."""
+
+Answer = Mapping[str, Any]
+"""What changes in a recipient's row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """One thing that a processor has, or had: `result` is `pending`, `erased` or `already_gone`."""
+    """One thing that a processor has, or had: `result` is `pending`, `erased` or `already_gone`.
+
+    Of a redaction it is `scheduled`, not before `scheduled_for`, and then `redacted`, `not_available` where the
+    processor offers none, or `lost` where a restore lost the processor's name for the person.
+    """
 
     kind: str
     account_id: str
     what: str
     result: str
-    answered_at: datetime | None
+    answered_at: datetime | None = None
+    scheduled_for: datetime | None = None
 
 
 def all_of(
-    tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, erasure_id: str, own: Dek, request_dek: Dek
+    tx: Connection,
+    keyring: Keyring,
+    policy: Policy,
+    caller: Caller,
+    customer_id: str,
+    erasure_id: str,
+    own: Dek,
+    request_dek: Dek,
 ) -> list[Change]:
     """One new row for each thing that a processor has of this person, sealed anew under the request's key."""
-    rows = []
+    changes = []
     for held in _HELD.all(tx, {"of_tenant": caller.tenant, "of_customer": customer_id}):
-        recipient = f"{held.owner_id}.{held.account_id}"
         value = {"reference": references.open_with(keyring, own, held)["reference"]}
-        rows.append(
-            {
-                "tenant_id": caller.tenant,
-                "erasure_id": erasure_id,
-                "recipient_id": recipient,
-                "account_id": held.account_id,
-                "what": "customer" if held.owner_id == customer_id else "payment_method",
-                "reference": seal_value(request_dek, value, _place(keyring, caller.tenant, erasure_id, recipient, 1)),
-                "result": "pending",
-                "next_attempt_at": caller.at,
-            }
-        )
-    return [inserted(erasure_recipients, row) for row in rows]
+        for told in _told(policy, caller, held):
+            place = _place(keyring, caller.tenant, erasure_id, told["recipient_id"], 1)
+            sealed = {"reference": seal_value(request_dek, value, place)}
+            whose = {"tenant_id": caller.tenant, "erasure_id": erasure_id, "account_id": held.account_id}
+            changes.append(inserted(erasure_recipients, whose | told | sealed))
+    return changes
 
 
-def tell(
-    keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]]
-) -> dict[str, str]:
-    """Tell every processor whose turn it is and that has not answered; what each says, by recipient.
+def _told(policy: Policy, caller: Caller, held: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # a row of `_HELD`
+    """That what an account holds goes, and for a customer redaction later where the policy says so."""
+    is_customer = held.owner_id == held.customer_id
+    yield {
+        "recipient_id": f"{held.owner_id}.{held.account_id}",
+        "what": "customer" if is_customer else "payment_method",
+        "result": "pending",
+        "next_attempt_at": caller.at,
+    }
+    if is_customer and held.kind in policy.redaction:
+        yield {
+            "recipient_id": redaction_of(held.account_id),
+            "what": "redaction",
+            "result": "scheduled",
+            "next_attempt_at": caller.at + timedelta(days=policy.redaction[held.kind]),
+        }
 
-    One of FINAL, `pending`, or what it waits for. Nothing is written yet.
-    """
-    due = [row for row in listed if row.result == "pending" and row.next_attempt_at <= caller.at]
-    if not due:
-        return {}
-    sealed = any(row.reference is not None for row in due)
-    dek = keyring.dek(erasure.tenant_id, erasure.dek_id) if sealed else None
-    return {row.recipient_id: _tell(keyring, processors, erasure, row, dek) for row in due}
+
+def redaction_of(account_id: str) -> str:
+    """How the redaction of the person at one account is called among an erasure's recipients."""
+    return f"redaction.{account_id}"
 
 
-def as_told(listed: Sequence[Row[Any]], answers: Mapping[str, str], at: datetime) -> list[Recipient]:
+def as_told(listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> list[Recipient]:
     """The recipients as they stand after these answers."""
-    return [
-        Recipient(
-            kind=row.kind,
-            account_id=row.account_id,
-            what=row.what,
-            result=answered if (answered := answers.get(row.recipient_id)) in FINAL else row.result,
-            answered_at=at if answered in FINAL else row.answered_at,
-        )
-        for row in listed
-    ]
+    return [_recipient(row) for row in after(listed, answers)]
 
 
-def write_answers(tx: Connection, caller: Caller, listed: Sequence[Row[Any]], answers: Mapping[str, str]) -> None:
-    """Write down what recipients answered; who has not is asked again later, each time later."""
-    for row in listed:
-        if row.recipient_id in answers:
-            key = {"tenant_id": row.tenant_id, "erasure_id": row.erasure_id, "recipient_id": row.recipient_id}
-            update_row(tx, erasure_recipients, key, _answer(caller, row, answers[row.recipient_id]))
+def after(listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    """Their rows as they will be once these answers are written."""
+    return [{**row._asdict(), **answers.get(row.recipient_id, {})} for row in listed]
 
 
-def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek | None) -> str:
-    try:
-        connected = connect(processors, keyring, erasure.tenant_id, row)
-    except NotUsable:  # this deployment can't reach that account now; it stays on the list
-        return "pending"
-    reference = _reference(keyring, connected, erasure, row, dek)
-    if not isinstance(reference, str):
-        return "already_gone" if isinstance(reference, NotFound) else "pending"
-    if row.what == "customer" and not erasure.cancel_subscriptions:
-        held = connected.processor.held(connected.credentials, customer_reference=reference)
-        if not isinstance(held, Held):
-            return "pending"
-        if held.subscriptions:
-            return SUBSCRIPTIONS
-    outcome = _forget(connected, row.what, reference, f"panless-{erasure.erasure_id}-{row.recipient_id}")
-    if not isinstance(outcome, Forgotten):
-        return "pending"
-    return "already_gone" if outcome.already else "erased"
+def _recipient(row: Mapping[str, Any]) -> Recipient:
+    return Recipient(
+        kind=row["kind"],
+        account_id=row["account_id"],
+        what=row["what"],
+        result=row["result"],
+        answered_at=row["answered_at"],
+        scheduled_for=row["next_attempt_at"] if row["result"] == "scheduled" else None,
+    )
 
 
-def _reference(
-    keyring: Keyring, connected: Connected, erasure: Row[Any], row: Row[Any], dek: Dek | None
-) -> str | NotFound | Failure:
-    """The processor's name for it. After a restore that lost it, the customer is found there by our tag."""
-    if row.reference is not None and dek is not None:
-        place = _place(keyring, erasure.tenant_id, erasure.erasure_id, row.recipient_id, row.reference_version)
-        reference: str = unseal_value(dek, row.reference, place)["reference"]
-        return reference
-    tag = intents.tag(keyring, erasure.tenant_id, erasure.customer_id)
-    found = connected.processor.search_customer(connected.credentials, tag=tag)
-    return found.customer_reference if isinstance(found, CustomerOpened) else found
-
-
-def _forget(connected: Connected, what: str, reference: str, key: str) -> object:
-    processor, credentials = connected.processor, connected.credentials
-    if what == "customer":
-        return processor.forget_customer(credentials, customer_reference=reference, key=key)
-    return processor.forget(credentials, reference=reference, key=key)
-
-
-def _answer(caller: Caller, row: Row[Any], result: str) -> dict[str, object]:
-    if result not in FINAL:
-        pause = min(FIRST_RETRY_SECONDS * 2 ** min(row.attempts, 20), LONGEST_RETRY_SECONDS)
-        waits_for = result if result != "pending" else None
-        again = caller.at + timedelta(seconds=pause)
-        return {"attempts": row.attempts + 1, "next_attempt_at": again, "waits_for": waits_for}
+def answered(caller: Caller, row: Row[Any], result: str) -> Answer:
+    """The last answer: its reference is needed no more."""
     done = {"result": result, "answered_at": caller.at, "reference": None, "waits_for": None}
     return {"attempts": row.attempts + 1, **done}
 
 
+def pause(attempts: int) -> timedelta:
+    """How long to wait after so many tries that did not bring an answer, each time longer."""
+    return timedelta(seconds=min(FIRST_RETRY_SECONDS * 2 ** min(attempts, 20), LONGEST_RETRY_SECONDS))
+
+
+def write_answers(tx: Connection, listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> None:
+    """Write down what recipients answered, but not over a reference that another process replaced meanwhile."""
+    names = ("tenant_id", "erasure_id", "recipient_id", "reference_version")
+    for row in listed:
+        if row.recipient_id in answers:
+            key = {name: getattr(row, name) for name in names}
+            update_row(tx, erasure_recipients, key, answers[row.recipient_id])
+
+
+def open_reference(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, str]:
+    """What is sealed in a recipient's row: the processor's name for it, and the job of a redaction under way."""
+    place = _place(keyring, row.tenant_id, row.erasure_id, row.recipient_id, row.reference_version)
+    return unseal_value(dek, row.reference, place)
+
+
+def replaced_reference(keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str]) -> Answer:
+    """Another value in place of the one that is sealed there."""
+    version = row.reference_version + 1
+    place = _place(keyring, row.tenant_id, row.erasure_id, row.recipient_id, version)
+    return {"reference": seal_value(dek, value, place), "reference_version": version}
+
+
 def of_erasure(records: Engine, erasure: Row[Any]) -> Sequence[Row[Any]]:
-    """The rows of an erasure's recipients with their processor accounts, payment methods first."""
+    """The rows of an erasure's recipients with their processor accounts, payment methods first, redactions last."""
     with reading(records) as connection:
         named = {"of_tenant": erasure.tenant_id, "of_erasure": erasure.erasure_id}
         return connection.execute(_LISTED, named).all()
@@ -164,13 +159,20 @@ def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
     with reading(records) as connection:
         rows = connection.execute(_OPEN_STORINGS, named).all()
     return [
-        Recipient(kind=row.kind, account_id=row.account_id, what="payment_method", result="pending", answered_at=None)
-        for row in rows
+        Recipient(kind=row.kind, account_id=row.account_id, what="payment_method", result="pending") for row in rows
     ]
 
 
 _HELD = Prepared(
-    select(processor_references).where(
+    select(processor_references, account_table.c.kind)
+    .join(
+        account_table,
+        and_(
+            account_table.c.tenant_id == processor_references.c.tenant_id,
+            account_table.c.account_id == processor_references.c.account_id,
+        ),
+    )
+    .where(
         processor_references.c.tenant_id == bindparam("of_tenant"),
         processor_references.c.customer_id == bindparam("of_customer"),
     )
@@ -188,7 +190,9 @@ _LISTED = (
         erasure_recipients.c.tenant_id == bindparam("of_tenant"),
         erasure_recipients.c.erasure_id == bindparam("of_erasure"),
     )
-    .order_by(erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id)
+    .order_by(
+        erasure_recipients.c.what == "redaction", erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id
+    )
 )
 _OPEN_STORINGS = (
     select(account_table.c.kind, intent_table.c.account_id)

@@ -2,14 +2,16 @@
 
 The processors' own names for the person are lost with the records that held them, so a customer is found there by our
 tag: at the accounts that these records still name for the customer, or, where they are too old to know it, at all of
-the tenant's.
+the tenant's. Once it is deleted there it is not found any more, so that nothing can be redacted later
+(`replay_redactions`).
 """
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
-from vault import rights
+from vault import replay_redactions, rights
 from vault.effects import Entry
 from vault.rights import Target
 from vault.statements import insert_if_absent, update_row
@@ -42,14 +44,19 @@ def begin(tx: Connection, entry: Entry) -> None:
 
 
 def end(tx: Connection, entry: Entry) -> None:
-    """Once nobody is left to be told, by the certificate, the worker has nothing to do."""
-    if any(each["result"] == "pending" for each in entry.body["certificate"]["recipients"]):
-        return
+    """Once nobody is left to be told, by the certificate, the worker has nothing to do but what is scheduled."""
     this = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
     found = tx.execute(_ERASURE, {"of_tenant": this["tenant_id"], "of_customer": this["customer_id"]}).one_or_none()
     if found is None:
         return
-    update_row(tx, erasures, this, {"state": "completed", "completed_at": entry.at})
+    certificate = entry.body["certificate"]
+    replay_redactions.learn(tx, entry, found.erasure_id)
+    results = {each["result"] for each in certificate["recipients"]}
+    if "pending" in results:
+        return
+    at = datetime.fromisoformat(certificate["completed_at"])
+    state = "redacting" if "scheduled" in results else "completed"
+    update_row(tx, erasures, this, {"state": state, "completed_at": at})
     tx.execute(
         erasure_recipients.update()
         .where(
@@ -57,11 +64,11 @@ def end(tx: Connection, entry: Entry) -> None:
             erasure_recipients.c.erasure_id == found.erasure_id,
             erasure_recipients.c.result == "pending",
         )
-        .values(result="erased", answered_at=entry.at, reference=None)
+        .values(result="erased", answered_at=at, reference=None)
     )
-    status = "retained" if entry.body["certificate"]["retained"] else "done"
+    status = "retained" if certificate["retained"] else "done"
     target = Target(customer=this["customer_id"], status=status)
-    rights.move_target(tx, entry.at, this["tenant_id"], found.request_id, target)
+    rights.move_target(tx, at, this["tenant_id"], found.request_id, target)
 
 
 def _tombstone(entry: Entry) -> dict[str, Any]:

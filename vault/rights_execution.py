@@ -4,19 +4,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import Engine, Row, and_, select, update
+from sqlalchemy import Engine, Row, and_, or_, select, update
 
 from keys.database import reading, transaction
 from vault import audit, contacts, customers, erasure, packages, restrictions, rights
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Blocked, Erased, NotFoundHere
+from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.ledger import Ledger
 from vault.personal import BillingContact
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
 from vault.tables import packages as package_table
 from vault.tables import rights_requests, rights_targets
+
+AT_ONCE = 20
+"""How many targets whoever approves waits for."""
 
 LOOK_AGAIN_SECONDS = 10
 """How soon the worker looks again at what was blocked; it is the lease of a look, too."""
@@ -33,7 +36,7 @@ class Work:
 
 
 def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None = None) -> None:
-    """Carry out an approved request for every target that waits or is blocked; one that fails stops no other.
+    """Carry out an approved request: for its first targets here, the rest is the worker's, and what an error left.
 
     `edit` is the correction of a rectification, which is not kept anywhere: without one, the contact was corrected
     already.
@@ -43,9 +46,8 @@ def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact],
     elif request.type == "rectification":
         _rectify(work, request, edit)
     else:
-        for target in request.targets:
-            if target.status in {"waiting", "blocked"}:
-                _each(work, request, target)
+        for target in [each for each in request.targets if each.status in {"waiting", "blocked"}][:AT_ONCE]:
+            _each(work, request, target)
     if not request.targets:
         _settle(work, request)
 
@@ -72,12 +74,14 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
 
 
 def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
-    """What was approved by a process that ended before it ordered the package: (tenant_id, request_id, live).
+    """What was approved by a process that ended before it ordered the package, or about nobody, and stands so still.
 
-    That another one is about to order it does no harm: it is ordered once.
+    (tenant_id, request_id, live). That another process is about to carry it out does no harm: it is done once.
     """
+    about_somebody = select(rights_targets.c.customer_id).where(_OF_REQUEST).correlate(rights_requests).exists()
     statement = select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live).where(
-        rights_requests.c.state == "approved", rights_requests.c.type.in_(("access", "portability"))
+        rights_requests.c.state == "approved",
+        or_(rights_requests.c.type.in_(("access", "portability")), ~about_somebody),
     )
     with reading(records) as connection:
         return connection.execute(statement).all()
@@ -141,6 +145,8 @@ def _erase(work: Work, request: RightsRequest, target: Target) -> None:
         made = erasure.execute(
             work.records, work.ledger, work.policy, work.caller, target.customer, approved=request.id
         )
+    except NotUsable:  # it was cancelled meanwhile
+        return
     except Blocked as blocked:
         until = max(blocked.until.values(), default=None)
         found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)

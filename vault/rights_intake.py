@@ -5,7 +5,7 @@ Identities are looked up when the request comes in and not kept: from then on it
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, and_, bindparam, select
 
@@ -29,6 +29,8 @@ VERIFICATIONS = ("account", "email", "phone", "document", "in_person", "third_pa
 
 MOST_CUSTOMERS = 1000
 CLOCK_SKEW = timedelta(minutes=5)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Nobody asked before; a moment near the calendar's ends would leave it when a deadline is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +200,8 @@ def _check(caller: Caller, order: Order) -> None:
     if (order.type == "restriction") != (order.ground is not None) or order.ground not in {None, *GROUNDS}:
         raise Invalid("ground", f"A restriction, and nothing else, has a ground. One of: {', '.join(GROUNDS)}.")
     for name, moment in (("submitted_at", order.submitted_at), ("verified_at", order.verified_at)):
-        if moment is not None and moment > caller.at + CLOCK_SKEW:
-            raise Invalid(name, "This lies in the future.")
+        if moment is not None and not EARLIEST < moment <= caller.at + CLOCK_SKEW:
+            raise Invalid(name, "This lies in the future, or before the year 2000.")
 
 
 def _about(tx: Connection, keyring: Keyring, caller: Caller, order: Order) -> list[str]:

@@ -468,7 +468,7 @@ erasures = Table(
     Column("erasure_id", Id, primary_key=True),
     Column("request_id", Id, nullable=False),
     Column("customer_id", Id, nullable=False),
-    Column("state", Word, nullable=False),  # decided | shredded | certified | completed
+    Column("state", Word, nullable=False),  # decided | shredded | certified | redacting | completed
     Column("lease_until", UtcDateTime, nullable=False),
     Column("dek_id", LargeBinary(16), nullable=False),  # the request's own, for what the processor must still be told
     Column("intent_entry_id", Id, nullable=False),
@@ -495,9 +495,9 @@ erasure_recipients = Table(
     Column("erasure_id", Id, primary_key=True),
     Column("recipient_id", String(80), primary_key=True),
     Column("account_id", Id, nullable=False),
-    Column("what", Word, nullable=False),  # customer | payment_method
-    *_sealed("reference"),  # under the request's DEK; empty once the recipient has answered
-    Column("result", Word, nullable=False),  # pending | erased | already_gone | retained
+    Column("what", Word, nullable=False),  # customer | payment_method | redaction
+    *_sealed("reference"),  # under the request's DEK; empty once the recipient has answered, or where a restore lost it
+    Column("result", Word, nullable=False),  # docs/ledger.md
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("answered_at", UtcDateTime),

@@ -9,6 +9,9 @@ from panless.policies import PolicyError, example_policy, read_policy
 
 EXAMPLE = (ROOT / "panless" / "policy.toml").read_text()
 
+REDACTION = r"# \[redaction\]\n# stripe = 90"
+"""As the example leaves it commented out."""
+
 WRONG = [
     ('version = "1"', "version = 1", "version must be a text in quotes"),
     ('version = "1"', "", "version is missing"),
@@ -45,6 +48,9 @@ WRONG = [
     ("acknowledge_working_days = 10", "acknowledge_working_days = 0", "regulations.ccpa.acknowledge_working_days must"),
     (r"\[retention.transactions\]", "[retention.cards]", "retention.cards is not known"),
     ('jurisdiction = "FR"', "", "retention.transactions.jurisdiction is missing"),
+    (REDACTION, "[redaction]\nadyen = 90", "redaction.adyen is not known"),
+    (REDACTION, "[redaction]\nstripe = 0", "redaction.stripe must be a whole number from 1 to 3650"),
+    (REDACTION, "[redaction]\nstripe = true", "redaction.stripe must be a whole number from 1 to 3650"),
     ("years = 10", 'years = "10"', "retention.transactions.years must be a whole number from 1 to"),
 ]
 
@@ -77,6 +83,17 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
     policy = read_policy(tmp_path / "policy.toml")
     assert (policy.transfers, policy.holidays) == ({}, frozenset())
     assert policy.regulations["ccpa"].acknowledge_working_days is None
+
+
+def test_redaction_is_what_the_file_names(tmp_path: Path) -> None:
+    """Nothing in the example; once it is no comment any more, so many days for each kind."""
+    asked = re.sub(REDACTION, "[redaction]\nstripe = 90", EXAMPLE)
+    found = []
+    for number, content in enumerate((EXAMPLE, asked)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(content)
+        found.append(read_policy(file).redaction)
+    assert found == [{}, {"stripe": 90}]
 
 
 def test_the_example_is_read_as_it_stands(tmp_path: Path) -> None:

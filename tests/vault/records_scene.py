@@ -85,7 +85,8 @@ def end_leases(house: House) -> None:
     with transaction(house.components.records) as tx:
         tx.execute(update(intents).where(intents.c.state == "pending").values(lease_until=LONG_AGO))
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
-        tx.execute(update(erasure_recipients).values(next_attempt_at=LONG_AGO))
+        pending = erasure_recipients.c.result == "pending"  # a day that is scheduled is no lease
+        tx.execute(update(erasure_recipients).where(pending).values(next_attempt_at=LONG_AGO))
         tx.execute(update(rights_targets).values(next_look_at=LONG_AGO))
         tx.execute(update(callbacks).values(next_attempt_at=LONG_AGO))
         tx.execute(update(packages).where(packages.c.state == "building").values(lease_until=LONG_AGO))

@@ -31,7 +31,7 @@ from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from vault import erasure, erasure_completion, ledger, recipients
+from vault import erasure, erasure_completion, ledger, recipients, telling
 from vault.caller import Caller
 from vault.processor import Unknown
 from vault.tables import (
@@ -337,9 +337,9 @@ def test_a_crash_after_the_last_answer_still_completes(tenant: Tenant) -> None:
     open_one = row(tenant.house, erasures, customer_id=token["customer"])
     listed = recipients.of_erasure(parts.records, open_one)
     whole, later_on = erasure_completion.read(parts.records, tenant.id, open_one.erasure_id), soon(tenant)
-    answers = recipients.tell(parts.keyring, parts.processors, later_on, whole, listed)
+    answers = telling.tell(parts.keyring, parts.processors, later_on, whole, listed)
     with transaction(parts.records) as tx:
-        recipients.write_answers(tx, worker_of(tenant), listed, answers)
+        recipients.write_answers(tx, listed, answers)
     assert work(tenant.house) == []
     assert request_of(tenant, token["customer"])["status"] == "completed"
     assert dek_is_gone(tenant, open_one.dek_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
 from keys.database import transaction
+from vault import rights, rights_execution
+from vault.rights_execution import AT_ONCE, Work
 from vault.rights_watch import Watch, watch
-from vault.tables import audit_entries, customers, erasures, rights_requests, rights_targets
+from vault.tables import audit_entries, customers, rights_requests, rights_targets
 
 
 def status_of(tenant: Tenant, request: str) -> str:
@@ -47,7 +50,13 @@ def test_the_clock_runs_from_when_the_person_asked(tenant: Tenant) -> None:
     assert (gdpr["regulation"], gdpr["due_at"], gdpr["overdue"]) == ("gdpr", "2026-03-02T22:59:59Z", True)
     ccpa = asked(tenant, "access", customers=[person(tenant)], regulation="ccpa", submitted_at="2026-01-31T12:00:00Z")
     assert ccpa["due_at"] > ccpa["received_at"]
-    problem(ask(tenant, "access", customers=[person(tenant)], regulation="lgpd"), 422, "invalid_request")
+    assert (gdpr["acknowledge_by"], ccpa["acknowledge_by"] > ccpa["received_at"]) == (None, True)
+    for wrong in (
+        {"regulation": "lgpd"},
+        {"submitted_at": "0001-01-01T00:00:00Z"},
+        {"submitted_at": "9999-12-31T00:00:00Z"},
+    ):
+        problem(ask(tenant, "access", customers=[person(tenant)], **wrong), 422, "invalid_request")
 
 
 @pytest.mark.parametrize(
@@ -390,17 +399,42 @@ def test_every_step_is_on_the_record(tenant: Tenant) -> None:
     assert actions >= {"rights.request", "rights.approve", "rights.extend", "rights.deny", "rights.cancel"}
 
 
-def test_what_was_approved_is_carried_out_after_a_crash(tenant: Tenant) -> None:
-    """A server that ended between the approval and the erasure: the worker goes on."""
-    customer = person(tenant)
-    request = asked(tenant, "erasure", customers=[customer])["id"]
+@pytest.mark.parametrize("kind", ["erasure", "access"])
+def test_what_was_approved_is_carried_out_after_a_crash(tenant: Tenant, kind: str) -> None:
+    """A server that ended between the approval and what it was for: the worker goes on."""
+    request = asked(tenant, kind, customers=[person(tenant)])["id"]
     this = rights_requests.c.request_id == request
     with transaction(tenant.house.components.records) as tx:
         tx.execute(rights_requests.update().where(this).values(state="approved"))
-    work(tenant.house)
-    work(tenant.house)
+    for _ in range(3):
+        assert work(tenant.house) == []
     assert status_of(tenant, request) == "completed"
-    assert row(tenant.house, erasures, customer_id=customer).request_id == request
+
+
+def test_of_many_targets_the_worker_does_the_rest(tenant: Tenant) -> None:
+    """Whoever approves waits for the first ones only."""
+    many = [tenant.call("POST", "/v1/customers", {}).get_json()["id"] for _ in range(AT_ONCE + 2)]
+    request = asked(tenant, "erasure", customers=many)["id"]
+    waiting = [each for each in approved(tenant, request)["targets"] if each["status"] == "waiting"]
+    assert len(waiting) == 2
+    for _ in range(2):
+        assert work(tenant.house) == []
+    assert status_of(tenant, request) == "completed"
+
+
+def test_cancelled_before_its_turn(tenant: Tenant) -> None:
+    """A request that is cancelled between the worker's look and the erasure: nothing is erased, nothing is reported."""
+    customer, parts = person(tenant), tenant.house.components
+    request = asked(tenant, "erasure", customers=[customer])["id"]
+    this = rights_requests.c.request_id == request
+    with transaction(parts.records) as tx:
+        tx.execute(rights_requests.update().where(this).values(state="approved"))
+    caller = replace(tenant.caller, at=parts.clock())
+    seen = rights.read(parts.records, caller, request)
+    assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
+    rights_execution.execute(Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller), seen)
+    assert tenant.call("GET", f"/v1/customers/{customer}").status_code == 200
+    assert status_of(tenant, request) == "cancelled"
 
 
 def test_what_operators_watch(own_house: House) -> None:

@@ -20,6 +20,7 @@ from vault import (
     recipients,
     references,
     refunds,
+    telling,
     tokens,
 )
 from vault.processor import Declined, Held, Unknown
@@ -127,7 +128,7 @@ def _recipient(tenant: Tenant, row: Row[Any]) -> str:
     erasure = erasure_completion.read(parts.records, tenant.id, row.erasure_id)
     processors: Any = {"sandbox": Listening()}
     soon = replace(tenant.caller, at=tenant.caller.at + timedelta(hours=2))
-    recipients.tell(parts.keyring, processors, soon, erasure, recipients.of_erasure(parts.records, erasure))
+    telling.tell(parts.keyring, processors, soon, erasure, recipients.of_erasure(parts.records, erasure))
     return str(told)
 
 

@@ -1,0 +1,38 @@
+"""What the worker works with, and as whom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from keys.keyring import Keyring
+from vault.callbacks import Tell
+from vault.caller import Caller
+from vault.ids import new_id
+from vault.ledger import Ledger
+from vault.policy import Policy
+from vault.processing import Processors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What the worker works with."""
+
+    records: Engine
+    ledger: Ledger
+    processors: Processors
+    policy: Policy
+    clock: Callable[[], datetime]
+    tellers: Mapping[str, Tell]
+    """How others are told of rights requests, by protocol."""
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of the deployment."""
+        return self.ledger.keyring
+
+
+def caller_of(shop: Workshop, tenant: str, *, live: bool) -> Caller:
+    """The program itself: no client, and each deed under a request id of its own."""
+    return Caller(tenant=tenant, client="", live=live, at=shop.clock(), request_id=new_id("req", tenant))
