@@ -92,7 +92,7 @@ def submit(sent: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, StatusShown)
 def status(subject_request_id: str) -> dict[str, Any]:
     """See where a request stands."""
-    return opendsr.document(_work(), _processor(), _found(subject_request_id))
+    return _standing(subject_request_id)
 
 
 @blueprint.route(f"{ONE}/status", methods=["GET"])
@@ -100,7 +100,7 @@ def status(subject_request_id: str) -> dict[str, Any]:
 @blueprint.response(200, StatusShown)
 def status_alias(subject_request_id: str) -> dict[str, Any]:
     """See where a request stands: the same, under the name that the specification mentions and does not define."""
-    return opendsr.document(_work(), _processor(), _found(subject_request_id))
+    return _standing(subject_request_id)
 
 
 @blueprint.route(ONE, methods=["DELETE"])
@@ -119,6 +119,12 @@ def cancel(subject_request_id: str) -> dict[str, Any]:
         "subject_request_id": found.external_id,
         "api_version": opendsr.API_VERSION,
     }
+
+
+def _standing(subject_request_id: str) -> dict[str, Any]:
+    """HEAD gets no link: nobody would see it, and the one that was given out would open nothing any more."""
+    links = request.method == "GET"
+    return opendsr.document(_work(), _processor(), _found(subject_request_id), links=links)
 
 
 def _order(sent: dict[str, Any]) -> Order:

@@ -80,7 +80,7 @@ def receipt(request: RightsRequest, body: bytes) -> dict[str, Any]:
     }
 
 
-def document(work: Work, processor: Processor, request: RightsRequest) -> dict[str, Any]:
+def document(work: Work, processor: Processor, request: RightsRequest, *, links: bool = True) -> dict[str, Any]:
     """Where a request stands. A link in `results_url` works once, and takes the place of the one given out before.
 
     What is retained stands in certificates, which are out a moment later than the request is complete: until then it is
@@ -94,7 +94,7 @@ def document(work: Work, processor: Processor, request: RightsRequest) -> dict[s
     shown["extensions"] = {processor.domain: details}
     if request.is_complete:
         shown["results_count"] = len(request.targets)
-        if request.type in DELIVERED:
+        if links and request.type in DELIVERED:
             with suppress(Gone, NotFoundHere, NotUsable):  # it was taken, its seven days are over, nobody matched
                 _, link = package_links.link_of_request(work.records, work.ledger.keyring, work.caller, request.id)
                 shown["results_url"] = _url(processor, f"/v1/packages/{link}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from holds_scene import hold, lift
-from house import Tenant
+from house import Tenant, make_app
 from opendsr_scene import CONTROLLER, DOMAIN, Outside, details, order, processor, sent, speaking, standing, verify
 from records_scene import Crash, end_leases, later, row, rows, work
 from rights_scene import approved, person
@@ -218,6 +218,17 @@ def test_servers_that_hang_hold_up_nothing_else(
     monkeypatch.undo()
     work(speaker.house)
     assert statuses(outside) == ["in_progress", "completed"]
+
+
+def test_the_program_itself_calls_nobody_on_this_machine(tenant: Tenant) -> None:
+    """As it is wired for users, with no hand of a test in it: an allowed host that is private is not dialled."""
+    components = tenant.house.components
+    settings = replace(components.settings, callback_hosts=frozenset({"localhost:9"}))
+    house = replace(tenant.house, components=replace(components, settings=settings, opendsr=processor()))
+    wired = replace(tenant, house=replace(house, app=make_app(house.components)))
+    ask(wired, "erasure", "https://localhost:9/dsr")
+    [(_, error)] = work(wired.house)
+    assert "address_refused" in str(error)
 
 
 def test_only_whoever_asked_is_told(speaker: Tenant, outside: Outside) -> None:

@@ -1,11 +1,14 @@
 """Fides' pre-execution webhook: what Fides sends (SecondPartyRequestFormat), what it does with the answer."""
 
 import json
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from holds_scene import hold, lift
-from house import Tenant
+from house import Tenant, make_app
 from opendsr_scene import FIDES, Outside, speaking
 from records_scene import row, rows, work
 from rights_scene import ADA, approved, asked, person
@@ -191,6 +194,35 @@ def test_what_is_refused(speaker: Tenant, changes: dict[str, Any]) -> None:
     answer = announce(speaker, **changes)
     assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_request")
     assert rows(speaker.house, rights_requests, tenant_id=speaker.id) == []
+
+
+def test_the_program_itself_reaches_a_fides_on_this_machine(tenant: Tenant) -> None:
+    """As it is wired for users: the server that the operator named is called wherever it is."""
+    heard = []
+
+    class Fides(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(
+                (self.path, self.headers["Authorization"], self.rfile.read(int(self.headers["Content-Length"])))
+            )
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Fides) as server:
+        threading.Thread(target=server.handle_request).start()
+        components = tenant.house.components
+        url = f"http://127.0.0.1:{server.server_port}/api/v1"
+        components = replace(components, settings=replace(components.settings, fides_url=url))
+        wired = replace(tenant, house=replace(tenant.house, components=components, app=make_app(components)))
+        order_of_hold = hold(wired, person(wired))
+        assert announce(wired).get_json() == WAIT
+        lift(wired, order_of_hold["id"])
+        for _ in range(2):
+            assert work(wired.house) == []
+    assert heard == [(f"/api/v1/privacy-request/{RUN}/resume", f"Bearer {TOKEN}", b"{}")]
 
 
 def test_not_configured(tenant: Tenant) -> None:

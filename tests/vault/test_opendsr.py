@@ -175,6 +175,7 @@ def test_access_is_a_link_that_works_once(speaker: Tenant) -> None:
     assert standing(speaker, ident)["request_status"] == "in_progress"
     assert work(speaker.house) == []
     old, new = (standing(speaker, ident)["results_url"].removeprefix(f"https://{DOMAIN}") for _ in range(2))
+    assert speaker.call("HEAD", f"{BASE}/requests/{ident}", role="privacy").status_code == 200
     client = speaker.house.app.test_client()
     assert client.get(old).status_code == 404
     assert "data.json" in zipfile.ZipFile(io.BytesIO(client.get(new).get_data())).namelist()
