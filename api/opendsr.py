@@ -112,7 +112,7 @@ def cancel(subject_request_id: str) -> dict[str, Any]:
     found = _found(subject_request_id)
     if opendsr.status(found.status) != "pending":
         raise Problem(409, "request_closed", "This request is not pending any more.")
-    rights_decisions.cancel(here.parts.records, here.parts.keyring, here.caller, found.id)
+    rights_decisions.cancel(here.parts.records, here.parts.ledger, here.caller, found.id)
     return {
         "controller_id": found.client,
         "received_time": opendsr.moment(here.caller.at),

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, name, of_type, one_of
+from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, of_type, one_of, text
 from api.parts import Parts
 from api.rights_shown import RequestShown, shown
 from vault import (
@@ -32,7 +32,7 @@ class IdentityFields(Strict):
     """By what a person is named; `sha256` is the hex hash of the value as given or lower-cased."""
 
     type = one_of("email", "phone", "reference", required=True)
-    value = name(required=True)
+    value = text(254, required=True)
     format = one_of("raw", "sha256", load_default="raw")
 
 
@@ -171,9 +171,8 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
         request_id,
         approval.get("verification"),
         corrects=edit is not None,
+        cancels=approval.get("cancel_subscriptions", False),
     )
-    if approval.get("cancel_subscriptions"):
-        rights_decisions.cancel_subscriptions(house.records, keyring, here.caller, request_id)
     if request.status == "approved":
         rights_execution.execute(_work(here.parts, here.caller), request, edit)
     return shown(rights.read(house.records, here.caller, request_id))
@@ -186,7 +185,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
 def deny(denial: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Refuse a request, after the person was told why and where to complain."""
     here = passed()
-    return shown(rights_decisions.deny(here.parts.records, here.parts.keyring, here.caller, request_id, **denial))
+    return shown(rights_decisions.deny(here.parts.records, here.parts.ledger, here.caller, request_id, **denial))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/extend", methods=["POST"])
@@ -207,7 +206,7 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
 def cancel(request_id: str) -> dict[str, Any]:
     """Withdraw a request that nothing was done for yet."""
     here = passed()
-    return shown(rights_decisions.cancel(here.parts.records, here.parts.keyring, here.caller, request_id))
+    return shown(rights_decisions.cancel(here.parts.records, here.parts.ledger, here.caller, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])

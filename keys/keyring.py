@@ -151,6 +151,10 @@ class Keyring:
                     return dek
             self._newest_keks.forget()  # another one is active now
 
+    def warm(self, tenant_id: str) -> None:
+        """Have the active KEK at hand, so that a `new_dek` that follows asks no root key. Raises as that."""
+        self._kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id)))
+
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
         expected = self.witness.vouched

@@ -14,7 +14,7 @@ from vault.customers import row_of
 from vault.errors import Erased, NotUsable
 from vault.personal import BillingContact
 from vault.processing import Connected
-from vault.processor import Corrected
+from vault.processor import Corrected, Refused
 from vault.tables import customers, processor_references
 
 
@@ -30,10 +30,11 @@ def send(
             return True
         named = {"of_tenant": caller.tenant, "of_customer": customer_id, "of_account": account_id}
         cards = connection.execute(_CARDS, named).all()
-    sent = all(_put(keyring, connected, card, contact, f"{key}-{customer.contact_version}") for card in cards)
+    key = f"{key}-{customer.contact_version}"
+    each = [_put(keyring, connected, card, contact, key) for card in cards]  # every card, whatever one of them says
     with reading(records) as connection:
         now = connection.execute(_VERSION, {"of_tenant": caller.tenant, "of_customer": customer_id}).scalar_one()
-    return sent and now == customer.contact_version
+    return all(each) and now == customer.contact_version
 
 
 def _put(keyring: Keyring, connected: Connected, card: Row[str], contact: BillingContact, key: str) -> bool:
@@ -41,7 +42,8 @@ def _put(keyring: Keyring, connected: Connected, card: Row[str], contact: Billin
     outcome = connected.processor.correct(
         connected.credentials, reference=reference, contact=contact, key=f"{key}-{card.owner_id}"
     )
-    return isinstance(outcome, Corrected)
+    refused = isinstance(outcome, Refused) and not outcome.credentials  # for good: asking again changes nothing
+    return refused or isinstance(outcome, Corrected)
 
 
 _CARDS = select(processor_references).where(

@@ -49,12 +49,16 @@ def change(
     caller: Caller,
     customer_id: str,
     edit: Callable[[BillingContact], BillingContact],
+    also: Callable[[Connection], None] = lambda _tx: None,
 ) -> Corrected:
-    """Put `edit(contact)` in the contact's place; the index follows, and the ledger is told that it was corrected."""
+    """Put `edit(contact)` in the contact's place; the index follows, and the ledger is told that it was corrected.
+
+    `also` does what belongs to it in the same transaction.
+    """
     for _ in range(_LARGEST_RACE):
         with reading(records) as connection:
             row = row_of(connection, caller, customer_id)
-        if _replace(records, keyring, ledger, caller, row, edit):
+        if _replace(records, keyring, ledger, caller, row, edit, also):
             settle(ledger, records)
             return Corrected(customer=customer_id, version=row.contact_version + 1)
     raise MovedOn("Others keep changing this contact. Try again.")
@@ -67,6 +71,7 @@ def _replace(
     caller: Caller,
     row: Row[Any],
     edit: Callable[[BillingContact], BillingContact],
+    also: Callable[[Connection], None],
 ) -> bool:
     """Write the new contact over the one in `row`; False when somebody was faster."""
     reference, contact = opened(keyring, row) if row.contact_usable else (None, BillingContact())
@@ -87,6 +92,7 @@ def _replace(
         decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
         _pass_on(tx, keyring, caller, row.customer_id)
         audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
+        also(tx)
     return True
 
 

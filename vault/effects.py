@@ -34,6 +34,7 @@ from vault.tables import (
     package_customers,
     packages,
     processor_references,
+    rights_requests,
     tokens,
 )
 
@@ -116,6 +117,13 @@ def _lift_hold(tx: Connection, entry: Entry) -> None:
     update_row(tx, holds, key, {"lift_entry_id": entry.body["entry_id"], "lifted_at": entry.at}, _NOT_LIFTED)
 
 
+def _close_request(tx: Connection, entry: Entry) -> None:
+    """A backup may have it as it stood before it was denied or withdrawn."""
+    key = {"tenant_id": entry.body["tenant"], "request_id": entry.body["subject_id"]}
+    closed = {"state": entry.body["terms"]["status"], "completed_at": entry.at}
+    update_row(tx, rights_requests, key, closed, _NOTHING_DONE)
+
+
 def _note(_tx: Connection, _entry: Entry) -> None:
     """Nothing: what the entry says was done when it was decided (a correction was made, a hold was in force)."""
 
@@ -123,6 +131,7 @@ def _note(_tx: Connection, _entry: Entry) -> None:
 EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
     "erase.intent": _erase,
     "erase.done": _certify,
+    "erase.closed": _close_request,
     "token.delete": _delete_token,
     "client.revoke": _revoke_client,
     "contact.corrected": _note,
@@ -145,6 +154,7 @@ def _in_packages(table: Table) -> ColumnElement[bool]:
 
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
 _NOT_REVOKED = clients.c.revoked_at.is_(None)
+_NOTHING_DONE = rights_requests.c.state.in_(("verifying", "received", "approved", "blocked", "executing"))
 _NOT_LIFTED = holds.c.lifted_at.is_(None)
 _ERASE = Several(
     update(customers).where(_of(customers)).values(state="erased", contact=None, erased_at=bindparam("at")),

@@ -5,7 +5,6 @@ the ledger) -> `shredded` (nothing opens any more). What processors must be told
 """
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, bindparam, exists, literal, select, true
@@ -18,11 +17,12 @@ from keys.keystore import Watermark
 from keys.prepared import Prepared
 from vault import audit, holds, packages, recipients, rights
 from vault.caller import Caller
-from vault.errors import Erased, NotFoundHere, NotUsable
+from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, decided, settle
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
+from vault.rights_approval import RATE_OVER, approvals_needed, waiting
 from vault.statements import Change, inserted, updated, write
 from vault.tables import (
     OPEN_STATES,
@@ -41,7 +41,8 @@ LEASE_SECONDS = 60
 TOGETHER = 4
 """Recipients that are written in one statement: most customers have fewer, and each number is a statement to keep."""
 
-RATE_OVER = timedelta(days=1)
+TOGETHER_AT_MOST = 200
+"""Erasures that may be decided at the same time: so many before the policy's rate they are counted one by one."""
 
 
 class ApprovalNeeded(Exception):  # no error: what rolls back a decision that is not this caller's alone
@@ -87,7 +88,7 @@ def _decide(
     keyring = ledger.keyring
     erasure_id = new_id("era", caller.tenant)
     own = keyring.dek(caller.tenant, dek_id)
-    request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)
+    keyring.warm(caller.tenant)
     with audit.transaction(records) as tx:
         customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
         if customer.state != "active":
@@ -95,9 +96,10 @@ def _decide(
         expected = ledger.witness.vouched
         found = _OPEN.one(tx, _named(policy, caller, customer_id))
         ledger.witness.check(identified(tx, found.identity), expected)
-        known = approved or _allowed(found, policy)
-        _refuse_while_open(tx, caller, customer_id, found)
+        known = approved or _allowed(tx, found, policy, caller)
         request = _request(tx, policy, caller, known, customer_id)
+        _refuse_while_open(tx, caller, customer_id, found)
+        request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)  # only now: what is refused leaves no key
         version = customer.version + 1
         entry_id, decided_entry = decided(
             ledger,
@@ -130,7 +132,8 @@ def _decide(
 
 def _named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
     """What `_OPEN` asks, after the customer is held: who held it before us may just have charged."""
-    rate = {"since": caller.at - RATE_OVER, "before": max(policy.erasures_per_day - 1, 0)}
+    before = max(policy.erasures_per_day - 1 - TOGETHER_AT_MOST, 0)
+    rate = {"since": caller.at - RATE_OVER, "before": before}
     return {"of_tenant": caller.tenant, "of_customer": customer_id, **rate}
 
 
@@ -139,10 +142,11 @@ def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: 
     holds.refuse(holds.blocking(tx, caller, customer_id) if found.hold else (), *open_ones)
 
 
-def _allowed(found: Any, policy: Policy) -> str | None:  # noqa: ANN401  # as above
+def _allowed(tx: Connection, found: Any, policy: Policy, caller: Caller) -> str | None:  # noqa: ANN401  # as above
     """The customer's own request, if it is under way; None for a new one. Raises ApprovalNeeded."""
     if found.request_id is None:
-        if found.above_rate or policy.erasures_per_day == 0:
+        near = found.near_rate or policy.erasures_per_day <= TOGETHER_AT_MOST
+        if near and approvals_needed(tx, policy, caller, "erasure", 1) > 1:
             raise ApprovalNeeded(None)
     elif found.status in rights.UNDECIDED:
         raise ApprovalNeeded(found.request_id)
@@ -152,8 +156,7 @@ def _allowed(found: Any, policy: Policy) -> str | None:  # noqa: ANN401  # as ab
 
 def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
     if known:
-        if rights.lone_row_of(tx, caller, known).state not in rights.UNDER_WAY:  # it was cancelled meanwhile
-            raise NotUsable("request_closed", "This request was closed. Ask again.")
+        rights.refuse_closed(tx, caller.tenant, known)
         return rights.whole(tx, caller, known)
     regulation = rights.default_regulation(policy)
     return RightsRequest(
@@ -215,6 +218,7 @@ _THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer
 _RECENT = (
     select(literal(1))
     .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.requested_at > bindparam("since"))
+    .union_all(select(literal(1)).where(waiting(bindparam("of_tenant"))))
     .offset(bindparam("before"))
     .limit(1)
 )
@@ -258,7 +262,7 @@ _OPEN = Prepared(
             package_customers.c.customer_id == bindparam("of_customer"),
         )
         .label("package"),
-        exists(_RECENT).label("above_rate"),
+        exists(_RECENT).label("near_rate"),
         _REQUEST.c.request_id,
         _REQUEST.c.state.label("status"),
         guard.c.seq,

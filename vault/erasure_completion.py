@@ -16,7 +16,7 @@ from keys.database import reading, transaction
 from vault import audit, certificates, recipients, redactions, rights, telling
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import EraseIncomplete, Invalid, NotUsable
+from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
 from vault.ledger import Ledger, decide, find, settle
 from vault.policy import Policy
 from vault.processing import Processors
@@ -41,7 +41,10 @@ def certificate(
     request = rights.read(records, caller, request_id)
     if customer_id is None and len(request.targets) > 1:
         raise Invalid("customer", "This request is about several customers: name one of them.")
-    erasure = _of_request(records, caller.tenant, request_id, customer_id or request.customer)
+    about = customer_id or request.customer
+    if about not in request.customers:
+        raise NotFoundHere("This request is not about that customer.")
+    erasure = _of_customer(records, caller.tenant, about)
     if erasure is None:
         raise _not_yet()
     if erasure.state == "shredded":
@@ -49,6 +52,7 @@ def certificate(
         told = [*recipients.as_told(listed, {}), *recipients.open_storings(records, erasure)]
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
+            rights.hold(tx, erasure.tenant_id, erasure.request_id)
             _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
     return _published(records, ledger, erasure)
@@ -70,6 +74,7 @@ def carry_on(
     if _is_news(erasure, [*recipients.as_told(listed, {}), *storings], told):
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
+            rights.hold(tx, erasure.tenant_id, erasure.request_id)
             recipients.write_answers(tx, listed, answers)
             _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
@@ -88,6 +93,7 @@ def _put_off(
 ) -> None:
     """Come again once the lease is over; for redactions when there is something to do, which may be in months."""
     with transaction(records) as tx:
+        rights.hold(tx, erasure.tenant_id, erasure.request_id)
         recipients.write_answers(tx, listed, answers)
         if erasure.state == "redacting":
             key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
@@ -203,13 +209,11 @@ def read(records: Engine, tenant: str, erasure_id: str) -> Row[Any]:
         return connection.execute(this, {"of_tenant": tenant, "of_erasure": erasure_id}).one()
 
 
-def _of_request(records: Engine, tenant: str, request_id: str, customer_id: str | None) -> Row[Any] | None:
-    this = _WHOLE.where(
-        erasures.c.request_id == bindparam("of_request"), erasures.c.customer_id == bindparam("of_customer")
-    )
-    named = {"of_tenant": tenant, "of_request": request_id, "of_customer": customer_id}
+def _of_customer(records: Engine, tenant: str, customer_id: str | None) -> Row[Any] | None:
+    """The one erasure of a customer, whichever request it was for."""
+    this = _WHOLE.where(erasures.c.customer_id == bindparam("of_customer"))
     with reading(records) as connection:
-        return connection.execute(this, named).one_or_none()
+        return connection.execute(this, {"of_tenant": tenant, "of_customer": customer_id}).one_or_none()
 
 
 _WHOLE = (

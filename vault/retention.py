@@ -1,7 +1,8 @@
 """The end of what the law made us keep: an erased customer's transactions go when the policy's time for them is over.
 
-A restricted customer's stay (GDPR Art. 18(2)), and so does what a legal hold is on. With a charge go its refunds and
-what is left of the calls that made them; each customer's part is one transaction with one audit entry.
+A restricted customer's stay (GDPR Art. 18(2)), and so does what a legal hold is on, or whose end nobody knows yet. With
+a charge go its refunds and what is left of the calls that made them; each customer's part is one transaction with one
+audit entry.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.policy import Policy
-from vault.tables import charges, customers, holds, intents, refunds
+from vault.tables import OPEN_STATES, charges, customers, holds, intents, refunds
 
 CUSTOMERS, CHARGES = 100, 500
 """How many customers one look finds, and how many charges of one of them go in one transaction."""
@@ -71,7 +72,15 @@ _HELD = exists().where(
     or_(holds.c.until.is_(None), holds.c.until > bindparam("now", type_=holds.c.until.type)),
 )
 _MAY_GO = and_(customers.c.state == "erased", customers.c.restricted.is_(False), ~_HELD)
-_OLD = charges.c.created_at < bindparam("before", type_=charges.c.created_at.type)
+_IN_DOUBT = or_(
+    charges.c.state.in_(OPEN_STATES),
+    exists().where(
+        refunds.c.tenant_id == charges.c.tenant_id,
+        refunds.c.charge_id == charges.c.charge_id,
+        refunds.c.state.in_(("pending", "unknown")),
+    ),
+)
+_OLD = and_(charges.c.created_at < bindparam("before", type_=charges.c.created_at.type), ~_IN_DOUBT)
 _EXPIRED = (
     select(customers.c.tenant_id, customers.c.customer_id, customers.c.live)
     .where(

@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, case, exists, func, not_, select
 
 from keys.database import reading
 from keys.prepared import Prepared
 from vault import deadlines, pages
 from vault.caller import Caller
-from vault.errors import NotFoundHere
+from vault.errors import NotFoundHere, NotUsable
 from vault.policy import Policy
 from vault.statements import Change, inserted, update_row
-from vault.tables import rights_approvals, rights_requests, rights_targets
+from vault.tables import erasures, rights_approvals, rights_requests, rights_targets
 
 TYPES = ("access", "portability", "rectification", "restriction", "erasure", "objection")
 COMPLETED = frozenset({"completed", "completed_with_retention"})
+CLOSED = frozenset({"denied", "cancelled"})
 UNDECIDED = ("verifying", "received")
 UNDER_WAY = ("approved", "blocked", "executing", "awaiting_processor")
 OPEN = (*UNDECIDED, *UNDER_WAY)
@@ -193,7 +194,7 @@ def overdue(at: datetime) -> ColumnElement[bool]:
 
 
 def of_customer(connection: Connection, caller: Caller, customer_id: str) -> RightsRequest | None:
-    """The erasure request that a customer is or was a target of, the one that came furthest where there are several."""
+    """The erasure request that a customer is or was a target of: the one that erased it, where one did."""
     row = _OF_CUSTOMER.one_or_none(connection, asked(caller) | {"of_customer": customer_id})
     return None if row is None else _whole(connection, [row])[0]
 
@@ -210,22 +211,40 @@ def targets_of(connection: Connection, tenant: str, request_id: str) -> list[Tar
     return [Target(customer=row.customer_id, status=row.state) for row in rows]
 
 
-def move_target(tx: Connection, at: datetime, tenant: str, request_id: str, target: Target) -> None:
-    """Put a target where it stands now, and the request where that takes it."""
-    key = {"tenant_id": tenant, "request_id": request_id, "customer_id": target.customer}
-    changes = {"state": target.status, "reasons": " ".join(target.reasons), "until": target.until}
-    update_row(tx, rights_targets, key, changes)
+def hold(tx: Connection, tenant: str, request_id: str) -> str:
+    """Lock a request until `tx` ends, and say where it stands.
+
+    Who changes targets, erasures or recipients locks their request before: so nobody settles it by what is old, and
+    nobody waits in a circle. A customer is locked before its request.
+    """
+    return str(_STATE_HELD.scalar(tx, {"of_tenant": tenant, "of_request": request_id}))
+
+
+def refuse_closed(tx: Connection, tenant: str, request_id: str) -> None:
+    """Raise NotUsable for a request that was denied or withdrawn meanwhile, and hold any other."""
+    if hold(tx, tenant, request_id) not in UNDER_WAY:
+        raise NotUsable("request_closed", "This request was closed. Ask again.")
+
+
+def move_target(tx: Connection, at: datetime, tenant: str, request_id: str, *targets: Target) -> None:
+    """Put targets where they stand now, and the request where that takes it. What ended stays as it ended."""
+    hold(tx, tenant, request_id)
+    for target in targets:
+        key = {"tenant_id": tenant, "request_id": request_id, "customer_id": target.customer}
+        changes = {"state": target.status, "reasons": " ".join(target.reasons), "until": target.until}
+        update_row(tx, rights_targets, key, changes)
     settle(tx, at, tenant, request_id)
 
 
 def settle(tx: Connection, at: datetime, tenant: str, request_id: str) -> None:
     """Put a request that is under way where its targets are; without any, it is complete."""
+    before = hold(tx, tenant, request_id)
     found = {row.state for row in _TARGETS.all(tx, {"of_tenant": tenant, "of_request": request_id})}
-    for target, status in _BEHIND.items():
-        if target in found:
-            move(tx, tenant, request_id, status)
-            return
-    move(tx, tenant, request_id, "completed_with_retention" if "retained" in found else "completed", completed_at=at)
+    done = "completed_with_retention" if "retained" in found else "completed"
+    status = next((status for target, status in _BEHIND.items() if target in found), done)
+    if before in CLOSED or before == status:
+        return
+    move(tx, tenant, request_id, status, **({"completed_at": at} if status == done else {}))
 
 
 _BEHIND = {
@@ -311,10 +330,28 @@ _MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_reque
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
 _ONE_ALONE = Prepared(_THIS.with_for_update())
+_STATE_HELD = Prepared(
+    select(rights_requests.c.state)
+    .where(
+        rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.request_id == bindparam("of_request")
+    )
+    .with_for_update()
+)
 _EXTERNAL = select(rights_requests.c.request_id).where(
     _MINE,
     rights_requests.c.protocol == bindparam("of_protocol"),
     rights_requests.c.external_id == bindparam("of_external"),
+)
+_DID_ERASE = case(
+    (
+        exists().where(
+            erasures.c.tenant_id == rights_requests.c.tenant_id,
+            erasures.c.request_id == rights_requests.c.request_id,
+            erasures.c.customer_id == bindparam("of_customer"),
+        ),
+        1,
+    ),
+    else_=0,
 )
 _OF_CUSTOMER = Prepared(
     select(rights_requests)
@@ -328,7 +365,7 @@ _OF_CUSTOMER = Prepared(
         rights_requests.c.state.not_in(("denied", "cancelled")),
         rights_targets.c.customer_id == bindparam("of_customer"),
     )
-    .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
+    .order_by(_DID_ERASE.desc(), rights_requests.c.received_at, rights_requests.c.request_id)
     .limit(1)
 )
 _TARGETS = Prepared(

@@ -5,25 +5,48 @@ An actor is the human that the client names, or else the client itself. Where tw
 
 from datetime import timedelta
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, and_, exists, func, select
 
 from vault.caller import Caller
 from vault.errors import ActorNeeded
 from vault.policy import Policy
 from vault.statements import insert_if_absent
-from vault.tables import erasures, rights_approvals
+from vault.tables import erasures, rights_approvals, rights_requests, rights_targets
 
 RATE_OVER = timedelta(days=1)
 
 
 def approvals_needed(tx: Connection, policy: Policy, caller: Caller, kind: str, customers: int) -> int:
-    """How many actors must approve a request about so many customers: the rate counts a tenant's last day."""
+    """How many actors must approve a request about so many customers.
+
+    The rate counts what a tenant erased in the last day, and what is approved and waits: behind a hold, for the worker.
+    On PostgreSQL those who count wait for one another until they have written what counts.
+    """
     if kind != "erasure":
         return 1
+    if tx.dialect.name == "postgresql":
+        tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"erasures {caller.tenant}"))))
     recent = select(func.count()).where(
         erasures.c.tenant_id == caller.tenant, erasures.c.requested_at > caller.at - RATE_OVER
     )
-    return 2 if (tx.scalar(recent) or 0) + customers > policy.erasures_per_day else 1
+    ahead = select(func.count()).select_from(rights_targets).where(waiting(caller.tenant))
+    counted = (tx.scalar(recent) or 0) + (tx.scalar(ahead) or 0)
+    return 2 if counted + customers > policy.erasures_per_day else 1
+
+
+def waiting(tenant: str | BindParameter[str]) -> ColumnElement[bool]:
+    """The condition for targets of a tenant's erasures that are approved and not carried out yet."""
+    request = and_(
+        rights_requests.c.tenant_id == rights_targets.c.tenant_id,
+        rights_requests.c.request_id == rights_targets.c.request_id,
+        rights_requests.c.type == "erasure",
+        rights_requests.c.state.in_(("approved", "blocked", "executing", "awaiting_processor")),
+    )
+    return and_(
+        rights_targets.c.tenant_id == tenant,
+        rights_targets.c.state.in_(("waiting", "blocked")),
+        exists().where(request).correlate(rights_targets),
+    )
 
 
 def approved_by(tx: Connection, caller: Caller, request_id: str, needed: int = 2) -> int:

@@ -11,6 +11,7 @@ from vault import audit, deadlines, rights
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Invalid, NotUsable
+from vault.ledger import Ledger, decide, settle
 from vault.policy import Policy
 from vault.rights import RightsRequest
 from vault.rights_approval import approvals_needed, approved_by
@@ -43,19 +44,25 @@ def approve(
     verification: str | None = None,
     *,
     corrects: bool = False,
+    cancels: bool = False,
 ) -> RightsRequest:
     """Let a request go on, once the person is verified and as many actors as it needs have approved it.
 
     A second approval by the same actor counts once. `corrects`: it comes with a correction, which is for the
-    rectification of one customer's contact. Raises NotFoundHere, NotUsable, Invalid, ActorNeeded.
+    rectification of one customer's contact. `cancels`: an erasure may cancel the person's subscriptions at the
+    processor, also one that is under way. Raises NotFoundHere, NotUsable, Invalid, ActorNeeded.
     """
     with audit.transaction(records) as tx:
         row = rights.lone_row_of(tx, caller, request_id)
         about = len(rights.targets_of(tx, caller.tenant, request_id))
         if corrects and (row.type != "rectification" or about > 1):
             raise Invalid("correction", "A correction is for the rectification of one customer's contact.")
-        if row.state in {"denied", "cancelled"}:
-            raise NotUsable("request_closed", f"This request was {row.state}.")
+        if cancels and row.type != "erasure":
+            raise Invalid("cancel_subscriptions", "This is for erasures.")
+        if row.state in rights.CLOSED or (corrects and row.state not in {*rights.UNDECIDED, "approved"}):
+            raise NotUsable("request_closed", f"This request is {row.state.replace('_', ' ')}.")
+        if cancels:
+            _cancel_subscriptions(tx, keyring, caller, request_id)
         if row.state not in rights.UNDECIDED:
             return rights.whole(tx, caller, request_id)
         verified = _verified(caller, row, verification)
@@ -67,7 +74,7 @@ def approve(
 
 
 def deny(
-    records: Engine, keyring: Keyring, caller: Caller, request_id: str, reason: str, notified_at: datetime
+    records: Engine, ledger: Ledger, caller: Caller, request_id: str, reason: str, notified_at: datetime
 ) -> RightsRequest:
     """Refuse a request, with the reason and when the person was told of it and of where to complain (Art. 12(4)).
 
@@ -80,8 +87,11 @@ def deny(
         _check_notice(caller, row, notified_at)
         changes = {"denial_reason": reason, "notice_sent_at": notified_at, "completed_at": caller.at}
         rights.move(tx, caller.tenant, request_id, "denied", **changes)
-        _record(tx, keyring, caller, "rights.deny", request_id, {"reason": reason})
-        return rights.whole(tx, caller, request_id)
+        _record(tx, ledger.keyring, caller, "rights.deny", request_id, {"reason": reason})
+        _close_on_ledger(tx, ledger, caller, row, "denied")
+        denied = rights.whole(tx, caller, request_id)
+    settle(ledger, records)
+    return denied
 
 
 def extend(
@@ -115,7 +125,7 @@ def extend(
         return rights.whole(tx, caller, request_id)
 
 
-def cancel(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -> RightsRequest:
+def cancel(records: Engine, ledger: Ledger, caller: Caller, request_id: str) -> RightsRequest:
     """Withdraw a request that nothing has been done for yet; again, it changes nothing.
 
     Raises NotFoundHere, NotUsable once it is carried out.
@@ -131,31 +141,34 @@ def cancel(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -
                     "request_closed", f"This request is {row.state.replace('_', ' ')}: too late to cancel it."
                 )
             rights.move(tx, caller.tenant, request_id, "cancelled", completed_at=caller.at)
-            _record(tx, keyring, caller, "rights.cancel", request_id, {})
-        return rights.whole(tx, caller, request_id)
+            _record(tx, ledger.keyring, caller, "rights.cancel", request_id, {})
+            _close_on_ledger(tx, ledger, caller, row, "cancelled")
+        cancelled = rights.whole(tx, caller, request_id)
+    settle(ledger, records)
+    return cancelled
 
 
-def cancel_subscriptions(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -> RightsRequest:
-    """Say that an erasure may cancel the person's subscriptions at the processor: its recipients are told at once."""
-    with audit.transaction(records) as tx:
-        row = rights.lone_row_of(tx, caller, request_id)
-        if row.type != "erasure":
-            raise Invalid("cancel_subscriptions", "This is for erasures.")
-        update_row(tx, rights_requests, _key(caller, request_id), {"cancel_subscriptions": True})
-        theirs = erasures.c.tenant_id == caller.tenant, erasures.c.request_id == request_id
-        erasure_ids = select(erasures.c.erasure_id).where(*theirs)
-        tx.execute(
-            update(erasure_recipients)
-            .where(
-                erasure_recipients.c.tenant_id == caller.tenant,
-                erasure_recipients.c.erasure_id.in_(erasure_ids),
-                erasure_recipients.c.waits_for.is_not(None),
-            )
-            .values(next_attempt_at=caller.at, waits_for=None)
+def _close_on_ledger(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], status: str) -> None:
+    """An erasure that was withdrawn must not come back with a backup: the worker would carry it out."""
+    if row.type == "erasure":
+        decide(tx, ledger, caller, "erase.closed", row.request_id, version=1, terms={"status": status})
+
+
+def _cancel_subscriptions(tx: Connection, keyring: Keyring, caller: Caller, request_id: str) -> None:
+    """Recipients that wait for somebody's word are told at once."""
+    update_row(tx, rights_requests, _key(caller, request_id), {"cancel_subscriptions": True})
+    theirs = erasures.c.tenant_id == caller.tenant, erasures.c.request_id == request_id
+    tx.execute(
+        update(erasure_recipients)
+        .where(
+            erasure_recipients.c.tenant_id == caller.tenant,
+            erasure_recipients.c.erasure_id.in_(select(erasures.c.erasure_id).where(*theirs)),
+            erasure_recipients.c.waits_for.is_not(None),
         )
-        tx.execute(update(erasures).where(*theirs).values(lease_until=database_clock()))
-        _record(tx, keyring, caller, "rights.cancel_subscriptions", request_id, {})
-        return rights.whole(tx, caller, request_id)
+        .values(next_attempt_at=caller.at, waits_for=None)
+    )
+    tx.execute(update(erasures).where(*theirs, erasures.c.state != "redacting").values(lease_until=database_clock()))
+    _record(tx, keyring, caller, "rights.cancel_subscriptions", request_id, {})
 
 
 def _undecided(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:

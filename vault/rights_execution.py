@@ -1,17 +1,17 @@
 """Carrying out what was approved, right by right. Any process may take it up again; what is done is not done twice."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
-from sqlalchemy import Engine, Row, and_, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
 
 from keys.database import reading, transaction
 from vault import audit, contacts, customers, erasure, packages, restrictions, rights
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
-from vault.ledger import Ledger
+from vault.ledger import Ledger, settle
 from vault.personal import BillingContact
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
@@ -125,18 +125,37 @@ def packages_to_finish(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 
 def finish_package(work: Work, request_id: str) -> None:
-    """The package stands: the request is complete."""
+    """The package stands: the request is complete. One that went with an erased customer is made anew without."""
     request = rights.read(work.records, work.caller, request_id)
-    _done(work, request, request.targets)
+    there = [each for each in request.targets if _lives(work, each.customer)]
+    ended = packages.of_request(work.records, work.caller, request_id).status == "erased"
+    with audit.transaction(work.records) as tx:
+        if rights.hold(tx, work.caller.tenant, request_id) != "executing":
+            return
+        gone = [each for each in request.targets if each not in there]
+        if ended and there:
+            _request_package(tx, work, request, there)
+            _move_in(tx, work, request, gone, "done")
+        else:
+            _move_in(tx, work, request, request.targets, "done")
 
 
 def _each(work: Work, request: RightsRequest, target: Target) -> None:
     if request.type == "erasure":
         _erase(work, request, target)
-    else:  # an objection that is upheld stays restricted
-        ground = request.ground or "objection"
-        _unless_erased(partial(restrictions.restrict, work.records, work.ledger, work.caller, target.customer, ground))
-        _done(work, request, [target])
+    else:
+        _restrict(work, request, target)
+
+
+def _restrict(work: Work, request: RightsRequest, target: Target) -> None:
+    """In one transaction with the request, which may have been withdrawn; an upheld objection stays restricted."""
+    with suppress(NotUsable), audit.transaction(work.records) as tx:
+        with suppress(Erased):
+            ground = request.ground or "objection"
+            restrictions.restrict_in(tx, work.ledger, work.caller, target.customer, ground)
+        rights.refuse_closed(tx, work.caller.tenant, request.id)
+        _move_in(tx, work, request, [target], "done")
+    settle(work.ledger, work.records)
 
 
 def _erase(work: Work, request: RightsRequest, target: Target) -> None:
@@ -151,10 +170,12 @@ def _erase(work: Work, request: RightsRequest, target: Target) -> None:
         until = max(blocked.until.values(), default=None)
         found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
         if found != target:
-            _move(work, request, found)
+            with transaction(work.records) as tx:
+                rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, found)
         return
     if made is None and not _is_under_way(work, request, target):
-        _done(work, request, [target])
+        with transaction(work.records) as tx:
+            _move_in(tx, work, request, [target], "done")
 
 
 def _is_under_way(work: Work, request: RightsRequest, target: Target) -> bool:
@@ -169,25 +190,35 @@ def _order_package(work: Work, request: RightsRequest) -> None:
         row = rights.lone_row_of(tx, work.caller, request.id)
         if row.state != "approved":
             return
-        there = [each.customer for each in request.targets if _lives(work, each.customer)]
+        there = [each for each in request.targets if _lives(work, each.customer)]
         if there:
-            packages.request_package(
-                tx, work.ledger.keyring, work.caller, request_id=request.id, kind=request.type, customer_ids=there
-            )
-        for target in request.targets:
-            status = "executing" if target.customer in there else "done"
-            moved = replace(target, status=status)
-            rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, moved)
+            _request_package(tx, work, request, there)
+        _move_in(tx, work, request, there, "executing")
+        _move_in(tx, work, request, [each for each in request.targets if each not in there], "done")
+
+
+def _request_package(tx: Connection, work: Work, request: RightsRequest, targets: Sequence[Target]) -> None:
+    theirs = [each.customer for each in targets]
+    packages.request_package(
+        tx, work.ledger.keyring, work.caller, request_id=request.id, kind=request.type, customer_ids=theirs
+    )
 
 
 def _rectify(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None) -> None:
-    if edit is not None:
-        for target in request.targets:
-            change = partial(
-                contacts.change, work.records, work.ledger.keyring, work.ledger, work.caller, target.customer, edit
+    """The correction and the end of the request in one transaction; there is nothing to correct of who is gone."""
+
+    def end(tx: Connection) -> None:
+        rights.refuse_closed(tx, work.caller.tenant, request.id)
+        _move_in(tx, work, request, request.targets, "done")
+
+    if edit is not None and request.customer is not None:
+        with suppress(Erased):
+            contacts.change(
+                work.records, work.ledger.keyring, work.ledger, work.caller, request.customer, edit, also=end
             )
-            _unless_erased(change)
-    _done(work, request, request.targets)
+            return
+    with transaction(work.records) as tx:
+        end(tx)
 
 
 def _lives(work: Work, customer_id: str) -> bool:
@@ -199,23 +230,9 @@ def _lives(work: Work, customer_id: str) -> bool:
     return True
 
 
-def _unless_erased(step: Callable[[], object]) -> None:
-    """There is nothing to correct or restrict of who is gone."""
-    try:
-        step()
-    except Erased:
-        return
-
-
-def _done(work: Work, request: RightsRequest, targets: Sequence[Target]) -> None:
-    for target in targets:
-        _move(work, request, replace(target, status="done", reasons=(), until=None))
-
-
-def _move(work: Work, request: RightsRequest, target: Target) -> None:
-    with transaction(work.records) as tx:
-        rights.lone_row_of(tx, work.caller, request.id)
-        rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, target)
+def _move_in(tx: Connection, work: Work, request: RightsRequest, targets: Sequence[Target], status: str) -> None:
+    moved = [replace(target, status=status, reasons=(), until=None) for target in targets]
+    rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, *moved)
 
 
 def _settle(work: Work, request: RightsRequest) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy.exc import IntegrityError
 
 from keys.blindindex import Form
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, customer_index, intents, rights
 from vault.caller import Caller
+from vault.customers import any_row_of
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, settle
@@ -77,16 +79,25 @@ def submit(
         return first, True
     try:
         request, intent = _take_in(records, ledger, policy, caller, order, attempt, also)
-    except Duplicate:  # of a twin of this very call, perhaps, that was faster
+    except (Duplicate, IntegrityError) as error:  # of a twin of this very call, perhaps, that was faster
         first = _replayed(records, ledger.keyring, caller, attempt)
         if first is None:
-            raise
+            raise _duplicate(records, caller, order, error) from None
         return first, True
     if intent is None:  # the same, where nobody matches
         return submit(records, ledger, policy, caller, order, attempt, also)
     if request.type == "objection":
         settle(ledger, records)
     return request, False
+
+
+def _duplicate(records: Engine, caller: Caller, order: Order, error: Duplicate | IntegrityError) -> Exception:
+    """The one that stands in the way; the database, too, keeps a controller's id from being given twice."""
+    if isinstance(error, Duplicate) or order.external_id is None:
+        return error
+    with reading(records) as connection:
+        other = rights.external(connection, caller, order.protocol, order.external_id)
+    return error if other is None else Duplicate(other)
 
 
 def _replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> RightsRequest | None:
@@ -113,9 +124,16 @@ def _take_in(
                 also(tx, request.id)
             if request.type == "objection":
                 for target in request.targets:
-                    restrict_in(tx, ledger, caller, target.customer, "objection")
+                    _restrict(tx, ledger, caller, target.customer)
             intents.finish(tx, intent)
     return request, intent
+
+
+def _restrict(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str) -> None:
+    """Who is restricted already keeps that ground; of who is erased there is nothing to restrict."""
+    row = any_row_of(tx, caller, customer_id)
+    if row.state == "active" and not row.restricted:
+        restrict_in(tx, ledger, caller, customer_id, "objection")
 
 
 def ask_to_erase(

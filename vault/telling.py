@@ -26,16 +26,43 @@ def tell(
 
     Who has not answered is asked again later, each time later. Nothing is written yet.
     """
-    due = [row for row in listed if row.result == "pending" and row.next_attempt_at <= caller.at]
+    pending = [row for row in listed if row.result == "pending"]
+    due = [row for row in pending if row.next_attempt_at <= caller.at]
     if not due:
         return {}
-    sealed = any(row.reference is not None for row in due)
+    sealed = any(row.reference is not None for row in pending)
     dek = keyring.dek(erasure.tenant_id, erasure.dek_id) if sealed else None
-    return {row.recipient_id: _answer(caller, row, _tell(keyring, processors, erasure, row, dek)) for row in due}
+    waits = {} if erasure.cancel_subscriptions else _waits(keyring, processors, erasure, pending, dek)
+    met = {row.recipient_id: waits.get(row.account_id) or _tell(keyring, processors, erasure, row, dek) for row in due}
+    return {row.recipient_id: _answer(caller, row, met[row.recipient_id]) for row in due}
+
+
+def _waits(
+    keyring: Keyring, processors: Processors, erasure: Row[Any], pending: Sequence[Row[Any]], dek: Dek | None
+) -> dict[str, str]:
+    """What each account waits for before anything is deleted there, cards too: a subscription needs its card."""
+    people = [row for row in pending if row.what == "customer"]
+    found = {row.account_id: _holds(keyring, processors, erasure, row, dek) for row in people}
+    return {account_id: why for account_id, why in found.items() if why}
+
+
+def _holds(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek | None) -> str | None:
+    """SUBSCRIPTIONS, or `pending` where the processor can't say now."""
+    try:
+        connected = connect(processors, keyring, erasure.tenant_id, row)
+    except NotUsable:
+        return "pending"
+    reference = _reference(keyring, connected, erasure, row, dek)
+    if not isinstance(reference, str):
+        return None if isinstance(reference, NotFound) else "pending"
+    held = connected.processor.held(connected.credentials, customer_reference=reference)
+    if not isinstance(held, Held):
+        return "pending"
+    return SUBSCRIPTIONS if held.subscriptions else None
 
 
 def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[Any], dek: Dek | None) -> str:
-    """One of FINAL, `pending`, or what it waits for."""
+    """One of FINAL, or `pending`."""
     try:
         connected = connect(processors, keyring, erasure.tenant_id, row)
     except NotUsable:  # this deployment can't reach that account now; it stays on the list
@@ -43,12 +70,6 @@ def _tell(keyring: Keyring, processors: Processors, erasure: Row[Any], row: Row[
     reference = _reference(keyring, connected, erasure, row, dek)
     if not isinstance(reference, str):
         return "already_gone" if isinstance(reference, NotFound) else "pending"
-    if row.what == "customer" and not erasure.cancel_subscriptions:
-        held = connected.processor.held(connected.credentials, customer_reference=reference)
-        if not isinstance(held, Held):
-            return "pending"
-        if held.subscriptions:
-            return SUBSCRIPTIONS
     outcome = _forget(connected, row.what, reference, f"panless-{erasure.erasure_id}-{row.recipient_id}")
     if not isinstance(outcome, Forgotten):
         return "pending"

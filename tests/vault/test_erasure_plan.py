@@ -110,7 +110,7 @@ def test_subscriptions_are_not_cancelled_silently(tenant: Tenant) -> None:
     assert at_sandbox(tenant, "GET", f"/v1/subscriptions/{subscription}")["status"] == "active"
     certificate = tenant.call("GET", f"/v1/rights-requests/{request}/certificate").get_json()["certificate"]
     assert {each["what"]: each["result"] for each in certificate["recipients"]} == {
-        "payment_method": "erased",
+        "payment_method": "pending",
         "customer": "pending",
     }
     approved(tenant, request, cancel_subscriptions=True)
