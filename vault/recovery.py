@@ -89,7 +89,8 @@ def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
 
 def _execute_whole(shop: Workshop, request: Row[str, str, bool]) -> bool:
     work = _work(shop, request.tenant_id, live=request.live)
-    rights_execution.execute(work, rights.read(shop.records, work.caller, request.request_id))
+    whole = rights.read(shop.records, work.caller, request.request_id)
+    rights_execution.execute(work, whole, most=len(whole.targets))
     return True
 
 

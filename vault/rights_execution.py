@@ -35,18 +35,24 @@ class Work:
     caller: Caller
 
 
-def execute(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None = None) -> None:
-    """Carry out an approved request: for its first targets here, the rest is the worker's, and what an error left.
+def execute(
+    work: Work,
+    request: RightsRequest,
+    edit: Callable[[BillingContact], BillingContact] | None = None,
+    most: int = AT_ONCE,
+) -> None:
+    """Carry out an approved request: for at most so many targets here; the rest is the worker's, and what errors left.
 
     `edit` is the correction of a rectification, which is not kept anywhere: without one, the contact was corrected
     already.
     """
     if request.type in {"access", "portability"}:
-        _order_package(work, request)
+        if len(request.targets) <= most:
+            _order_package(work, request)
     elif request.type == "rectification":
         _rectify(work, request, edit)
     else:
-        for target in [each for each in request.targets if each.status in {"waiting", "blocked"}][:AT_ONCE]:
+        for target in [each for each in request.targets if each.status in {"waiting", "blocked"}][:most]:
             _each(work, request, target)
     if not request.targets:
         _settle(work, request)
