@@ -200,7 +200,7 @@ def test_killed_before_the_job_is_written_down(tenant: Tenant) -> None:
     with pytest.raises(Crash):
         on_day(tenant, DAYS + 1, redact=lambda call: act_then_crash(partial(noted, call)))
     assert redaction_of(tenant).reference_version == 1
-    on_day(tenant, DAYS + 1, redact=noted)
+    on_day(tenant, DAYS + 1, redact=noted, run_redaction=crash)
     assert len(jobs) == 2
     assert len(set(jobs)) == 1
     with pytest.raises(Crash):
