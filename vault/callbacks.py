@@ -81,7 +81,7 @@ def tell(records: Engine, keyring: Keyring, tellers: Mapping[str, Tell], caller:
     """Tell one address how its request stands. Raises CallbackFailed, once that is written down."""
     request = rights.read(records, caller, row.request_id)
     teller = tellers.get(row.protocol)
-    place = _place(keyring, row.tenant_id, row.request_id, row.name)
+    place = _place(keyring, row.tenant_id, row.request_id, row.name, row.address_version)
     address = unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.address, place)
     failed = "not_configured" if teller is None else teller(caller, request, row.told, address)
     if failed is None:
@@ -125,8 +125,8 @@ def _changed(tx: Connection, which: ColumnElement[bool], **values: object) -> bo
     return tx.execute(update(callbacks).where(which).values(values)).rowcount == 1
 
 
-def _place(keyring: Keyring, tenant_id: str, request_id: str, name: str) -> Context:
-    return place_of(keyring, tenant_id, "callbacks", "address", f"{request_id} {name}")
+def _place(keyring: Keyring, tenant_id: str, request_id: str, name: str, version: int = 1) -> Context:
+    return place_of(keyring, tenant_id, "callbacks", "address", f"{request_id} {name}", version=version)
 
 
 def _this(tenant_id: str, request_id: str, name: str) -> ColumnElement[bool]:

@@ -58,6 +58,7 @@ def test_a_cancelled_erasure_of_a_held_customer_stays_cancelled(tenant: Tenant) 
     assert (status(tenant, request), there(tenant, customer)) == ("cancelled", 200)
 
 
+@pytest.mark.parametrize("kind", ["restriction", "rectification"])
 def test_a_cancelled_right_is_not_carried_out(tenant: Tenant, kind: str) -> None:
     """Cancelled between the approval and its turn: nothing is restricted or corrected, and it stays cancelled."""
     customer = person(tenant)
@@ -143,6 +144,7 @@ def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant, monk
     assert status(tenant, request) == "completed"
 
 
+@pytest.mark.parametrize("kind", ["erasure", "access"])
 def test_nobody_matches_and_the_server_ends(tenant: Tenant, kind: str) -> None:
     """A request about nobody whose process ended after the approval: the worker ends it."""
     identity = [{"type": "email", "value": "nobody@example.com"}]
@@ -289,7 +291,7 @@ def test_deletions_at_once_keep_the_rate(tenant: Tenant, monkeypatch: pytest.Mon
     """Of deletions at the same time no more go through than one person may do."""
     strict = with_policy(tenant, erasures_per_day=1)
     people = [strict.call("POST", "/v1/customers", {}).get_json()["id"] for _ in range(3)]
-    meet, real = threading.Barrier(3), erasure._refuse_while_open
+    meet, real = threading.Barrier(3), erasure._refuse_while_open  # noqa: SLF001  # between counting and writing
 
     def refuse(*args: Any) -> None:
         with suppress(threading.BrokenBarrierError):
@@ -333,6 +335,6 @@ def test_access_of_many_is_the_workers(tenant: Tenant) -> None:
     many = [tenant.call("POST", "/v1/customers", {}).get_json()["id"] for _ in range(AT_ONCE + 1)]
     request = asked(tenant, "access", customers=many)["id"]
     assert approved(tenant, request)["status"] == "approved"
-    for _ in range(4):
+    for _ in range(20):
         assert work(tenant.house) == []
     assert status(tenant, request) == "completed"

@@ -1,17 +1,21 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from house import House, Tenant, package_of
 from records_scene import CONTACT, Crash, crash, interpose, rows
+from rights_scene import asked
 from sqlalchemy import Row, Table, and_, update
 
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
 from keys.errors import KeysError
 from vault import (
+    callbacks,
     charges,
     contacts,
     erasure_completion,
@@ -23,6 +27,8 @@ from vault import (
     telling,
     tokens,
 )
+from vault.caller import Caller
+from vault.errors import CallbackFailed
 from vault.processor import Declined, Held, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
@@ -139,7 +145,22 @@ def _chunk(tenant: Tenant, row: Row[Any]) -> str:
     return unseal(keyring.dek(tenant.id, dek_id_of(row.content)), row.content, place).decode()
 
 
+def _address(tenant: Tenant, row: Row[Any]) -> str:
+    """What the worker would call, under the tenant's own key."""
+    keyring, told = tenant.house.components.keyring, []
+    live = SimpleNamespace(**row._asdict())
+
+    def listen(_caller: Caller, _request: object, _told: str, address: Mapping[str, str]) -> str:
+        told.append(str(address))
+        return "not_now"
+
+    with suppress(CallbackFailed):
+        callbacks.tell(tenant.house.components.records, keyring, {row.protocol: listen}, tenant.caller, live)
+    return str(told)
+
+
 OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
+    ("callbacks", "address"): _address,
     ("charges", "details"): _charge,
     ("charges", "retained"): _charge,
     ("customers", "contact"): _contact,
@@ -169,6 +190,12 @@ def _live(tenant: Tenant, mark: str) -> None:
     gone = tenant.token("6011111111111117", customer=person)
     tenant.call("DELETE", f"/v1/tokens/{gone['id']}")
     package_of(tenant, person)
+    request = asked(tenant, "access", customers=[person])["id"]
+    with transaction(tenant.house.components.records) as tx:
+        address = {"url": f"https://controller.example.com/{MARK}/{mark}"}
+        callbacks.ask(
+            tx, tenant.house.components.keyring, tenant.caller, request, "here", "opendsr", address, "received"
+        )
     erased = tenant.token()
     with pytest.raises(Crash):
         interpose(tenant, forget=crash).erase(erased["customer"])
