@@ -58,7 +58,8 @@ def ask(
 ) -> None:
     """Have an address told of a request that stands at `told` now, in place of the one of that name."""
     key = {"tenant_id": caller.tenant, "request_id": request_id, "name": name}
-    sealed = seal_value(keyring.tenant_key(caller.tenant, "secrets"), address, _place(keyring, **key))
+    place = _place(keyring, caller.tenant, request_id, name)
+    sealed = seal_value(keyring.tenant_key(caller.tenant, "secrets"), address, place)
     tx.execute(delete(callbacks).where(_this(**key)))
     row = {**key, "protocol": protocol, "address": sealed, "told": told, "trying": told}
     write(tx, inserted(callbacks, row, clocks={"next_attempt_at": 0}))
