@@ -186,16 +186,18 @@ def _stands(erasure: Row[Any], told: Sequence[Recipient], at: datetime) -> dict[
 
 
 def _published(records: Engine, ledger: Ledger, erasure: Row[Any]) -> dict[str, Any]:
-    """The ledger's entry that certifies it. Raises NotUsable before there is one."""
+    """The ledger's entry that certifies it, taken there if it is on its way. Raises NotUsable before there is one."""
     entry = select(ledger_outbox.c.seq).join(
         erasures,
         and_(ledger_outbox.c.tenant_id == erasures.c.tenant_id, ledger_outbox.c.entry_id == erasures.c.done_entry_id),
     )
-    with reading(records) as connection:
-        seq = connection.execute(entry.where(_this(erasure.tenant_id, erasure.erasure_id))).scalar_one_or_none()
-    if seq is None:
-        raise _not_yet()
-    return find(ledger, seq)
+    for _ in range(2):
+        with reading(records) as connection:
+            seq = connection.execute(entry.where(_this(erasure.tenant_id, erasure.erasure_id))).scalar_one_or_none()
+        if seq is not None:
+            return find(ledger, seq)
+        settle(ledger, records)
+    raise _not_yet()
 
 
 def _not_yet() -> NotUsable:

@@ -480,7 +480,7 @@ erasures = Table(
     Index("ix_erasures_requested", "tenant_id", "requested_at"),
     Index(
         "ix_erasures_open",
-        "state",
+        "lease_until",
         sqlite_where=text("state <> 'completed'"),
         postgresql_where=text("state <> 'completed'"),
     ),

@@ -33,6 +33,7 @@ from keys.keyring import Keyring
 from keys.providers import keyfile
 from vault import erasure, erasure_completion, ledger_entries, recipients, telling
 from vault.caller import Caller
+from vault.errors import LedgerAway
 from vault.processor import Unknown
 from vault.tables import (
     blind_index,
@@ -528,3 +529,27 @@ def test_another_tenants_customer_is_not_there(house: House, tenant: Tenant) -> 
     parts = house.components
     with pytest.raises(Exception, match="No such customer"):
         erasure.execute(parts.records, parts.ledger, parts.policy, worker_of(tenant), token["customer"])
+
+
+def test_a_certificate_that_is_on_its_way_is_taken_to_the_ledger(tenant: Tenant) -> None:
+    """The worker ended between deciding the certificate and appending it: who asks for it gets it."""
+    token = tenant.token()
+    assert tenant.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 202
+    house = tenant.house
+    store = Refusing(house.components.ledger.store)
+    cut_off = replace(house.components, ledger=replace(house.components.ledger, store=store))
+    assert "ledger away" in str(replace(house, components=cut_off).work()[1])
+    assert certificate_of(tenant, token["customer"])["certificate"]["completed_at"] is not None
+
+
+class Refusing:
+    """A ledger that can be read and takes nothing."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, _seq: int, _entry: bytes) -> bool:
+        raise LedgerAway("ledger away")

@@ -17,6 +17,9 @@ def upgrade() -> None:
     _targets()
     _approvals()
     _recipients()
+    op.drop_index("ix_erasures_open", "erasures")
+    still = sa.text("state <> 'completed'")
+    op.create_index("ix_erasures_open", "erasures", ["lease_until"], sqlite_where=still, postgresql_where=still)
     op.create_index("ix_erasures_requested", "erasures", ["tenant_id", "requested_at"])
 
 
