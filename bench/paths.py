@@ -1,6 +1,5 @@
 """The calls that are measured, and REF, which they are measured against."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from flask import Flask, request
 from sqlalchemy import Column, DateTime, Engine, Integer, LargeBinary, MetaData, String, Table, insert
 
 from bench.door import Application, Call, prepare
-from bench.house import House
+from bench.house import House, word
 
 PURPOSE = 'support; ref="T-1"'
 CUSTOMERS = 20
@@ -65,8 +64,8 @@ def paths_of(house: House) -> list[Path]:
 def charge_of(house: House, token: str) -> Call:
     """A charge that the merchant initiates, for an obligation of its own."""
     body = {"token": token, "amount": 1234, "currency": "eur", "initiator": "merchant", "reason": "recurring"}
-    body |= {"obligation": secrets.token_hex(8)}
-    return house.prepare("POST", "/v1/charges", body, Idempotency_Key=secrets.token_hex(8))
+    body |= {"obligation": word()}
+    return house.prepare("POST", "/v1/charges", body, Idempotency_Key=word())
 
 
 def reference(records: Engine) -> Path:
