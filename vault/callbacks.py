@@ -41,7 +41,10 @@ def is_allowed(hosts: Collection[str], tenant: str, client: str, url: str) -> bo
     """
     if not (url.isascii() and url.isprintable() and " " not in url):
         return False
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address, or do not match
+        return False
     named = {parts.netloc, f"{tenant}={parts.netloc}", f"{client}={parts.netloc}"}
     return parts.scheme == "https" and not parts.fragment and not named.isdisjoint(hosts)
 

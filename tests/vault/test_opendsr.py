@@ -368,6 +368,9 @@ def test_bodies_that_cannot_be_read(speaker: Tenant, raw: bytes, content_type: s
         f"ftp://{CONTROLLER}/",
         f"https://{CONTROLLER}/a b",
         "https:///dsr",
+        "https://[::1",
+        "https://[]/x",
+        f"https://{CONTROLLER}]/x",
         "x",
     ],
 )
