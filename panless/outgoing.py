@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Timer
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,8 +22,11 @@ Resolve = Callable[[str, int], Sequence[str]]
 CONNECT_SECONDS = 5.0
 WHOLE_SECONDS = 15.0
 LARGEST = 256 * 1024
-EMBEDDING = [IPv6Network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")]
-"""IPv6 networks whose addresses carry an IPv4 one (RFC 6052, 8215, 3056, 4380): a gateway may lead anywhere."""
+IPV6_UNICAST = IPv6Network("2000::/3")
+"""All that IANA gives out; outside of it are addresses of sites, of SRv6, and those that carry an IPv4 one."""
+
+SPECIAL = [ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")]
+"""What Python calls global in some version: protocol assignments, gateways that may lead anywhere, documentation."""
 
 
 def is_global(address: IpAddress) -> bool:
@@ -31,9 +34,9 @@ def is_global(address: IpAddress) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return is_global(address.ipv4_mapped)
-        if any(address in network for network in EMBEDDING):
+        if address not in IPV6_UNICAST:
             return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in SPECIAL)
 
 
 def anywhere(_: IpAddress) -> bool:
