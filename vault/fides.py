@@ -13,12 +13,12 @@ WAITING = frozenset({"verifying", "received", "approved", "blocked"})
 """Where a request stands while Fides had better wait: not decided here, or blocked."""
 
 
-def resume(post: Post, api: str, request: RightsRequest, told: str, address: Address) -> str | None:
+def resume(post: Post, api: str, _request: RightsRequest, told: str, state: str, address: Address) -> str | None:
     """Have a run go on that was told to wait, once; a code where that failed.
 
     A request that was denied or cancelled here holds Fides up no longer: what is kept here is kept by that decision.
     """
-    if told not in WAITING or request.status in WAITING:
+    if told not in WAITING or state in WAITING:
         return None
     url = f"{api}/privacy-request/{address['privacy_request']}/resume"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {address['token']}"}
