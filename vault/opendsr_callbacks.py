@@ -1,4 +1,7 @@
-"""OpenDSR's callbacks: each controller hears of each status of its request, signed, at every URL that it named."""
+"""OpenDSR's callbacks: each controller hears of each status of its request, signed, at every URL that it named.
+
+They carry no `results_url`: a link is made for who asks, and each would take the place of the one before.
+"""
 
 import json
 from collections.abc import Collection
@@ -26,7 +29,7 @@ def tell(
     if status(told) == status(state):
         return None
     is_past = status(state) != status(request.status)
-    shown = standing(request, status(state)) if is_past else document(work, processor, request)
+    shown = standing(request, status(state)) if is_past else document(work, processor, request, links=False)
     if shown["request_status"] != status(state):
         return "not_certified_yet"
     body = json.dumps(shown | {"status_callback_url": url}).encode()

@@ -233,7 +233,7 @@ def test_a_status_that_is_given_up_does_not_take_the_next_with_it(speaker: Tenan
 def test_an_error_of_ours_is_put_off_too(speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is raised while something is told: reported, tried again later each time, given up after three days."""
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise LedgerAway
 
     monkeypatch.setattr("vault.opendsr_callbacks.document", away)
@@ -263,13 +263,17 @@ def test_a_host_that_is_not_allowed_any_more(speaker: Tenant, outside: Outside) 
     assert outside.calls == []
 
 
-def test_a_link_goes_with_the_news(speaker: Tenant, outside: Outside) -> None:
-    """The callback of an access request that is complete carries a link that opens its package."""
+def test_no_link_goes_with_the_news(speaker: Tenant, outside: Outside) -> None:
+    """A link that was given out opens its package whatever is told after it, to one URL or another, again and again."""
     person(speaker)
-    ask(speaker, "access")
-    for _ in range(2):
-        work(speaker.house)
-    link = outside.bodies()[-1]["results_url"].removeprefix(f"https://{DOMAIN}")
+    outside.answers = [Posted(500)] * 2
+    ident = ask(speaker, "access", URL, f"https://{OTHER}/dsr")
+    work(speaker.house)
+    link = standing(speaker, ident)["results_url"].removeprefix(f"https://{DOMAIN}")
+    assert work(speaker.house) == []
+    assert statuses(outside).count("completed") == 2
+    assert {body.get("results_count") for body in outside.bodies() if body["request_status"] == "completed"} == {1}
+    assert all("results_url" not in body for body in outside.bodies())
     assert speaker.house.app.test_client().get(link).status_code == 200
 
 
