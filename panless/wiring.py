@@ -190,7 +190,7 @@ def _tellers(house: Components) -> dict[str, Tell]:
 
         tellers[opendsr.PROTOCOL] = call_back
     if fides_api is not None:
-        tellers[fides.PROTOCOL] = lambda _, *rest: fides.resume(house.post_anywhere, fides_api, *rest)
+        tellers[fides.PROTOCOL] = partial(fides.resume, house.records, house.post_anywhere, fides_api)
     return tellers
 
 

@@ -117,6 +117,22 @@ def tell(
     return True
 
 
+def is_last(records: Engine, caller: Caller, request_id: str, name: str, waiting: Collection[str], state: str) -> bool:
+    """Whether no callback of that name for another request is still to be told that it is past the `waiting` states.
+
+    If one is, then that one says it for both: this one counts as told from the same moment on, so that of several
+    which are told at once there is exactly one last.
+    """
+    theirs = and_(callbacks.c.tenant_id == caller.tenant, callbacks.c.name == name, callbacks.c.address.is_not(None))
+    pending = select(callbacks.c.request_id).where(theirs, callbacks.c.told.in_(waiting))
+    with transaction(records) as tx:
+        found = set(tx.scalars(pending.order_by(callbacks.c.request_id).with_for_update()))
+        if found <= {request_id}:
+            return True
+        _changed(tx, _this(caller.tenant, request_id, name), told=state)
+    return False
+
+
 def _steps(told: str, state: str) -> Sequence[str]:
     """What there is to tell: a request that was completed before anybody looked was executed all the same."""
     return ("executing", state) if told in NOT_BEGUN and state in rights.COMPLETED else (state,)
