@@ -1,10 +1,11 @@
 """`/fides/pre-execution`: Fides' two-way webhook before it carries a privacy request out (fides/policy_webhooks).
 
-An erasure that was approved there is one here; what blocks it here halts Fides, which is told to go on by the worker
-(vault/fides.py). Whatever else Fides asks about is not held up.
+An erasure that was approved there is one here (vault/fides_runs.py); what blocks it here halts Fides, which is told to
+go on by the worker (vault/fides.py). Whatever else Fides asks about is not held up.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -14,16 +15,18 @@ from api.door import Blueprint, needs, passed
 from api.fields import Lenient, Whole, text
 from api.problems import Problem
 from keys.database import transaction
-from vault import callbacks, rights, rights_ordered
-from vault.errors import Duplicate
+from vault import callbacks, fides_runs
 from vault.fides import PROTOCOL, WAITING
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
-from vault.rights_intake import Identity, Order
+from vault.rights_intake import Identity
 
 blueprint = Blueprint("fides", __name__, description="Fides")
 FIELDS = {"email": "email", "phone_number": "phone", "external_id": "reference"}
 """The identities of Fides that a vault can hold, by what we call each."""
+
+RUN = r"pri_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+"""What Fides calls a privacy request (FidesBase.generate_uuid); it goes into the path of a URL."""
 
 TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -39,7 +42,7 @@ class FidesIdentity(Lenient):
 class FidesAnnouncement(Lenient):
     """What Fides is about to do."""
 
-    privacy_request_id = fields.String(required=True, validate=Whole(r"[A-Za-z0-9._:-]{1,64}"))
+    privacy_request_id = fields.String(required=True, validate=Whole(RUN))
     direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
     callback_type = fields.String(required=True, validate=validate.Length(max=40))
     policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))
@@ -64,40 +67,28 @@ def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
     identities = [
         Identity(field=FIELDS[kind], form="raw", value=value) for kind, value in sent["identity"].items() if value
     ]
-    halt = False
+    waiting: list[RightsRequest] = []
     if identities and (sent["callback_type"], sent["policy_action"]) == ("pre", "erasure"):
-        made = _erase(sent["privacy_request_id"], identities)
-        halt = made.status in WAITING
-        if halt:
-            _have_it_resumed(sent, made)
-    return {"derived_identity": {}, "halt": halt}
+        waiting = [each for each in _erase(sent["privacy_request_id"], identities) if each.status in WAITING]
+        _have_it_resumed(sent["privacy_request_id"], waiting)
+    return {"derived_identity": {}, "halt": bool(waiting)}
 
 
-def _erase(privacy_request: str, identities: list[Identity]) -> RightsRequest:
-    """The erasure of that privacy request, or the one that is under way for the same customer."""
+def _erase(run: str, identities: list[Identity]) -> Sequence[RightsRequest]:
+    """The erasures that the run is about: its own, and those that are under way for the same customers."""
     here = passed()
     house = here.parts
     work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=here.caller)
-    order = Order(
-        type="erasure",
-        identities=identities,
-        verification=rights_ordered.VERIFICATION,
-        protocol=PROTOCOL,
-        external_id=privacy_request,
-    )
-    attempt = here.attempt_named("fides.request", privacy_request, privacy_request)  # a retry may know more identities
-    try:
-        return rights_ordered.carry_out(work, order, attempt)
-    except Duplicate as first:
-        return rights.read(house.records, here.caller, first.request_id)
+    # the name twice, and no body: a retry may know more identities
+    return fides_runs.erase(work, run, identities, lambda name: here.attempt_named("fides.request", name, name))
 
 
-def _have_it_resumed(sent: dict[str, Any], made: RightsRequest) -> None:
-    """Keep what Fides sent for going on. Without it (one-way) Fides does not wait anyway."""
+def _have_it_resumed(run: str, waiting: Sequence[RightsRequest]) -> None:
+    """Keep what Fides sent for going on, with each request. Without it (one-way) Fides does not wait anyway."""
     here, token = passed(), request.headers.get("reply-to-token", "")
     if not TOKEN.fullmatch(token):
         return
-    name = sent["privacy_request_id"]
-    address = {"privacy_request": name, "token": token}
+    address = {"privacy_request": run, "token": token}
     with transaction(here.parts.records) as tx:
-        callbacks.ask(tx, here.parts.keyring, here.caller, made.id, name, PROTOCOL, address, told=made.status)
+        for each in waiting:
+            callbacks.ask(tx, here.parts.keyring, here.caller, each.id, run, PROTOCOL, address, told=each.status)

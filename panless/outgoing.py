@@ -2,16 +2,19 @@
 
 A name is resolved once. Unless every address that it has is fit, nothing is dialled; then one of those very addresses
 is, so that no second answer of the name server counts. The certificate must be the name's. No redirect is followed, no
-proxy asked, no answer's body read; the whole call has a time that it ends at, however slowly the other side goes.
+proxy asked, no answer's body read. There is one time at which the whole call is over: resolving, connecting and
+answering, however slowly the other side goes.
 """
 
 import http.client
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from threading import Timer
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread, Timer
+from time import monotonic
 from urllib.parse import SplitResult, urlsplit
 
 from vault.outgoing import NotPosted, Posted
@@ -19,11 +22,19 @@ from vault.outgoing import NotPosted, Posted
 IpAddress = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Sequence[str]]
 
-CONNECT_SECONDS = 5.0
-WHOLE_SECONDS = 15.0
+SILENCE_SECONDS = 5.0
+"""How long one address may take for a connection, and a server for its next byte."""
+
+WHOLE_SECONDS = 10.0
+MOST_ADDRESSES = 3
+"""How many of a name's addresses are dialled, each checked: a name may have any number that take no connection."""
+
 LARGEST = 256 * 1024
-EMBEDDING = [IPv6Network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")]
-"""IPv6 networks whose addresses carry an IPv4 one (RFC 6052, 8215, 3056, 4380): a gateway may lead anywhere."""
+IPV6_UNICAST = IPv6Network("2000::/3")
+"""All that IANA gives out; outside of it are addresses of sites, of SRv6, and those that carry an IPv4 one."""
+
+SPECIAL = [ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")]
+"""What Python calls global in some version: protocol assignments, gateways that may lead anywhere, documentation."""
 
 
 def is_global(address: IpAddress) -> bool:
@@ -31,9 +42,9 @@ def is_global(address: IpAddress) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return is_global(address.ipv4_mapped)
-        if any(address in network for network in EMBEDDING):
+        if address not in IPV6_UNICAST:
             return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in SPECIAL)
 
 
 def anywhere(_: IpAddress) -> bool:
@@ -63,16 +74,17 @@ def post(
     """
     if len(body) > LARGEST:
         return NotPosted("too_large")
+    end = monotonic() + seconds
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = resolve(host, port)
+        addresses = _resolved(resolve, host, port, end)
     except (OSError, ValueError):  # ValueError: no URL, no port, a label that is empty or too long
         return NotPosted("name_not_resolved")
     if not addresses or not all(_fits(address, fit) for address in addresses):
         return NotPosted("address_refused")
     try:
-        with _dialled(addresses, port, seconds) as dialled:
+        with _dialled(addresses, port, end) as dialled:
             return _sent(dialled, parts, host, port, body, headers, trust)
     except ssl.SSLCertVerificationError:
         return NotPosted("certificate_refused")
@@ -86,25 +98,44 @@ def _fits(address: str, fit: Callable[[IpAddress], bool]) -> bool:
     return False
 
 
+def _resolved(resolve: Resolve, host: str, port: int, end: float) -> Sequence[str]:
+    """All addresses of a name. The system's own call can't be cut: it has a thread, which is left when time is over."""
+    answer: Future[Sequence[str]] = Future()
+    Thread(target=_resolve_for, args=(answer, resolve, host, port), daemon=True).start()
+    return answer.result(_left(end))  # its TimeoutError is an OSError
+
+
+def _resolve_for(answer: Future[Sequence[str]], resolve: Resolve, host: str, port: int) -> None:
+    try:
+        answer.set_result(resolve(host, port))
+    except Exception as error:  # noqa: BLE001  # raised again where the answer is waited for
+        answer.set_exception(error)
+
+
 @contextmanager
-def _dialled(addresses: Sequence[str], port: int, seconds: float) -> Iterator[socket.socket]:
+def _dialled(addresses: Sequence[str], port: int, end: float) -> Iterator[socket.socket]:
     """A connection to the first address that takes one, cut when the time for all of it is over."""
-    with _connected(addresses, port) as connection, connection.dup() as twin:  # TLS takes the first one's number
-        end = Timer(seconds, _cut, (twin,))
-        end.daemon = True
-        end.start()
+    with _connected(addresses, port, end) as connection, connection.dup() as twin:  # TLS takes the first one's number
+        cut = Timer(_left(end), _cut, (twin,))
+        cut.daemon = True
+        cut.start()
         try:
             yield connection
         finally:
-            end.cancel()
-            end.join()
+            cut.cancel()
+            cut.join()
 
 
-def _connected(addresses: Sequence[str], port: int) -> socket.socket:
-    for address in addresses[:-1]:
+def _connected(addresses: Sequence[str], port: int, end: float) -> socket.socket:
+    for address in addresses[:MOST_ADDRESSES]:
         with suppress(OSError):
-            return socket.create_connection((address, port), CONNECT_SECONDS)
-    return socket.create_connection((addresses[-1], port), CONNECT_SECONDS)
+            return socket.create_connection((address, port), min(SILENCE_SECONDS, _left(end)))
+    raise TimeoutError
+
+
+def _left(end: float) -> float:
+    """The seconds until then; a moment at least, since no seconds would mean no limit to some."""
+    return max(end - monotonic(), 0.001)
 
 
 def _cut(connection: socket.socket) -> None:

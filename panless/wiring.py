@@ -184,13 +184,13 @@ def _tellers(house: Components) -> dict[str, Tell]:
     processor, hosts, fides_api = house.opendsr, house.settings.callback_hosts or (), house.settings.fides_url
     if processor is not None:
 
-        def call_back(caller: Caller, request: RightsRequest, told: str, address: Address) -> str | None:
+        def call_back(caller: Caller, request: RightsRequest, told: str, state: str, address: Address) -> str | None:
             work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=caller)
-            return opendsr_callbacks.tell(work, house.post, processor, hosts, request, told, address["url"])
+            return opendsr_callbacks.tell(work, house.post, processor, hosts, request, told, state, address["url"])
 
         tellers[opendsr.PROTOCOL] = call_back
     if fides_api is not None:
-        tellers[fides.PROTOCOL] = lambda _, *rest: fides.resume(house.post_anywhere, fides_api, *rest)
+        tellers[fides.PROTOCOL] = partial(fides.resume, house.records, house.post_anywhere, fides_api)
     return tellers
 
 

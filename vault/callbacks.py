@@ -1,7 +1,8 @@
 """Telling others how a rights request stands, each time it stands elsewhere: at least once, for three days at most.
 
 There is a row for each request and address. What is told is how the request stands when it is told, so that a message
-that comes late is never wrong. An address is sealed: it may hold a token.
+that comes late is never wrong. An address is sealed: it may hold a token. Whatever fails while one is told, a call or
+our own code, is tried again later, and later each time.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -28,10 +29,18 @@ LEASE_SECONDS = 60
 BATCH = 100
 FIRST_PAUSE, LONGEST_PAUSE = 5, 3600
 FINAL = rights.COMPLETED | {"denied", "cancelled"}
+NOT_BEGUN = {*rights.UNDECIDED, "approved"}
 
 Address = Mapping[str, str]
-Tell = Callable[[Caller, RightsRequest, str, Address], str | None]
-"""Tell an address of a request that stood in the given state before; None, or a code that says why it failed."""
+Tell = Callable[[Caller, RightsRequest, str, str, Address], str | None]
+"""Tell an address of a request that was told to stand in the first state that it stands in the second, which is as it
+stands now or where it was on the way; None, or a code that says why it failed."""
+
+NOT_CALLED = frozenset({"not_configured", "host_not_allowed", "not_certified_yet"})
+"""The codes of what fails before anybody is called, and is no fault of theirs."""
+
+Host = tuple[str, str]
+"""A tenant, and a host that it has us call, or the protocol that calls one for all: no tenant holds up another's."""
 
 
 def is_allowed(hosts: Collection[str], tenant: str, client: str, url: str) -> bool:
@@ -41,7 +50,10 @@ def is_allowed(hosts: Collection[str], tenant: str, client: str, url: str) -> bo
     """
     if not (url.isascii() and url.isprintable() and " " not in url):
         return False
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address, or do not match
+        return False
     named = {parts.netloc, f"{tenant}={parts.netloc}", f"{client}={parts.netloc}"}
     return parts.scheme == "https" and not parts.fragment and not named.isdisjoint(hosts)
 
@@ -78,18 +90,53 @@ def take_up(records: Engine, row: Row[Any]) -> bool:
         return _changed(tx, free, next_attempt_at=database_clock(LEASE_SECONDS))
 
 
-def tell(records: Engine, keyring: Keyring, tellers: Mapping[str, Tell], caller: Caller, row: Row[Any]) -> bool:
-    """Tell one address how its request stands. Raises CallbackFailed, once that is written down."""
-    request = rights.read(records, caller, row.request_id)
-    teller = tellers.get(row.protocol)
-    place = _place(keyring, row.tenant_id, row.request_id, row.name, row.address_version)
-    address = unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.address, place)
-    failed = "not_configured" if teller is None else teller(caller, request, row.told, address)
-    if failed is None:
-        _end(records, row, request.status)
-        return True
-    _put_off(records, caller, row, request.status)
-    raise CallbackFailed(f"A callback of {request.id} failed: {failed}.")
+def tell(
+    records: Engine, keyring: Keyring, tellers: Mapping[str, Tell], caller: Caller, row: Row[Any], failing: set[Host]
+) -> bool:
+    """Tell one address how its request stands, and how it did on the way there; whether that was done.
+
+    A host among `failing` is not called: its turn comes when the lease is over. Raises CallbackFailed, once that is
+    written down; a host that was called in vain is among `failing` then.
+    """
+    told, state, teller = row.told, row.state, tellers.get(row.protocol, _nobody)
+    try:
+        request, address = rights.read(records, caller, row.request_id), opened(keyring, row)
+        host = row.tenant_id, urlsplit(address.get("url", "")).netloc or row.protocol
+        if host in failing:
+            return False
+        for state in _steps(told, request.status):
+            code = teller(caller, request, told, state, address)
+            failing.update({host} if code and code not in NOT_CALLED else ())
+            _check(request, code)
+            _end(records, row, state)
+            told = state
+    except Exception as error:
+        _put_off(records, caller, row, state)
+        if isinstance(error, CallbackFailed):
+            raise
+        raise CallbackFailed(f"A callback of {row.request_id} failed: {type(error).__name__}.") from error
+    return True
+
+
+def is_last(records: Engine, caller: Caller, request_id: str, name: str, waiting: Collection[str], state: str) -> bool:
+    """Whether no callback of that name for another request is still to be told that it is past the `waiting` states.
+
+    If one is, then that one says it for both: this one counts as told from the same moment on, so that of several
+    which are told at once there is exactly one last.
+    """
+    theirs = and_(callbacks.c.tenant_id == caller.tenant, callbacks.c.name == name, callbacks.c.address.is_not(None))
+    pending = select(callbacks.c.request_id).where(theirs, callbacks.c.told.in_(waiting))
+    with transaction(records) as tx:
+        found = set(tx.scalars(pending.order_by(callbacks.c.request_id).with_for_update()))
+        if found <= {request_id}:
+            return True
+        _changed(tx, _this(caller.tenant, request_id, name), told=state)
+    return False
+
+
+def _steps(told: str, state: str) -> Sequence[str]:
+    """What there is to tell: a request that was completed before anybody looked was executed all the same."""
+    return ("executing", state) if told in NOT_BEGUN and state in rights.COMPLETED else (state,)
 
 
 def _end(records: Engine, row: Row[Any], state: str) -> None:
@@ -120,6 +167,22 @@ def _put_off(records: Engine, caller: Caller, row: Row[Any], state: str) -> None
         _changed(
             tx, _of(row), trying=state, attempts=attempts, failing_since=since, next_attempt_at=database_clock(pause)
         )
+
+
+def _nobody(*_: object) -> str:
+    return "not_configured"
+
+
+def _check(request: RightsRequest, code: str | None) -> None:
+    if code is not None:
+        raise CallbackFailed(f"A callback of {request.id} failed: {code}.")
+
+
+def opened(keyring: Keyring, row: Row[Any]) -> Address:
+    """The address in a row. Raises Unreadable."""
+    place = _place(keyring, row.tenant_id, row.request_id, row.name, row.address_version)
+    address: Address = unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.address, place)
+    return address
 
 
 def _changed(tx: Connection, which: ColumnElement[bool], **values: object) -> bool:

@@ -4,7 +4,10 @@ Its `reply-to` header names this path under its API, its `reply-to-token` is the
 `{}` says that we have no further identities of the person.
 """
 
-from vault.callbacks import Address
+from sqlalchemy import Engine
+
+from vault.callbacks import Address, is_last
+from vault.caller import Caller
 from vault.outgoing import Post, failure
 from vault.rights import RightsRequest
 
@@ -13,12 +16,24 @@ WAITING = frozenset({"verifying", "received", "approved", "blocked"})
 """Where a request stands while Fides had better wait: not decided here, or blocked."""
 
 
-def resume(post: Post, api: str, request: RightsRequest, told: str, address: Address) -> str | None:
+def resume(
+    records: Engine,
+    post: Post,
+    api: str,
+    caller: Caller,
+    request: RightsRequest,
+    told: str,
+    state: str,
+    address: Address,
+) -> str | None:
     """Have a run go on that was told to wait, once; a code where that failed.
 
-    A request that was denied or cancelled here holds Fides up no longer: what is kept here is kept by that decision.
+    It goes on with the last of the requests that it waits for. One that was denied or cancelled here holds Fides up no
+    longer: what is kept here is kept by that decision.
     """
-    if told not in WAITING or request.status in WAITING:
+    if told not in WAITING or state in WAITING:
+        return None
+    if not is_last(records, caller, request.id, address["privacy_request"], WAITING, state):
         return None
     url = f"{api}/privacy-request/{address['privacy_request']}/resume"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {address['token']}"}

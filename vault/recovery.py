@@ -23,7 +23,7 @@ from vault.rights_execution import Work
 from vault.workshop import Workshop, caller_of
 
 TELLING_SECONDS = 5.0
-"""Once this is over no further callback is begun in a row: servers that hang must not hold up erasures."""
+"""After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
 
 
 def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
@@ -31,8 +31,8 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
 
     One that fails is reported, left for a later round, and stops no other.
     """
+    ended = 0
     _guarded(report, "ledger", partial(_settle, shop))
-    ended = _tell_all(shop, report)  # before the round moves on what they wait to hear of
     for row in resolving.due(shop):
         if resolving.take_up(shop, row):
             ended += _guarded(report, row.operation, partial(resolving.resolve, shop, row))
@@ -48,8 +48,8 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
         ended += _guarded(report, "package", partial(_work_on_package, shop, package))
     for request in rights_execution.packages_to_finish(shop.records):
         ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
-    ended += _tell_all(shop, report)
     resolving.forget_old_keys(shop)
+    ended += _tell_all(shop, report)  # last: others' servers take as long as they like
     return ended
 
 
@@ -123,16 +123,20 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
 
 
 def _tell_all(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
-    """Tell everybody who wants to hear how a rights request stands, and has not heard of it."""
+    """Tell everybody who wants to hear how a rights request stands, and has not heard of it.
+
+    A host that was called in vain is not called again in this round, so that one that is slow costs one call of it.
+    """
     told, end = 0, monotonic() + TELLING_SECONDS
+    failing: set[callbacks.Host] = set()
     for row in callbacks.due(shop.records):
         if monotonic() > end:  # whoever is slow has a pause before the next attempt: the others' turn comes
             break
         if callbacks.take_up(shop.records, row):
-            told += _guarded(report, "callback", partial(_tell, shop, row))
+            told += _guarded(report, "callback", partial(_tell, shop, row, failing))
     return told
 
 
-def _tell(shop: Workshop, row: Row[Any]) -> bool:
+def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
     caller = caller_of(shop, row.tenant_id, live=row.live)
-    return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row)
+    return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)

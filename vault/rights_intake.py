@@ -184,7 +184,7 @@ def _request(tx: Connection, keyring: Keyring, policy: Policy, caller: Caller, o
     """The request that `order` asks for, in `tx`. Raises NotFoundHere, Invalid, Duplicate, ActorNeeded."""
     _check(caller, order)
     regulation, submitted_at = order.regulation or rights.default_regulation(policy), order.submitted_at or caller.at
-    theirs = _hold(tx, caller, _about(tx, keyring, caller, order))
+    theirs = _hold(tx, caller, meant_by(tx, keyring, caller, order))
     request = RightsRequest(
         id=new_id("rr", caller.tenant),
         type=order.type,
@@ -222,7 +222,7 @@ def _check(caller: Caller, order: Order) -> None:
             raise Invalid(name, "This lies in the future, or before the year 2000.")
 
 
-def _about(tx: Connection, keyring: Keyring, caller: Caller, order: Order) -> list[str]:
+def meant_by(tx: Connection, keyring: Keyring, caller: Caller, order: Order) -> list[str]:
     """The customers that an order names; of identities those that match, perhaps nobody."""
     if order.customers:
         return sorted(set(order.customers))

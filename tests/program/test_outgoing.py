@@ -153,6 +153,16 @@ PRIVATE = [
     "64:ff9b:1::1",
     "2002:a00:1::1",
     "2001:0:a00:1::1",
+    "fec0::1",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b:1::a00:1",
+    "192.0.0.8",
+    "192.0.0.9",
+    "192.88.99.1",
+    "5f00::1",
+    "::ffff:169.254.169.254",
+    "2001:20::1",
+    "3fff::1",
     "not an address",
 ]
 
@@ -237,6 +247,40 @@ def test_a_handshake_that_never_ends(post: Callable[..., Any]) -> None:
         url = f"https://{HOST}:{mute.getsockname()[1]}/"
         assert post(url, b"{}", {}, seconds=0.5) == NotPosted("no_answer")
         assert time.monotonic() - before < 3
+
+
+@pytest.mark.parametrize("seconds", [5.0, 0.3])
+def test_addresses_that_take_no_connection(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """However many a name has, three are dialled, and all of them in the time of the one call."""
+    dialled = []
+
+    def never(address: tuple[str, int], timeout: float) -> socket.socket:
+        dialled.append(address[0])
+        time.sleep(min(timeout, 0.2))
+        raise TimeoutError
+
+    monkeypatch.setattr("panless.outgoing.socket.create_connection", never)
+    many = [f"93.184.216.{number}" for number in range(30)]
+    before = time.monotonic()
+    answer = outgoing.post(f"https://{HOST}/", b"{}", {}, resolve=lambda *_: many, seconds=seconds)
+    assert (answer, dialled) == (NotPosted("no_answer"), many[:3])
+    assert time.monotonic() - before < min(seconds, 0.6) + 0.5
+
+
+def test_a_name_server_that_says_nothing(serve: Callable[..., Server], trust: ssl.SSLContext) -> None:
+    """Resolving is in the time of the call, and what is left of it is for the rest."""
+    server, over = serve(answer=_drip), threading.Event()
+
+    def resolve(*_: object) -> list[str]:
+        over.wait(0.4 if patient else 5)
+        return ["127.0.0.1"]
+
+    ask = partial(outgoing.post, fit=on_loopback, resolve=resolve, trust=trust, seconds=0.6)
+    for patient, reason in ((False, "name_not_resolved"), (True, "no_answer")):  # noqa: B007  # `resolve` reads it
+        before = time.monotonic()
+        assert ask(server.url(), b"{}", {}) == NotPosted(reason)
+        assert time.monotonic() - before < 0.9
+    over.set()
 
 
 def _flood(handler: BaseHTTPRequestHandler) -> None:

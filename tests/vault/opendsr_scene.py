@@ -21,6 +21,7 @@ from vault.outgoing import NotPosted, Posted
 
 DOMAIN = "vault.example.com"
 CONTROLLER = "controller.example.com"
+OTHER = "other.example.com"
 FIDES = "https://fides.example.com/api/v1"
 
 
@@ -52,7 +53,7 @@ def speaking(tenant: Tenant, *, outside: Outside | None = None, **policy: object
     house, post = tenant.house, (outside or Outside()).post
     components = replace(
         house.components,
-        settings=replace(house.components.settings, callback_hosts=frozenset({CONTROLLER}), fides_url=FIDES),
+        settings=replace(house.components.settings, callback_hosts=frozenset({CONTROLLER, OTHER}), fides_url=FIDES),
         opendsr=processor(),
         post=post,
         post_anywhere=post,

@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 from holds_scene import hold, lift
 from house import Tenant, make_app
-from opendsr_scene import CONTROLLER, DOMAIN, Outside, details, order, processor, sent, speaking, standing, verify
+from opendsr_scene import (
+    CONTROLLER,
+    DOMAIN,
+    OTHER,
+    Outside,
+    details,
+    email,
+    order,
+    processor,
+    sent,
+    speaking,
+    standing,
+    verify,
+)
 from records_scene import Crash, end_leases, later, row, rows, work
 from rights_scene import approved, person
 
-from vault.errors import CallbackFailed
+from vault.errors import CallbackFailed, LedgerAway
 from vault.outgoing import NotPosted, Posted
 from vault.tables import callbacks, rights_requests
 
@@ -41,7 +54,7 @@ def at(tenant: Tenant, **ahead: float) -> Tenant:
 
 
 def test_each_status_is_told(speaker: Tenant, outside: Outside) -> None:
-    """In progress before the worker goes on, then completed; after that nothing, and the address is gone."""
+    """In progress, then completed; after that nothing, and the address is gone."""
     person(speaker)
     ident = ask(speaker)
     for _ in range(3):
@@ -70,11 +83,57 @@ def test_callbacks_are_signed(speaker: Tenant, outside: Outside, tmp_path: Path)
 
 
 def test_every_url_is_told(speaker: Tenant, outside: Outside) -> None:
-    """Each URL once, under its own name; one that fails holds up no other."""
-    outside.answers = [Posted(500), Posted(500)]
-    ask(speaker, "erasure", URL, f"{URL}?second", URL)
+    """Each URL once, under its own name; one that fails holds up no other host."""
+    outside.answers = [Posted(500)]
+    other = f"https://{OTHER}/dsr"
+    ask(speaker, "erasure", URL, other, URL)
     assert len(work(speaker.house)) == 1
-    assert [body["status_callback_url"] for body in outside.bodies()] == [URL, URL, f"{URL}?second", f"{URL}?second"]
+    assert [body["status_callback_url"] for body in outside.bodies()] == [URL, other, other]
+
+
+def test_one_failing_call_for_a_host_and_round(speaker: Tenant, outside: Outside) -> None:
+    """Ten requests of a controller that is slow and fails cost a round one call; once it is well all are told."""
+    for number in range(10):
+        sent(speaker, order("erasure", email(f"n{number}@example.com"), status_callback_urls=[URL]))
+    outside.answers = [Posted(500)]
+    assert len(work(speaker.house)) == 1
+    assert len(outside.calls) == 1
+    assert work(speaker.house) == []
+    assert sorted(statuses(outside)[1:]) == ["completed"] * 10 + ["in_progress"] * 10
+
+
+def test_what_is_left_out_comes_later(speaker: Tenant, outside: Outside) -> None:
+    """Who is not called because its host failed is no failure, and due again behind all others within a minute."""
+    ask(speaker, "erasure", URL, f"{URL}?second")
+    outside.answers = [Posted(500)]
+    work(speaker.house)
+    before = later(speaker.house).components.clock()
+    found = {each.attempts: each for each in rows(speaker.house, callbacks, tenant_id=speaker.id)}
+    assert sorted(found) == [0, 1]
+    assert (found[0].next_attempt_at - before).total_seconds() == pytest.approx(60, abs=10)
+
+
+def test_a_failing_controller_holds_up_no_other_tenant(speaker: Tenant, outside: Outside) -> None:
+    """Where two tenants name one host, what fails for one is tried for the other."""
+    other = replace(speaker.house.tenant(), house=speaker.house)
+    for tenant in (speaker, other):
+        ask(tenant)
+    outside.answers = [Posted(401)]
+    assert len(work(speaker.house)) == 1
+    assert statuses(outside) == ["in_progress", "in_progress", "completed"]
+
+
+def test_callbacks_come_last_in_a_round(speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charges, erasures and packages are worked on before anybody's server is called."""
+    person(speaker)
+    ident = ask(speaker)
+    seen = []
+    monkeypatch.setattr(
+        "vault.opendsr_callbacks.failure", lambda _: seen.append(standing(speaker, ident)["request_status"])
+    )
+    assert work(speaker.house) == []
+    assert seen == ["completed", "completed"]
+    assert statuses(outside) == ["in_progress", "completed"]
 
 
 def test_no_change_no_call(speaker: Tenant, outside: Outside) -> None:
@@ -143,13 +202,53 @@ def test_a_failure_does_not_hold_the_request_up(speaker: Tenant, outside: Outsid
     """A controller that is away is told all that it missed once it is back, the end last, and then nothing more."""
     person(speaker)
     ident = ask(speaker)
-    outside.answers = [Posted(500)] * 3
+    outside.answers = [Posted(500)] * 2
     assert len(work(speaker.house)) == 1
     assert standing(speaker, ident)["request_status"] == "completed"
     assert len(work(speaker.house)) == 1
     for _ in range(2):
         assert work(speaker.house) == []
-    assert statuses(outside) == ["in_progress", *("in_progress", "completed") * 2]
+    assert statuses(outside) == ["in_progress"] * 3 + ["completed"]
+
+
+def test_what_was_delivered_is_not_told_again(speaker: Tenant, outside: Outside) -> None:
+    """Of two statuses that are told at once the first stays told where the second fails."""
+    ask(speaker)  # nobody matches
+    outside.answers = [Posted(200), Posted(500)]
+    assert len(work(speaker.house)) == 1
+    assert work(speaker.house) == []
+    assert statuses(outside) == ["in_progress", "completed", "completed"]
+
+
+def test_a_status_that_is_given_up_does_not_take_the_next_with_it(speaker: Tenant, outside: Outside) -> None:
+    """A controller that took no `in_progress` for three days is told of the end all the same."""
+    ask(speaker)
+    outside.answers = [Posted(400)] * 2
+    for ahead in (0, 3.1):
+        assert len(work(at(speaker, days=ahead).house)) == 1
+    assert work(at(speaker, days=3.2).house) == []
+    assert statuses(outside) == ["in_progress", "in_progress", "completed"]
+
+
+def test_an_error_of_ours_is_put_off_too(speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised while something is told: reported, tried again later each time, given up after three days."""
+
+    def away(*_: object, **__: object) -> None:
+        raise LedgerAway
+
+    monkeypatch.setattr("vault.opendsr_callbacks.document", away)
+    hold(speaker, person(speaker))
+    ask(speaker)
+    for ahead, attempts in ((0, 1), (1, 2)):
+        house = at(speaker, days=ahead).house
+        [(what, error)] = work(house)
+        assert (what, type(error), "LedgerAway" in str(error)) == ("callback", CallbackFailed, True)
+        kept = row(speaker.house, callbacks, tenant_id=speaker.id)
+        assert kept.attempts == attempts
+        assert kept.next_attempt_at > later(speaker.house).components.clock()
+    assert len(work(at(speaker, days=3.1).house)) == 1
+    assert work(at(speaker, days=3.2).house) == []
+    assert outside.calls == []
 
 
 def test_a_host_that_is_not_allowed_any_more(speaker: Tenant, outside: Outside) -> None:
@@ -164,13 +263,17 @@ def test_a_host_that_is_not_allowed_any_more(speaker: Tenant, outside: Outside) 
     assert outside.calls == []
 
 
-def test_a_link_goes_with_the_news(speaker: Tenant, outside: Outside) -> None:
-    """The callback of an access request that is complete carries a link that opens its package."""
+def test_no_link_goes_with_the_news(speaker: Tenant, outside: Outside) -> None:
+    """A link that was given out opens its package whatever is told after it, to one URL or another, again and again."""
     person(speaker)
-    ask(speaker, "access")
-    for _ in range(2):
-        work(speaker.house)
-    link = outside.bodies()[-1]["results_url"].removeprefix(f"https://{DOMAIN}")
+    outside.answers = [Posted(500)] * 2
+    ident = ask(speaker, "access", URL, f"https://{OTHER}/dsr")
+    work(speaker.house)
+    link = standing(speaker, ident)["results_url"].removeprefix(f"https://{DOMAIN}")
+    assert work(speaker.house) == []
+    assert statuses(outside).count("completed") == 2
+    assert {body.get("results_count") for body in outside.bodies() if body["request_status"] == "completed"} == {1}
+    assert all("results_url" not in body for body in outside.bodies())
     assert speaker.house.app.test_client().get(link).status_code == 200
 
 

@@ -10,14 +10,17 @@ import pytest
 from holds_scene import hold, lift
 from house import Tenant, make_app
 from opendsr_scene import FIDES, Outside, speaking
-from records_scene import row, rows, work
+from records_scene import at_once, row, rows, work
 from rights_scene import ADA, approved, asked, person
 from werkzeug.test import TestResponse
 
+from vault.callbacks import is_last
+from vault.fides import WAITING
 from vault.outgoing import Posted
-from vault.tables import callbacks, rights_requests
+from vault.tables import callbacks, rights_requests, rights_targets
 
 RUN = "pri_029832ba-3b84-40f7-8946-82aec6f95448"
+OTHER_RUN = "pri_5c3a8f0e-2a39-4f0e-9d53-0f7f6f9b1c11"
 TOKEN = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..token"
 GO_ON = {"derived_identity": {}, "halt": False}
 WAIT = {"derived_identity": {}, "halt": True}
@@ -77,7 +80,7 @@ def test_by_what_people_are_found(speaker: Tenant, kind: str) -> None:
 def test_nobody_here(speaker: Tenant) -> None:
     """A person whom we do not know, or by nothing that we know people by, holds Fides up for nothing."""
     assert announce(speaker).get_json() == GO_ON
-    assert announce(speaker, privacy_request_id="pri_2", identity={"ga_client_id": "x"}).get_json() == GO_ON
+    assert announce(speaker, privacy_request_id=OTHER_RUN, identity={"ga_client_id": "x"}).get_json() == GO_ON
     assert [each.state for each in rows(speaker.house, rights_requests, tenant_id=speaker.id)] == ["completed"]
 
 
@@ -117,10 +120,7 @@ def test_waits_for_a_second_actor(tenant: Tenant, outside: Outside) -> None:
     strict = speaking(tenant, outside=outside, erasures_per_day=0)
     person(strict)
     assert announce(strict).get_json() == WAIT
-    request = row(strict.house, rights_requests, tenant_id=strict.id)
-    body = {"reason": "legal_claims", "notified_at": request.received_at.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    path = f"/v1/rights-requests/{request.request_id}/deny"
-    assert strict.call("POST", path, body, role="privacy").status_code == 200
+    deny(strict, row(strict.house, rights_requests, tenant_id=strict.id).request_id)
     assert work(strict.house) == []
     assert len(outside.calls) == 1
 
@@ -147,6 +147,121 @@ def test_an_erasure_that_is_under_way_already(speaker: Tenant, outside: Outside)
     assert work(speaker.house) == []
     assert len(outside.calls) == 1
     assert len(rows(speaker.house, rights_requests, tenant_id=speaker.id)) == 1
+
+
+def test_everybody_who_matches(speaker: Tenant, outside: Outside) -> None:
+    """Of two customers one has an open request: the other is erased at once, and Fides waits for the first."""
+    one, other = person(speaker), person(speaker)
+    request = asked(speaker, "erasure", customers=[one])["id"]
+    assert announce(speaker).get_json() == WAIT
+    assert [there(speaker, each) for each in (one, other)] == [200, 410]
+    assert work(speaker.house) == []
+    assert outside.calls == []
+    approved(speaker, request)
+    for _ in range(2):
+        assert work(speaker.house) == []
+    assert [there(speaker, each) for each in (one, other)] == [410, 410]
+    assert len(outside.calls) == 1
+    mine = [each.external_id for each in rows(speaker.house, rights_requests, tenant_id=speaker.id)]
+    assert sorted(mine, key=str) == [None, RUN]
+
+
+@pytest.mark.parametrize("order", [("hold", "request"), ("request", "hold"), None], ids=str)
+def test_the_last_of_several_requests_resumes(speaker: Tenant, outside: Outside, order: tuple[str, ...] | None) -> None:
+    """Fides waits for a hold here and a request there: it is told once, after both are over, in whatever order."""
+    one, other = person(speaker), person(speaker)
+    held, request = hold(speaker, other)["id"], asked(speaker, "erasure", customers=[one])["id"]
+    assert announce(speaker).get_json() == WAIT
+    end = {"hold": lambda: lift(speaker, held), "request": lambda: approved(speaker, request)}
+    if order is None:
+        lift(speaker, held)
+        approved(speaker, request)
+    for each in order or ():
+        assert outside.calls == []
+        end[each]()
+        for _ in range(2):
+            assert work(speaker.house) == []
+    for _ in range(3):
+        assert work(speaker.house) == []
+    assert [there(speaker, each) for each in (one, other)] == [410, 410]
+    assert len(outside.calls) == 1
+    assert {each.address for each in rows(speaker.house, callbacks, tenant_id=speaker.id)} == {None}
+
+
+def test_of_two_workers_one_is_last(speaker: Tenant) -> None:
+    """Two callbacks of one run that are told at the same time: exactly one of them resumes it, whoever is faster."""
+    people = [person(speaker), person(speaker)]
+    requests = [asked(speaker, "erasure", customers=[each])["id"] for each in people]
+    parts = speaker.house.components
+    for _ in range(5):
+        assert announce(speaker).get_json() == WAIT
+
+        def ask(number: int) -> bool:
+            return is_last(parts.records, speaker.caller, requests[number], RUN, WAITING, "executing")
+
+        assert sorted(at_once(2, ask)) == [False, True]
+
+
+def test_a_retry_that_knows_more(speaker: Tenant, outside: Outside) -> None:
+    """Fides sends the same privacy request with further identities: whoever they match is erased as well, once."""
+    one = person(speaker)
+    old = {"email": "old@example.com"}
+    for _ in range(2):
+        assert announce(speaker, identity=old).get_json() == GO_ON
+    assert there(speaker, one) == 200
+    for _ in range(2):
+        assert announce(speaker, identity=old | {"phone_number": ADA["phone"]}).get_json() == GO_ON
+    assert there(speaker, one) == 410
+    mine = [each.external_id for each in rows(speaker.house, rights_requests, tenant_id=speaker.id)]
+    assert sorted(mine) == [RUN, f"{RUN}.2"]
+    assert outside.calls == []
+
+
+def test_a_retry_that_finds_something_in_the_way(speaker: Tenant, outside: Outside) -> None:
+    """Whom only the retry knows is held: Fides waits for that, and goes on with the retry's token."""
+    held = hold(speaker, person(speaker))["id"]
+    assert announce(speaker, identity={"email": "old@example.com"}).get_json() == GO_ON
+    assert announce(speaker, token="newer").get_json() == WAIT
+    lift(speaker, held)
+    for _ in range(3):
+        assert work(speaker.house) == []
+    assert [headers["Authorization"] for _, _, headers in outside.calls] == ["Bearer newer"]
+
+
+def test_a_retry_after_a_denial(speaker: Tenant) -> None:
+    """What was denied for somebody whom Fides waited for stays denied, whoever had asked; withdrawn is not denied."""
+    one = person(speaker)
+    for kept, end in ((200, deny), (410, withdraw)):
+        request = asked(speaker, "erasure", customers=[one])["id"]
+        run = {"privacy_request_id": RUN if kept == 200 else OTHER_RUN}
+        assert announce(speaker, **run).get_json() == WAIT
+        end(speaker, request)
+        assert announce(speaker, **run).get_json() == GO_ON
+        assert there(speaker, one) == kept
+
+
+def test_two_announcements_at_once(speaker: Tenant) -> None:
+    """The same run in several threads at once: every customer is in one request, and every answer is an answer."""
+    people = [person(speaker) for _ in range(3)]
+    answers = at_once(4, lambda _: announce(speaker).get_json())
+    assert answers == [GO_ON] * 4
+    assert [there(speaker, each) for each in people] == [410] * 3
+    found = [each.customer_id for each in rows(speaker.house, rights_targets, tenant_id=speaker.id)]
+    assert sorted(found) == sorted(people)
+
+
+def deny(tenant: Tenant, request: str) -> None:
+    received = row(tenant.house, rights_requests, request_id=request).received_at
+    body = {"reason": "legal_claims", "notified_at": received.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    assert tenant.call("POST", f"/v1/rights-requests/{request}/deny", body, role="privacy").status_code == 200
+
+
+def withdraw(tenant: Tenant, request: str) -> None:
+    assert tenant.call("DELETE", f"/v1/rights-requests/{request}", role="privacy").status_code == 200
+
+
+def there(tenant: Tenant, customer: str) -> int:
+    return tenant.call("GET", f"/v1/customers/{customer}").status_code
 
 
 @pytest.mark.parametrize(
@@ -180,7 +295,13 @@ def test_the_token_is_kept_sealed(speaker: Tenant) -> None:
 WRONG = [
     {"privacy_request_id": ""},
     {"privacy_request_id": "../../admin"},
-    {"privacy_request_id": "x" * 65},
+    {"privacy_request_id": ".."},
+    {"privacy_request_id": "pri_.."},
+    {"privacy_request_id": RUN.removeprefix("pri_")},
+    {"privacy_request_id": RUN.upper()},
+    {"privacy_request_id": f"{RUN}\n"},
+    {"privacy_request_id": f"{RUN}.2"},
+    {"privacy_request_id": "pri_029832ba-3b84-10f7-8946-82aec6f95448"},
     {"direction": "sideways"},
     {"identity": None},
     {"identity": {"email": 5}},

@@ -1,8 +1,6 @@
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,8 +25,6 @@ from vault import (
     telling,
     tokens,
 )
-from vault.caller import Caller
-from vault.errors import CallbackFailed
 from vault.processor import Declined, Held, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
@@ -146,17 +142,7 @@ def _chunk(tenant: Tenant, row: Row[Any]) -> str:
 
 
 def _address(tenant: Tenant, row: Row[Any]) -> str:
-    """What the worker would call, under the tenant's own key."""
-    keyring, told = tenant.house.components.keyring, []
-    live = SimpleNamespace(**row._asdict())
-
-    def listen(_caller: Caller, _request: object, _told: str, address: Mapping[str, str]) -> str:
-        told.append(str(address))
-        return "not_now"
-
-    with suppress(CallbackFailed):
-        callbacks.tell(tenant.house.components.records, keyring, {row.protocol: listen}, tenant.caller, live)
-    return str(told)
+    return str(callbacks.opened(tenant.house.components.keyring, row))
 
 
 OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
