@@ -13,7 +13,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    select,
     update,
 )
 
@@ -31,7 +30,6 @@ from vault.tables import (
     holds,
     intents,
     package_chunks,
-    package_customers,
     packages,
     processor_references,
     rights_requests,
@@ -147,11 +145,6 @@ def _of(table: Table, column: str = "customer_id") -> ColumnElement[bool]:
     return and_(table.c.tenant_id == bindparam("of_tenant"), table.c[column] == bindparam("of_subject"))
 
 
-def _in_packages(table: Table) -> ColumnElement[bool]:
-    theirs = select(package_customers.c.package_id).where(_of(package_customers))
-    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.package_id.in_(theirs))
-
-
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
 _NOT_REVOKED = clients.c.revoked_at.is_(None)
 _NOTHING_DONE = rights_requests.c.state.in_(("verifying", "received", "approved", "blocked", "executing"))
@@ -163,8 +156,6 @@ _ERASE = Several(
     update(intents).where(_of(intents)).values(parameters=None),
     delete(processor_references).where(_of(processor_references)),
     delete(blind_index).where(_of(blind_index)),
-    delete(package_chunks).where(_in_packages(package_chunks)),
-    update(packages).where(_in_packages(packages), packages.c.state.in_(("building", "ready"))).values(state="erased"),
     # Not when it was decided: until now the key stood, and backups of the keystore have it.
     # And the lease ends: whoever shredded it has done its part, the worker goes on.
     update(erasures)

@@ -31,6 +31,8 @@ from vault.tables import (
     erasures,
     guard,
     package_customers,
+    processor_accounts,
+    processor_references,
     refunds,
     rights_requests,
     rights_targets,
@@ -94,7 +96,8 @@ def _decide(
         if customer.state != "active":
             raise Erased("This customer was erased.")
         expected = ledger.witness.vouched
-        found = _OPEN.one(tx, _named(policy, caller, customer_id))
+        rows = _OPEN.all(tx, _named(policy, caller, customer_id))
+        found = rows[0]
         ledger.witness.check(identified(tx, found.identity), expected)
         known = approved or _allowed(tx, found, policy, caller)
         request = _request(tx, policy, caller, known, customer_id)
@@ -110,7 +113,8 @@ def _decide(
             dek_id=customer.dek_id,
             terms=_terms(request, erasure_id, request_dek),
         )
-        told = recipients.all_of(tx, keyring, policy, caller, customer_id, erasure_id, own, request_dek)
+        held = [row for row in rows if row.owner_id]
+        told = recipients.all_of(keyring, policy, caller, held, erasure_id, own, request_dek)
         new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
         write(
             tx,
@@ -238,6 +242,29 @@ _REQUEST = (
     .limit(1)
     .subquery()
 )
+_HELD = (
+    select(
+        processor_references.c.tenant_id,
+        processor_references.c.owner_id,
+        processor_references.c.account_id,
+        processor_references.c.customer_id,
+        processor_references.c.reference,
+        processor_references.c.reference_version,
+        processor_accounts.c.kind,
+    )
+    .join(
+        processor_accounts,
+        and_(
+            processor_accounts.c.tenant_id == processor_references.c.tenant_id,
+            processor_accounts.c.account_id == processor_references.c.account_id,
+        ),
+    )
+    .where(
+        processor_references.c.tenant_id == bindparam("of_tenant"),
+        processor_references.c.customer_id == bindparam("of_customer"),
+    )
+    .subquery()
+)
 _OPEN = Prepared(
     select(
         exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
@@ -268,8 +295,10 @@ _OPEN = Prepared(
         guard.c.seq,
         guard.c.hash,
         identity_of(guard).label("identity"),
-    ).select_from(guard.outerjoin(_REQUEST, true()))
+        *_HELD.c,
+    ).select_from(guard.outerjoin(_REQUEST, true()).outerjoin(_HELD, true()))
 )
+"""What stands in the way, in one row for each thing that a processor has of the customer, or in one without any."""
 
 
 def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:

@@ -237,9 +237,13 @@ _OPEN_WORK = Prepared(
 def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -> tuple[Watermark, Sequence[Entry]]:
     """Have the keystore follow the ledger to its head; where it stands then, and the entries that took it there.
 
-    `known` entries, which this process just read or wrote, are not read again where the keystore stands before them.
-    Raises KeystoreRestored for one behind `of_records`: catching up would hide what it has lost.
+    `known` entries, which this process just read or wrote, are not read again where the keystore stands before them;
+    that it stands where the records do, as it mostly does, is tried and not looked at. Raises KeystoreRestored for one
+    behind `of_records`: catching up would hide what it has lost.
     """
+    if _continues(known, of_records):
+        with suppress(WatermarkMoved):
+            return _advance(ledger, of_records, known)
     for _ in range(_LARGEST_RACE):
         with reading(ledger.keystore) as connection:
             before = keystores.watermark(connection)
@@ -248,12 +252,16 @@ def follow(ledger: Ledger, of_records: Watermark, known: Sequence[Entry] = ()) -
         after = known if _continues(known, before) else chain(ledger, before)
         if not after:
             return before, ()
-        last = after[-1]
         with suppress(WatermarkMoved):
-            gone = protocol.doomed(after)
-            keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=gone, at=last.at)
-            return last.mark, after
+            return _advance(ledger, before, after)
     raise MovedOn("Other processes apply the ledger faster than this one. Try again.")
+
+
+def _advance(ledger: Ledger, before: Watermark, after: Sequence[Entry]) -> tuple[Watermark, Sequence[Entry]]:
+    """Apply entries to a keystore that stands at `before`. Raises WatermarkMoved, with nothing changed, elsewhere."""
+    last, gone = after[-1], protocol.doomed(after)
+    keystores.advance(ledger.keystore, before=before, after=last.mark, destroyed=gone, at=last.at)
+    return last.mark, after
 
 
 def _continues(entries: Sequence[Entry], mark: Watermark) -> bool:

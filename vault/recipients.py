@@ -14,13 +14,12 @@ from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from keys.prepared import Prepared
 from vault import references
 from vault.caller import Caller
 from vault.policy import Policy
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import Change, inserted, update_row
-from vault.tables import erasure_recipients, processor_references, tokens
+from vault.tables import erasure_recipients, tokens
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 
@@ -48,18 +47,20 @@ class Recipient:
 
 
 def all_of(
-    tx: Connection,
     keyring: Keyring,
     policy: Policy,
     caller: Caller,
-    customer_id: str,
+    references_held: Sequence[Any],
     erasure_id: str,
     own: Dek,
     request_dek: Dek,
 ) -> list[Change]:
-    """One new row for each thing that a processor has of this person, sealed anew under the request's key."""
+    """One new row for each thing that a processor has of this person, sealed anew under the request's key.
+
+    `references_held` are rows of `processor_references`, each with the `kind` of its account.
+    """
     changes = []
-    for held in _HELD.all(tx, {"of_tenant": caller.tenant, "of_customer": customer_id}):
+    for held in references_held:
         value = {"reference": references.open_with(keyring, own, held)["reference"]}
         for told in _told(policy, caller, held):
             place = _place(keyring, caller.tenant, erasure_id, told["recipient_id"], 1)
@@ -69,7 +70,7 @@ def all_of(
     return changes
 
 
-def _told(policy: Policy, caller: Caller, held: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # a row of `_HELD`
+def _told(policy: Policy, caller: Caller, held: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401  # one of `references_held`
     """That what an account holds goes, and for a customer redaction later where the policy says so."""
     is_customer = held.owner_id == held.customer_id
     yield {
@@ -163,20 +164,6 @@ def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
     ]
 
 
-_HELD = Prepared(
-    select(processor_references, account_table.c.kind)
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == processor_references.c.tenant_id,
-            account_table.c.account_id == processor_references.c.account_id,
-        ),
-    )
-    .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.customer_id == bindparam("of_customer"),
-    )
-)
 _LISTED = (
     select(erasure_recipients, account_table.c.kind, account_table.c.credentials, account_table.c.credentials_version)
     .join(

@@ -9,16 +9,19 @@ the tenant's. Once it is deleted there it is not found any more, so that nothing
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from vault import replay_redactions, rights
 from vault.effects import Entry
 from vault.rights import Target
-from vault.statements import insert_if_absent, update_row
+from vault.statements import Several, insert_if_absent, update_row
 from vault.tables import (
     customers,
     erasure_recipients,
     erasures,
+    package_chunks,
+    package_customers,
+    packages,
     processor_accounts,
     processor_references,
     rights_requests,
@@ -39,6 +42,7 @@ def begin(tx: Connection, entry: Entry) -> None:
         tx, entry.at, body["tenant"], terms["request"], Target(customer=body["subject_id"], status="executing")
     )
     insert_if_absent(tx, erasures, tenant | _erasure(entry))
+    _PACKAGES.run(tx, {"of_tenant": body["tenant"], "of_customer": body["subject_id"]})
     for account_id in _accounts(tx, entry, known=known):
         insert_if_absent(tx, erasure_recipients, tenant | _recipient(entry, account_id))
 
@@ -135,6 +139,22 @@ def _accounts(tx: Connection, entry: Entry, *, known: bool) -> list[str]:
     return [*tx.scalars(_ACCOUNTS, named)]
 
 
+_THEIRS = select(package_customers.c.package_id).where(
+    package_customers.c.tenant_id == bindparam("of_tenant"), package_customers.c.customer_id == bindparam("of_customer")
+)
+# The decision ended them in its own transaction, which these records have lost.
+_PACKAGES = Several(
+    delete(package_chunks).where(
+        package_chunks.c.tenant_id == bindparam("of_tenant"), package_chunks.c.package_id.in_(_THEIRS)
+    ),
+    update(packages)
+    .where(
+        packages.c.tenant_id == bindparam("of_tenant"),
+        packages.c.package_id.in_(_THEIRS),
+        packages.c.state.in_(("building", "ready")),
+    )
+    .values(state="erased"),
+)
 _ERASURE = select(erasures.c.erasure_id, erasures.c.request_id).where(
     erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.customer_id == bindparam("of_customer")
 )
