@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -69,10 +70,19 @@ def erase_until(end: float, here: str, there: str, tenant: Tenant) -> Counter[tu
     return seen
 
 
+def allow_any_rate(house: House) -> None:
+    """A policy under which one person may erase as many as a fast machine does in a minute."""
+    policy = (ROOT / "panless" / "policy.toml").read_text()
+    file = house.home / "policy.toml"
+    file.write_text(re.sub(r"(?m)^erasures_per_day = .*$", "erasures_per_day = 1000000", policy))
+    house.environment["PANLESS_POLICY"] = str(file)
+
+
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
 def test_the_guard_never_fires_by_itself(own_house: House, free_port: int, other_port: int) -> None:
     """Two servers and a worker erase as fast as they can for a minute, and the guard looks: nothing is ever refused."""
     tenant, parts = own_house.tenant(), own_house.components
+    allow_any_rate(own_house)
     verdicts: Counter[str] = Counter()
     with serve(own_house, free_port) as (_, one), serve(own_house, other_port) as (_, two), worker(own_house) as log:
         end = time.monotonic() + SECONDS
