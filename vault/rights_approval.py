@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, and_, exists, func, select
 
+from vault import rights
 from vault.caller import Caller
 from vault.errors import ActorNeeded
 from vault.policy import Policy
@@ -37,10 +38,9 @@ def approvals_needed(tx: Connection, policy: Policy, caller: Caller, kind: str, 
 def waiting(tenant: str | BindParameter[str]) -> ColumnElement[bool]:
     """The condition for targets of a tenant's erasures that are approved and not carried out yet."""
     request = and_(
-        rights_requests.c.tenant_id == rights_targets.c.tenant_id,
-        rights_requests.c.request_id == rights_targets.c.request_id,
+        rights.OF_REQUEST,
         rights_requests.c.type == "erasure",
-        rights_requests.c.state.in_(("approved", "blocked", "executing", "awaiting_processor")),
+        rights_requests.c.state.in_(rights.UNDER_WAY),
     )
     return and_(
         rights_targets.c.tenant_id == tenant,

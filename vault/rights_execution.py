@@ -71,7 +71,7 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
         .where(
             rights_targets.c.state.in_(("waiting", "blocked")),
             rights_targets.c.next_look_at <= database_clock(),
-            rights_requests.c.state.in_(("approved", "executing", "blocked", "awaiting_processor")),
+            rights_requests.c.state.in_(rights.UNDER_WAY),
             rights_requests.c.type.in_(("erasure", "restriction", "objection")),
         )
     )
