@@ -16,6 +16,7 @@ from vault import (
     rights_decisions,
     rights_execution,
     rights_intake,
+    rights_listed,
 )
 from vault.caller import Caller
 from vault.restrictions import GROUNDS
@@ -140,7 +141,7 @@ def listed(query: dict[str, Any]) -> dict[str, Any]:
     here = passed()
     filters: dict[str, Any] = {each: query[each] for each in ("status", "type", "customer", "overdue") if each in query}
     wanted = pages.Wanted(**{each: query[each] for each in ("limit", "cursor") if each in query})
-    page = rights.listed(here.parts.records, here.caller, filters, wanted)
+    page = rights_listed.listed(here.parts.records, here.caller, filters, wanted)
     return {"data": [shown(each) for each in page.data], "next_cursor": page.next_cursor}
 
 

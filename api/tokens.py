@@ -21,7 +21,7 @@ from api.fields import (
     whole,
 )
 from api.problems import Problem
-from vault import pages, tokenizing, tokens
+from vault import pages, token_resuming, tokenizing, tokens
 from vault.errors import ProcessorRefused, RawCardsRefused
 from vault.personal import BillingContact, Card
 from vault.storing import Tokenized
@@ -139,7 +139,7 @@ def confirm(token_id: str) -> Answer:
     """Take a token up again after its person authenticated."""
     here = passed()
     house = here.parts
-    made = tokenizing.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
+    made = token_resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
     token, status, headers = _answer(made)
     return token, 200 if status == 201 else status, headers  # noqa: PLR2004  # nothing was created
 

@@ -7,44 +7,31 @@ the ledger) -> `shredded` (nothing opens any more). What processors must be told
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, exists, literal, select, true
+from sqlalchemy import Connection, Engine
 
 from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
-from keys.identity import identified, identity_of
+from keys.identity import identified
 from keys.keystore import Watermark
-from keys.prepared import Prepared
-from vault import audit, holds, packages, recipients, rights
+from vault import audit, holds, packages, recipients, rights, rights_progress
 from vault.caller import Caller
+from vault.erasure_look import CUSTOMER, CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
 from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, decided, settle
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
-from vault.rights_approval import RATE_OVER, approvals_needed, waiting
+from vault.rights_approval import approvals_needed
 from vault.statements import Change, inserted, updated, write
 from vault.tables import (
-    OPEN_STATES,
-    charges,
     customers,
     erasures,
-    guard,
-    package_customers,
-    processor_accounts,
-    processor_references,
-    refunds,
-    rights_requests,
-    rights_targets,
 )
-from vault.tables import holds as hold_table
 
 LEASE_SECONDS = 60
 TOGETHER = 4
 """Recipients that are written in one statement: most customers have fewer, and each number is a statement to keep."""
-
-TOGETHER_AT_MOST = 200
-"""Erasures that may be decided at the same time: so many before the policy's rate they are counted one by one."""
 
 
 class ApprovalNeeded(Exception):  # no error: what rolls back a decision that is not this caller's alone
@@ -65,7 +52,7 @@ def execute(
     for a request that was closed meanwhile.
     """
     with reading(records) as connection:
-        row = _CUSTOMER.one_or_none(connection, _asked(caller, customer_id))
+        row = CUSTOMER.one_or_none(connection, asked(caller, customer_id))
     if row is None:
         raise NotFoundHere("No such customer.")
     if row.state != "active":
@@ -92,11 +79,11 @@ def _decide(
     own = keyring.dek(caller.tenant, dek_id)
     keyring.warm(caller.tenant)
     with audit.transaction(records) as tx:
-        customer = _CUSTOMER_HELD.one(tx, _asked(caller, customer_id))
+        customer = CUSTOMER_HELD.one(tx, asked(caller, customer_id))
         if customer.state != "active":
             raise Erased("This customer was erased.")
         expected = ledger.witness.vouched
-        rows = _OPEN.all(tx, _named(policy, caller, customer_id))
+        rows = OPEN.all(tx, named(policy, caller, customer_id))
         found = rows[0]
         ledger.witness.check(identified(tx, found.identity), expected)
         known = approved or _allowed(tx, found, policy, caller)
@@ -126,7 +113,8 @@ def _decide(
             *told[:TOGETHER],
         )
         if known:
-            rights.move_target(tx, caller.at, caller.tenant, known, Target(customer=customer_id, status="executing"))
+            target = Target(customer=customer_id, status="executing")
+            rights_progress.move_target(tx, caller.at, caller.tenant, known, target)
         for start in range(TOGETHER, len(told), TOGETHER):
             write(tx, *told[start : start + TOGETHER])
         if found.package:
@@ -134,14 +122,7 @@ def _decide(
     return request, (Watermark(found.seq, found.hash), decided_entry)
 
 
-def _named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
-    """What `_OPEN` asks, after the customer is held: who held it before us may just have charged."""
-    before = max(policy.erasures_per_day - 1 - TOGETHER_AT_MOST, 0)
-    rate = {"since": caller.at - RATE_OVER, "before": before}
-    return {"of_tenant": caller.tenant, "of_customer": customer_id, **rate}
-
-
-def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `_OPEN`
+def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `OPEN`
     open_ones = [reason for reason in ("open_charge", "pending_refund") if getattr(found, reason)]
     holds.refuse(holds.blocking(tx, caller, customer_id) if found.hold else (), *open_ones)
 
@@ -160,7 +141,7 @@ def _allowed(tx: Connection, found: Any, policy: Policy, caller: Caller) -> str 
 
 def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
     if known:
-        rights.refuse_closed(tx, caller.tenant, known)
+        rights_progress.refuse_closed(tx, caller.tenant, known)
         return rights.whole(tx, caller, known)
     regulation = rights.default_regulation(policy)
     return RightsRequest(
@@ -209,97 +190,3 @@ def _new_erasure(caller: Caller, customer_id: str, request_id: str, erasure_id: 
         "requested_at": caller.at,
     }
     return inserted(erasures, row, clocks={"lease_until": LEASE_SECONDS})
-
-
-_THE_CUSTOMER = select(customers.c.state, customers.c.version, customers.c.dek_id).where(
-    customers.c.tenant_id == bindparam("of_tenant"),
-    customers.c.live == bindparam("of_mode"),
-    customers.c.customer_id == bindparam("of_customer"),
-)
-_CUSTOMER = Prepared(_THE_CUSTOMER)
-_CUSTOMER_HELD = Prepared(_THE_CUSTOMER.with_for_update())
-_THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
-_RECENT = (
-    select(literal(1))
-    .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.requested_at > bindparam("since"))
-    .union_all(select(literal(1)).where(waiting(bindparam("of_tenant"))))
-    .offset(bindparam("before"))
-    .limit(1)
-)
-_REQUEST = (
-    select(rights_requests.c.request_id, rights_requests.c.state)
-    .join(
-        rights_targets,
-        rights.OF_REQUEST,
-    )
-    .where(
-        rights_targets.c.tenant_id == bindparam("of_tenant"),
-        rights_targets.c.customer_id == bindparam("of_customer"),
-        rights_requests.c.type == "erasure",
-        rights_requests.c.state.in_(rights.OPEN),
-    )
-    .order_by(rights_requests.c.received_at, rights_requests.c.request_id)
-    .limit(1)
-    .subquery()
-)
-_HELD = (
-    select(
-        processor_references.c.tenant_id,
-        processor_references.c.owner_id,
-        processor_references.c.account_id,
-        processor_references.c.customer_id,
-        processor_references.c.reference,
-        processor_references.c.reference_version,
-        processor_accounts.c.kind,
-    )
-    .join(
-        processor_accounts,
-        and_(
-            processor_accounts.c.tenant_id == processor_references.c.tenant_id,
-            processor_accounts.c.account_id == processor_references.c.account_id,
-        ),
-    )
-    .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.customer_id == bindparam("of_customer"),
-    )
-    .subquery()
-)
-_OPEN = Prepared(
-    select(
-        exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
-        exists()
-        .where(
-            _THEIRS,
-            refunds.c.tenant_id == charges.c.tenant_id,
-            refunds.c.charge_id == charges.c.charge_id,
-            refunds.c.state.in_(("pending", "unknown")),
-        )
-        .label("pending_refund"),
-        exists()
-        .where(
-            hold_table.c.tenant_id == bindparam("of_tenant"),
-            hold_table.c.customer_id == bindparam("of_customer"),
-            hold_table.c.lifted_at.is_(None),
-        )
-        .label("hold"),
-        exists()
-        .where(
-            package_customers.c.tenant_id == bindparam("of_tenant"),
-            package_customers.c.customer_id == bindparam("of_customer"),
-        )
-        .label("package"),
-        exists(_RECENT).label("near_rate"),
-        _REQUEST.c.request_id,
-        _REQUEST.c.state.label("status"),
-        guard.c.seq,
-        guard.c.hash,
-        identity_of(guard).label("identity"),
-        *_HELD.c,
-    ).select_from(guard.outerjoin(_REQUEST, true()).outerjoin(_HELD, true()))
-)
-"""What stands in the way, in one row for each thing that a processor has of the customer, or in one without any."""
-
-
-def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}

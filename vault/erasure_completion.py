@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
 
 from keys.database import reading, transaction
-from vault import audit, certificates, recipients, redactions, rights, telling
+from vault import audit, certificates, recipients, redactions, rights, rights_progress, telling
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -52,7 +52,7 @@ def certificate(
         told = [*recipients.as_told(listed, {}), *recipients.open_storings(records, erasure)]
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
-            rights.hold(tx, erasure.tenant_id, erasure.request_id)
+            rights_progress.hold(tx, erasure.tenant_id, erasure.request_id)
             _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
     return _published(records, ledger, erasure)
@@ -74,7 +74,7 @@ def carry_on(
     if _is_news(erasure, [*recipients.as_told(listed, {}), *storings], told):
         certified = _certificate(records, ledger, policy, caller, erasure, told)
         with audit.transaction(records) as tx:
-            rights.hold(tx, erasure.tenant_id, erasure.request_id)
+            rights_progress.hold(tx, erasure.tenant_id, erasure.request_id)
             recipients.write_answers(tx, listed, answers)
             _certify(tx, ledger, caller, erasure, told, certified)
         settle(ledger, records)
@@ -93,7 +93,7 @@ def _put_off(
 ) -> None:
     """Come again once the lease is over; for redactions when there is something to do, which may be in months."""
     with transaction(records) as tx:
-        rights.hold(tx, erasure.tenant_id, erasure.request_id)
+        rights_progress.hold(tx, erasure.tenant_id, erasure.request_id)
         recipients.write_answers(tx, listed, answers)
         if erasure.state == "redacting":
             key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
@@ -162,7 +162,7 @@ def _certify(
     if erasure.state != "redacting":  # the request is complete since then
         status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
         target = Target(customer=erasure.customer_id, status=status)
-        rights.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
+        rights_progress.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
     audit.record(
         tx,
         ledger.keyring,

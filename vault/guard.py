@@ -20,9 +20,9 @@ from vault import protocol
 from vault.effects import Entry
 from vault.errors import LedgerAway, LedgerBroken, Refused
 from vault.ledger import Ledger, chain
-from vault.ledger import identity as records_identity
 from vault.protocol import Seen
 from vault.tables import deployment, ledger_outbox
+from vault.watermarks import identity as records_identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

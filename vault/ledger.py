@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, bindparam, select
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from keys.errors import WatermarkMoved
-from keys.identity import Identity, Witness, identified, identity_of
+from keys.identity import Witness
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from keys.prepared import Prepared
@@ -29,6 +29,7 @@ from vault.ids import new_id
 from vault.ledger_entries import VERSION, hash_of, parsed, signed, verified
 from vault.statements import Change, inserted, updated, write
 from vault.tables import guard, ledger_outbox
+from vault.watermarks import identity, watermark_moved
 
 _LARGEST_RACE = 1000
 
@@ -184,17 +185,6 @@ def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
     return entries
 
 
-def watermark(connection: Connection) -> Watermark:
-    """How far the records have followed the ledger."""
-    row = _WATERMARK.one(connection, {})
-    return Watermark(row.seq, row.hash)
-
-
-def identity(connection: Connection) -> Identity:
-    """Which records these are."""
-    return identified(connection, _IDENTITY.one(connection, {}).identity)
-
-
 def assure(ledger: Ledger, records: Engine) -> None:
     """Say that these are the records that the guard vouched for. Raises Refused, DatabaseReplaced."""
     expected = ledger.witness.vouched
@@ -289,7 +279,7 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
     """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
     for entry in entries:
         with transaction(records) as tx:
-            moved, known = write(tx, _watermark_moved(mark, entry.mark), _acknowledged(entry))
+            moved, known = write(tx, watermark_moved(mark, entry.mark), _acknowledged(entry))
             fate = protocol.fate(moved=moved, known=known)
             if fate == protocol.BEHIND:
                 tx.rollback()
@@ -299,19 +289,6 @@ def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Waterm
             EFFECTS[entry.body["kind"]](tx, entry)
         mark = entry.mark
     return mark
-
-
-_WATERMARK = Prepared(select(guard.c.seq, guard.c.hash))
-_IDENTITY = Prepared(select(identity_of(guard).label("identity")))
-
-
-def move_watermark(tx: Connection, old: Watermark, new: Watermark) -> bool:
-    """Move the records' watermark, unless another process moved it first; whether it was moved."""
-    return write(tx, _watermark_moved(old, new))[0]
-
-
-def _watermark_moved(old: Watermark, new: Watermark) -> Change:
-    return updated(guard, {"seq": old.seq, "hash": old.hash}, {"seq": new.seq, "hash": new.hash})
 
 
 def _acknowledged(entry: Entry) -> Change:

@@ -17,10 +17,11 @@ from keys.keystore import BEGINNING, Watermark
 from vault import holds, replay_erasures
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
-from vault.ledger import Ledger, chain, follow, move_watermark, watermark
+from vault.ledger import Ledger, chain, follow
 from vault.statements import insert_if_absent, update_row
 from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
+from vault.watermarks import move_watermark, watermark
 
 UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
 """What the ledger adds to the body that an outbox row holds."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
-from vault import replay_redactions, rights
+from vault import replay_redactions, rights_progress
 from vault.effects import Entry
 from vault.rights import Target
 from vault.statements import Several, insert_if_absent, update_row
@@ -38,7 +38,7 @@ def begin(tx: Connection, entry: Entry) -> None:
     target = {"request_id": terms["request"], "customer_id": body["subject_id"]}
     fresh = {"state": "executing", "reasons": "", "next_look_at": entry.at}
     insert_if_absent(tx, rights_targets, tenant | target | fresh)
-    rights.move_target(
+    rights_progress.move_target(
         tx, entry.at, body["tenant"], terms["request"], Target(customer=body["subject_id"], status="executing")
     )
     insert_if_absent(tx, erasures, tenant | _erasure(entry))
@@ -72,7 +72,7 @@ def end(tx: Connection, entry: Entry) -> None:
     )
     status = "retained" if certificate["retained"] else "done"
     target = Target(customer=this["customer_id"], status=status)
-    rights.move_target(tx, at, this["tenant_id"], found.request_id, target)
+    rights_progress.move_target(tx, at, this["tenant_id"], found.request_id, target)
 
 
 def _tombstone(entry: Entry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vault import (
     processor_accounts,
     refunds,
     token_outcomes,
-    tokenizing,
+    token_resuming,
     tokens,
 )
 from vault.caller import Caller
@@ -83,8 +83,8 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
             token = tokens.row_of_token(connection, caller, intent.resource_id)
     except Erased:
         return _forget_customer(shop, intent, row)
-    storing = tokenizing.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
-    outcome, opened = tokenizing.find(shop.keyring, storing, since=row.created_at)
+    storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
+    outcome, opened = token_resuming.find(shop.keyring, storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
         return _retry_soon(shop, row)
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)

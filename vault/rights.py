@@ -7,20 +7,20 @@ own, and the request stands where the one that is furthest behind does.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, case, exists, func, not_, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, exists, select
 
 from keys.database import reading
 from keys.prepared import Prepared
-from vault import deadlines, pages
+from vault import deadlines
 from vault.caller import Caller
-from vault.errors import NotFoundHere, NotUsable
+from vault.errors import NotFoundHere
 from vault.policy import Policy
-from vault.statements import Change, inserted, update_row
+from vault.statements import Change, inserted
 from vault.tables import erasures, rights_approvals, rights_requests, rights_targets
 
 TYPES = ("access", "portability", "rectification", "restriction", "erasure", "objection")
@@ -161,7 +161,7 @@ def external(connection: Connection, caller: Caller, protocol: str, external_id:
 
 def whole(tx: Connection, caller: Caller, request_id: str) -> RightsRequest:
     """The same, as `tx` sees it."""
-    return _whole(tx, [row_of(tx, caller, request_id)])[0]
+    return assembled(tx, [row_of(tx, caller, request_id)])[0]
 
 
 def row_of(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
@@ -174,86 +174,10 @@ def lone_row_of(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:
     return _there(_ONE_ALONE.one_or_none(tx, asked(caller) | {"of_request": request_id}))
 
 
-def listed(
-    records: Engine, caller: Caller, filters: Mapping[str, Any], wanted: pages.Wanted
-) -> pages.Page[RightsRequest]:
-    """One page of requests, newest first; `filters` may name `status`, `type`, `customer` and `overdue`."""
-    statement = select(rights_requests).where(
-        rights_requests.c.tenant_id == caller.tenant, rights_requests.c.live == caller.live
-    )
-    for name, value in filters.items():
-        statement = statement.where(_FILTERS[name](value, caller))
-    order = (rights_requests.c.received_at, rights_requests.c.request_id)
-    with reading(records) as connection:
-        return pages.page(connection, statement, order, wanted, lambda rows: _whole(connection, rows))
-
-
-def overdue(at: datetime) -> ColumnElement[bool]:
-    """The condition for requests that are open and should have been answered before `at`."""
-    return and_(rights_requests.c.state.in_(OPEN), at > _FINAL_DUE)
-
-
 def of_customer(connection: Connection, caller: Caller, customer_id: str) -> RightsRequest | None:
     """The erasure request that a customer is or was a target of: the one that erased it, where one did."""
     row = _OF_CUSTOMER.one_or_none(connection, asked(caller) | {"of_customer": customer_id})
-    return None if row is None else _whole(connection, [row])[0]
-
-
-def move(tx: Connection, tenant: str, request_id: str, status: str, **changes: object) -> None:
-    """Put a request where it stands now."""
-    key = {"tenant_id": tenant, "request_id": request_id}
-    update_row(tx, rights_requests, key, {"state": status, **changes})
-
-
-def targets_of(connection: Connection, tenant: str, request_id: str) -> list[Target]:
-    """Whom a request is about, each with where it stands."""
-    rows = _TARGETS.all(connection, {"of_tenant": tenant, "of_request": request_id})
-    return [Target(customer=row.customer_id, status=row.state) for row in rows]
-
-
-def hold(tx: Connection, tenant: str, request_id: str) -> str:
-    """Lock a request until `tx` ends, and say where it stands.
-
-    Who changes targets, erasures or recipients locks their request before: so nobody settles it by what is old, and
-    nobody waits in a circle. A customer is locked before its request.
-    """
-    return str(_STATE_HELD.scalar(tx, {"of_tenant": tenant, "of_request": request_id}))
-
-
-def refuse_closed(tx: Connection, tenant: str, request_id: str) -> None:
-    """Raise NotUsable for a request that was denied or withdrawn meanwhile, and hold any other."""
-    if hold(tx, tenant, request_id) not in UNDER_WAY:
-        raise NotUsable("request_closed", "This request was closed. Ask again.")
-
-
-def move_target(tx: Connection, at: datetime, tenant: str, request_id: str, *targets: Target) -> None:
-    """Put targets where they stand now, and the request where that takes it. What ended stays as it ended."""
-    hold(tx, tenant, request_id)
-    for target in targets:
-        key = {"tenant_id": tenant, "request_id": request_id, "customer_id": target.customer}
-        changes = {"state": target.status, "reasons": " ".join(target.reasons), "until": target.until}
-        update_row(tx, rights_targets, key, changes)
-    settle(tx, at, tenant, request_id)
-
-
-def settle(tx: Connection, at: datetime, tenant: str, request_id: str) -> None:
-    """Put a request that is under way where its targets are; without any, it is complete."""
-    before = hold(tx, tenant, request_id)
-    found = {row.state for row in _TARGETS.all(tx, {"of_tenant": tenant, "of_request": request_id})}
-    done = "completed_with_retention" if "retained" in found else "completed"
-    status = next((status for target, status in _BEHIND.items() if target in found), done)
-    if before in CLOSED or before == status:
-        return
-    move(tx, tenant, request_id, status, **({"completed_at": at} if status == done else {}))
-
-
-_BEHIND = {
-    "blocked": "blocked",
-    "waiting": "executing",
-    "executing": "executing",
-    "awaiting_processor": "awaiting_processor",
-}
-"""Where a request stands by the target that is furthest behind; the others are `done`, or `retained` in part."""
+    return None if row is None else assembled(connection, [row])[0]
 
 
 def _there(row: Row[Any] | None) -> Row[Any]:
@@ -262,7 +186,7 @@ def _there(row: Row[Any] | None) -> Row[Any]:
     return row
 
 
-def _whole(connection: Connection, rows: Sequence[Row[Any]]) -> list[RightsRequest]:
+def assembled(connection: Connection, rows: Sequence[Row[Any]]) -> list[RightsRequest]:
     """The requests of these rows, with their targets and how many approved each."""
     if not rows:
         return []
@@ -308,18 +232,6 @@ def asked(caller: Caller) -> dict[str, Any]:
     return {"of_tenant": caller.tenant, "of_mode": caller.live}
 
 
-def _about(customer_id: str, caller: Caller) -> ColumnElement[bool]:
-    theirs = and_(rights_targets.c.tenant_id == caller.tenant, rights_targets.c.customer_id == customer_id)
-    return rights_requests.c.request_id.in_(select(rights_targets.c.request_id).where(theirs))
-
-
-_FINAL_DUE = func.coalesce(rights_requests.c.extended_due_at, rights_requests.c.due_at)
-_FILTERS: dict[str, Callable[[Any, Caller], ColumnElement[bool]]] = {
-    "status": lambda value, _: rights_requests.c.state == value,
-    "type": lambda value, _: rights_requests.c.type == value,
-    "customer": _about,
-    "overdue": lambda value, caller: overdue(caller.at) if value else not_(overdue(caller.at)),
-}
 OF_REQUEST = and_(
     rights_targets.c.tenant_id == rights_requests.c.tenant_id,
     rights_targets.c.request_id == rights_requests.c.request_id,
@@ -330,13 +242,6 @@ _MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_reque
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
 _ONE_ALONE = Prepared(_THIS.with_for_update())
-_STATE_HELD = Prepared(
-    select(rights_requests.c.state)
-    .where(
-        rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.request_id == bindparam("of_request")
-    )
-    .with_for_update()
-)
 _EXTERNAL = select(rights_requests.c.request_id).where(
     _MINE,
     rights_requests.c.protocol == bindparam("of_protocol"),
@@ -367,11 +272,6 @@ _OF_CUSTOMER = Prepared(
     )
     .order_by(_DID_ERASE.desc(), rights_requests.c.received_at, rights_requests.c.request_id)
     .limit(1)
-)
-_TARGETS = Prepared(
-    select(rights_targets.c.customer_id, rights_targets.c.state).where(
-        rights_targets.c.tenant_id == bindparam("of_tenant"), rights_targets.c.request_id == bindparam("of_request")
-    )
 )
 _TARGETS_OF_SEVERAL = (
     select(rights_targets)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select, update
 
 from keys.keyring import Keyring
-from vault import audit, deadlines, rights
+from vault import audit, deadlines, rights, rights_progress
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Invalid, NotUsable
@@ -54,7 +54,7 @@ def approve(
     """
     with audit.transaction(records) as tx:
         row = rights.lone_row_of(tx, caller, request_id)
-        about = len(rights.targets_of(tx, caller.tenant, request_id))
+        about = len(rights_progress.targets_of(tx, caller.tenant, request_id))
         if corrects and (row.type != "rectification" or about > 1):
             raise Invalid("correction", "A correction is for the rectification of one customer's contact.")
         if cancels and row.type != "erasure":
@@ -68,7 +68,7 @@ def approve(
         verified = _verified(caller, row, verification)
         needed = max(row.approvals_needed, approvals_needed(tx, policy, caller, row.type, about))
         status = "approved" if approved_by(tx, caller, request_id, needed) >= needed else "received"
-        rights.move(tx, caller.tenant, request_id, status, approvals_needed=needed, **verified)
+        rights_progress.move(tx, caller.tenant, request_id, status, approvals_needed=needed, **verified)
         _record(tx, keyring, caller, "rights.approve", request_id, {"status": status})
         return rights.whole(tx, caller, request_id)
 
@@ -86,7 +86,7 @@ def deny(
         row = _undecided(tx, caller, request_id)
         _check_notice(caller, row, notified_at)
         changes = {"denial_reason": reason, "notice_sent_at": notified_at, "completed_at": caller.at}
-        rights.move(tx, caller.tenant, request_id, "denied", **changes)
+        rights_progress.move(tx, caller.tenant, request_id, "denied", **changes)
         _record(tx, ledger.keyring, caller, "rights.deny", request_id, {"reason": reason})
         _close_on_ledger(tx, ledger, caller, row, "denied")
         denied = rights.whole(tx, caller, request_id)
@@ -120,7 +120,7 @@ def extend(
             raise Invalid("notified_at", "The person must have been told before the first time was over.")
         until = deadlines.extended(policy, row.regulation, submitted_at=row.submitted_at, received_at=row.received_at)
         changes = {"extended_due_at": until, "extension_reason": reason, "notice_sent_at": notified_at}
-        rights.move(tx, caller.tenant, request_id, row.state, **changes)
+        rights_progress.move(tx, caller.tenant, request_id, row.state, **changes)
         _record(tx, keyring, caller, "rights.extend", request_id, {"reason": reason})
         return rights.whole(tx, caller, request_id)
 
@@ -133,14 +133,13 @@ def cancel(records: Engine, ledger: Ledger, caller: Caller, request_id: str) -> 
     with audit.transaction(records) as tx:
         row = rights.lone_row_of(tx, caller, request_id)
         if row.state != "cancelled":
-            untouched = all(
-                each.status in {"waiting", "blocked"} for each in rights.targets_of(tx, caller.tenant, request_id)
-            )
+            about = rights_progress.targets_of(tx, caller.tenant, request_id)
+            untouched = all(each.status in {"waiting", "blocked"} for each in about)
             if row.state not in {*rights.UNDECIDED, "approved", "blocked"} or not untouched:
                 raise NotUsable(
                     "request_closed", f"This request is {row.state.replace('_', ' ')}: too late to cancel it."
                 )
-            rights.move(tx, caller.tenant, request_id, "cancelled", completed_at=caller.at)
+            rights_progress.move(tx, caller.tenant, request_id, "cancelled", completed_at=caller.at)
             _record(tx, ledger.keyring, caller, "rights.cancel", request_id, {})
             _close_on_ledger(tx, ledger, caller, row, "cancelled")
         cancelled = rights.whole(tx, caller, request_id)
@@ -201,7 +200,7 @@ def _record(
     tx: Connection, keyring: Keyring, caller: Caller, action: str, request_id: str, details: dict[str, str]
 ) -> None:
     """One audit entry for each customer that it is about: every one of them has a right to know."""
-    about: Sequence[str | None] = [each.customer for each in rights.targets_of(tx, caller.tenant, request_id)]
+    about: Sequence[str | None] = [each.customer for each in rights_progress.targets_of(tx, caller.tenant, request_id)]
     for customer in about or [None]:
         audit.record(tx, keyring, caller, action, customer=customer, resource=request_id, details=details)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
 
 from keys.database import reading, transaction
-from vault import audit, contacts, customers, erasure, packages, restrictions, rights
+from vault import audit, contacts, customers, erasure, packages, restrictions, rights, rights_progress
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
@@ -136,7 +136,7 @@ def finish_package(work: Work, request_id: str) -> None:
     there = [each for each in request.targets if _lives(work, each.customer)]
     ended = packages.of_request(work.records, work.caller, request_id).status == "erased"
     with audit.transaction(work.records) as tx:
-        if rights.hold(tx, work.caller.tenant, request_id) != "executing":
+        if rights_progress.hold(tx, work.caller.tenant, request_id) != "executing":
             return
         gone = [each for each in request.targets if each not in there]
         if ended and there:
@@ -159,7 +159,7 @@ def _restrict(work: Work, request: RightsRequest, target: Target) -> None:
         with suppress(Erased):
             ground = request.ground or "objection"
             restrictions.restrict_in(tx, work.ledger, work.caller, target.customer, ground)
-        rights.refuse_closed(tx, work.caller.tenant, request.id)
+        rights_progress.refuse_closed(tx, work.caller.tenant, request.id)
         _move_in(tx, work, request, [target], "done")
     settle(work.ledger, work.records)
 
@@ -177,7 +177,7 @@ def _erase(work: Work, request: RightsRequest, target: Target) -> None:
         found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
         if found != target:
             with transaction(work.records) as tx:
-                rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, found)
+                rights_progress.move_target(tx, work.caller.at, work.caller.tenant, request.id, found)
         return
     if made is None and not _is_under_way(work, request, target):
         with transaction(work.records) as tx:
@@ -214,7 +214,7 @@ def _rectify(work: Work, request: RightsRequest, edit: Callable[[BillingContact]
     """The correction and the end of the request in one transaction; there is nothing to correct of who is gone."""
 
     def end(tx: Connection) -> None:
-        rights.refuse_closed(tx, work.caller.tenant, request.id)
+        rights_progress.refuse_closed(tx, work.caller.tenant, request.id)
         _move_in(tx, work, request, request.targets, "done")
 
     if edit is not None and request.customer is not None:
@@ -238,9 +238,9 @@ def _lives(work: Work, customer_id: str) -> bool:
 
 def _move_in(tx: Connection, work: Work, request: RightsRequest, targets: Sequence[Target], status: str) -> None:
     moved = [replace(target, status=status, reasons=(), until=None) for target in targets]
-    rights.move_target(tx, work.caller.at, work.caller.tenant, request.id, *moved)
+    rights_progress.move_target(tx, work.caller.at, work.caller.tenant, request.id, *moved)
 
 
 def _settle(work: Work, request: RightsRequest) -> None:
     with transaction(work.records) as tx:
-        rights.settle(tx, work.caller.at, work.caller.tenant, request.id)
+        rights_progress.settle(tx, work.caller.at, work.caller.tenant, request.id)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
 from keys.database import reading
-from vault import rights
+from vault import rights_listed
 from vault.policy import Policy
 from vault.tables import rights_requests
 
@@ -23,7 +23,7 @@ class Watch:
 
 def watch(records: Engine, policy: Policy, at: datetime) -> Watch:
     """How the open requests stand at the moment `at`."""
-    late = rights.overdue(at)
+    late = rights_listed.overdue(at)
     pressing = and_(or_(*(_warned(policy, name, at) for name in policy.regulations)), ~late)
     statement = select(
         func.count(),

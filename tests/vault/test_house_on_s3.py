@@ -25,8 +25,9 @@ from keys.keystore import watermark as keystore_watermark
 from panless.checks import examine
 from panless.settings import Bucket, SettingsError, read_settings
 from vault.guard import Guard
-from vault.ledger import chain, watermark
+from vault.ledger import chain
 from vault.tables import customers, ledger_outbox
+from vault.watermarks import watermark
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
 from vault.guard import inspect
-from vault.ledger import chain, settle, watermark
+from vault.ledger import chain, settle
 from vault.tables import customers, ledger_outbox
+from vault.watermarks import watermark
 
 
 def entry(house: House, seq: int) -> Path:

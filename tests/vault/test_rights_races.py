@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault import erasure, erasure_completion, rights, rights_decisions, rights_execution
+from vault import erasure, erasure_completion, rights, rights_decisions, rights_execution, rights_progress
 from vault.errors import NotUsable
 from vault.processor import Refused
 from vault.recovery import purge_once
@@ -121,14 +121,14 @@ def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant, monk
     request = asked(tenant, "erasure", customers=people)["id"]
     approved(tenant, request)
     found = rows(tenant.house, erasures, request_id=request)
-    meet, real = threading.Barrier(2), rights.settle
+    meet, real = threading.Barrier(2), rights_progress.settle
 
     def settle(*args: Any) -> None:
         with suppress(threading.BrokenBarrierError):
             meet.wait(2)
         real(*args)
 
-    monkeypatch.setattr(rights, "settle", settle)
+    monkeypatch.setattr(rights_progress, "settle", settle)
     caller = replace(tenant.caller, at=parts.clock())
 
     def certify(number: int) -> None:
@@ -207,7 +207,7 @@ def test_subscriptions_are_cancelled_while_the_worker_certifies(
     request = asked(tenant, "erasure", customers=[customer])["id"]
     approved(tenant, request)
     [found] = rows(tenant.house, erasures, request_id=request)
-    caller, real = replace(tenant.caller, at=parts.clock()), rights.move_target
+    caller, real = replace(tenant.caller, at=parts.clock()), rights_progress.move_target
     has_erasure, failed = threading.Event(), []
 
     def move_target(*args: Any) -> None:
@@ -215,7 +215,7 @@ def test_subscriptions_are_cancelled_while_the_worker_certifies(
         time.sleep(0.7)
         real(*args)
 
-    monkeypatch.setattr(rights, "move_target", move_target)
+    monkeypatch.setattr(rights_progress, "move_target", move_target)
 
     def act(number: int) -> None:
         try:

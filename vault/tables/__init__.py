@@ -1,0 +1,48 @@
+"""The records: every table of the records database, as data.
+
+`tenant_id` leads every primary and foreign key, so that no join can cross tenants. What is about a person stands in
+columns of type `Sealed` (the record format of keys/envelope.py), each with its version beside it, or in `blind_index`.
+In clear are our own ids, moments, states, amounts and keyed digests.
+"""
+
+from vault.tables.base import metadata
+from vault.tables.cards import LOST, blind_index, customers, processor_references, tokens
+from vault.tables.erasing import erasure_recipients, erasures, holds
+from vault.tables.exports import package_chunks, package_customers, packages
+from vault.tables.house import deployment, guard, ledger_outbox
+from vault.tables.money import OPEN_STATES, UNPAID_STATES, charges, refunds
+from vault.tables.requests import callbacks, rights_approvals, rights_requests, rights_targets
+from vault.tables.tenancy import client_keys, clients, processor_accounts, tenants
+from vault.tables.work import audit_entries, intents
+
+__all__ = [
+    "LOST",
+    "OPEN_STATES",
+    "UNPAID_STATES",
+    "audit_entries",
+    "blind_index",
+    "callbacks",
+    "charges",
+    "client_keys",
+    "clients",
+    "customers",
+    "deployment",
+    "erasure_recipients",
+    "erasures",
+    "guard",
+    "holds",
+    "intents",
+    "ledger_outbox",
+    "metadata",
+    "package_chunks",
+    "package_customers",
+    "packages",
+    "processor_accounts",
+    "processor_references",
+    "refunds",
+    "rights_approvals",
+    "rights_requests",
+    "rights_targets",
+    "tenants",
+    "tokens",
+]

@@ -1,0 +1,90 @@
+"""Whose cards: customers, how they are found, and what the processors call them and their cards."""
+
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, SmallInteger, Table, text
+
+from keys.utc import UtcDateTime
+from vault.columns import Digest, Id, Word
+from vault.tables.base import metadata, of_account, of_customer, of_tenant, sealed
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    Column("live", Boolean, nullable=False),
+    Column("state", Word, nullable=False),  # active | erasing | erased
+    Column("dek_id", LargeBinary(16), nullable=False),  # the incarnation that an erasure destroys
+    *sealed("contact"),
+    Column("contact_usable", Boolean, nullable=False, server_default=text("true")),  # false: a correction was lost
+    Column("restricted", Boolean, nullable=False, server_default=text("false")),
+    Column("restriction_ground", Word),
+    Column("restricted_at", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default=text("0")),  # of what the ledger says of it
+    Column("last_entry_id", Id),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("erased_at", UtcDateTime),
+    of_tenant(),
+)
+
+blind_index = Table(
+    "blind_index",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("field", Word, primary_key=True),  # email | phone | reference | fingerprint
+    Column("form", Word, primary_key=True),  # raw | sha256
+    Column("digest", Digest, primary_key=True),
+    Column("customer_id", Id, primary_key=True),
+    Column("token_id", Id, nullable=False, server_default=text("''")),
+    Column("live", Boolean, nullable=False),
+    Column("key_id", LargeBinary(16), nullable=False),  # the index DEK that made the digest
+    Column("normalization", SmallInteger, nullable=False),
+    Index("ix_blind_index_customer", "tenant_id", "customer_id"),
+    # One customer per reference, one token per customer and card: what makes concurrent twins meet.
+    Index(
+        "uq_blind_index_one",
+        "tenant_id",
+        "live",
+        "field",
+        "digest",
+        unique=True,
+        sqlite_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
+        postgresql_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
+    ),
+    of_customer(),
+)
+
+processor_references = Table(
+    "processor_references",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("owner_id", Id, primary_key=True),  # a customer or a token
+    Column("account_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    *sealed("reference"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_processor_references_customer", "tenant_id", "customer_id"),
+    of_customer(),
+    of_account(),
+)
+
+LOST = "lost"
+"""The state of a token that was made and deleted after the backup that these records come from: only its id is left."""
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("token_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # pending | requires_action | active | failed | detached | expired | lost
+    Column("usage", Word, nullable=False),
+    Column("live", Boolean, nullable=False),
+    *sealed("card"),
+    *sealed("metadata"),
+    *sealed("outcome"),  # why it failed, or what the person must do next
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
+    of_customer(),
+    of_account(),
+)

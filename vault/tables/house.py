@@ -1,0 +1,36 @@
+"""What this database is, and how far it has followed the erasure ledger."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, SmallInteger, Table, Text, text
+
+from keys.utc import UtcDateTime
+from vault.columns import Id
+from vault.tables.base import metadata
+
+deployment = Table(
+    "deployment",
+    metadata,
+    Column("deployment_id", Id, primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+guard = Table(
+    "guard",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+ledger_outbox = Table(
+    "ledger_outbox",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("entry_id", Id, primary_key=True),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("body", Text, nullable=False),  # the entry as it will be signed, less seq, prev_hash and signature
+    Column("seq", BigInteger),  # its place in the ledger, once it is applied
+    Index(
+        "ix_ledger_outbox_pending", "decided_at", sqlite_where=text("seq IS NULL"), postgresql_where=text("seq IS NULL")
+    ),
+)

@@ -1,0 +1,71 @@
+"""What was paid, and what was given back."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, String, Table, text
+
+from keys.utc import UtcDateTime
+from vault.columns import Digest, Id, Word
+from vault.tables.base import metadata, of_account, of_customer, sealed
+
+UNPAID_STATES = ("declined", "voided", "failed")
+"""States in which a charge definitely took no money, so that its obligation is free again."""
+
+OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorized")
+"""States in which nobody can say yet whether money moved, or will."""
+
+_taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("charge_id", Id, primary_key=True),
+    Column("customer_id", Id, nullable=False),
+    Column("token_id", Id, nullable=False),
+    Column("account_id", Id, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("amount", BigInteger, nullable=False),  # minor units
+    Column("currency", String(3), nullable=False),
+    Column("amount_captured", BigInteger, nullable=False, server_default=text("0")),
+    Column("amount_refunded", BigInteger, nullable=False, server_default=text("0")),
+    Column("capture_method", Word, nullable=False),
+    Column("initiator", Word, nullable=False),
+    Column("reason", Word),
+    Column("obligation_digest", Digest),
+    *sealed("retained"),  # under the tenant's retention DEK: obligation, processor reference, network transaction id
+    *sealed("details"),  # under the customer's DEK: metadata, statement descriptor, decline, next action
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(
+        "uq_charges_obligation",
+        "tenant_id",
+        "obligation_digest",
+        unique=True,
+        sqlite_where=_taken,
+        postgresql_where=_taken,
+    ),
+    Index("ix_charges_obligation", "tenant_id", "obligation_digest"),
+    Index("ix_charges_customer", "tenant_id", "customer_id", "created_at", "charge_id"),
+    Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
+    Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
+    Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
+    of_customer(),
+    ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
+    of_account(),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("refund_id", Id, primary_key=True),
+    Column("charge_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # pending | unknown | succeeded | failed
+    Column("amount", BigInteger, nullable=False),
+    Column("reason", Word),
+    *sealed("retained"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_refunds_charge", "tenant_id", "charge_id", "created_at"),
+    ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
+)

@@ -1,0 +1,65 @@
+"""Who calls: tenants, their clients, and their accounts at processors."""
+
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
+
+from keys.utc import UtcDateTime
+from vault.columns import Digest, Id, Word
+from vault.tables.base import metadata, of_tenant, sealed
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("client_id", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),  # sorted, a space between them; bound into the key's digest
+    Column("live", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default=text("0")),
+    Column("last_entry_id", Id),
+    of_tenant(),
+)
+
+client_keys = Table(
+    "client_keys",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("key_id", Id, primary_key=True),
+    Column("client_id", Id, nullable=False),
+    Column("digest", Digest, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
+)
+
+processor_accounts = Table(
+    "processor_accounts",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("account_id", Id, primary_key=True),
+    Column("kind", Word, nullable=False),
+    Column("live", Boolean, nullable=False),
+    Column("label", Text, nullable=False),
+    *sealed("credentials"),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index(
+        "uq_processor_accounts_default",
+        "tenant_id",
+        "live",
+        unique=True,
+        sqlite_where=text("is_default AND deleted_at IS NULL"),
+        postgresql_where=text("is_default AND deleted_at IS NULL"),
+    ),
+    of_tenant(),
+)
