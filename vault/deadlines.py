@@ -38,11 +38,13 @@ def extended(policy: Policy, regulation: str, *, submitted_at: datetime, receive
     return _end(policy, _last_day(policy, clock, first, amount))
 
 
-def warn_at(policy: Policy, regulation: str, *, submitted_at: datetime, received_at: datetime) -> datetime:
-    """From when an open request is pressing: the first second of that day, which the policy chose. Raises Invalid."""
-    clock = _clock(policy, regulation)
-    first = _first_day(policy, clock, submitted_at, received_at)
-    return _beginning(policy, first + clock.warn_after_days * DAY)
+def pressing_before(policy: Policy, regulation: str, at: datetime) -> datetime:
+    """A request that is open at `at` is pressing if its clock began before this. Raises Invalid.
+
+    It is so from the first second of the day that the policy chose, in the policy's time zone.
+    """
+    warned = _day(policy, at) - _clock(policy, regulation).warn_after_days * DAY
+    return _beginning(policy, warned + DAY)
 
 
 def acknowledge_by(policy: Policy, regulation: str, *, received_at: datetime) -> datetime | None:

@@ -1,12 +1,12 @@
 """How many rights requests are open, pressing or overdue, over all tenants: for the figures that operators watch."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
 from keys.database import reading
-from vault import rights_listed
+from vault import deadlines, rights_listed
 from vault.policy import Policy
 from vault.tables import rights_requests
 
@@ -37,11 +37,11 @@ def watch(records: Engine, policy: Policy, at: datetime) -> Watch:
 
 
 def _warned(policy: Policy, regulation: str, at: datetime) -> ColumnElement[bool]:
-    """Requests under a regulation that began so many days ago that it is time to warn; no extension moves that."""
-    clock = policy.regulations[regulation]
-    began = rights_requests.c.submitted_at if clock.starts == "submitted" else rights_requests.c.received_at
+    """Requests under a regulation that began so long ago that it is time to warn; what is extended is not warned of."""
+    starts = policy.regulations[regulation].starts
+    began = rights_requests.c.submitted_at if starts == "submitted" else rights_requests.c.received_at
     return and_(
         rights_requests.c.regulation == regulation,
         rights_requests.c.extended_due_at.is_(None),
-        began <= at - timedelta(days=clock.warn_after_days),
+        began < deadlines.pressing_before(policy, regulation, at),
     )

@@ -156,8 +156,17 @@ def test_which_moment_a_clock_starts_from() -> None:
     when = {"submitted_at": moment("2026-03-10"), "received_at": moment("2026-03-20")}
     assert deadlines.due(policy_in(), "gdpr", **when) == end_of("2026-04-10")
     assert deadlines.due(policy_in(), "ccpa", **when) == end_of("2026-05-04")
-    assert deadlines.warn_at(policy_in(), "gdpr", **when) == moment("2026-04-07T00:00:00")
-    assert deadlines.warn_at(policy_in(), "ccpa", **when) == moment("2026-04-27T00:00:00")
+
+
+@pytest.mark.parametrize(("regulation", "day"), [("gdpr", "2026-04-07"), ("ccpa", "2026-04-17")])
+def test_pressing_from_a_day_s_first_second(regulation: str, day: str) -> None:
+    """It begins at midnight where the controller is, whatever time of that day the request came in."""
+    policy = policy_in("Pacific/Auckland")
+    zone = ZoneInfo("Pacific/Auckland")
+    began = datetime(2026, 3, 10, 23, 59, 59, tzinfo=zone)
+    midnight = datetime.fromisoformat(day).replace(tzinfo=zone)
+    assert began < deadlines.pressing_before(policy, regulation, midnight)
+    assert began >= deadlines.pressing_before(policy, regulation, midnight - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +185,7 @@ def test_ten_business_days_to_acknowledge(received: str, off: list[str], last: s
     assert deadlines.acknowledge_by(policy, "gdpr", received_at=moment(received)) is None
 
 
-@pytest.mark.parametrize("ask", [deadlines.due, deadlines.extended, deadlines.warn_at])
+@pytest.mark.parametrize("ask", [deadlines.due, deadlines.extended])
 def test_a_regulation_without_a_clock(ask: object) -> None:
     """A regulation that the policy does not name is refused with those that it does, and is not quoted."""
     at = moment("2026-03-10")
@@ -186,6 +195,8 @@ def test_a_regulation_without_a_clock(ask: object) -> None:
     assert "lgpd" not in str(refused.value)
     with pytest.raises(Invalid):
         deadlines.acknowledge_by(POLICY, "lgpd", received_at=at)
+    with pytest.raises(Invalid):
+        deadlines.pressing_before(POLICY, "lgpd", at)
 
 
 def walked(first: date, months: int, off: frozenset[date]) -> date:
@@ -222,5 +233,6 @@ def test_who_asks_later_is_not_due_earlier(
     policy, (first, second) = policy_in(zone, *off), sorted((one, other))
     for deadline in (due, extended):
         assert deadline(policy, first, regulation) <= deadline(policy, second, regulation)
-    warned = deadlines.warn_at(policy, regulation, submitted_at=first, received_at=first)
-    assert first < warned < due(policy, first, regulation) < extended(policy, first, regulation)
+    assert first >= deadlines.pressing_before(policy, regulation, first)
+    assert first < deadlines.pressing_before(policy, regulation, due(policy, first, regulation))
+    assert due(policy, first, regulation) < extended(policy, first, regulation)

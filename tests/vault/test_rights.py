@@ -3,7 +3,9 @@
 import hashlib
 import json
 from dataclasses import replace
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from holds_scene import hold, lift
@@ -448,3 +450,15 @@ def test_what_operators_watch(own_house: House) -> None:
     assert approved(tenant, asked(tenant, "rectification", customers=[person(tenant)])["id"])["status"] == "completed"
     found = watch(parts.records, parts.policy, parts.clock())
     assert found == Watch(open=4, blocked=1, pressing=1, overdue=1)
+
+
+def test_pressing_by_the_calendar(own_house: House) -> None:
+    """What operators watch counts days as deadlines do: from midnight where the controller is, not by 24 hours."""
+    tenant, parts = own_house.tenant(), own_house.components
+    asked(tenant, "access", customers=[person(tenant)])
+    (request,) = rows(own_house, rights_requests)
+    zone = ZoneInfo(parts.policy.time_zone)
+    warned = request.submitted_at.astimezone(zone).date() + timedelta(days=28)
+    midnight = datetime.combine(warned, time(), zone)
+    assert watch(parts.records, parts.policy, midnight - timedelta(seconds=1)).pressing == 0
+    assert watch(parts.records, parts.policy, midnight).pressing == 1
