@@ -1,4 +1,4 @@
-"""What each kind of ledger entry does to the records when it is applied there, in the transaction that applies it."""
+"""What each kind of ledger entry changes in the records, written in the transaction that applies it there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Table,
     and_,
     bindparam,
+    case,
     delete,
     func,
     update,
@@ -19,7 +19,7 @@ from sqlalchemy import (
 from keys.keystore import Watermark
 from vault.columns import database_clock
 from vault.protocol import lifts, sets
-from vault.statements import Several, update_row
+from vault.statements import Change, each, updated
 from vault.tables import (
     LOST,
     blind_index,
@@ -35,6 +35,8 @@ from vault.tables import (
     rights_requests,
     tokens,
 )
+
+Changes = tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,72 +63,62 @@ class Entry:
         return datetime.fromisoformat(self.body["at"])
 
 
-def _erase(tx: Connection, entry: Entry) -> None:
+def _erase(entry: Entry) -> Changes:
     """Delete what was sealed for a customer; its key is destroyed already. Ids, states and retained money stay."""
-    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"], "at": entry.at}
-    _ERASE.run(tx, named)
+    return each({**_subject(entry), "at": entry.at}, *_ERASE)
 
 
-def _certify(tx: Connection, entry: Entry) -> None:
+def _certify(entry: Entry) -> Changes:
     key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
-    update_row(tx, erasures, key, {"done_entry_id": entry.body["entry_id"]})
+    return (updated(erasures, key, {"done_entry_id": entry.body["entry_id"]}),)
 
 
-def _delete_token(tx: Connection, entry: Entry) -> None:
-    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
-    _DELETE_TOKEN.run(tx, named)
+def _delete_token(entry: Entry) -> Changes:
+    return each(_subject(entry), *_DELETE_TOKEN)
 
 
-def _destroy_package(tx: Connection, entry: Entry) -> None:
+def _destroy_package(entry: Entry) -> Changes:
     """Its key is destroyed already; what these records still have of it opens no more."""
-    named = {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
-    for statement in _DESTROY_PACKAGE:
-        tx.execute(statement, named)
+    return each(_subject(entry), *_DESTROY_PACKAGE)
 
 
-def _revoke_client(tx: Connection, entry: Entry) -> None:
-    key = {"tenant_id": entry.body["tenant"], "client_id": entry.body["subject_id"]}
-    update_row(tx, clients, key, {"revoked_at": entry.at}, _NOT_REVOKED)
+def _revoke_client(entry: Entry) -> Changes:
+    return each({**_subject(entry), "at": entry.at}, _REVOKE_CLIENT)
 
 
-def _restrict(tx: Connection, entry: Entry) -> None:
+def _restrict(entry: Entry) -> Changes:
     """In force unless a newer entry was applied; of two of one version the restrictive one wins."""
-    named = _toggled(entry) | {"new_ground": entry.body["terms"]["ground"], "at": entry.at}
-    tx.execute(_SET_RESTRICTION, named)
+    return each(_toggled(entry) | {"new_ground": entry.body["terms"]["ground"], "at": entry.at}, _SET_RESTRICTION)
 
 
-def _lift_restriction(tx: Connection, entry: Entry) -> None:
+def _lift_restriction(entry: Entry) -> Changes:
     """Lifted only by a newer entry, or by the one that the customer names as its last: a late lift never wins."""
-    tx.execute(_LIFT_RESTRICTION, _toggled(entry))
+    return each(_toggled(entry), _LIFT_RESTRICTION)
 
 
 def _toggled(entry: Entry) -> dict[str, Any]:
-    body = entry.body
-    return {
-        "of_tenant": body["tenant"],
-        "of_subject": body["subject_id"],
-        "of_version": body["version"],
-        "of_entry": body["entry_id"],
-    }
+    return {**_subject(entry), "of_version": entry.body["version"], "of_entry": entry.body["entry_id"]}
 
 
-def _lift_hold(tx: Connection, entry: Entry) -> None:
-    key = {"tenant_id": entry.body["tenant"], "hold_id": entry.body["subject_id"]}
-    update_row(tx, holds, key, {"lift_entry_id": entry.body["entry_id"], "lifted_at": entry.at}, _NOT_LIFTED)
+def _lift_hold(entry: Entry) -> Changes:
+    return each({**_subject(entry), "of_entry": entry.body["entry_id"], "at": entry.at}, _LIFT_HOLD)
 
 
-def _close_request(tx: Connection, entry: Entry) -> None:
+def _close_request(entry: Entry) -> Changes:
     """A backup may have it as it stood before it was denied or withdrawn."""
-    key = {"tenant_id": entry.body["tenant"], "request_id": entry.body["subject_id"]}
-    closed = {"state": entry.body["terms"]["status"], "completed_at": entry.at}
-    update_row(tx, rights_requests, key, closed, _NOTHING_DONE)
+    return each({**_subject(entry), "closed": entry.body["terms"]["status"], "at": entry.at}, _CLOSE_REQUEST)
 
 
-def _note(_tx: Connection, _entry: Entry) -> None:
+def _note(_entry: Entry) -> Changes:
     """Nothing: what the entry says was done when it was decided (a correction was made, a hold was in force)."""
+    return ()
 
 
-EFFECTS: dict[str, Callable[[Connection, Entry], None]] = {
+def _subject(entry: Entry) -> dict[str, Any]:
+    return {"of_tenant": entry.body["tenant"], "of_subject": entry.body["subject_id"]}
+
+
+EFFECTS: dict[str, Callable[[Entry], Changes]] = {
     "erase.intent": _erase,
     "erase.done": _certify,
     "erase.closed": _close_request,
@@ -146,10 +138,7 @@ def _of(table: Table, column: str = "customer_id") -> ColumnElement[bool]:
 
 
 _NOTHING_SEALED = {"card": None, "metadata": None, "outcome": None}
-_NOT_REVOKED = clients.c.revoked_at.is_(None)
-_NOTHING_DONE = rights_requests.c.state.in_(("verifying", "received", "approved", "blocked", "executing"))
-_NOT_LIFTED = holds.c.lifted_at.is_(None)
-_ERASE = Several(
+_ERASE = (
     update(customers).where(_of(customers)).values(state="erased", contact=None, erased_at=bindparam("at")),
     update(tokens).where(_of(tokens)).values(state="detached", **_NOTHING_SEALED),
     update(charges).where(_of(charges)).values(details=None),
@@ -161,6 +150,20 @@ _ERASE = Several(
     update(erasures)
     .where(_of(erasures))
     .values(state="shredded", shredded_at=database_clock(), lease_until=database_clock()),
+)
+_REVOKE_CLIENT = (
+    update(clients).where(_of(clients, "client_id"), clients.c.revoked_at.is_(None)).values(revoked_at=bindparam("at"))
+)
+_LIFT_HOLD = (
+    update(holds)
+    .where(_of(holds, "hold_id"), holds.c.lifted_at.is_(None))
+    .values(lift_entry_id=bindparam("of_entry"), lifted_at=bindparam("at"))
+)
+_NOTHING_DONE = rights_requests.c.state.in_(("verifying", "received", "approved", "blocked", "executing"))
+_CLOSE_REQUEST = (
+    update(rights_requests)
+    .where(_of(rights_requests, "request_id"), _NOTHING_DONE)
+    .values(state=bindparam("closed"), completed_at=bindparam("at"))
 )
 _THIS_ENTRY: dict[str, Any] = {"version": bindparam("of_version"), "last_entry_id": bindparam("of_entry")}
 _SET_RESTRICTION = (
@@ -181,14 +184,13 @@ _LIFT_RESTRICTION = (
     )
     .values(restricted=False, restriction_ground=None, restricted_at=None, **_THIS_ENTRY)
 )
-_DELETE_TOKEN = Several(
+_DELETE_TOKEN = (
     update(tokens).where(_of(tokens, "token_id"), tokens.c.state != LOST).values(state="detached", **_NOTHING_SEALED),
     delete(blind_index).where(_of(blind_index, "token_id")),
 )
 _DESTROY_PACKAGE = (
     delete(package_chunks).where(_of(package_chunks, "package_id")),
     update(packages)
-    .where(_of(packages, "package_id"), packages.c.state.in_(("building", "ready")))
-    .values(state="expired"),
-    update(packages).where(_of(packages, "package_id")).values(dek_id=None),
+    .where(_of(packages, "package_id"))
+    .values(state=case((packages.c.state.in_(("building", "ready")), "expired"), else_=packages.c.state), dek_id=None),
 )

@@ -9,14 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
 from keys.identity import identified
 from keys.keystore import Watermark
 from vault import audit, holds, packages, recipients, rights, rights_progress
 from vault.caller import Caller
-from vault.erasure_look import CUSTOMER, CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
+from vault.erasure_look import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
 from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, decided, settle
@@ -51,14 +50,8 @@ def execute(
     None where another request was first: it carries on. Raises NotFoundHere, Blocked, ApprovalNeeded, and NotUsable
     for a request that was closed meanwhile.
     """
-    with reading(records) as connection:
-        row = CUSTOMER.one_or_none(connection, asked(caller, customer_id))
-    if row is None:
-        raise NotFoundHere("No such customer.")
-    if row.state != "active":
-        return None
-    with suppress(Erased, KeyDestroyed):  # a twin of this request was faster
-        request, just = _decide(records, ledger, policy, caller, customer_id, row.dek_id, approved)
+    with suppress(Erased, KeyDestroyed):  # already, or by a twin of this request
+        request, just = _decide(records, ledger, policy, caller, customer_id, approved)
         settle(ledger, records, just)
         return request
     return None
@@ -70,16 +63,16 @@ def _decide(
     policy: Policy,
     caller: Caller,
     customer_id: str,
-    dek_id: bytes,
     approved: str | None,
 ) -> tuple[RightsRequest, tuple[Watermark, Change]]:
     """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
     erasure_id = new_id("era", caller.tenant)
-    own = keyring.dek(caller.tenant, dek_id)
     keyring.warm(caller.tenant)
     with audit.transaction(records) as tx:
-        customer = CUSTOMER_HELD.one(tx, asked(caller, customer_id))
+        customer = CUSTOMER_HELD.one_or_none(tx, asked(caller, customer_id))
+        if customer is None:
+            raise NotFoundHere("No such customer.")
         if customer.state != "active":
             raise Erased("This customer was erased.")
         expected = ledger.witness.vouched
@@ -89,6 +82,7 @@ def _decide(
         known = approved or _allowed(tx, found, policy, caller)
         request = _request(tx, policy, caller, known, customer_id)
         _refuse_while_open(tx, caller, customer_id, found)
+        own = keyring.dek(caller.tenant, customer.dek_id)
         request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)  # only now: what is refused leaves no key
         version = customer.version + 1
         entry_id, decided_entry = decided(

@@ -30,7 +30,7 @@ TOGETHER_AT_MOST = 200
 
 
 def asked(caller: Caller, customer_id: str) -> dict[str, Any]:
-    """Which customer is meant, for `CUSTOMER` and `CUSTOMER_HELD`."""
+    """Which customer is meant, for `CUSTOMER_HELD`."""
     return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
 
 
@@ -41,13 +41,15 @@ def named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
     return {"of_tenant": caller.tenant, "of_customer": customer_id, **rate}
 
 
-_THE_CUSTOMER = select(customers.c.state, customers.c.version, customers.c.dek_id).where(
-    customers.c.tenant_id == bindparam("of_tenant"),
-    customers.c.live == bindparam("of_mode"),
-    customers.c.customer_id == bindparam("of_customer"),
+CUSTOMER_HELD = Prepared(
+    select(customers.c.state, customers.c.version, customers.c.dek_id)
+    .where(
+        customers.c.tenant_id == bindparam("of_tenant"),
+        customers.c.live == bindparam("of_mode"),
+        customers.c.customer_id == bindparam("of_customer"),
+    )
+    .with_for_update()
 )
-CUSTOMER = Prepared(_THE_CUSTOMER)
-CUSTOMER_HELD = Prepared(_THE_CUSTOMER.with_for_update())
 _THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
 _RECENT = (
     select(literal(1))

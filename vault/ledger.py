@@ -9,18 +9,19 @@ then to the records. Any process may take up any of these steps; `settle` takes 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from keys import keystore as keystores
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.errors import WatermarkMoved
 from keys.identity import Witness
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from keys.prepared import Prepared
-from vault import protocol
+from vault import audit, protocol
 from vault.caller import Caller
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
@@ -29,7 +30,7 @@ from vault.ids import new_id
 from vault.ledger_entries import VERSION, hash_of, parsed, signed, verified
 from vault.statements import Change, inserted, updated, write
 from vault.tables import guard, ledger_outbox
-from vault.watermarks import identity, watermark_moved
+from vault.watermarks import identity, watermark, watermark_moved
 
 _LARGEST_RACE = 1000
 
@@ -278,17 +279,24 @@ def _apply_to_records(
 def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Watermark:
     """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
     for entry in entries:
-        with transaction(records) as tx:
-            moved, known = write(tx, watermark_moved(mark, entry.mark), _acknowledged(entry))
-            fate = protocol.fate(moved=moved, known=known)
-            if fate == protocol.BEHIND:
-                tx.rollback()
-                return mark
-            if fate == protocol.UNKNOWN:
-                raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
-            EFFECTS[entry.body["kind"]](tx, entry)
+        if not audit.write_whole(records, partial(_applying, mark, entry)):
+            _refuse_unknown(records, mark, entry)
+            return mark
         mark = entry.mark
     return mark
+
+
+def _applying(mark: Watermark, entry: Entry, _tx: Connection) -> tuple[Change, ...]:
+    return watermark_moved(mark, entry.mark), _acknowledged(entry), *EFFECTS[entry.body["kind"]](entry)
+
+
+def _refuse_unknown(records: Engine, mark: Watermark, entry: Entry) -> None:
+    """Nothing, where another process moved the watermark first. Raises RecordsRestored if the entry is not known."""
+    with reading(records) as connection:
+        there = watermark(connection) == mark
+        known = _KNOWN.one_or_none(connection, {"of_tenant": entry.body["tenant"], "of_entry": entry.id}) is not None
+    if protocol.fate(moved=there, known=known) == protocol.UNKNOWN:
+        raise RecordsRestored("The ledger holds an entry that these records never decided: they were restored.")
 
 
 def _acknowledged(entry: Entry) -> Change:

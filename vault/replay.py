@@ -18,7 +18,7 @@ from vault import holds, replay_erasures
 from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.ledger import Ledger, chain, follow
-from vault.statements import insert_if_absent, update_row
+from vault.statements import insert_if_absent, update_row, write
 from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
 from vault.watermarks import move_watermark, watermark
@@ -71,7 +71,7 @@ def _take(records: Engine, mark: Watermark, entry: Entry) -> bool:
             return False
         if _learn(tx, entry) and kind in _UNDONE:
             _UNDONE[kind](tx, entry)
-        EFFECTS[kind](tx, entry)
+        write(tx, *EFFECTS[kind](entry))
     return True
 
 

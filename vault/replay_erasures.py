@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 from vault import replay_redactions, rights_progress
 from vault.effects import Entry
 from vault.rights import Target
-from vault.statements import Several, insert_if_absent, update_row
+from vault.statements import each, insert_if_absent, update_row, write
 from vault.tables import (
     customers,
     erasure_recipients,
@@ -42,7 +42,7 @@ def begin(tx: Connection, entry: Entry) -> None:
         tx, entry.at, body["tenant"], terms["request"], Target(customer=body["subject_id"], status="executing")
     )
     insert_if_absent(tx, erasures, tenant | _erasure(entry))
-    _PACKAGES.run(tx, {"of_tenant": body["tenant"], "of_customer": body["subject_id"]})
+    write(tx, *each({"of_tenant": body["tenant"], "of_customer": body["subject_id"]}, *_PACKAGES))
     for account_id in _accounts(tx, entry, known=known):
         insert_if_absent(tx, erasure_recipients, tenant | _recipient(entry, account_id))
 
@@ -143,7 +143,7 @@ _THEIRS = select(package_customers.c.package_id).where(
     package_customers.c.tenant_id == bindparam("of_tenant"), package_customers.c.customer_id == bindparam("of_customer")
 )
 # The decision ended them in its own transaction, which these records have lost.
-_PACKAGES = Several(
+_PACKAGES = (
     delete(package_chunks).where(
         package_chunks.c.tenant_id == bindparam("of_tenant"), package_chunks.c.package_id.in_(_THEIRS)
     ),

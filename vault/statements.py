@@ -51,17 +51,18 @@ class _Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """Rows that are found and locked, not changed; the values that they are found by keep their names."""
+class _Given:
+    """A statement that was made elsewhere, once; its values keep their names. `several`: it may make any number."""
 
-    rows: Select[Any]
+    statement: Select[Any] | Update | Delete
+    several: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row to insert or to change, not written yet."""
+    """What is to be written and is not yet: one row to insert or to change, or a statement with its values."""
 
-    shape: _Shape | _Held
+    shape: _Shape | _Given
     values: Mapping[str, Any] = field(repr=False)
     key: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -78,7 +79,12 @@ def inserted(
 
 def held(rows: Select[Any], values: Mapping[str, Any]) -> Change:
     """Rows that must be there, and are locked as `rows` says (a statement that is made once)."""
-    return Change(_Held(rows), values)
+    return Change(_Given(rows, several=False), values)
+
+
+def each(values: Mapping[str, Any], *statements: Update | Delete) -> tuple[Change, ...]:
+    """Updates and deletes of any number of rows, each made once, that take the same values."""
+    return tuple(Change(_Given(statement, several=True), values) for statement in statements)
 
 
 def updated(
@@ -105,18 +111,22 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
 
 
 def _made(tx: Connection, change: Change) -> bool:
-    if isinstance(change.shape, _Held):
-        return _found(change.shape).one_or_none(tx, change.values) is not None
-    return _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1
+    if isinstance(change.shape, _Shape):
+        return _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1
+    prepared = _given(change.shape)
+    if isinstance(change.shape.statement, Select):
+        return prepared.one_or_none(tx, change.values) is not None
+    return prepared.change(tx, change.values) == 1
 
 
 def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
-    """Make the changes, and say whether every one of them made a row; else the caller takes them back.
+    """Make the changes, and say whether all were made, those of `each` left aside; else the caller takes them back.
 
     On PostgreSQL, where they are one statement that takes itself back, in AUTOCOMMIT too.
     """
     if connection.dialect.name != ONE_TRIP:
-        return all(write(connection, *changes))
+        made = zip(changes, write(connection, *changes), strict=True)
+        return all(done or _any_number(change.shape) for change, done in made)
     try:
         _whole(tuple(change.shape for change in changes)).one(connection, _named(changes))
     except DataError as error:
@@ -124,23 +134,6 @@ def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
             raise
         return False
     return True
-
-
-class Several:
-    """Updates and deletes that take the same values, of one table each; on PostgreSQL they are one statement."""
-
-    def __init__(self, *statements: Update | Delete) -> None:
-        self._each = [Prepared(statement) for statement in statements]
-        made = [each.returning(true().label("made")).cte(f"change{place}") for place, each in enumerate(statements)]
-        self._all = Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
-
-    def run(self, tx: Connection, values: Mapping[str, Any]) -> None:
-        """Make all of these changes. None of them sees what another one did."""
-        if tx.dialect.name == ONE_TRIP:
-            self._all.one(tx, values)
-            return
-        for statement in self._each:
-            statement.change(tx, values)
 
 
 def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -164,7 +157,7 @@ def _named(changes: Sequence[Change]) -> dict[str, Any]:
     """The values of all changes, under the names that `_statement` gives them."""
     named: dict[str, Any] = {}
     for place, change in enumerate(changes):
-        prefix = "" if isinstance(change.shape, _Held) else f"new{place}_"
+        prefix = f"new{place}_" if isinstance(change.shape, _Shape) else ""
         named |= {f"{prefix}{name}": value for name, value in change.values.items()}
         named |= {f"key{place}_{name}": value for name, value in change.key.items()}
     return named
@@ -176,22 +169,23 @@ def _alone(shape: _Shape, dialect: str) -> Prepared:
 
 
 @cache
-def _found(shape: _Held) -> Prepared:
-    return Prepared(shape.rows)
+def _given(shape: _Given) -> Prepared:
+    return Prepared(shape.statement)
 
 
 @cache
-def _together(shapes: tuple[_Shape | _Held, ...]) -> Prepared:
+def _together(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
     """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
     made = [_rows(shape, place) for place, shape in enumerate(shapes)]
     return Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
 
 
 @cache
-def _whole(shapes: tuple[_Shape | _Held, ...]) -> Prepared:
+def _whole(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
     """The same, dividing by zero where one of them made no row: an error is what takes a statement back."""
-    made = [_count(_rows(shape, place)) for place, shape in enumerate(shapes)]
-    return Prepared(select((literal(1) // case((and_(*(count == 1 for count in made)), 1), else_=0)).label("whole")))
+    made = [(_count(_rows(shape, place)), _any_number(shape)) for place, shape in enumerate(shapes)]
+    whole = and_(*(count >= 0 if any_number else count == 1 for count, any_number in made))
+    return Prepared(select((literal(1) // case((whole, 1), else_=0)).label("whole")))
 
 
 _DIVISION_BY_ZERO = "22012"
@@ -201,10 +195,15 @@ def _count(rows: CTE) -> ScalarSelect[int]:
     return select(func.count()).select_from(rows).scalar_subquery()
 
 
-def _rows(shape: _Shape | _Held, place: int) -> CTE:
-    if isinstance(shape, _Held):
-        return shape.rows.cte(f"change{place}")
-    rows: CTE = _statement(shape, place, ONE_TRIP).returning(true().label("made")).cte(f"change{place}")
+def _any_number(shape: _Shape | _Given) -> bool:
+    return isinstance(shape, _Given) and shape.several
+
+
+def _rows(shape: _Shape | _Given, place: int) -> CTE:
+    statement = _statement(shape, place, ONE_TRIP) if isinstance(shape, _Shape) else shape.statement
+    if not isinstance(statement, Select):
+        statement = statement.returning(true().label("made"))
+    rows: CTE = statement.cte(f"change{place}")
     return rows
 
 
