@@ -10,13 +10,15 @@ from vault.tables.cards import LOST, blind_index, customers, processor_reference
 from vault.tables.erasing import erasure_recipients, erasures, holds
 from vault.tables.exports import package_chunks, package_customers, packages
 from vault.tables.house import deployment, guard, ledger_outbox
-from vault.tables.money import OPEN_STATES, UNPAID_STATES, charges, refunds
+from vault.tables.money import OPEN_DISPUTES, OPEN_STATES, UNPAID_STATES, charges, disputes, refunds
 from vault.tables.requests import callbacks, rights_approvals, rights_requests, rights_targets
+from vault.tables.telling import event_deliveries, events, webhook_endpoints, webhook_inbox
 from vault.tables.tenancy import client_keys, clients, processor_accounts, tenants
 from vault.tables.work import audit_entries, intents
 
 __all__ = [
     "LOST",
+    "OPEN_DISPUTES",
     "OPEN_STATES",
     "UNPAID_STATES",
     "audit_entries",
@@ -27,8 +29,11 @@ __all__ = [
     "clients",
     "customers",
     "deployment",
+    "disputes",
     "erasure_recipients",
     "erasures",
+    "event_deliveries",
+    "events",
     "guard",
     "holds",
     "intents",
@@ -45,4 +50,6 @@ __all__ = [
     "rights_targets",
     "tenants",
     "tokens",
+    "webhook_endpoints",
+    "webhook_inbox",
 ]

@@ -61,8 +61,10 @@ processor_references = Table(
     Column("account_id", Id, primary_key=True),
     Column("customer_id", Id, nullable=False),
     *sealed("reference"),
+    Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_processor_references_customer", "tenant_id", "customer_id"),
+    Index("ix_processor_references_reference", "tenant_id", "reference_digest"),
     of_customer(),
     of_account(),
 )
@@ -83,6 +85,9 @@ tokens = Table(
     *sealed("card"),
     *sealed("metadata"),
     *sealed("outcome"),  # why it failed, or what the person must do next
+    *sealed("network"),  # the network transaction id that later charges refer to
+    Column("blocked_until", UtcDateTime),  # not to be charged before: a do-not-retry decline, a card scheme's cap
+    Column("blocked_code", Word),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
     of_customer(),

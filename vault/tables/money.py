@@ -14,6 +14,9 @@ OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorize
 
 _taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
 
+_known = text("reference_digest IS NOT NULL")
+_awaiting = text("state = 'requires_action'")
+
 charges = Table(
     "charges",
     metadata,
@@ -32,6 +35,9 @@ charges = Table(
     Column("initiator", Word, nullable=False),
     Column("reason", Word),
     Column("obligation_digest", Digest),
+    Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
+    Column("step", Word),  # capture | void | confirm, while its outcome is open: one at a time
+    Column("step_amount", BigInteger),
     *sealed("retained"),  # under the tenant's retention DEK: obligation, processor reference, network transaction id
     *sealed("details"),  # under the customer's DEK: metadata, statement descriptor, decline, next action
     Column("created_at", UtcDateTime, nullable=False),
@@ -49,10 +55,14 @@ charges = Table(
     Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
     Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
     Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
+    Index("ix_charges_reference", "tenant_id", "reference_digest", sqlite_where=_known, postgresql_where=_known),
+    Index("ix_charges_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
     of_customer(),
     ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
     of_account(),
 )
+
+_looked_at = text("next_look_at IS NOT NULL")
 
 refunds = Table(
     "refunds",
@@ -63,9 +73,37 @@ refunds = Table(
     Column("state", Word, nullable=False),  # pending | unknown | succeeded | failed
     Column("amount", BigInteger, nullable=False),
     Column("reason", Word),
+    Column("origin", Word, nullable=False, server_default="panless"),  # panless | processor: made elsewhere
+    Column("reference_digest", Digest),
+    Column("next_look_at", UtcDateTime),  # at the processor, while it says pending
     *sealed("retained"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_refunds_charge", "tenant_id", "charge_id", "created_at"),
+    Index("uq_refunds_reference", "tenant_id", "reference_digest", unique=True),
+    Index("ix_refunds_pending", "next_look_at", sqlite_where=_looked_at, postgresql_where=_looked_at),
+    ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
+)
+
+OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
+"""States in which nobody can say yet who keeps the money."""
+
+disputes = Table(
+    "disputes",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("dispute_id", Id, primary_key=True),
+    Column("charge_id", Id, nullable=False),
+    Column("state", Word, nullable=False),  # OPEN_DISPUTES | won | lost | warning_closed | prevented
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("reason", Word, nullable=False),
+    Column("due_at", UtcDateTime),  # until when evidence is taken
+    Column("reference_digest", Digest, nullable=False),
+    *sealed("retained"),  # the processor's id of it
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("uq_disputes_reference", "tenant_id", "reference_digest", unique=True),
+    Index("ix_disputes_charge", "tenant_id", "charge_id", "created_at"),
     ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
 )

@@ -1,0 +1,79 @@
+"""What processors told us, and what we tell tenants."""
+
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
+
+from keys.utc import UtcDateTime
+from vault.columns import Digest, Id, Word
+from vault.tables.base import metadata, of_account, of_tenant, sealed
+
+_unread = text("state = 'pending'")
+
+webhook_inbox = Table(
+    "webhook_inbox",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("account_id", Id, primary_key=True),
+    Column("event_digest", Digest, primary_key=True),  # of the processor's id of the event, keyed
+    Column("type", Word, nullable=False),
+    *sealed("named"),  # the objects that it names, by the processor's ids; gone once it is applied
+    Column("state", Word, nullable=False),  # pending | applied | ignored
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("ix_webhook_inbox_pending", "next_attempt_at", sqlite_where=_unread, postgresql_where=_unread),
+    of_account(),
+)
+
+_unsent = text("state = 'pending'")
+
+events = Table(
+    "events",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("event_id", Id, primary_key=True),
+    Column("live", Boolean, nullable=False),
+    Column("type", Word, nullable=False),
+    Column("resource_id", Id, nullable=False),
+    Column("data", Text, nullable=False),  # canonical JSON: ids, states and amounts, nothing of a person
+    Column("state", Word, nullable=False),  # pending: no deliveries were made of it yet | out
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_events_pending", "created_at", sqlite_where=_unsent, postgresql_where=_unsent),
+    Index("ix_events_created", "tenant_id", "live", "created_at", "event_id"),
+    of_tenant(),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("endpoint_id", Id, primary_key=True),
+    Column("live", Boolean, nullable=False),
+    *sealed("address"),
+    *sealed("secrets"),  # newest first, with the end of each older one
+    Column("types", Text, nullable=False),  # a space between them; empty for all
+    Column("state", Word, nullable=False),  # enabled | disabled
+    Column("failing_since", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    of_tenant(),
+)
+
+event_deliveries = Table(
+    "event_deliveries",
+    metadata,
+    Column("tenant_id", Id, primary_key=True),
+    Column("event_id", Id, primary_key=True),
+    Column("endpoint_id", Id, primary_key=True),
+    Column("state", Word, nullable=False),  # pending | delivered | failed
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("last_status", Integer),  # HTTP's, of the last answer
+    Column("last_error", Word),  # where there was none
+    Column("first_attempt_at", UtcDateTime),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    Index("ix_event_deliveries_due", "next_attempt_at", sqlite_where=_unsent, postgresql_where=_unsent),
+    Index("ix_event_deliveries_endpoint", "tenant_id", "endpoint_id", "event_id"),
+    ForeignKeyConstraint(["tenant_id", "event_id"], ["events.tenant_id", "events.event_id"]),
+    ForeignKeyConstraint(
+        ["tenant_id", "endpoint_id"], ["webhook_endpoints.tenant_id", "webhook_endpoints.endpoint_id"]
+    ),
+)
