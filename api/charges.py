@@ -8,6 +8,7 @@ from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
 from vault import charges, charging, pages, refunds
+from vault.charge_states import STATES
 from vault.charges import Charge
 from vault.errors import ProcessorRefused
 from vault.refunds import Refund
@@ -22,7 +23,7 @@ class ChargeOrder(Strict):
     token = Ident("tok", required=True)
     amount = amount(required=True)
     currency = currency(required=True)
-    capture_method = one_of("automatic", load_default="automatic")
+    capture_method = one_of("automatic", "manual", load_default="automatic")
     initiator = one_of("customer", "merchant", load_default="merchant")
     reason = one_of("recurring", "installment", "unscheduled")
     obligation = name()
@@ -67,7 +68,7 @@ class ChargeQuery(PageOf):
     customer = Ident("cus")
     token = Ident("tok")
     obligation = name()
-    status = one_of(*charges.STATES)
+    status = one_of(*STATES)
 
 
 class RefundOrder(Strict):
@@ -98,7 +99,6 @@ def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
     """Charge a token, once per Idempotency-Key and once per obligation."""
     here = passed()
     house = here.parts
-    del order["capture_method"]
     made = charging.charge(
         house.records,
         house.keyring,

@@ -8,11 +8,23 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, delete
 
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, intents
+from vault import audit, events, intents, references
 from vault.caller import Caller
-from vault.charges import Charge, charge_of, details_place, read, retained_place
+from vault.charge_states import FOLLOWS
+from vault.charges import Charge, charge_of, details_place, read, retained_place, shown_in_event
 from vault.errors import ProcessorNotReached, ProcessorRefused
-from vault.processor import ActionRequired, Approved, ChargeOutcome, Declined, NotFound, NotReached, Refused, Unknown
+from vault.processor import (
+    ActionRequired,
+    Approved,
+    Authorized,
+    ChargeOutcome,
+    Declined,
+    NotFound,
+    NotReached,
+    Refused,
+    Unknown,
+    Voided,
+)
 from vault.sealing import seal_value
 from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
@@ -24,14 +36,21 @@ class _Overtaken(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charging:
-    """A charge under way: its row, and what is sealed in it."""
+    """A charge under way: its row, and what is sealed in it. No intent, where somebody just looked how it stands."""
 
     caller: Caller
-    intent: intents.Intent
+    intent: intents.Intent | None
     dek: Dek
     row: Mapping[str, Any] = field(repr=False)
     retained: dict[str, Any] = field(repr=False)
     details: dict[str, Any] = field(repr=False)
+
+    @property
+    def begun(self) -> intents.Intent:
+        """The intent, which everybody has who calls the processor. Raises LookupError for who only looks."""
+        if self.intent is None:
+            raise LookupError("this charge was looked at, nothing was begun with it")
+        return self.intent
 
 
 def conclude(records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome | NotFound) -> Charge:
@@ -44,9 +63,26 @@ def conclude(records: Engine, keyring: Keyring, charging: Charging, outcome: Cha
 
 
 def _succeed(records: Engine, keyring: Keyring, charging: Charging, outcome: Approved) -> Charge:
-    retained = {"reference": outcome.reference, "network_transaction_id": outcome.network_transaction_id}
-    changes = {"state": "succeeded", "amount_captured": outcome.amount}
-    return _end(records, keyring, charging, changes, retained=retained)
+    state = "captured" if charging.row["capture_method"] == "manual" else "succeeded"
+    changes = {"state": state, "amount_captured": outcome.amount}
+    return _end(records, keyring, charging, changes, retained=_named(outcome))
+
+
+def _authorize(records: Engine, keyring: Keyring, charging: Charging, outcome: Authorized) -> Charge:
+    return _end(records, keyring, charging, {"state": "authorized"}, retained=_named(outcome))
+
+
+def _named(outcome: Approved | Authorized) -> dict[str, Any]:
+    return {"reference": outcome.reference, "network_transaction_id": outcome.network_transaction_id}
+
+
+def _void(records: Engine, keyring: Keyring, charging: Charging, outcome: Voided) -> Charge:
+    """Called off. What nobody called off but the worker, because the person never came, is a decline to its client."""
+    retained = {"reference": outcome.reference}
+    if charging.row["step"] != "abandon":
+        return _end(records, keyring, charging, {"state": "voided"}, retained=retained)
+    details = {"declined": asdict(Declined(code="authentication_abandoned"))}
+    return _end(records, keyring, charging, {"state": "declined"}, retained=retained, details=details)
 
 
 def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Declined) -> Charge:
@@ -72,9 +108,10 @@ def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unkn
     """Nobody knows: say so, and leave it to the worker to look it up."""
     changes = {"state": "unknown", "updated_at": charging.caller.at}
     with audit.transaction(records) as tx:
-        if not write(tx, _moved(charging, changes), _entry(tx, keyring, charging, "charge.unknown"))[0]:
+        told = _told(charging, charge_of({**charging.row, **changes}, charging.retained, charging.details))
+        if not write(tx, _moved(charging, changes), told, _entry(tx, keyring, charging, "charge.unknown"))[0]:
             raise _Overtaken
-        intents.leave_to_worker(tx, charging.intent)
+        intents.leave_to_worker(tx, charging.begun)
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
 
 
@@ -83,7 +120,7 @@ def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: N
     with audit.transaction(records) as tx:
         if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
             raise _Overtaken
-        intents.forget_attempt(tx, charging.intent)
+        intents.forget_attempt(tx, charging.begun)
         write(tx, _entry(tx, keyring, charging, "charge.not_sent"))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
@@ -97,6 +134,8 @@ def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NotFo
 
 _CONCLUSIONS: dict[type, Any] = {
     Approved: _succeed,
+    Authorized: _authorize,
+    Voided: _void,
     Declined: _decline,
     ActionRequired: _await_person,
     Refused: _refuse,
@@ -115,25 +154,30 @@ def _end(
     retained: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Charge:
-    changes = {**changes, "updated_at": charging.caller.at}
+    changes = {**changes, "updated_at": charging.caller.at, "step": None, "step_amount": None}
+    if charging.row["state"] == "requires_action":
+        details = {"next_action": None, **(details or {})}
     retained_now = {**charging.retained, **(retained or {})}
     details_now = {**charging.details, **(details or {})}
-    if retained:
+    if retained and retained_now != charging.retained:
         changes |= _sealed_retained(keyring, charging, retained_now)
     if details:
         changes |= _sealed_details(keyring, charging, details_now)
-    action, end = f"charge.{changes['state']}", intents.finished(charging.intent)
-    moved = _moved(charging, changes)
-    if not audit.write_whole(records, lambda tx: [moved, end, _entry(tx, keyring, charging, action)]):
+    charge = charge_of({**charging.row, **changes}, retained_now, details_now)
+    written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging)]
+    action = f"charge.{changes['state']}"
+    if not audit.write_whole(records, lambda tx: [*written, _entry(tx, keyring, charging, action)]):
         raise _Overtaken
-    return charge_of({**charging.row, **changes}, retained_now, details_now)
+    return charge
 
 
 def _sealed_retained(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
     tenant, version = charging.caller.tenant, charging.row["retained_version"] + 1
     place = retained_place(keyring, tenant, charging.row["charge_id"], version)
     sealed = seal_value(keyring.tenant_key(tenant, "retention"), value, place)
-    return {"retained": sealed, "retained_version": version}
+    reference = value.get("reference")  # a decline may come without a payment
+    named = references.digest(keyring, tenant, charging.row["account_id"], reference) if reference else None
+    return {"retained": sealed, "retained_version": version, "reference_digest": named}
 
 
 def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
@@ -143,12 +187,24 @@ def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any])
 
 
 def _moved(charging: Charging, changes: dict[str, Any]) -> Change:
-    """The charge changed while its end is open: only one process ends it, and none moves it back."""
+    """The charge changed if it is where that may follow: only one process ends it, and none moves it back."""
     key = {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
-    return updated(charge_table, key, changes, _OPEN)
+    return updated(charge_table, key, changes, _MAY_COME_TO[changes["state"]])
 
 
+_MAY_COME_TO = {state: charge_table.c.state.in_(before) for state, before in FOLLOWS.items()}
 _OPEN = charge_table.c.state.in_(("pending", "unknown"))
+
+
+def _intent_ended(charging: Charging) -> tuple[Change, ...]:
+    """The intent that brought it here; without one, whatever intent of it is open: its question is answered."""
+    if charging.intent is not None:
+        return (intents.finished(charging.intent),)
+    return intents.finished_of(charging.caller.tenant, charging.row["charge_id"])
+
+
+def _told(charging: Charging, charge: Charge) -> Change:
+    return events.made(charging.caller, f"charge.{charge.status}", charge.id, shown_in_event(charge))
 
 
 def _open(charging: Charging) -> ColumnElement[bool]:

@@ -17,11 +17,10 @@ from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import pages
 from vault.caller import Caller
+from vault.canonical import Plain
 from vault.errors import NotFoundHere
 from vault.sealing import place_of, unseal_value
 from vault.tables import charges, processor_accounts
-
-STATES = ("pending", "processing", "succeeded", "declined", "requires_action", "unknown", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,8 @@ class Charge:
     reason: str | None
     processor: str
     created_at: datetime
+    step: str | None = None
+    """What is being done with it, its outcome still open."""
     obligation: str | None = None
     statement_descriptor: str | None = field(default=None, repr=False)
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
@@ -139,6 +140,21 @@ def charge_of(row: Mapping[str, Any], retained: Mapping[str, Any], details: Mapp
     )
 
 
+def shown_in_event(charge: Charge) -> dict[str, Plain]:
+    """What of a charge leaves the house in an event: nothing that is the person's, nor what the tenant wrote."""
+    return {
+        "id": charge.id,
+        "object": "charge",
+        "token": charge.token,
+        "customer": charge.customer,
+        "status": charge.status,
+        "amount": charge.amount,
+        "currency": charge.currency,
+        "amount_captured": charge.amount_captured,
+        "amount_refunded": charge.amount_refunded,
+    }
+
+
 _SHOWN = (
     "amount",
     "currency",
@@ -148,6 +164,7 @@ _SHOWN = (
     "initiator",
     "reason",
     "created_at",
+    "step",
 )
 """Columns that clients see under their own names."""
 

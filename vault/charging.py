@@ -31,6 +31,7 @@ class Order:
     amount: int
     currency: str
     initiator: str
+    capture_method: str = "automatic"
     reason: str | None = None
     obligation: str | None = None
     statement_descriptor: str | None = field(default=None, repr=False)
@@ -95,6 +96,7 @@ def resume(
         amount=row.amount,
         currency=row.currency,
         initiator=row.initiator,
+        capture_method=row.capture_method,
         reason=row.reason,
         obligation=retained["obligation"],
         statement_descriptor=details["statement_descriptor"],
@@ -137,7 +139,7 @@ def _begin(
     charge = inserted(charge_table, row, if_absent=True)
     if not audit.write_whole(records, lambda _: [chargeable.held(caller, order.token), begun, charge]):
         _begin_slowly(records, caller, order, begun, charge)
-    defaults = {"kind": route.token.kind, "amount_captured": 0, "amount_refunded": 0}
+    defaults = {"kind": route.token.kind, "amount_captured": 0, "amount_refunded": 0, "step": None}
     return Charging(
         caller=caller,
         intent=intent,
@@ -177,7 +179,7 @@ def _pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charg
         "state": "pending",
         "amount": order.amount,
         "currency": order.currency,
-        "capture_method": "automatic",
+        "capture_method": order.capture_method,
         "initiator": order.initiator,
         "reason": order.reason,
         "obligation_digest": charges.obligation_digest(keyring, caller, order.obligation),
@@ -199,10 +201,11 @@ def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> C
         customer_reference=route.customer_reference,
         amount=order.amount,
         currency=order.currency,
+        capture=order.capture_method == "automatic",
         off_session=order.initiator == "merchant",
         statement_descriptor=order.statement_descriptor,
         tag=intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"]),
-        key=charging.intent.processor_key,
+        key=charging.begun.processor_key,
     )
 
 

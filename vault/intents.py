@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, select
+from sqlalchemy import Connection, and_, bindparam, case, select, update
 
 from keys.keyring import Keyring
 from keys.prepared import Prepared
@@ -21,7 +21,7 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
 from vault.ids import new_id
-from vault.statements import Change, inserted, updated, write
+from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
 
 LEASE_SECONDS = 60
@@ -161,6 +161,11 @@ def finished(intent: Intent, **changes: Any) -> Change:  # noqa: ANN401  # colum
     return updated(intents, _key_of(intent), {"state": "done", **changes}, clocks={"finished_at": 0})
 
 
+def finished_of(tenant: str, resource_id: str) -> tuple[Change, ...]:
+    """All open intents of a resource, done: somebody looked, and what they asked is answered."""
+    return each({"of_tenant": tenant, "of_resource": resource_id}, _FINISH_ALL)
+
+
 def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
     """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
     write(tx, updated(intents, _key_of(intent), changes, clocks={"lease_until": 0}))
@@ -176,6 +181,15 @@ def forget_attempt(tx: Connection, intent: Intent) -> None:
     tx.execute(intents.delete().where(_THIS), _named(intent))
 
 
+_FINISH_ALL = (
+    update(intents)
+    .where(
+        intents.c.tenant_id == bindparam("of_tenant"),
+        intents.c.resource_id == bindparam("of_resource"),
+        intents.c.state == "pending",
+    )
+    .values(state="done", finished_at=database_clock())
+)
 _THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
 _WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())
 _BY_KEY = Prepared(

@@ -41,6 +41,22 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Authorized:
+    """The issuer holds `amount` (minor units) for us; nothing moved. It is captured, whole or in part, or voided."""
+
+    reference: str = field(repr=False)
+    amount: int
+    network_transaction_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voided:
+    """The payment was called off before money moved, by us, by somebody else, or by time."""
+
+    reference: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refunded:
     """The processor took the refund on; `status` is `pending`, `succeeded` or `failed`."""
 
@@ -140,7 +156,7 @@ class NotFound:
 
 Failure = Refused | NotReached | Unknown
 StoreOutcome = Stored | ActionRequired | Declined | Failure
-ChargeOutcome = Approved | ActionRequired | Declined | Failure
+ChargeOutcome = Approved | Authorized | ActionRequired | Voided | Declined | Failure
 RefundOutcome = Refunded | Declined | Failure
 
 
@@ -149,8 +165,9 @@ class Processor(Protocol):
 
     kind: str
     abilities: frozenset[str]
-    """Declared, never faked: some of `raw_cards`, `processor_reference`, `setup_authentication`, `partial_refund` and
-    `redaction`, of which one account may lack what its processor has: it is Refused with `redaction_unavailable`."""
+    """Declared, never faked: some of `raw_cards`, `processor_reference`, `setup_authentication`, `manual_capture`,
+    `partial_refund` and `redaction`, of which one account may lack what its processor has: it is Refused with
+    `redaction_unavailable`."""
 
     def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
         """Make the processor's customer that cards will hang on. Sends no personal data."""
@@ -179,12 +196,22 @@ class Processor(Protocol):
         customer_reference: str,
         amount: int,
         currency: str,
+        capture: bool,
         off_session: bool,
         statement_descriptor: str | None,
         tag: str,
         key: str,
     ) -> ChargeOutcome:
-        """Charge `amount` (minor units of `currency`, ISO 4217 lower-case) and capture it at once."""
+        """Charge `amount` (minor units of `currency`, ISO 4217 lower-case), captured at once if `capture` says so."""
+
+    def capture(self, credentials: Secret, *, reference: str, amount: int, key: str) -> ChargeOutcome:
+        """Take `amount` of an authorized payment, once; the rest of it is released."""
+
+    def void(self, credentials: Secret, *, reference: str, key: str) -> ChargeOutcome:
+        """Call off a payment that is authorized or waits for the person."""
+
+    def read_charge(self, credentials: Secret, *, reference: str) -> ChargeOutcome:
+        """Where the payment stands now. One that is not there is Refused."""
 
     def refund(
         self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str

@@ -1,5 +1,7 @@
 """Processor references: the processor's names for our customers and tokens, sealed. Never shown to anybody."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -16,6 +18,12 @@ from vault.statements import Change, inserted, update_row
 from vault.tables import processor_references
 
 
+def digest(keyring: Keyring, tenant: str, account: str, reference: str) -> bytes:
+    """HMAC-SHA256 of a name that a processor account uses: what webhooks are matched by. Its key never rotates."""
+    key = keyring.subkey(tenant, "processor_key", "reference")
+    return hmac.digest(key, f"{account}\0{reference}".encode(), hashlib.sha256)
+
+
 def kept(
     keyring: Keyring,
     dek: Dek,
@@ -24,7 +32,7 @@ def kept(
     owner: str,
     customer: str,
     account: str,
-    value: Mapping[str, str | None],
+    value: Mapping[str, Any],
     at: datetime,
 ) -> Change:
     """What a processor account calls `owner`, `{reference, network_transaction_id?}`, kept unless it is kept already.
@@ -38,18 +46,21 @@ def kept(
         "account_id": account,
         "customer_id": customer,
         "reference": seal_value(dek, value, place),
+        "reference_digest": digest(keyring, tenant, account, value["reference"]),
         "created_at": at,
     }
     return inserted(processor_references, row, if_absent=True)
 
 
-def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str | None]) -> None:
+def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, Any]) -> None:
     """Put another reference in place of the one in `row`."""
     version = row.reference_version + 1
     place = _place(keyring, row.tenant_id, row.owner_id, row.account_id, row.customer_id, version)
     sealed = seal_value(dek, value, place)
     key = {"tenant_id": row.tenant_id, "owner_id": row.owner_id, "account_id": row.account_id}
-    update_row(tx, processor_references, key, {"reference": sealed, "reference_version": version})
+    named = digest(keyring, row.tenant_id, row.account_id, value["reference"])
+    changes = {"reference": sealed, "reference_version": version, "reference_digest": named}
+    update_row(tx, processor_references, key, changes)
 
 
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:

@@ -40,7 +40,13 @@ def confirm(stripe: StripeProcessor, w: World) -> object:
 
 
 def charge(stripe: StripeProcessor, w: World) -> object:
-    it: dict[str, Any] = {"amount": 100, "currency": "eur", "off_session": True, "statement_descriptor": None}
+    it: dict[str, Any] = {
+        "amount": 100,
+        "currency": "eur",
+        "capture": True,
+        "off_session": True,
+        "statement_descriptor": None,
+    }
     where: dict[str, Any] = {"reference": w.method, "customer_reference": w.customer}
     return stripe.charge(w.credentials, tag="t", key="k", **it, **where)
 

@@ -56,6 +56,7 @@ def stored(
 def charge(stripe: StripeProcessor, credentials: Secret, customer: str, stored: Callable[[str], str]) -> Charge:
     def call(number: str = "4242424242424242", **changes: object) -> ChargeOutcome:
         given: dict[str, Any] = {
+            "capture": True,
             "customer_reference": customer,
             "amount": 1234,
             "currency": "eur",

@@ -73,7 +73,13 @@ def attached(anywhere: Outside, customer: str) -> Callable[[str], str]:
 def charge(processor: StripeProcessor, credentials: Secret, customer: str, attached: Callable[[str], str]) -> Charge:
     def call(number: str = "4242424242424242", **changes: object) -> ChargeOutcome:
         given: dict[str, Any] = {"customer_reference": customer, "amount": 1234, "currency": "eur"}
-        given |= {"off_session": False, "statement_descriptor": None, "tag": "tag-charge", "key": "key-charge"}
+        given |= {
+            "capture": True,
+            "off_session": False,
+            "statement_descriptor": None,
+            "tag": "tag-charge",
+            "key": "key-charge",
+        }
         return processor.charge(credentials, **{"reference": attached(number), **given, **changes})
 
     return call

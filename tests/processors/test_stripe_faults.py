@@ -82,7 +82,13 @@ def world(stripe: StripeProcessor, credentials: Secret, card: Callable[..., Card
     stored = stripe.store(credentials, source=card(), contact=None, **it)
     assert isinstance(stored, Stored)
     (setup,) = outside.call("GET", f"/v1/setup_intents?customer={customer}")["data"]
-    paid: dict[str, Any] = {"amount": 500, "currency": "eur", "off_session": True, "statement_descriptor": None}
+    paid: dict[str, Any] = {
+        "amount": 500,
+        "currency": "eur",
+        "capture": True,
+        "off_session": True,
+        "statement_descriptor": None,
+    }
     where: dict[str, Any] = {"reference": stored.reference, "customer_reference": customer}
     approved = stripe.charge(credentials, tag="w", key="w-charge", **where, **paid)
     assert isinstance(approved, Approved)

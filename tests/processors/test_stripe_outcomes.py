@@ -18,6 +18,7 @@ from vault.processor import (
     Refused,
     Stored,
     Unknown,
+    Voided,
 )
 from vault.processors import stripe_outcomes as outcomes
 from vault.processors.stripe_outcomes import UNEXPECTED, in_page, outcome
@@ -94,7 +95,7 @@ TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
         PAYMENT | {"status": "requires_payment_method", "last_payment_error": ERROR},
         Declined(reference="pi_1", **GENERIC),
     ),
-    (outcomes.charged, PAYMENT | {"status": "canceled"}, Declined(code="canceled", reference="pi_1")),
+    (outcomes.charged, PAYMENT | {"status": "canceled"}, Voided(reference="pi_1")),
     (outcomes.charged, PAYMENT | {"status": "processing"}, Unknown(reason="processing")),
     (outcomes.charged, PAYMENT | {"status": "requires_capture"}, UNEXPECTED),
     (outcomes.charged, PAYMENT, UNEXPECTED),

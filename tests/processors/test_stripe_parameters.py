@@ -103,6 +103,7 @@ def call_all(stripe_: StripeProcessor, card: Card) -> None:
     stripe_.confirm(CREDENTIALS, reference="seti_1", key="k-confirm")
     for off_session, descriptor in ((True, "PANLESS 42"), (False, None)):
         paid: dict[str, Any] = {
+            "capture": True,
             "reference": "pm_1",
             "amount": 100,
             "currency": "eur",

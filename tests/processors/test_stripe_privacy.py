@@ -206,7 +206,13 @@ def test_a_young_charge_keeps_a_customer_from_redaction(
     stripe: StripeProcessor, credentials: Secret, customer: str, stored: str
 ) -> None:
     """The job fails, and one that failed can't be run."""
-    paid: dict[str, Any] = {"amount": 500, "currency": "eur", "off_session": True, "statement_descriptor": None}
+    paid: dict[str, Any] = {
+        "amount": 500,
+        "currency": "eur",
+        "capture": True,
+        "off_session": True,
+        "statement_descriptor": None,
+    }
     where: dict[str, Any] = {"reference": stored, "customer_reference": customer}
     assert isinstance(stripe.charge(credentials, tag="t", key="k-charge", **where, **paid), Approved)
     job = begun(stripe, credentials, customer)

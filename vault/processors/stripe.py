@@ -38,6 +38,7 @@ from vault.processors.stripe_transport import Answer, Wire, segment
 CLOCK_SKEW = timedelta(minutes=1)
 LOST = ("timeout", "connection_lost")
 CARDS: Object = {"allowed_payment_method_types": ["card"]}  # `payment_method_types` is a 400 since the version "endive"
+WITH_CHARGE: Object = {"expand": ["latest_charge"]}
 BY_PAGE: Object = {"use_stripe_sdk": True}  # the shop's page authenticates, with Stripe's script, and needs no address
 
 
@@ -48,7 +49,9 @@ class StripeProcessor:
     not kept. Thread-safe.
     """
 
-    abilities = frozenset({"raw_cards", "processor_reference", "setup_authentication", "partial_refund", "redaction"})
+    abilities = frozenset(
+        {"raw_cards", "processor_reference", "setup_authentication", "manual_capture", "partial_refund", "redaction"}
+    )
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class StripeProcessor:
         customer_reference: str,
         amount: int,
         currency: str,
+        capture: bool,
         off_session: bool,
         statement_descriptor: str | None,
         tag: str,
@@ -122,13 +126,30 @@ class StripeProcessor:
             "customer": customer_reference,
             "payment_method": reference,
             "confirm": True,
+            "capture_method": None if capture else "manual",
             **CARDS,
             **({"off_session": True} if off_session else BY_PAGE),
             "statement_descriptor_suffix": statement_descriptor,
-            "expand": ["latest_charge"],
+            **WITH_CHARGE,
             "metadata": {METADATA_KEY: tag},
         }
         return outcome(self._post(credentials, "/v1/payment_intents", params, key), "payment_intent", outcomes.charged)
+
+    def capture(self, credentials: Secret, *, reference: str, amount: int, key: str) -> ChargeOutcome:
+        """Capture a PaymentIntent; what is not captured is released."""
+        params = {"amount_to_capture": amount, **WITH_CHARGE}
+        answer = self._post(credentials, f"/v1/payment_intents/{segment(reference)}/capture", params, key)
+        return outcome(answer, "payment_intent", outcomes.charged)
+
+    def void(self, credentials: Secret, *, reference: str, key: str) -> ChargeOutcome:
+        """Cancel a PaymentIntent."""
+        answer = self._post(credentials, f"/v1/payment_intents/{segment(reference)}/cancel", WITH_CHARGE, key)
+        return outcome(answer, "payment_intent", outcomes.charged)
+
+    def read_charge(self, credentials: Secret, *, reference: str) -> ChargeOutcome:
+        """Retrieve a PaymentIntent."""
+        answer = self._get(credentials, f"/v1/payment_intents/{segment(reference)}", WITH_CHARGE)
+        return outcome(answer, "payment_intent", outcomes.charged)
 
     def refund(
         self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str

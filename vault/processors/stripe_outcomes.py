@@ -8,6 +8,7 @@ from vault.processor import (
     METADATA_KEY,
     ActionRequired,
     Approved,
+    Authorized,
     ChargeOutcome,
     Corrected,
     CustomerOpened,
@@ -23,6 +24,7 @@ from vault.processor import (
     Stored,
     StoreOutcome,
     Unknown,
+    Voided,
 )
 from vault.processors.stripe_errors import Object, declined, dig, failure
 from vault.processors.stripe_transport import Answer
@@ -143,12 +145,24 @@ def _stored(setup_intent: Object) -> Stored:
 
 
 def _approved(payment_intent: Object) -> Approved:
-    details = dig(payment_intent, "latest_charge", "payment_method_details", "card")
     return Approved(
         reference=payment_intent["id"],
         amount=payment_intent["amount_received"],
-        network_transaction_id=dig(details, "network_transaction_id"),
+        network_transaction_id=_network_transaction(payment_intent),
     )
+
+
+def _authorized(payment_intent: Object) -> Authorized:
+    return Authorized(
+        reference=payment_intent["id"],
+        amount=payment_intent["amount_capturable"],
+        network_transaction_id=_network_transaction(payment_intent),
+    )
+
+
+def _network_transaction(payment_intent: Object) -> str | None:
+    path = ("latest_charge", "payment_method_details", "card", "network_transaction_id")
+    return cast("str | None", dig(payment_intent, *path))
 
 
 def _action(intent: Object) -> ActionRequired:
@@ -167,8 +181,12 @@ def _failed(intent: Object) -> Declined | Unknown:
     return declined(error, intent["id"]) if error else UNEXPECTED
 
 
-def _canceled(intent: Object) -> Declined:
-    return Declined(code="canceled", reference=intent["id"])
+def _setup_canceled(setup_intent: Object) -> Declined:
+    return Declined(code="canceled", reference=setup_intent["id"])
+
+
+def _voided(payment_intent: Object) -> Voided:
+    return Voided(reference=payment_intent["id"])
 
 
 def _processing(_: Object) -> Unknown:
@@ -180,10 +198,14 @@ UNFINISHED: dict[str, Callable[[Object], Any]] = {
     "requires_action": _action,
     "requires_payment_method": _failed,
     "processing": _processing,
-    "canceled": _canceled,
 }
-SETUP: dict[str, Callable[[Object], StoreOutcome]] = {"succeeded": _stored, **UNFINISHED}
-PAYMENT: dict[str, Callable[[Object], ChargeOutcome]] = {"succeeded": _approved, **UNFINISHED}
+SETUP: dict[str, Callable[[Object], StoreOutcome]] = {"succeeded": _stored, "canceled": _setup_canceled, **UNFINISHED}
+PAYMENT: dict[str, Callable[[Object], ChargeOutcome]] = {
+    "succeeded": _approved,
+    "requires_capture": _authorized,
+    "canceled": _voided,
+    **UNFINISHED,
+}
 REFUND = {
     "pending": "pending",
     "requires_action": "pending",

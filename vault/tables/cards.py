@@ -85,7 +85,6 @@ tokens = Table(
     *sealed("card"),
     *sealed("metadata"),
     *sealed("outcome"),  # why it failed, or what the person must do next
-    *sealed("network"),  # the network transaction id that later charges refer to
     Column("blocked_until", UtcDateTime),  # not to be charged before: a do-not-retry decline, a card scheme's cap
     Column("blocked_code", Word),
     Column("created_at", UtcDateTime, nullable=False),

@@ -50,7 +50,6 @@ processor_accounts = Table(
     Column("live", Boolean, nullable=False),
     Column("label", Text, nullable=False),
     *sealed("credentials"),
-    *sealed("webhook_secret"),
     Column("reconcile_at", UtcDateTime),  # the next time that the worker compares it with us; its lease too
     Column("reconciled_at", UtcDateTime),
     Column("differences", Integer),  # that the last comparison found

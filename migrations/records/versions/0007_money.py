@@ -171,11 +171,6 @@ def _columns() -> None:
         sqlite_where=sa.text("reference_digest IS NOT NULL"),
         postgresql_where=sa.text("reference_digest IS NOT NULL"),
     )
-    op.add_column("processor_accounts", sa.Column("webhook_secret", sa.LargeBinary(), nullable=True))
-    op.add_column(
-        "processor_accounts",
-        sa.Column("webhook_secret_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
-    )
     op.add_column("processor_accounts", sa.Column("reconcile_at", MOMENT, nullable=True))
     op.add_column("processor_accounts", sa.Column("reconciled_at", MOMENT, nullable=True))
     op.add_column("processor_accounts", sa.Column("differences", sa.Integer(), nullable=True))
@@ -195,7 +190,5 @@ def _columns() -> None:
         postgresql_where=sa.text("next_look_at IS NOT NULL"),
     )
     op.create_index("uq_refunds_reference", "refunds", ["tenant_id", "reference_digest"], unique=True)
-    op.add_column("tokens", sa.Column("network", sa.LargeBinary(), nullable=True))
-    op.add_column("tokens", sa.Column("network_version", sa.Integer(), server_default=sa.text("1"), nullable=False))
     op.add_column("tokens", sa.Column("blocked_until", MOMENT, nullable=True))
     op.add_column("tokens", sa.Column("blocked_code", sa.String(length=40), nullable=True))
