@@ -7,8 +7,9 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
-from vault import charges, charging, pages, refunds
+from vault import charge_looking, charge_steps, charges, charging, pages, refunds
 from vault.charge_states import STATES
+from vault.charge_steps import Step
 from vault.charges import Charge
 from vault.errors import ProcessorRefused
 from vault.refunds import Refund
@@ -31,6 +32,12 @@ class ChargeOrder(Strict):
     metadata = metadata()
 
 
+class CaptureOrder(Strict):
+    """What to take: all that was authorized where `amount` is missing."""
+
+    amount = amount()
+
+
 class ChargeShown(Schema):
     """A charge."""
 
@@ -51,6 +58,7 @@ class ChargeShown(Schema):
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
     next_action = fields.Dict(allow_none=True)
     decline = fields.Dict(attribute="declined", allow_none=True)
+    step = fields.String(allow_none=True, metadata={"description": "What is being done with it, its outcome open."})
     processor = fields.String()
     created_at = Moment()
 
@@ -151,8 +159,44 @@ def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str
     return made, 202 if made.status == "unknown" else 201, dict(REPLAYED) if replayed else {}
 
 
-def _answer(charge: Charge, headers: dict[str, str]) -> tuple[Charge, int, dict[str, str]]:
-    """201 for a charge whose end is known, 202 while it is not, 402 for a decline."""
+@blueprint.route("/v1/charges/<charge_id>/capture", methods=["POST"])
+@needs("charges:create", key=True, body=True)
+@blueprint.arguments(CaptureOrder)
+@blueprint.response(200, ChargeShown)
+def capture(order: dict[str, Any], charge_id: str) -> tuple[Charge, int, dict[str, str]]:
+    """Take what was authorized, or a part of it: the rest is released."""
+    return _step(charge_id, Step(name="capture", amount=order.get("amount")))
+
+
+@blueprint.route("/v1/charges/<charge_id>/void", methods=["POST"])
+@needs("charges:create", key=True)
+@blueprint.response(200, ChargeShown)
+def void(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
+    """Call off a charge that is authorized, or waits for the person."""
+    return _step(charge_id, Step(name="void"))
+
+
+@blueprint.route("/v1/charges/<charge_id>/confirm", methods=["POST"])
+@needs("charges:create")
+@blueprint.response(200, ChargeShown)
+def confirm(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
+    """Where a charge stands, once the person has authenticated: asked of the processor."""
+    here = passed()
+    house = here.parts
+    charge = charge_looking.look(house.records, house.keyring, house.processors, here.caller, charge_id)
+    return _answer(charge, {}, settled=200)
+
+
+def _step(charge_id: str, step: Step) -> tuple[Charge, int, dict[str, str]]:
+    here = passed()
+    house = here.parts
+    attempt = here.attempt(f"charge.{step.name}")
+    taken = charge_steps.take(house.records, house.keyring, house.processors, here.caller, charge_id, step, attempt)
+    return _answer(taken.charge, dict(REPLAYED) if taken.replayed else {}, settled=200)
+
+
+def _answer(charge: Charge, headers: dict[str, str], settled: int = 201) -> tuple[Charge, int, dict[str, str]]:
+    """`settled` for a charge whose end is known, 202 while it is not, 402 for a decline."""
     headers |= {"Location": f"/v1/charges/{charge.id}"}
     if charge.declined is not None:
         reasons = {name: charge.declined[name] for name in ("decline_code", "advice_code", "network_decline_code")}
@@ -162,4 +206,4 @@ def _answer(charge: Charge, headers: dict[str, str]) -> tuple[Charge, int, dict[
         )
     if charge.refused is not None:
         raise ProcessorRefused(charge.refused["code"] or "", charge.refused["param"])
-    return charge, 202 if charge.status in UNSETTLED else 201, headers
+    return charge, 202 if charge.status in UNSETTLED or charge.step else settled, headers

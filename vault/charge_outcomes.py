@@ -109,7 +109,7 @@ def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unkn
     changes = {"state": "unknown", "updated_at": charging.caller.at}
     with audit.transaction(records) as tx:
         told = _told(charging, charge_of({**charging.row, **changes}, charging.retained, charging.details))
-        if not write(tx, _moved(charging, changes), told, _entry(tx, keyring, charging, "charge.unknown"))[0]:
+        if not write(tx, _moved(charging, changes), told, entry(tx, keyring, charging, "charge.unknown"))[0]:
             raise _Overtaken
         intents.leave_to_worker(tx, charging.begun)
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
@@ -121,7 +121,7 @@ def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: N
         if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
             raise _Overtaken
         intents.forget_attempt(tx, charging.begun)
-        write(tx, _entry(tx, keyring, charging, "charge.not_sent"))
+        write(tx, entry(tx, keyring, charging, "charge.not_sent"))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
 
@@ -166,7 +166,7 @@ def _end(
     charge = charge_of({**charging.row, **changes}, retained_now, details_now)
     written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging)]
     action = f"charge.{changes['state']}"
-    if not audit.write_whole(records, lambda tx: [*written, _entry(tx, keyring, charging, action)]):
+    if not audit.write_whole(records, lambda tx: [*written, entry(tx, keyring, charging, action)]):
         raise _Overtaken
     return charge
 
@@ -215,7 +215,8 @@ def _open(charging: Charging) -> ColumnElement[bool]:
     )
 
 
-def _entry(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> Change:
+def entry(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> Change:
+    """What the audit log says of something that was done with a charge."""
     row = charging.row
     details = {"amount": row["amount"], "currency": row["currency"]}
     return audit.entry(

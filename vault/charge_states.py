@@ -9,7 +9,7 @@ FOLLOWS: Final = {
     "succeeded": ("pending", "unknown", "requires_action"),
     "captured": ("pending", "unknown", "requires_action", "authorized"),
     "voided": ("pending", "unknown", "requires_action", "authorized"),
-    "declined": ("pending", "unknown", "requires_action"),
+    "declined": ("pending", "unknown", "requires_action", "authorized"),
     "failed": ("pending", "unknown"),
 }
 """By each state that a charge can come to, the states that it may come from. Every change is conditional on it."""

@@ -9,7 +9,9 @@ from sqlalchemy import ColumnElement, Row, and_, delete, select, update
 
 from keys.database import reading, transaction
 from vault import (
+    charge_looking,
     charge_outcomes,
+    charge_steps,
     charging,
     contact_sending,
     intents,
@@ -21,9 +23,18 @@ from vault import (
 )
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Erased, ProcessorRefused
+from vault.errors import Erased, NotUsable, ProcessorRefused
 from vault.processing import connect
-from vault.processor import CustomerOpened, Forgotten, NotFound, NotReached, Refused, Unknown
+from vault.processor import (
+    ActionRequired,
+    Authorized,
+    CustomerOpened,
+    Forgotten,
+    NotFound,
+    NotReached,
+    Refused,
+    Unknown,
+)
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 from vault.workshop import Workshop, caller_of
@@ -123,6 +134,24 @@ def _resolve_charge(shop: Workshop, caller: Caller, intent: intents.Intent, row:
     return True
 
 
+def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+    """Ask where the charge stands; send the step again only where it was not taken and the key still holds."""
+    resumed = charge_steps.resume(shop.records, shop.keyring, shop.processors, caller, intent)
+    if resumed is None:
+        return _done(shop, intent)
+    underway, step = resumed
+    outcome = charge_looking.ask(underway)
+    if isinstance(outcome, UNDECIDED):
+        return _retry_soon(shop, row)
+    if isinstance(outcome, Authorized | ActionRequired) and _key_holds(shop, row):
+        outcome = charge_steps.send(underway, step)
+    if isinstance(outcome, NotReached | Unknown) or (isinstance(outcome, Refused) and outcome.credentials):
+        return _retry_soon(shop, row)
+    with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
+        charge_steps.settle(shop.records, shop.keyring, underway, step, outcome)
+    return True
+
+
 def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
     outcome = refunds.look_up(shop.keyring, refunding)
@@ -174,6 +203,9 @@ def _resolve_contact(shop: Workshop, caller: Caller, intent: intents.Intent, row
 _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], bool]] = {
     "token.create": _resolve_token,
     "charge.create": _resolve_charge,
+    "charge.capture": _resolve_step,
+    "charge.void": _resolve_step,
+    "charge.abandon": _resolve_step,
     "refund.create": _resolve_refund,
     "token.forget": _resolve_forget,
     "contact.send": _resolve_contact,
