@@ -18,6 +18,7 @@ from api import (
     packages,
     processor_accounts,
     reference,
+    refunds,
     restrictions,
     rights,
     tokens,
@@ -33,6 +34,7 @@ from vault.opendsr import BASE
 ROOMS = (
     tokens,
     charges,
+    refunds,
     customers,
     restrictions,
     holds,

@@ -7,12 +7,11 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
-from vault import charge_looking, charge_steps, charges, charging, pages, refunds
+from vault import charge_looking, charge_steps, charges, charging, pages
 from vault.charge_states import STATES
 from vault.charge_steps import Step
 from vault.charges import Charge
 from vault.errors import ProcessorRefused
-from vault.refunds import Refund
 
 blueprint = Blueprint("charges", __name__, description="Money")
 UNSETTLED = frozenset({"pending", "processing", "unknown"})
@@ -79,26 +78,6 @@ class ChargeQuery(PageOf):
     status = one_of(*STATES)
 
 
-class RefundOrder(Strict):
-    """What to give back: all that is left where `amount` is missing."""
-
-    amount = amount()
-    reason = one_of("duplicate", "fraudulent", "requested_by_customer")
-
-
-class RefundShown(Schema):
-    """A refund."""
-
-    id = fields.String()
-    object = of_type("refund")
-    charge = fields.String()
-    status = fields.String()
-    amount = fields.Integer()
-    currency = fields.String()
-    reason = fields.String(allow_none=True)
-    created_at = Moment()
-
-
 @blueprint.route("/v1/charges", methods=["POST"])
 @needs("charges:create", key=True, body=True)
 @blueprint.arguments(ChargeOrder)
@@ -138,29 +117,8 @@ def find(query: dict[str, Any]) -> pages.Page[Charge]:
     return charges.find(here.parts.records, here.parts.keyring, here.caller, charges.Filter(**query), page)
 
 
-@blueprint.route("/v1/charges/<charge_id>/refunds", methods=["POST"])
-@needs("refunds:create", key=True, body=True)
-@blueprint.arguments(RefundOrder)
-@blueprint.response(201, RefundShown)
-def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str, str]]:
-    """Give back what a charge took, or a part of it."""
-    here = passed()
-    house = here.parts
-    made, replayed = refunds.refund(
-        house.records,
-        house.keyring,
-        house.processors,
-        here.caller,
-        charge_id,
-        order.get("amount"),
-        order.get("reason"),
-        here.attempt("refund.create"),
-    )
-    return made, 202 if made.status == "unknown" else 201, dict(REPLAYED) if replayed else {}
-
-
 @blueprint.route("/v1/charges/<charge_id>/capture", methods=["POST"])
-@needs("charges:create", key=True, body=True)
+@needs("charges:create", key=True, body=True, optional=True)
 @blueprint.arguments(CaptureOrder)
 @blueprint.response(200, ChargeShown)
 def capture(order: dict[str, Any], charge_id: str) -> tuple[Charge, int, dict[str, str]]:

@@ -35,6 +35,7 @@ _PREFIXES = {
     "token_id": ("tok", "token"),
     "customer_id": ("cus", "customer"),
     "charge_id": ("chg", "charge"),
+    "refund_id": ("rfd", "refund"),
     "account_id": ("pa", "processor account"),
     "request_id": ("rr", "rights request"),
     "hold_id": ("hold", "hold"),
@@ -97,20 +98,21 @@ def needs(
     *,
     query: frozenset[str] = frozenset(),
     body: bool = False,
+    optional: bool = False,
     raw: bool = False,
     purpose: bool = False,
     key: bool = False,
 ) -> Callable[[Route], Route]:
     """Open a route to clients with `scope`.
 
-    `query` names its query fields, `body` says whether it takes one, `raw` whether it looks at the body's very bytes,
-    `purpose` and `key` which headers it can't do without.
+    `query` names its query fields, `body` says whether it takes one, `optional` whether it can do without, `raw`
+    whether it looks at the body's very bytes, `purpose` and `key` which headers it can't do without.
     """
 
     def decorate(route: Route) -> Route:
         @functools.wraps(route)
         def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
-            _pass(scope, kwargs, query=query, body=body, raw=raw, purpose=purpose, key=key)
+            _pass(scope, kwargs, query=query, body=body, optional=optional, raw=raw, purpose=purpose, key=key)
             return route(*args, **kwargs)
 
         setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key))
@@ -146,7 +148,15 @@ def needs_of(view: Callable[..., Any]) -> Needs | None:
 
 
 def _pass(
-    scope: str, path_ids: dict[str, str], *, query: frozenset[str], body: bool, raw: bool, purpose: bool, key: bool
+    scope: str,
+    path_ids: dict[str, str],
+    *,
+    query: frozenset[str],
+    body: bool,
+    optional: bool,
+    raw: bool,
+    purpose: bool,
+    key: bool,
 ) -> None:
     house = parts()
     _refuse_unfit(house)
@@ -155,7 +165,7 @@ def _pass(
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
     _check_query(query)
-    g.body = read_json(request, keep=raw) if _has_body() else None
+    g.body = read_json(request, keep=raw) if _has_body() else {} if optional else None
     if g.body and not body:
         raise Problem(422, "invalid_request", "This request takes no body.")
     code, reference = _purpose(house, required=purpose)

@@ -184,12 +184,18 @@ def _unfit(step: Step, charge: Charge) -> NotUsable:
     if charge.step is not None:
         return NotUsable("charge_in_progress", f"The outcome of a {charge.step} of this charge is still open.")
     fit = " or ".join(STEPS[step.name])
-    return NotUsable(f"charge_not_{_ABLE[step.name]}", f"This charge is {charge.status}, not {fit}.")
+    return _not_taken(step, f"This charge is {charge.status}, not {fit}.")
+
+
+def _not_taken(step: Step, why: str) -> NotUsable:
+    if step.name == "capture":
+        return NotUsable("charge_not_capturable", why)
+    return NotUsable("charge_not_voidable", why)
 
 
 def _refused(step: Step, refusal: Declined | Refused | None) -> ProcessorRefused | NotUsable:
     if refusal is None:
-        return NotUsable(f"charge_not_{_ABLE[step.name]}", f"The processor did not take the {step.name}. Try again.")
+        return _not_taken(step, f"The processor did not take the {step.name}. Try again.")
     param = refusal.param if isinstance(refusal, Refused) else None
     return ProcessorRefused(refusal.code, param, credentials=_of_credentials(refusal))
 
@@ -206,7 +212,6 @@ def _key_of(underway: Underway) -> dict[str, str]:
     return {"tenant_id": underway.charging.caller.tenant, "charge_id": underway.charging.row["charge_id"]}
 
 
-_ABLE = {"capture": "capturable", "void": "voidable", "abandon": "voidable"}
 _DONE = {"capture": ("captured",), "void": ("voided",), "abandon": ("declined", "voided")}
 _NO_STEP = charge_table.c.step.is_(None)
 _STEPPABLE = {name: charge_table.c.state.in_(states) for name, states in STEPS.items()}

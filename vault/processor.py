@@ -230,6 +230,9 @@ class Processor(Protocol):
     def find_refund(self, credentials: Secret, *, tag: str, reference: str) -> RefundOutcome | NotFound:
         """What became of a `refund` with that tag, of the payment `reference`."""
 
+    def read_refund(self, credentials: Secret, *, reference: str) -> RefundOutcome:
+        """Where a refund stands now."""
+
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach a stored card for good. Already gone is Forgotten."""
 

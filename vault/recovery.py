@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import Row
 
 from vault import (
+    abandoned,
     callbacks,
     erasure_completion,
     package_building,
     packages,
+    refund_following,
     resolving,
     retention,
     rights,
@@ -36,6 +38,7 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
     for row in resolving.due(shop):
         if resolving.take_up(shop, row):
             ended += _guarded(report, row.operation, partial(resolving.resolve, shop, row))
+    ended += _follow_money(shop, report)
     for request in rights_execution.left_approved(shop.records):
         ended += _guarded(report, "rights_request", partial(_execute_whole, shop, request))
     for target in rights_execution.open_targets(shop.records):
@@ -50,6 +53,16 @@ def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
         ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
     resolving.forget_old_keys(shop)
     ended += _tell_all(shop, report)  # last: others' servers take as long as they like
+    return ended
+
+
+def _follow_money(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+    """What no intent is open for: charges that nobody came to authenticate, refunds that banks take days for."""
+    ended = 0
+    for charge in abandoned.due(shop):
+        ended += _guarded(report, "charge.abandon", partial(abandoned.call_off, shop, charge))
+    for refund in refund_following.due(shop):
+        ended += _guarded(report, "refund", partial(refund_following.follow_up, shop, refund))
     return ended
 
 

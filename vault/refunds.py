@@ -10,29 +10,20 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, ins
 from keys.context import Context
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, intents, processor_accounts
+from vault import audit, events, intents, processor_accounts, references
 from vault.caller import Caller
+from vault.charge_states import PAID
 from vault.charges import open_retained, row_of_charge
-from vault.errors import Invalid, MovedOn, NotFoundHere, NotUsable, ProcessorNotReached, ProcessorRefused
+from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.ids import new_id
 from vault.processing import Connected, Processors, connect, persist
 from vault.processor import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
+from vault.refund_following import LOOK_EVERY, give_back
+from vault.refunds_listed import Refund, read, shown_in_event
 from vault.sealing import place_of, seal_value
+from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
-    """One refund as its clients see it."""
-
-    id: str
-    charge: str
-    status: str
-    amount: int
-    currency: str
-    reason: str | None
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +37,7 @@ class Refunding:
     refund_id: str
     amount: int
     reason: str | None
+    created_at: datetime
 
 
 def refund(
@@ -88,21 +80,6 @@ def look_up(keyring: Keyring, refunding: Refunding) -> RefundOutcome | NotFound:
     return refunding.connected.processor.find_refund(refunding.connected.credentials, tag=tag, reference=reference)
 
 
-def read(records: Engine, caller: Caller, refund_id: str) -> Refund:
-    """One refund. Raises NotFoundHere."""
-    its = and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
-    statement = (
-        select(refunds, charge_table.c.currency)
-        .join(charge_table, its)
-        .where(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refund_id)
-    )
-    with reading(records) as connection:
-        row = connection.execute(statement).one_or_none()
-    if row is None:
-        raise NotFoundHere("No such refund.")
-    return _refund(row, row.currency)
-
-
 def resume(
     records: Engine, keyring: Keyring, processors: Processors, caller: Caller, intent: intents.Intent
 ) -> Refunding:
@@ -120,6 +97,7 @@ def resume(
         refund_id=row.refund_id,
         amount=row.amount,
         reason=row.reason,
+        created_at=row.created_at,
     )
 
 
@@ -185,6 +163,7 @@ def _begin(
         refund_id=refund_id,
         amount=taken,
         reason=reason,
+        created_at=caller.at,
     )
 
 
@@ -194,8 +173,8 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
     columns = (charge_table.c.state, charge_table.c.amount_captured, charge_table.c.amount_refunded)
     now = tx.execute(select(*columns).where(this).with_for_update()).one()
     left = now.amount_captured - now.amount_refunded
-    if now.state != "succeeded":
-        raise NotUsable("charge_not_refundable", "Only a charge that succeeded can be refunded.")
+    if now.state not in PAID:
+        raise NotUsable("charge_not_refundable", "Only a charge that succeeded or was captured can be refunded.")
     if left == 0:
         raise NotUsable("already_refunded", "Nothing of this charge is left to refund.")
     if amount is not None and amount > left:
@@ -206,20 +185,28 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
 
 
 def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *, reference: str | None) -> None:
-    tenant = refunding.caller.tenant
-    sealed = None
-    if reference is not None:
-        place = refund_place(keyring, tenant, refunding.refund_id, 1)
-        sealed = seal_value(keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
+    """What the processor made of it. One that is pending there is followed from now on; nothing is left of the call."""
+    caller = refunding.caller
+    changes = {"state": state, "updated_at": caller.at, **_sealed(keyring, refunding, reference)}
+    clocks = {"next_look_at": LOOK_EVERY} if state == "pending" else {}
+    key = {"tenant_id": caller.tenant, "refund_id": refunding.refund_id}
     with audit.transaction(records) as tx:
-        open_still = and_(_this(refunding), refunds.c.state.in_(("pending", "unknown")), refunds.c.retained.is_(None))
-        changes = {"state": state, "retained": sealed, "updated_at": refunding.caller.at}
-        if tx.execute(update(refunds).where(open_still).values(**changes)).rowcount != 1:
+        if not write(tx, updated(refunds, key, changes, _OPEN, clocks=clocks))[0]:
             return
         if state == "failed":
-            _give_back(tx, refunding)
+            give_back(tx, caller.tenant, refunding.charge.charge_id, refunding.amount)
         intents.finish(tx, refunding.intent)
-        _record(tx, keyring, refunding, f"refund.{state}")
+        _record(tx, keyring, refunding, state)
+
+
+def _sealed(keyring: Keyring, refunding: Refunding, reference: str | None) -> dict[str, Any]:
+    if reference is None:
+        return {}
+    tenant = refunding.caller.tenant
+    place = refund_place(keyring, tenant, refunding.refund_id, 1)
+    sealed = seal_value(keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
+    digest = references.digest(keyring, tenant, refunding.charge.account_id, reference)
+    return {"retained": sealed, "reference_digest": digest}
 
 
 def _leave(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
@@ -227,23 +214,16 @@ def _leave(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
         still = and_(_this(refunding), refunds.c.state == "pending")
         tx.execute(update(refunds).where(still).values(state="unknown", updated_at=refunding.caller.at))
         intents.leave_to_worker(tx, refunding.intent)
-        _record(tx, keyring, refunding, "refund.unknown")
+        _record(tx, keyring, refunding, "unknown")
 
 
 def _take_back(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
+    caller = refunding.caller
     with audit.transaction(records) as tx:
         if tx.execute(delete(refunds).where(_this(refunding), refunds.c.state == "pending")).rowcount == 1:
-            _give_back(tx, refunding)
+            give_back(tx, caller.tenant, refunding.charge.charge_id, refunding.amount)
             intents.forget_attempt(tx, refunding.intent)
-            _record(tx, keyring, refunding, "refund.not_sent")
-
-
-def _give_back(tx: Connection, refunding: Refunding) -> None:
-    this = and_(
-        charge_table.c.tenant_id == refunding.caller.tenant, charge_table.c.charge_id == refunding.charge.charge_id
-    )
-    left = charge_table.c.amount_refunded - refunding.amount
-    tx.execute(update(charge_table).where(this).values(amount_refunded=left))
+            write(tx, _entry(tx, keyring, refunding, "refund.not_sent"))
 
 
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Refund:
@@ -263,25 +243,34 @@ def _this(refunding: Refunding) -> ColumnElement[bool]:
     return and_(refunds.c.tenant_id == refunding.caller.tenant, refunds.c.refund_id == refunding.refund_id)
 
 
-def _record(tx: Connection, keyring: Keyring, refunding: Refunding, action: str) -> None:
-    audit.record(
+def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str) -> None:
+    """The audit entry of a refund that now stands at `state`, and its event."""
+    caller, charge = refunding.caller, refunding.charge
+    refund = Refund(
+        id=refunding.refund_id,
+        charge=charge.charge_id,
+        status=state,
+        amount=refunding.amount,
+        currency=charge.currency,
+        reason=refunding.reason,
+        origin="panless",
+        created_at=refunding.created_at,
+    )
+    told = events.made(caller, f"refund.{state}", refund.id, shown_in_event(refund))
+    write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}"))
+
+
+def _entry(tx: Connection, keyring: Keyring, refunding: Refunding, action: str) -> Change:
+    details = {"charge": refunding.charge.charge_id, "amount": refunding.amount}
+    return audit.entry(
         tx,
         keyring,
         refunding.caller,
         action,
         customer=refunding.charge.customer_id,
         resource=refunding.refund_id,
-        details={"charge": refunding.charge.charge_id, "amount": refunding.amount},
+        details=details,
     )
 
 
-def _refund(row: Row[Any], currency: str) -> Refund:
-    return Refund(
-        id=row.refund_id,
-        charge=row.charge_id,
-        status=row.state,
-        amount=row.amount,
-        currency=currency,
-        reason=row.reason,
-        created_at=row.created_at,
-    )
+_OPEN = and_(refunds.c.state.in_(("pending", "unknown")), refunds.c.retained.is_(None))

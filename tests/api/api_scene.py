@@ -13,7 +13,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from flask import Flask
-from house import PURPOSE, House, Tenant, link_to, package_of, token_order
+from house import PURPOSE, House, Tenant, link_to, package_of, token_order, word
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -31,6 +31,7 @@ PREFIXES = {
     "token_id": "tok",
     "customer_id": "cus",
     "charge_id": "chg",
+    "refund_id": "rfd",
     "account_id": "pa",
     "request_id": "rr",
     "hold_id": "hold",
@@ -135,6 +136,7 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/tokens"): order,
         ("POST", "/v1/charges"): charge,
         ("POST", "/v1/charges/{charge_id}/refunds"): {"amount": 1, "reason": "duplicate"},
+        ("POST", "/v1/charges/{charge_id}/capture"): {"amount": 1},
         ("POST", "/v1/customers"): customer,
         ("POST", "/v1/customers/search"): {"email": "ada@example.com"},
         ("PUT", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
@@ -252,10 +254,18 @@ def stock_of(tenant: Tenant) -> Stock:
     """A customer with a contact, a token, a charge; an account; an erasure; a hold; a package's link."""
     token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
     charge = tenant.charge(token["id"]).get_json()["id"]
+    paid = tenant.charge(token["id"]).get_json()["id"]
+    refund = tenant.call("POST", f"/v1/charges/{paid}/refunds", Idempotency_Key=word()).get_json()["id"]
     request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
     held = tenant.call("POST", "/v1/customers", {}).get_json()["id"]
     hold = tenant.call("POST", f"/v1/customers/{held}/holds", {"reason": "audit"}).get_json()["id"]
-    ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "hold_id": hold}
+    ids = {
+        "token_id": token["id"],
+        "customer_id": token["customer"],
+        "charge_id": charge,
+        "hold_id": hold,
+        "refund_id": refund,
+    }
     link = link_to(tenant, package_of(tenant, token["customer"]))
     return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request, "link": link})
 

@@ -56,14 +56,17 @@ RAW = {
 }
 
 
+ALL_OPTIONAL = ("/refunds", "/capture")
+
+
 @pytest.mark.parametrize("case", RAW)
 def test_body_that_is_no_good_json(stock: Stock, case: str) -> None:
     """Every endpoint that takes something refuses it, with the code that says why, and writes nothing."""
     data, content_type, code = RAW[case]
     before = rows(stock.tenant.house)
     for method, url, headers, good in writing(stock):
-        if case == "empty" and not good:
-            continue  # it takes no body
+        if case == "empty" and (not good or url.endswith(ALL_OPTIONAL)):
+            continue  # it takes no body, or can do without one
         client = stock.tenant.house.app.test_client()
         answer = client.open(url, method=method, data=data, content_type=content_type, headers=headers)
         problem(answer, REFUSED, code)

@@ -23,6 +23,10 @@ def foreign(house: House) -> Foreign:
     charge = other.charge(token["id"], obligation="F-INV-1").get_json()["id"]
     gone = other.token(customer={"reference": "F-2"})
     gone_charge = other.charge(gone["id"]).get_json()["id"]
+    refunds = [
+        other.call("POST", f"/v1/charges/{each}/refunds", {"amount": 1}, Idempotency_Key=each).get_json()["id"]
+        for each in (charge, gone_charge)
+    ]
     holds = [
         other.call("POST", f"/v1/customers/{each['customer']}/holds", {"reason": "audit"}).get_json()["id"]
         for each in (token, gone)
@@ -30,7 +34,9 @@ def foreign(house: House) -> Foreign:
     other.call("DELETE", f"/v1/holds/{holds[1]}")
     request = other.call("DELETE", f"/v1/customers/{gone['customer']}").get_json()["id"]
     ids = {"token_id": token["id"], "customer_id": token["customer"], "charge_id": charge, "hold_id": holds[0]}
+    ids["refund_id"] = refunds[0]
     erased = {"token_id": gone["id"], "customer_id": gone["customer"], "charge_id": gone_charge, "hold_id": holds[1]}
+    erased["refund_id"] = refunds[1]
     both = {"account_id": other.account, "request_id": request}
     return Foreign(ids={**ids, **both}, erased={**erased, **both})
 

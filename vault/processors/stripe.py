@@ -177,6 +177,10 @@ class StripeProcessor:
         """Among the payment's refunds."""
         return self._find(credentials, "/v1/refunds", {"payment_intent": reference}, tag, outcomes.refunded)
 
+    def read_refund(self, credentials: Secret, *, reference: str) -> RefundOutcome:
+        """Retrieve a Refund."""
+        return outcome(self._get(credentials, f"/v1/refunds/{segment(reference)}", {}), "refund", outcomes.refunded)
+
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach the payment method."""
         return forgetting.forget(self._wire, credentials, reference, key)
