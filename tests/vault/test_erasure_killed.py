@@ -4,15 +4,10 @@ A step is what a process may have done last or not yet: each commit on either da
 the processor, before it acts and after. They are counted by running into them, so that a new one is met.
 """
 
-import json
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from house import House, Tenant
+from killing import Dying, dying
 from records_scene import at_processor, rows, work
 
 from keys.errors import KeyDestroyed
@@ -21,41 +16,6 @@ from vault.tables import customers, erasures
 
 TIMES = 10
 """On each of the two databases."""
-DYING = Path(__file__).parent / "dying_panless.py"
-
-
-class Dying:
-    """The program whose children die."""
-
-    def __init__(self, tenant: Tenant, program: subprocess.Popen[str]) -> None:
-        self._tenant = tenant
-        self._program = program
-
-    def die(self, job: str, step: int, customer: str = "") -> str:
-        """Have a child do the job and die at that step; the step's name, or `finished`."""
-        house = self._tenant.house
-        order = {
-            "home": str(house.home),
-            "environment": house.environment,
-            "sandbox": house.sandbox.url,
-            "tenant": self._tenant.id,
-            "customer": customer,
-            "job": job,
-            "dies_at": step,
-        }
-        self._program.stdin.write(json.dumps(order) + "\n")
-        self._program.stdin.flush()
-        answer = self._program.stdout.readline().strip()
-        assert answer not in {"failed", ""}
-        return answer
-
-
-@contextmanager
-def dying(tenant: Tenant) -> Iterator[Dying]:
-    command = [sys.executable, str(DYING)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        yield Dying(tenant, program)
-        program.stdin.close()
 
 
 def assert_nothing_is_certified_that_stands(tenant: Tenant) -> None:
@@ -119,7 +79,7 @@ def died(tenant: Tenant, program: Dying, job: str, step: int) -> str:
     customer = tenant.token()["customer"]
     if job == "work":
         assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 202
-    name = program.die(job, step, customer)
+    name = program.die(job, step, customer=customer)[0]
     if job == "request":
         gone = tenant.call("DELETE", f"/v1/customers/{customer}")
         assert gone.status_code in {200, 202}, (name, gone.get_data(as_text=True))
