@@ -16,7 +16,8 @@ from panless.ports import refuse_taken
 from panless.settings import Settings, read_settings
 from panless.stopping import Stop
 from panless.trouble import Refused
-from panless.worker import rounds_of
+from panless.worker import lanes_of, report, run
+from vault.recovery import work_once
 
 APPLICATION = "panless.wsgi:app()"
 PORT = click.IntRange(1, 65535)
@@ -57,20 +58,20 @@ def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="One round, then stop.")
+@click.option("--once", is_flag=True, help="One round of each lane, then stop.")
 def worker(*, once: bool) -> None:
     """End what a crash or an unknown outcome left open, round after round."""
     settings = read_settings()
     logs.start(settings.log_level)
     harden()
-    rounds = rounds_of(wiring.build(settings))
+    components = wiring.build(settings)
     if not once:
-        rounds.run(Stop(signal.SIGTERM, signal.SIGINT).wait)
+        run(lanes_of(components), Stop(signal.SIGTERM, signal.SIGINT).wait)
         return
-    verdict = rounds.check()
+    verdict = components.guard.check()
     if not verdict.is_good:
         raise Refused(verdict.message)
-    click.echo(f"{rounds.work()} ended.")
+    click.echo(f"{work_once(components.workshop, report)} ended.")
 
 
 @click.command()

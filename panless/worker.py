@@ -1,49 +1,54 @@
-"""The worker: round after round of `vault.recovery`, as long as the guard's verdict is good."""
+"""The worker: a lane for each kind of work in `vault.recovery`, round after round, while the guard's verdict is good.
 
-from collections.abc import Callable
+Lanes are threads: a processor or a server that hangs holds up its own lane and no other.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
+from threading import Thread
 
 import structlog
 
 from panless.wiring import Components
 from vault.guard import Verdict
-from vault.recovery import purge_once, work_once
+from vault.recovery import LANES
 
 PAUSE = 1.0
 REFUSED_PAUSE = 10.0
-PURGE_EVERY = 3600.0
-"""Seconds between two looks for what is not to be kept any longer; in between, what was found is worked off."""
 LONGEST_PAUSE = 30.0
+RESTS = {"purge": 3600.0, "reconcile": 60.0}
+"""Seconds that a lane rests once it found nothing to do, where that is not `PAUSE`."""
+
+STOPPING_SECONDS = 30.0
+"""How long the rounds that run may take to finish: longer than any one call to a processor."""
 
 
 @dataclass(slots=True)
-class Rounds:
-    """What one worker does, and how its last rounds went."""
+class Lane:
+    """One kind of work, and how its last rounds went."""
 
+    name: str
     check: Callable[[], Verdict]
     work: Callable[[], int]
-    purge: Callable[[], int]
-    now: Callable[[], float] = monotonic
+    rest: float = PAUSE
     failures: int = field(default=0, init=False)
-    purge_at: float = field(default=0.0, init=False)
 
     def run(self, wait: Callable[[float], bool]) -> None:
         """Work until `wait` says to stop; the round that runs then is finished."""
-        structlog.get_logger().info("worker_started")
         while not wait(self.round()):
             pass
-        structlog.get_logger().info("worker_stopped")
 
     def round(self) -> float:
-        """One round; how many seconds to wait before the next. No error ends the worker: it waits longer each time."""
+        """One round; how many seconds to wait before the next. No error ends the lane: it waits longer each time."""
         try:
             pause = self._round()
         except Exception as error:  # noqa: BLE001  # a database that is away comes back; whatever else is logged each time
             self.failures += 1
             pause = min(PAUSE * 2.0 ** min(self.failures, 10), LONGEST_PAUSE)
-            structlog.get_logger().error("round_failed", kind=type(error).__name__, again_in=pause, exc_info=error)
+            structlog.get_logger().error(
+                "round_failed", lane=self.name, kind=type(error).__name__, again_in=pause, exc_info=error
+            )
             return pause
         self.failures = 0
         return pause
@@ -52,30 +57,39 @@ class Rounds:
         verdict = self.check()
         if not verdict.is_good:
             structlog.get_logger().warning(
-                "not_working", verdict=verdict.code, reason=verdict.message, cause=verdict.cause
+                "not_working", lane=self.name, verdict=verdict.code, reason=verdict.message, cause=verdict.cause
             )
             return PAUSE if verdict.code.endswith("_unavailable") else REFUSED_PAUSE
-        ended = self.work() + self._purge()
+        ended = self.work()
         if ended:
-            structlog.get_logger().info("ended", count=ended)
-        return 0.0 if ended else PAUSE
-
-    def _purge(self) -> int:
-        """Purge what is due, some at a time; once nothing is found, not before the next look is due."""
-        if self.now() < self.purge_at:
-            return 0
-        gone = self.purge()
-        if not gone:
-            self.purge_at = self.now() + PURGE_EVERY
-        return gone
+            structlog.get_logger().info("ended", lane=self.name, count=ended)
+        return 0.0 if ended else self.rest
 
 
-def rounds_of(components: Components) -> Rounds:
-    """The rounds over these parts."""
-    shop = components.workshop
-    return Rounds(
-        check=components.guard.check, work=partial(work_once, shop, report), purge=partial(purge_once, shop, report)
-    )
+def lanes_of(components: Components) -> list[Lane]:
+    """The lanes over these parts."""
+    return [
+        Lane(
+            name=name,
+            check=components.guard.check,
+            work=partial(work, components.workshop, report),
+            rest=RESTS.get(name, PAUSE),
+        )
+        for name, work in LANES.items()
+    ]
+
+
+def run(lanes: Sequence[Lane], wait: Callable[[float], bool]) -> None:
+    """Run all lanes at once until `wait` says to stop. What hangs then for too long is left to the next worker."""
+    structlog.get_logger().info("worker_started")
+    threads = [Thread(target=lane.run, args=(wait,), name=lane.name, daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    while not wait(LONGEST_PAUSE):
+        pass
+    for thread in threads:
+        thread.join(STOPPING_SECONDS)
+    structlog.get_logger().info("worker_stopped")
 
 
 def report(what: str, error: Exception) -> None:

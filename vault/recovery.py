@@ -1,6 +1,7 @@
-"""What the worker does in a round: what is open of calls, erasures, rights requests, packages and callbacks."""
+"""What the worker does in a round, by lane: what is open of calls, erasures, rights requests, packages, callbacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -24,39 +25,50 @@ from vault.notices import notices_of
 from vault.rights_execution import Work
 from vault.workshop import Workshop, caller_of
 
+Report = Callable[[str, Exception], None]
+"""Told what failed, and how; its turn comes again, and no other is stopped by it."""
+
+ACCOUNTS_AT_ONCE = 4
+
 TELLING_SECONDS = 5.0
 """After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
 
 
-def work_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
-    """One round over all that is open; how many things came to an end, or a step nearer to it.
+def work_once(shop: Workshop, report: Report) -> int:
+    """One round of every lane but `purge`, one after the other; how many things came to an end, or a step nearer."""
+    return sum(lane(shop, report) for name, lane in LANES.items() if name != "purge")
 
-    One that fails is reported, left for a later round, and stops no other.
-    """
-    ended = 0
+
+def settle_once(shop: Workshop, report: Report) -> int:
+    """Take what was decided onto the ledger and into both databases."""
     _guarded(report, "ledger", partial(_settle, shop))
-    for row in resolving.due(shop):
-        if resolving.take_up(shop, row):
-            ended += _guarded(report, row.operation, partial(resolving.resolve, shop, row))
-    ended += _follow_money(shop, report)
-    for request in rights_execution.left_approved(shop.records):
-        ended += _guarded(report, "rights_request", partial(_execute_whole, shop, request))
-    for target in rights_execution.open_targets(shop.records):
-        if rights_execution.take_up(shop.records, target):
-            ended += _guarded(report, "rights_request", partial(_execute, shop, target))
-    for erasure in erasure_completion.open_erasures(shop.records):
-        if erasure_completion.take_up(shop.records, erasure.tenant_id, erasure.erasure_id):
-            ended += _guarded(report, "erasure", partial(_carry_on, shop, erasure))
-    for package in packages.open_packages(shop.records, shop.clock()):
-        ended += _guarded(report, "package", partial(_work_on_package, shop, package))
-    for request in rights_execution.packages_to_finish(shop.records):
-        ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
-    resolving.forget_old_keys(shop)
-    ended += _tell_all(shop, report)  # last: others' servers take as long as they like
+    return 0
+
+
+def resolve_once(shop: Workshop, report: Report) -> int:
+    """Bring open intents to their end: several accounts at once, each of them one call at a time.
+
+    An account whose processor did not say what became of an intent is left alone for the rest of the round.
+    """
+    queues = resolving.by_account(resolving.due(shop))
+    if len(queues) == 1:
+        return _resolve_queue(shop, report, queues[0])
+    with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
+        return sum(pool.map(partial(_resolve_queue, shop, report), queues))
+
+
+def _resolve_queue(shop: Workshop, report: Report, queue: Sequence[Row[Any]]) -> int:
+    ended = 0
+    for row in queue:
+        if not resolving.take_up(shop, row):
+            continue
+        if not _guarded(report, row.operation, partial(resolving.resolve, shop, row)):
+            break
+        ended += 1
     return ended
 
 
-def _follow_money(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+def follow_once(shop: Workshop, report: Report) -> int:
     """What no intent is open for: charges that nobody came to authenticate, refunds that banks take days for."""
     ended = 0
     for charge in abandoned.due(shop):
@@ -66,11 +78,36 @@ def _follow_money(shop: Workshop, report: Callable[[str, Exception], None]) -> i
     return ended
 
 
-def purge_once(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+def execute_once(shop: Workshop, report: Report) -> int:
+    """Carry out what people asked for and was approved."""
+    ended = 0
+    for request in rights_execution.left_approved(shop.records):
+        ended += _guarded(report, "rights_request", partial(_execute_whole, shop, request))
+    for target in rights_execution.open_targets(shop.records):
+        if rights_execution.take_up(shop.records, target):
+            ended += _guarded(report, "rights_request", partial(_execute, shop, target))
+    for package in packages.open_packages(shop.records, shop.clock()):
+        ended += _guarded(report, "package", partial(_work_on_package, shop, package))
+    for request in rights_execution.packages_to_finish(shop.records):
+        ended += _guarded(report, "rights_request", partial(_finish_package, shop, request))
+    return ended
+
+
+def erase_once(shop: Workshop, report: Report) -> int:
+    """Erase at the processors what is erased here, and certify it."""
+    ended = 0
+    for erasure in erasure_completion.open_erasures(shop.records):
+        if erasure_completion.take_up(shop.records, erasure.tenant_id, erasure.erasure_id):
+            ended += _guarded(report, "erasure", partial(_carry_on, shop, erasure))
+    return ended
+
+
+def purge_once(shop: Workshop, report: Report) -> int:
     """Delete some of what is not to be kept any longer; of how many customers something went."""
     gone = 0
     for customer in retention.expired(shop.records, shop.policy, shop.clock()):
         gone += _guarded(report, "retention", partial(_purge, shop, customer))
+    resolving.forget_old_keys(shop)
     return gone
 
 
@@ -84,7 +121,7 @@ def _settle(shop: Workshop) -> bool:
     return True
 
 
-def _guarded(report: Callable[[str, Exception], None], what: str, step: Callable[[], bool]) -> bool:
+def _guarded(report: Report, what: str, step: Callable[[], bool]) -> bool:
     try:
         return step()
     except Exception as error:  # noqa: BLE001  # one broken row must not stop the worker; it is reported
@@ -135,7 +172,7 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
     return True
 
 
-def _tell_all(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
+def tell_once(shop: Workshop, report: Report) -> int:
     """Tell everybody who wants to hear how a rights request stands, and has not heard of it.
 
     A host that was called in vain is not called again in this round, so that one that is slow costs one call of it.
@@ -153,3 +190,15 @@ def _tell_all(shop: Workshop, report: Callable[[str, Exception], None]) -> int:
 def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
     caller = caller_of(shop, row.tenant_id, live=row.live)
     return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)
+
+
+LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
+    "ledger": settle_once,
+    "intents": resolve_once,
+    "money": follow_once,
+    "rights": execute_once,
+    "erasures": erase_once,
+    "purge": purge_once,
+    "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
+}
+"""Each is a round that the worker repeats in a thread of its own."""

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
 
 from keys.database import reading, transaction
 from vault import (
@@ -40,36 +40,58 @@ from vault.tables import processor_accounts as account_table
 from vault.workshop import Workshop, caller_of
 
 BATCH = 100
+OF_ONE_ACCOUNT = 25
+"""Of a batch: an account whose processor is away must not fill it."""
+
 KEY_WINDOW = timedelta(hours=23)
 """How long a processor certainly remembers an idempotency key (Stripe: at least 24 h): resend only inside it."""
 
-LONGEST_PAUSE = 3600
+LONGEST_PAUSE = 20
+"""Seconds between two looks for what is young: a processor that is back is asked again within them.
+
+So an unknown outcome is known, at the latest, the lease of whoever died (60 s), a round (1 s), one pause (20 s) and the
+call itself (23 s) after the processor answers again: 104 s of the 120 that are promised.
+"""
+
+YOUNG = timedelta(hours=1)
+LONGEST_PAUSE_LATER = 600
+"""The same for what is older than `YOUNG`: whatever it is, it is not a matter of seconds any more."""
 UNDECIDED = (NotReached, Unknown, Refused)
 """Answers to a look-up that leave the question open: the processor is away, or refuses our credentials."""
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
-    """Some intents that are open and that nobody works on."""
+    """Some intents that are open and that nobody works on, of each processor account a few."""
     of_account = and_(
         account_table.c.tenant_id == intent_table.c.tenant_id,
         account_table.c.account_id == intent_table.c.account_id,
     )
-    statement = (
-        select(intent_table, account_table.c.live)
+    place = func.row_number().over(
+        partition_by=(intent_table.c.tenant_id, intent_table.c.account_id), order_by=intent_table.c.lease_until
+    )
+    free = (
+        select(intent_table, account_table.c.live, place.label("place"))
         .join(account_table, of_account)
         .where(intent_table.c.state == "pending", intent_table.c.lease_until <= database_clock())
-        .order_by(intent_table.c.lease_until)
-        .limit(BATCH)
+        .subquery()
     )
+    statement = select(free).where(free.c.place <= OF_ONE_ACCOUNT).order_by(free.c.lease_until).limit(BATCH)
     with reading(shop.records) as connection:
         return connection.execute(statement).all()
 
 
+def by_account(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
+    """The same intents, those of one processor account together, in their order."""
+    queues: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row in rows:
+        queues.setdefault((row.tenant_id, row.account_id), []).append(row)
+    return [*queues.values()]
+
+
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Take the lease, longer after each attempt; False when another worker has it."""
-    seconds = min(intents.LEASE_SECONDS * 2 ** max(row.attempts - 4, 0), LONGEST_PAUSE)
+    """Take the lease; False when another worker has it."""
     free = and_(_this(row), intent_table.c.state == "pending", intent_table.c.lease_until <= database_clock())
-    taken = {"lease_until": database_clock(seconds), "attempts": intent_table.c.attempts + 1}
+    taken = {"lease_until": database_clock(intents.LEASE_SECONDS), "attempts": intent_table.c.attempts + 1}
     with transaction(shop.records) as tx:
         return tx.execute(update(intent_table).where(free).values(taken)).rowcount == 1
 
@@ -214,7 +236,8 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 
 def _retry_soon(shop: Workshop, row: Row[Any]) -> bool:
     """Give the lease back early: the first retries come after 2, 4, 8 ... seconds."""
-    seconds = min(2 ** min(row.attempts, 12), LONGEST_PAUSE)
+    longest = LONGEST_PAUSE if shop.clock() - row.created_at < YOUNG else LONGEST_PAUSE_LATER
+    seconds = min(2 ** min(row.attempts, 12), longest)
     with transaction(shop.records) as tx:
         tx.execute(update(intent_table).where(_this(row)).values(lease_until=database_clock(seconds)))
     return False

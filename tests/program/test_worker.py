@@ -3,6 +3,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from program_scene import PANLESS, PLAIN, panless, refusal, until
@@ -10,7 +11,7 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from keys.database import open_database
-from panless.worker import LONGEST_PAUSE, PAUSE, PURGE_EVERY, REFUSED_PAUSE, Rounds
+from panless.worker import LONGEST_PAUSE, PAUSE, REFUSED_PAUSE, Lane, run
 from vault.guard import GOOD, Verdict
 
 CUT = Verdict(code="ledger_cut", message="It was cut.")
@@ -20,14 +21,14 @@ Deployment = dict[str, str]
 def test_a_round_that_ended_something_is_followed_at_once() -> None:
     """With nothing to do it rests a second."""
     ended = iter([3, 0])
-    rounds = Rounds(check=lambda: GOOD, work=lambda: next(ended), purge=lambda: 0)
+    rounds = Lane(name="x", check=lambda: GOOD, work=lambda: next(ended))
     assert [rounds.round(), rounds.round()] == [0.0, PAUSE]
 
 
 def test_nothing_is_done_under_a_bad_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     """It only says so, until the verdict is good again."""
     verdicts, worked = iter([CUT, GOOD]), []
-    rounds = Rounds(check=lambda: next(verdicts), work=lambda: worked.append(1) or 0, purge=lambda: 0)
+    rounds = Lane(name="x", check=lambda: next(verdicts), work=lambda: worked.append(1) or 0)
     assert rounds.round() == REFUSED_PAUSE
     assert worked == []
     assert "It was cut." in capsys.readouterr().out
@@ -44,7 +45,7 @@ def test_errors_make_it_slower_not_dead() -> None:
             raise OperationalError("select", None, Exception("away"))
         return 0
 
-    rounds = Rounds(check=lambda: GOOD, work=work, purge=lambda: 0)
+    rounds = Lane(name="x", check=lambda: GOOD, work=work)
     assert [rounds.round() for _ in range(7)] == [2, 4, 8, 16, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
     fails = False
     assert rounds.round() == PAUSE
@@ -52,15 +53,25 @@ def test_errors_make_it_slower_not_dead() -> None:
     assert rounds.round() == 2
 
 
-def test_what_is_kept_too_long_is_looked_for_every_hour() -> None:
-    """At start, then as long as something is found, then not before an hour is over."""
-    now, found = [0.0], iter([2, 1, 0, 5, 0])
-    rounds = Rounds(check=lambda: GOOD, work=lambda: 0, purge=lambda: next(found), now=lambda: now[0])
-    assert [rounds.round() for _ in range(3)] == [0.0, 0.0, PAUSE]
-    now[0] = PURGE_EVERY - 1
-    assert rounds.round() == PAUSE
-    now[0] = PURGE_EVERY
-    assert [rounds.round(), rounds.round()] == [0.0, PAUSE]
+def test_a_lane_rests_as_long_as_it_is_told() -> None:
+    """As long as something is found it goes on at once, then not before its rest is over."""
+    found = iter([2, 1, 0])
+    lane = Lane(name="x", check=lambda: GOOD, work=lambda: next(found), rest=3600)
+    assert [lane.round() for _ in range(3)] == [0.0, 0.0, 3600]
+
+
+def test_a_lane_that_hangs_holds_up_no_other() -> None:
+    """While one waits for somebody who does not answer, the others go on; it is not waited for at the end for ever."""
+    hanging, done, stop = Event(), [], Event()
+    slow = Lane(name="slow", check=lambda: GOOD, work=lambda: int(hanging.wait(20)))
+    fast = Lane(name="fast", check=lambda: GOOD, work=lambda: done.append(1) or 0, rest=0.01)
+    running = Thread(target=run, args=([slow, fast], stop.wait))
+    running.start()
+    until(lambda: len(done) > 5)
+    stop.set()
+    hanging.set()
+    running.join(5)
+    assert not running.is_alive()
 
 
 @pytest.fixture
