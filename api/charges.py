@@ -12,6 +12,7 @@ from vault.charge_states import STATES
 from vault.charge_steps import Step
 from vault.charges import Charge
 from vault.errors import ProcessorRefused
+from vault.retrying import caps_of
 
 blueprint = Blueprint("charges", __name__, description="Money")
 UNSETTLED = frozenset({"pending", "processing", "unknown"})
@@ -90,6 +91,7 @@ def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
         house.records,
         house.keyring,
         house.processors,
+        caps_of(house.policy),
         here.caller,
         charging.Order(**order),
         here.attempt("charge.create"),

@@ -64,6 +64,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Duplicate: Kind(409, "duplicate_request"),
     errors.ActorNeeded: Kind(400, "actor_required"),
     errors.ObligationTaken: Kind(409, "already_paid"),
+    errors.DoNotRetry: Kind(422, "do_not_retry"),
     errors.Invalid: Kind(422, "invalid_request"),
     errors.NotUsable: Kind(409, "not_usable"),
     errors.RawCardsRefused: Kind(403, "raw_cards_refused"),
@@ -215,6 +216,8 @@ def _members(error: Exception) -> dict[str, Any]:
             members = {"request": error.request_id}
         case errors.ObligationTaken():
             members = {"charge": error.charge_id}
+        case errors.DoNotRetry():
+            members = {"reason": error.code, "until": moment(error.until) if error.until else None}
         case errors.CustomerExists():
             members = {"customer": error.customer_id}
         case errors.Invalid():

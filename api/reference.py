@@ -49,6 +49,8 @@ def _problems() -> dict[str, str]:
         "database_unavailable": "A database does not answer. Try again.",
         "declined": "The charge was declined; `decline_code` is the processor's.",
         "deployment_mismatch": "Records and keystore do not belong together: nothing is served.",
+        "do_not_retry": "The issuer said never again, until the card is renewed, or it was declined too often. Nothing "
+        "was sent. `reason` says which, `until` when that ends by itself.",
         "duplicate_request": "The same right is being asked for already; `request` is that request.",
         "erased": "The customer was erased. It does not come back.",
         "gone": "It could be had once, or for some days, and that is over. Ask for a new one.",

@@ -90,6 +90,7 @@ class TokenShown(Schema):
     status = one_of("pending", "requires_action", "active", "failed", "detached", "expired")
     next_action = fields.Dict(allow_none=True)
     usage = fields.String()
+    blocked = fields.String(allow_none=True, metadata={"description": "Why it is not to be charged: renew the card."})
     processor = fields.String()
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
     deduplicated = fields.Function(lambda _token: g.get("deduplicated", False))

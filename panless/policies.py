@@ -52,7 +52,13 @@ def _policy(file: Table) -> Policy:
         time_zone=_time_zone(file),
         erasures_per_day=whole(file, "erasures_per_day", most=10**9),
         redaction=_redaction(file),
+        failures_per_day=_cap(file, "failures_per_day", 10),
+        failures_per_30_days=_cap(file, "failures_per_30_days", 15),
     )
+
+
+def _cap(file: Table, name: str, of_the_schemes: int) -> int:
+    return whole(file, name) if name in file else of_the_schemes
 
 
 def _purposes(file: Table) -> frozenset[str]:

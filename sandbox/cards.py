@@ -67,6 +67,7 @@ BEHAVIOURS = {
     "insufficient_funds": Behaviour(decline="insufficient_funds", attaches=False),
     "lost_card": Behaviour(decline="lost_card", attaches=False),
     "stolen_card": Behaviour(decline="stolen_card", attaches=False),
+    "lost_since": Behaviour(decline="lost_card"),
     "expired_card": Behaviour(decline="expired_card", attaches=False),
     "incorrect_cvc": Behaviour(decline="incorrect_cvc", attaches=False),
     "processing_error": Behaviour(decline="processing_error", attaches=False),
@@ -101,6 +102,8 @@ CARDS = (
     Card("4000000000000069", "visa", "credit", "expired_card", "pm_card_chargeDeclinedExpiredCard"),
     Card("4000000000000127", "visa", "credit", "incorrect_cvc", "pm_card_chargeDeclinedIncorrectCvc"),
     Card("4000000000000119", "visa", "credit", "processing_error", "pm_card_chargeDeclinedProcessingError"),
+    # Not one of Stripe's: a card that was stored and is reported lost since, which theirs have no number for.
+    Card("4000000000097008", "visa", "credit", "lost_since", "pm_card_chargeCustomerLost"),
     Card("4000000000000341", "visa", "credit", "declines_after_attaching", "pm_card_chargeCustomerFail"),
     Card("4000002500003155", "visa", "credit", "authentication_unless_set_up", "pm_card_authenticationRequiredOnSetup"),
     Card("4000002760003184", "visa", "credit", "authentication_always", "pm_card_authenticationRequired"),

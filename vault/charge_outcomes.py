@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, delete
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, update
 
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, events, intents, references
+from vault import audit, events, intents, references, retrying
 from vault.caller import Caller
 from vault.charge_states import FOLLOWS
 from vault.charges import Charge, charge_of, details_place, read, retained_place, shown_in_event
@@ -26,8 +26,9 @@ from vault.processor import (
     Voided,
 )
 from vault.sealing import seal_value
-from vault.statements import Change, updated, write
+from vault.statements import Change, each, updated, write
 from vault.tables import charges as charge_table
+from vault.tables import tokens as token_table
 
 
 class _Overtaken(Exception):
@@ -44,6 +45,8 @@ class Charging:
     row: Mapping[str, Any] = field(repr=False)
     retained: dict[str, Any] = field(repr=False)
     details: dict[str, Any] = field(repr=False)
+    first_of: references.Kept | None = None
+    """Where the network transaction id of the card's first charge is kept; None where it is already."""
 
     @property
     def begun(self) -> intents.Intent:
@@ -65,11 +68,20 @@ def conclude(records: Engine, keyring: Keyring, charging: Charging, outcome: Cha
 def _succeed(records: Engine, keyring: Keyring, charging: Charging, outcome: Approved) -> Charge:
     state = "captured" if charging.row["capture_method"] == "manual" else "succeeded"
     changes = {"state": state, "amount_captured": outcome.amount}
-    return _end(records, keyring, charging, changes, retained=_named(outcome))
+    also = _first(keyring, charging, outcome)
+    return _end(records, keyring, charging, changes, retained=_named(outcome), also=also)
 
 
 def _authorize(records: Engine, keyring: Keyring, charging: Charging, outcome: Authorized) -> Charge:
-    return _end(records, keyring, charging, {"state": "authorized"}, retained=_named(outcome))
+    also = _first(keyring, charging, outcome)
+    return _end(records, keyring, charging, {"state": "authorized"}, retained=_named(outcome), also=also)
+
+
+def _first(keyring: Keyring, charging: Charging, outcome: Approved | Authorized) -> tuple[Change, ...]:
+    """The card's first charge: later ones refer to its network transaction id (Visa's and Mastercard's frameworks)."""
+    if charging.first_of is None or outcome.network_transaction_id is None:
+        return ()
+    return (references.chained(keyring, charging.dek, charging.first_of, outcome.network_transaction_id),)
 
 
 def _named(outcome: Approved | Authorized) -> dict[str, Any]:
@@ -89,7 +101,29 @@ def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Dec
     details = asdict(outcome)
     reference = details.pop("reference")
     changes = {"state": "declined"}
-    return _end(records, keyring, charging, changes, retained={"reference": reference}, details={"declined": details})
+    also = _blocked(charging, retrying.code_for_good(outcome))
+    return _end(
+        records,
+        keyring,
+        charging,
+        changes,
+        retained={"reference": reference},
+        details={"declined": details},
+        also=also,
+    )
+
+
+def _blocked(charging: Charging, code: str | None) -> tuple[Change, ...]:
+    """The token is not to be charged again before its card is renewed."""
+    key = {"of_tenant": charging.caller.tenant, "of_token": charging.row["token_id"]}
+    return () if code is None else each({**key, "why": code}, _BLOCK)
+
+
+_BLOCK = (
+    update(token_table)
+    .where(token_table.c.tenant_id == bindparam("of_tenant"), token_table.c.token_id == bindparam("of_token"))
+    .values(blocked_code=bindparam("why"))
+)
 
 
 def _await_person(records: Engine, keyring: Keyring, charging: Charging, outcome: ActionRequired) -> Charge:
@@ -153,6 +187,7 @@ def _end(
     *,
     retained: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
+    also: tuple[Change, ...] = (),
 ) -> Charge:
     changes = {**changes, "updated_at": charging.caller.at, "step": None, "step_amount": None}
     if charging.row["state"] == "requires_action":
@@ -164,7 +199,7 @@ def _end(
     if details:
         changes |= _sealed_details(keyring, charging, details_now)
     charge = charge_of({**charging.row, **changes}, retained_now, details_now)
-    written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging)]
+    written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging), *also]
     action = f"charge.{changes['state']}"
     if not audit.write_whole(records, lambda tx: [*written, entry(tx, keyring, charging, action)]):
         raise _Overtaken

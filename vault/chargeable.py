@@ -9,10 +9,11 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import customers, references, statements
+from vault import customers, references, retrying, statements
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
+from vault.retrying import Caps
 from vault.statements import Change
 from vault.tables import customers as customer_table
 from vault.tables import processor_accounts, processor_references, tokens
@@ -30,17 +31,34 @@ class Route:
     customer_reference: str = field(repr=False)
     network_transaction_id: str | None = field(repr=False)
 
+    @property
+    def kept(self) -> references.Kept:
+        """Where the token's reference is kept."""
+        token = self.token
+        return references.Kept(
+            tenant=token.tenant_id,
+            owner=token.token_id,
+            account=token.account_id,
+            customer=token.customer_id,
+            version=token.reference_version,
+            reference=self.reference,
+        )
 
-def find(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Route:
-    """The route of a charge, in one look. Raises NotFoundHere, Erased, Restricted, NotUsable, KeyDestroyed."""
-    token = _row(records, caller, token_id)
+
+def find(records: Engine, keyring: Keyring, processors: Processors, caps: Caps, caller: Caller, token_id: str) -> Route:
+    """The route of a charge, in one look.
+
+    Raises NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, KeyDestroyed.
+    """
+    token = _row(records, caller, token_id, caps)
     _refuse_unchargeable(token)
+    retrying.refuse(token, caller.at)
     return _route(keyring, processors, token)
 
 
 def find_begun(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Route:
     """The route of a charge that was begun: what became of the token since is no reason not to end it."""
-    return _route(keyring, processors, _row(records, caller, token_id))
+    return _route(keyring, processors, _row(records, caller, token_id, ANY_NUMBER))
 
 
 def hold(tx: Connection, caller: Caller, token_id: str) -> None:
@@ -53,9 +71,9 @@ def held(caller: Caller, token_id: str) -> Change:
     return statements.held(_HELD_CHARGEABLE, _asked(caller, token_id))
 
 
-def _row(records: Engine, caller: Caller, token_id: str) -> Row[Any]:
+def _row(records: Engine, caller: Caller, token_id: str, caps: Caps) -> Row[Any]:
     with reading(records) as connection:
-        return there(_WHOLE.one_or_none(connection, _asked(caller, token_id)))
+        return there(_WHOLE.one_or_none(connection, _asked(caller, token_id) | retrying.asked(caps)))
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
@@ -83,6 +101,9 @@ def _route(keyring: Keyring, processors: Processors, token: Row[Any]) -> Route:
     )
 
 
+ANY_NUMBER = Caps(day=1, month=1)
+"""For a charge that was begun: nobody looks at how many failed."""
+
 _OF_CUSTOMER = and_(
     customer_table.c.tenant_id == tokens.c.tenant_id, customer_table.c.customer_id == tokens.c.customer_id
 )
@@ -100,6 +121,9 @@ _WHOLE = Prepared(
         tokens.c.token_id,
         tokens.c.customer_id,
         tokens.c.account_id,
+        tokens.c.blocked_code,
+        retrying.DAYS_LAST.label("days_last"),
+        retrying.MONTHS_LAST.label("months_last"),
         customer_table.c.dek_id,
         processor_accounts.c.kind,
         processor_accounts.c.credentials,

@@ -13,10 +13,11 @@ from vault.caller import Caller
 from vault.charge_outcomes import Charging, conclude
 from vault.chargeable import Route
 from vault.charges import Charge
-from vault.errors import Invalid, MovedOn, NotUsable, ObligationTaken
+from vault.errors import DoNotRetry, Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.ids import new_id
 from vault.processing import Processors, persist
 from vault.processor import ChargeOutcome, NotFound
+from vault.retrying import Caps
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import OPEN_STATES, UNPAID_STATES
@@ -47,18 +48,24 @@ class Charged:
 
 
 def charge(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caps: Caps,
+    caller: Caller,
+    order: Order,
+    attempt: intents.Attempt,
 ) -> Charged:
     """Charge a token, once per idempotency key and once per obligation.
 
-    Raises Invalid, NotFoundHere, Erased, Restricted, NotUsable, ObligationTaken, KeyReused, InProgress,
+    Raises Invalid, NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, ObligationTaken, KeyReused, InProgress,
     ProcessorRefused, ProcessorNotReached.
     """
     if order.initiator == "merchant" and order.obligation is None:
         raise Invalid("obligation", "A charge that the merchant initiates names what it pays.")
     try:
-        route = chargeable.find(records, keyring, processors, caller, order.token)
-    except NotUsable:  # a token that was charged with this key may be gone since
+        route = chargeable.find(records, keyring, processors, caps, caller, order.token)
+    except (NotUsable, DoNotRetry):  # what was charged with this key may be gone, or blocked, since
         replay = _replay(records, keyring, caller, attempt)
         if replay is None:
             raise
@@ -103,7 +110,13 @@ def resume(
         metadata=details["metadata"],
     )
     charging = Charging(
-        caller=caller, intent=intent, dek=route.dek, row=row._asdict(), retained=retained, details=details
+        caller=caller,
+        intent=intent,
+        dek=route.dek,
+        row=row._asdict(),
+        retained=retained,
+        details=details,
+        first_of=route.kept if route.network_transaction_id is None else None,
     )
     return Resumed(charging=charging, route=route, order=order)
 
@@ -147,6 +160,7 @@ def _begin(
         row={**row, **defaults},
         retained={"obligation": order.obligation},
         details=_details(order),
+        first_of=route.kept if route.network_transaction_id is None else None,
     )
 
 
@@ -203,6 +217,8 @@ def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> C
         currency=order.currency,
         capture=order.capture_method == "automatic",
         off_session=order.initiator == "merchant",
+        reason=order.reason,
+        network_transaction_id=route.network_transaction_id,
         statement_descriptor=order.statement_descriptor,
         tag=intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"]),
         key=charging.begun.processor_key,

@@ -62,6 +62,16 @@ class InProgress(VaultError):
     retryable = True
 
 
+class DoNotRetry(VaultError):
+    """The card must not be charged now: an issuer said never again, or it was declined too often."""
+
+    def __init__(self, code: str, until: datetime | None) -> None:
+        """Keep why, and when that ends by itself, if it does."""
+        super().__init__("This card is not to be charged again now. Ask the customer for another one.")
+        self.code = code
+        self.until = until
+
+
 class ObligationTaken(VaultError):
     """Another charge stands for this obligation: `in_doubt` tells one whose end is open from one that is paid."""
 

@@ -43,7 +43,8 @@ class Policy:
     `controller` has name, address and email. `recipients` gives the legal name behind a kind of processor, `transfers`
     what is to be said where one takes data to a third country. `holidays` are days in `time_zone`, an IANA name. Above
     `erasures_per_day` of one tenant, a second actor must approve. `redaction` gives the days after which a kind of
-    processor is to redact what it keeps of who was erased.
+    processor is to redact what it keeps of who was erased. Of one token `failures_per_day` and `failures_per_30_days`
+    declined charges are let through, the card schemes' own caps where the file names none.
     """
 
     version: str
@@ -61,3 +62,5 @@ class Policy:
     time_zone: str
     erasures_per_day: int
     redaction: Mapping[str, int]
+    failures_per_day: int = 10
+    failures_per_30_days: int = 15

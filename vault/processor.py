@@ -198,11 +198,17 @@ class Processor(Protocol):
         currency: str,
         capture: bool,
         off_session: bool,
+        reason: str | None,
+        network_transaction_id: str | None,
         statement_descriptor: str | None,
         tag: str,
         key: str,
     ) -> ChargeOutcome:
-        """Charge `amount` (minor units of `currency`, ISO 4217 lower-case), captured at once if `capture` says so."""
+        """Charge `amount` (minor units of `currency`, ISO 4217 lower-case), captured at once if `capture` says so.
+
+        `off_session`: the merchant initiates it, for a `reason` (`recurring`, `installment`, `unscheduled`);
+        `network_transaction_id` names the first charge of the card, for processors that do not keep it themselves.
+        """
 
     def capture(self, credentials: Secret, *, reference: str, amount: int, key: str) -> ChargeOutcome:
         """Take `amount` of an authorized payment, once; the rest of it is released."""

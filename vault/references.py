@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select
+from sqlalchemy import Connection, Row, and_, bindparam, select, update
 
 from keys.context import Context
 from keys.dek import Dek
@@ -14,7 +15,7 @@ from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault.sealing import place_of, seal_value, unseal_value
-from vault.statements import Change, inserted, update_row
+from vault.statements import Change, each, inserted, update_row
 from vault.tables import processor_references
 
 
@@ -63,6 +64,27 @@ def replace(tx: Connection, keyring: Keyring, dek: Dek, row: Row[Any], value: Ma
     update_row(tx, processor_references, key, changes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A reference as it is kept: whose, where, and which version of it."""
+
+    tenant: str
+    owner: str
+    account: str
+    customer: str
+    version: int
+    reference: str = field(repr=False)
+
+
+def chained(keyring: Keyring, dek: Dek, kept: Kept, network_transaction_id: str) -> Change:
+    """The same reference with the network transaction id of its first charge; unless another charge was first."""
+    version = kept.version + 1
+    place = _place(keyring, kept.tenant, kept.owner, kept.account, kept.customer, version)
+    value = {"reference": kept.reference, "network_transaction_id": network_transaction_id}
+    named = {"of_tenant": kept.tenant, "of_owner": kept.owner, "of_account": kept.account, "of_version": kept.version}
+    return each({**named, "sealed": seal_value(dek, value, place), "version": version}, _CHAIN)[0]
+
+
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
     asked = {"tenant": tenant, "owner": owner, "account": account}
@@ -94,6 +116,16 @@ def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
     return unseal_value(dek, row.customer_reference, place)
 
 
+_CHAIN = (
+    update(processor_references)
+    .where(
+        processor_references.c.tenant_id == bindparam("of_tenant"),
+        processor_references.c.owner_id == bindparam("of_owner"),
+        processor_references.c.account_id == bindparam("of_account"),
+        processor_references.c.reference_version == bindparam("of_version"),
+    )
+    .values(reference=bindparam("sealed"), reference_version=bindparam("version"))
+)
 _ACCOUNT = and_(
     processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
 )

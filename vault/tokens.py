@@ -59,6 +59,8 @@ class Token:
     next_action: dict[str, Any] | None = field(default=None, repr=False)
     declined: dict[str, str | None] | None = field(default=None, repr=False)
     refused: dict[str, str | None] | None = field(default=None, repr=False)
+    blocked: str | None = None
+    """Why it is not to be charged again before its card is renewed."""
 
 
 def read(records: Engine, keyring: Keyring, caller: Caller, token_id: str) -> Token:
@@ -225,6 +227,7 @@ def _token(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> Token:
         next_action=outcome.get("next_action"),
         declined=outcome.get("declined"),
         refused=outcome.get("refused"),
+        blocked=row.blocked_code,
     )
 
 

@@ -46,15 +46,16 @@ def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) ->
     row = _twin(tx, keyring, storing, stored)
     twin = unsealed(keyring, [row])[0]
     kept = references.find(tx, storing.tenant_id, row.token_id, storing.account_id)
-    spare = stored.reference
+    spare, blocked = stored.reference, twin.blocked
     if kept is not None and _is_new(twin, stored.card):
+        blocked = None
         spare = references.open_with(keyring, storing.dek, kept)["reference"]
         _renew(tx, keyring, storing, row, kept, stored)
     _give_way(tx, storing)
     if kept is not None and spare != _reference_now(tx, keyring, storing, row.token_id):
         leave_to_forget(tx, keyring, storing.caller, row, [spare])
     write(tx, *ended(tx, keyring, storing, "token.deduplicate", row.token_id))
-    return replace(twin, card=stored.card, status="active")
+    return replace(twin, card=stored.card, status="active", blocked=blocked)
 
 
 def _give_way(tx: Connection, storing: Storing) -> None:
@@ -74,7 +75,9 @@ def _renew(tx: Connection, keyring: Keyring, storing: Storing, row: Row[Any], ke
     version = row.card_version + 1
     card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, row, "card", version))
     this = and_(token_table.c.tenant_id == row.tenant_id, token_table.c.token_id == row.token_id)
-    tx.execute(update(token_table).where(this).values(card=card, card_version=version, state="active"))
+    tx.execute(
+        update(token_table).where(this).values(card=card, card_version=version, state="active", blocked_code=None)
+    )
     references.replace(tx, keyring, storing.dek, kept, reference_value(stored))
 
 

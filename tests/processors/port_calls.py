@@ -44,6 +44,8 @@ def charge(stripe: StripeProcessor, w: World) -> object:
         "amount": 100,
         "currency": "eur",
         "capture": True,
+        "reason": None,
+        "network_transaction_id": None,
         "off_session": True,
         "statement_descriptor": None,
     }

@@ -57,6 +57,8 @@ def charge(stripe: StripeProcessor, credentials: Secret, customer: str, stored: 
     def call(number: str = "4242424242424242", **changes: object) -> ChargeOutcome:
         given: dict[str, Any] = {
             "capture": True,
+            "reason": None,
+            "network_transaction_id": None,
             "customer_reference": customer,
             "amount": 1234,
             "currency": "eur",

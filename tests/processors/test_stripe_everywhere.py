@@ -75,6 +75,8 @@ def charge(processor: StripeProcessor, credentials: Secret, customer: str, attac
         given: dict[str, Any] = {"customer_reference": customer, "amount": 1234, "currency": "eur"}
         given |= {
             "capture": True,
+            "reason": None,
+            "network_transaction_id": None,
             "off_session": False,
             "statement_descriptor": None,
             "tag": "tag-charge",

@@ -86,6 +86,8 @@ def world(stripe: StripeProcessor, credentials: Secret, card: Callable[..., Card
         "amount": 500,
         "currency": "eur",
         "capture": True,
+        "reason": None,
+        "network_transaction_id": None,
         "off_session": True,
         "statement_descriptor": None,
     }

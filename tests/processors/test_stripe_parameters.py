@@ -104,6 +104,8 @@ def call_all(stripe_: StripeProcessor, card: Card) -> None:
     for off_session, descriptor in ((True, "PANLESS 42"), (False, None)):
         paid: dict[str, Any] = {
             "capture": True,
+            "reason": None,
+            "network_transaction_id": None,
             "reference": "pm_1",
             "amount": 100,
             "currency": "eur",

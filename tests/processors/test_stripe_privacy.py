@@ -210,6 +210,8 @@ def test_a_young_charge_keeps_a_customer_from_redaction(
         "amount": 500,
         "currency": "eur",
         "capture": True,
+        "reason": None,
+        "network_transaction_id": None,
         "off_session": True,
         "statement_descriptor": None,
     }

@@ -115,6 +115,8 @@ class StripeProcessor:
         currency: str,
         capture: bool,
         off_session: bool,
+        reason: str | None,  # noqa: ARG002 - Stripe has no field for it on a stored card
+        network_transaction_id: str | None,  # noqa: ARG002 - Stripe keeps the chain with the payment method
         statement_descriptor: str | None,
         tag: str,
         key: str,

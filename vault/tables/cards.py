@@ -85,8 +85,7 @@ tokens = Table(
     *sealed("card"),
     *sealed("metadata"),
     *sealed("outcome"),  # why it failed, or what the person must do next
-    Column("blocked_until", UtcDateTime),  # not to be charged before: a do-not-retry decline, a card scheme's cap
-    Column("blocked_code", Word),
+    Column("blocked_code", Word),  # the issuer said never again: not to be charged before the card is renewed
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
     of_customer(),

@@ -15,6 +15,7 @@ OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorize
 _taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
 
 _known = text("reference_digest IS NOT NULL")
+_declined = text("state = 'declined'")
 _awaiting = text("state = 'requires_action'")
 
 charges = Table(
@@ -56,6 +57,9 @@ charges = Table(
     Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
     Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
     Index("ix_charges_reference", "tenant_id", "reference_digest", sqlite_where=_known, postgresql_where=_known),
+    Index(
+        "ix_charges_declined", "tenant_id", "token_id", "created_at", sqlite_where=_declined, postgresql_where=_declined
+    ),
     Index("ix_charges_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
     of_customer(),
     ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),

@@ -164,6 +164,14 @@ def _columns() -> None:
         postgresql_where=sa.text("state = 'requires_action'"),
     )
     op.create_index(
+        "ix_charges_declined",
+        "charges",
+        ["tenant_id", "token_id", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'declined'"),
+        postgresql_where=sa.text("state = 'declined'"),
+    )
+    op.create_index(
         "ix_charges_reference",
         "charges",
         ["tenant_id", "reference_digest"],
@@ -190,5 +198,4 @@ def _columns() -> None:
         postgresql_where=sa.text("next_look_at IS NOT NULL"),
     )
     op.create_index("uq_refunds_reference", "refunds", ["tenant_id", "reference_digest"], unique=True)
-    op.add_column("tokens", sa.Column("blocked_until", MOMENT, nullable=True))
     op.add_column("tokens", sa.Column("blocked_code", sa.String(length=40), nullable=True))
