@@ -11,6 +11,7 @@ from api import (
     charges,
     customers,
     erasures,
+    events,
     fides,
     health,
     holds,
@@ -22,6 +23,7 @@ from api import (
     restrictions,
     rights,
     tokens,
+    webhook_endpoints,
 )
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
@@ -42,6 +44,8 @@ ROOMS = (
     erasures,
     packages,
     processor_accounts,
+    events,
+    webhook_endpoints,
     opendsr,
     fides,
     health,

@@ -39,6 +39,8 @@ _PREFIXES = {
     "account_id": ("pa", "processor account"),
     "request_id": ("rr", "rights request"),
     "hold_id": ("hold", "hold"),
+    "event_id": ("evt", "event"),
+    "endpoint_id": ("whe", "webhook endpoint"),
 }
 _NEEDS = "_panless_needs"
 

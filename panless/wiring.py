@@ -64,6 +64,7 @@ class Components:
             policy=self.policy,
             clock=self.clock,
             tellers=_tellers(self),
+            post=self.post,
         )
 
     def close(self) -> None:

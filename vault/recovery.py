@@ -12,6 +12,7 @@ from vault import (
     abandoned,
     callbacks,
     erasure_completion,
+    event_delivery,
     package_building,
     packages,
     refund_following,
@@ -108,7 +109,7 @@ def purge_once(shop: Workshop, report: Report) -> int:
     for customer in retention.expired(shop.records, shop.policy, shop.clock()):
         gone += _guarded(report, "retention", partial(_purge, shop, customer))
     resolving.forget_old_keys(shop)
-    return gone
+    return gone + event_delivery.purge(shop)
 
 
 def _purge(shop: Workshop, customer: Row[str, str, bool]) -> bool:
@@ -192,6 +193,18 @@ def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
     return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)
 
 
+def deliver_once(shop: Workshop, report: Report) -> int:
+    """Tell tenants what happened. A host that was called in vain is not called again in this round."""
+    done, end = event_delivery.fan_out(shop), monotonic() + TELLING_SECONDS
+    failing: set[tuple[str, str]] = set()
+    for row in event_delivery.due(shop):
+        if monotonic() > end:
+            break
+        if event_delivery.take_up(shop, row):
+            done += _guarded(report, "event", partial(event_delivery.deliver, shop, row, failing))
+    return done
+
+
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
     "intents": resolve_once,
@@ -199,6 +212,7 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "rights": execute_once,
     "erasures": erase_once,
     "purge": purge_once,
+    "events": deliver_once,
     "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
 }
 """Each is a round that the worker repeats in a thread of its own."""

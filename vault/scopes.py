@@ -16,6 +16,8 @@ SCOPES = frozenset(
         "rights:write",
         "accounts:write",
         "audit:read",
+        "events:read",
+        "webhooks:write",
         "clients:write",
     }
 )
@@ -25,7 +27,15 @@ ROLES: dict[str, frozenset[str]] = {
         {"tokens:create", "tokens:read", "tokens:delete", "customers:write", "customers:read", "contacts:write"}
     ),
     "billing": frozenset(
-        {"tokens:read", "customers:read", "charges:create", "charges:read", "refunds:create", "contacts:read"}
+        {
+            "tokens:read",
+            "customers:read",
+            "charges:create",
+            "charges:read",
+            "refunds:create",
+            "contacts:read",
+            "events:read",
+        }
     ),
     "privacy": frozenset(
         {
@@ -39,5 +49,5 @@ ROLES: dict[str, frozenset[str]] = {
         }
     ),
     "auditor": frozenset({"audit:read"}),
-    "admin": frozenset({"accounts:write", "clients:write"}),
+    "admin": frozenset({"accounts:write", "clients:write", "events:read", "webhooks:write"}),
 }

@@ -11,6 +11,7 @@ from vault.callbacks import Tell
 from vault.caller import Caller
 from vault.ids import new_id
 from vault.ledger import Ledger
+from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing import Processors
 
@@ -26,6 +27,8 @@ class Workshop:
     clock: Callable[[], datetime]
     tellers: Mapping[str, Tell]
     """How others are told of rights requests, by protocol."""
+    post: Post
+    """How a tenant's webhook endpoints are called."""
 
     @property
     def keyring(self) -> Keyring:

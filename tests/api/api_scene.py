@@ -35,6 +35,8 @@ PREFIXES = {
     "account_id": "pa",
     "request_id": "rr",
     "hold_id": "hold",
+    "event_id": "evt",
+    "endpoint_id": "whe",
 }
 LINKED = {("GET", "/v1/packages/{link}")}
 """What is open to whoever has a link."""
@@ -137,6 +139,9 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/charges"): charge,
         ("POST", "/v1/charges/{charge_id}/refunds"): {"amount": 1, "reason": "duplicate"},
         ("POST", "/v1/charges/{charge_id}/capture"): {"amount": 1},
+        ("POST", "/v1/webhook-endpoints"): {"url": "https://shop.example/", "events": ["charge.succeeded"]},
+        ("PATCH", "/v1/webhook-endpoints/{endpoint_id}"): {"status": "enabled"},
+        ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"since": "2026-01-01T00:00:00Z"},
         ("POST", "/v1/customers"): customer,
         ("POST", "/v1/customers/search"): {"email": "ada@example.com"},
         ("PUT", "/v1/customers/{customer_id}/billing-contact"): CONTACT,
@@ -257,6 +262,8 @@ def stock_of(tenant: Tenant) -> Stock:
     paid = tenant.charge(token["id"]).get_json()["id"]
     refund = tenant.call("POST", f"/v1/charges/{paid}/refunds", Idempotency_Key=word()).get_json()["id"]
     request = tenant.call("DELETE", f"/v1/customers/{tenant.token()['customer']}").get_json()["id"]
+    event = tenant.call("GET", "/v1/events").get_json()["data"][0]["id"]
+    endpoint = tenant.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}).get_json()["id"]
     held = tenant.call("POST", "/v1/customers", {}).get_json()["id"]
     hold = tenant.call("POST", f"/v1/customers/{held}/holds", {"reason": "audit"}).get_json()["id"]
     ids = {
@@ -266,6 +273,7 @@ def stock_of(tenant: Tenant) -> Stock:
         "hold_id": hold,
         "refund_id": refund,
     }
+    ids |= {"event_id": event, "endpoint_id": endpoint}
     link = link_to(tenant, package_of(tenant, token["customer"]))
     return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request, "link": link})
 

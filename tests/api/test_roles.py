@@ -49,6 +49,16 @@ NEEDED = {
     ("GET", "/opendsr/v2/requests/{subject_request_id}/status"): "rights:read",
     ("DELETE", "/opendsr/v2/requests/{subject_request_id}"): "rights:write",
     ("POST", "/fides/pre-execution"): "rights:write",
+    ("GET", "/v1/events"): "events:read",
+    ("GET", "/v1/events/{event_id}"): "events:read",
+    ("POST", "/v1/webhook-endpoints"): "webhooks:write",
+    ("GET", "/v1/webhook-endpoints"): "webhooks:write",
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
+    ("PATCH", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
+    ("DELETE", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate"): "webhooks:write",
+    ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay"): "webhooks:write",
+    ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): "webhooks:write",
     ("POST", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts/{account_id}"): "accounts:write",
@@ -60,10 +70,10 @@ PUBLISHED = {("GET", "/opendsr/v2/discovery"), ("GET", "/opendsr/v2/certificate.
 
 GRANTED = {
     "checkout": "tokens:create tokens:read tokens:delete customers:write customers:read contacts:write",
-    "billing": "tokens:read customers:read charges:create charges:read refunds:create contacts:read",
+    "billing": "tokens:read customers:read charges:create charges:read refunds:create contacts:read events:read",
     "privacy": "customers:read contacts:read contacts:write rights:read rights:write tokens:read charges:read",
     "auditor": "audit:read",
-    "admin": "accounts:write clients:write",
+    "admin": "accounts:write clients:write events:read webhooks:write",
 }
 
 

@@ -37,7 +37,9 @@ def foreign(house: House) -> Foreign:
     ids["refund_id"] = refunds[0]
     erased = {"token_id": gone["id"], "customer_id": gone["customer"], "charge_id": gone_charge, "hold_id": holds[1]}
     erased["refund_id"] = refunds[1]
-    both = {"account_id": other.account, "request_id": request}
+    event = other.call("GET", "/v1/events").get_json()["data"][0]["id"]
+    endpoint = other.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}).get_json()["id"]
+    both = {"account_id": other.account, "request_id": request, "event_id": event, "endpoint_id": endpoint}
     return Foreign(ids={**ids, **both}, erased={**erased, **both})
 
 

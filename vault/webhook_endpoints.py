@@ -1,0 +1,194 @@
+"""Webhook endpoints: where a tenant's own systems hear of events, and the secrets that deliveries are signed with.
+
+A secret is shown once, by the call that makes it. One that was replaced goes on signing beside the new one for a day,
+so that receivers change over without losing anything (standardwebhooks.com allows several signatures).
+"""
+
+import base64
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, select, update
+
+from keys.context import Context
+from keys.database import reading
+from keys.keyring import Keyring
+from vault import audit, pages
+from vault.caller import Caller
+from vault.errors import Invalid, NotFoundHere
+from vault.ids import new_id
+from vault.personal import Secret
+from vault.sealing import place_of, seal_value, unseal_value
+from vault.statements import insert
+from vault.tables import event_deliveries, webhook_endpoints
+
+OVERLAP = timedelta(hours=24)
+LONGEST_URL = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One endpoint as its tenant sees it; `events` is empty for all types. `secret` only when it was just made."""
+
+    id: str
+    url: str
+    events: Sequence[str]
+    status: str
+    created_at: datetime
+    secret: Secret | None = field(default=None, repr=False)
+
+
+def create(records: Engine, keyring: Keyring, caller: Caller, url: str, types: Sequence[str]) -> Endpoint:
+    """A new endpoint, its secret in it. Raises Invalid for a URL that can't be called."""
+    _check(url)
+    ident, secret = new_id("whe", caller.tenant), _new_secret()
+    row = {
+        "tenant_id": caller.tenant,
+        "endpoint_id": ident,
+        "live": caller.live,
+        "address": _sealed(keyring, caller.tenant, ident, "address", {"url": url}, 1),
+        "secrets": _sealed(keyring, caller.tenant, ident, "secrets", {"now": secret}, 1),
+        "types": " ".join(sorted(types)),
+        "state": "enabled",
+        "created_at": caller.at,
+    }
+    with audit.transaction(records) as tx:
+        insert(tx, webhook_endpoints, row)
+        audit.record(tx, keyring, caller, "webhook_endpoint.create", resource=ident)
+    shown = Endpoint(id=ident, url=url, events=sorted(types), status="enabled", created_at=caller.at)
+    return replace(shown, secret=Secret(secret))
+
+
+def read(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> Endpoint:
+    """One endpoint. Raises NotFoundHere."""
+    with reading(records) as connection:
+        return _endpoint(keyring, row_of(connection, caller, endpoint_id))
+
+
+def find(records: Engine, keyring: Keyring, caller: Caller, page: pages.Wanted) -> pages.Page[Endpoint]:
+    """All endpoints of this mode, newest first."""
+    order = (webhook_endpoints.c.created_at, webhook_endpoints.c.endpoint_id)
+    with reading(records) as connection:
+        mine = select(webhook_endpoints).where(_mine(caller))
+        return pages.page(connection, mine, order, page, lambda rows: [_endpoint(keyring, row) for row in rows])
+
+
+def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
+    """Change those of `url`, `events` and `status` (`enabled`, `disabled`) that are named.
+
+    Raises NotFoundHere, Invalid.
+    """
+    with audit.transaction(records) as tx:
+        row = row_of(tx, caller, endpoint_id)
+        values: dict[str, Any] = {}
+        if "url" in changes:
+            _check(changes["url"])
+            values |= _resealed(keyring, row, "address", {"url": changes["url"]})
+        if "events" in changes:
+            values["types"] = " ".join(sorted(changes["events"]))
+        if "status" in changes:
+            values |= {"state": changes["status"], "failing_since": None}
+        if values:
+            tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
+            audit.record(tx, keyring, caller, "webhook_endpoint.update", resource=endpoint_id)
+        return _endpoint(keyring, row_of(tx, caller, endpoint_id))
+
+
+def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
+    """Take an endpoint away, and what was not delivered to it. Raises NotFoundHere."""
+    theirs = and_(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
+    with audit.transaction(records) as tx:
+        row_of(tx, caller, endpoint_id)
+        tx.execute(delete(event_deliveries).where(theirs))
+        tx.execute(delete(webhook_endpoints).where(_this(caller, endpoint_id)))
+        audit.record(tx, keyring, caller, "webhook_endpoint.delete", resource=endpoint_id)
+
+
+def rotate(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> Endpoint:
+    """A new secret; the one before signs beside it for `OVERLAP`. Raises NotFoundHere."""
+    secret = _new_secret()
+    with audit.transaction(records) as tx:
+        row = row_of(tx, caller, endpoint_id)
+        before = _opened(keyring, row, "secrets")["now"]
+        value = {"now": secret, "before": before, "until": (caller.at + OVERLAP).isoformat()}
+        values = _resealed(keyring, row, "secrets", value)
+        tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
+        audit.record(tx, keyring, caller, "webhook_endpoint.rotate", resource=endpoint_id)
+    return replace(_endpoint(keyring, row), secret=Secret(secret))
+
+
+def signing(keyring: Keyring, row: Row[Any], at: datetime) -> list[Secret]:
+    """The secrets that sign a delivery at that moment, the newest first."""
+    value = _opened(keyring, row, "secrets")
+    old = "before" in value and datetime.fromisoformat(value["until"]) > at
+    return [Secret(value["now"]), *([Secret(value["before"])] if old else [])]
+
+
+def address(keyring: Keyring, row: Row[Any]) -> str:
+    """Where an endpoint is."""
+    url: str = _opened(keyring, row, "address")["url"]
+    return url
+
+
+def row_of(connection: Connection, caller: Caller, endpoint_id: str) -> Row[Any]:
+    """An endpoint's row. Raises NotFoundHere."""
+    row = connection.execute(select(webhook_endpoints).where(_this(caller, endpoint_id))).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such webhook endpoint.")
+    return row
+
+
+def _check(url: str) -> None:
+    """Whether it can be called at all; where it leads is looked at whenever it is called (`panless/outgoing.py`)."""
+    try:
+        parts = urlsplit(url)
+        fit = parts.scheme == "https" and parts.hostname and not parts.fragment and not parts.username
+    except ValueError:
+        fit = False
+    if not fit or not (url.isascii() and url.isprintable()) or " " in url or len(url) > LONGEST_URL:
+        raise Invalid("url", "Not an https URL that can be called.")
+
+
+def _new_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def _endpoint(keyring: Keyring, row: Row[Any]) -> Endpoint:
+    return Endpoint(
+        id=row.endpoint_id,
+        url=address(keyring, row),
+        events=row.types.split(),
+        status=row.state,
+        created_at=row.created_at,
+    )
+
+
+def _resealed(keyring: Keyring, row: Row[Any], column: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    version = getattr(row, f"{column}_version") + 1
+    sealed = _sealed(keyring, row.tenant_id, row.endpoint_id, column, value, version)
+    return {column: sealed, f"{column}_version": version}
+
+
+def _sealed(keyring: Keyring, tenant: str, ident: str, column: str, value: Mapping[str, Any], version: int) -> bytes:
+    return seal_value(keyring.tenant_key(tenant, "secrets"), value, _place(keyring, tenant, ident, column, version))
+
+
+def _opened(keyring: Keyring, row: Row[Any], column: str) -> dict[str, Any]:
+    place = _place(keyring, row.tenant_id, row.endpoint_id, column, getattr(row, f"{column}_version"))
+    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), getattr(row, column), place)
+
+
+def _place(keyring: Keyring, tenant: str, ident: str, column: str, version: int) -> Context:
+    return place_of(keyring, tenant, "webhook_endpoints", column, ident, version=version)
+
+
+def _mine(caller: Caller) -> ColumnElement[bool]:
+    return and_(webhook_endpoints.c.tenant_id == caller.tenant, webhook_endpoints.c.live == caller.live)
+
+
+def _this(caller: Caller, endpoint_id: str) -> ColumnElement[bool]:
+    return and_(_mine(caller), webhook_endpoints.c.endpoint_id == endpoint_id)
