@@ -10,6 +10,7 @@ from flask_smorest import Api
 from api import (
     charges,
     customers,
+    disputes,
     erasures,
     events,
     fides,
@@ -24,6 +25,7 @@ from api import (
     rights,
     tokens,
     webhook_endpoints,
+    webhooks,
 )
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
@@ -44,8 +46,10 @@ ROOMS = (
     erasures,
     packages,
     processor_accounts,
+    disputes,
     events,
     webhook_endpoints,
+    webhooks,
     opendsr,
     fides,
     health,

@@ -40,6 +40,7 @@ _PREFIXES = {
     "request_id": ("rr", "rights request"),
     "hold_id": ("hold", "hold"),
     "event_id": ("evt", "event"),
+    "dispute_id": ("dsp", "dispute"),
     "endpoint_id": ("whe", "webhook endpoint"),
 }
 _NEEDS = "_panless_needs"
@@ -139,6 +140,20 @@ def open_to_links(route: Route) -> Route:
             raise MethodNotAllowed(["GET"])
         if _has_body():
             raise Problem(422, "invalid_request", "This request takes no body.")
+        return route(*args, **kwargs)
+
+    return cast("Route", opened)
+
+
+def open_to_signatures(route: Route) -> Route:
+    """Open a POST route to whoever signs what is sent, which the route checks. The guard holds for it."""
+
+    @functools.wraps(route)
+    def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
+        house = parts()
+        _refuse_unfit(house)
+        assure(house.ledger, house.records)
+        _check_query(frozenset())
         return route(*args, **kwargs)
 
     return cast("Route", opened)

@@ -22,6 +22,13 @@ class CredentialFields(Strict):
     webhook_secret = fields.String(load_only=True, validate=SECRET)
 
 
+class AccountChange(Strict):
+    """Other credentials, those that are named."""
+
+    api_key = fields.String(load_only=True, validate=SECRET)
+    webhook_secret = fields.String(load_only=True, validate=SECRET)
+
+
 class AccountOrder(Strict):
     """A new processor account, in the mode of the client that adds it."""
 
@@ -88,6 +95,17 @@ def read(account_id: str) -> Account:
     """Look at one processor account."""
     here = passed()
     return processor_accounts.read(here.parts.records, here.caller, account_id)
+
+
+@blueprint.route("/v1/processor-accounts/<account_id>", methods=["PATCH"])
+@needs("accounts:write", body=True)
+@blueprint.arguments(AccountChange)
+@blueprint.response(200, AccountShown)
+def change(credentials: dict[str, Any], account_id: str) -> Account:
+    """Put new credentials in place: the secret that webhooks are signed with is known once they are set up."""
+    here = passed()
+    house = here.parts
+    return processor_accounts.change(house.records, house.keyring, here.caller, account_id, credentials)
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["DELETE"])

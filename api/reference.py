@@ -92,4 +92,5 @@ def _problems() -> dict[str, str]:
         "too_large": "The body is larger than 64 KiB.",
         "unauthenticated": "No valid API key.",
         "unsupported_media_type": "Send the body as application/json.",
+        "webhook_refused": "No such webhook, or it is not signed as it should be.",
     }

@@ -117,7 +117,7 @@ def _decide(
 
 
 def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `OPEN`
-    open_ones = [reason for reason in ("open_charge", "pending_refund") if getattr(found, reason)]
+    open_ones = [reason for reason in ("open_charge", "pending_refund", "open_dispute") if getattr(found, reason)]
     holds.refuse(holds.blocking(tx, caller, customer_id) if found.hold else (), *open_ones)
 
 

@@ -11,9 +11,11 @@ from vault.caller import Caller
 from vault.policy import Policy
 from vault.rights_approval import RATE_OVER, waiting
 from vault.tables import (
+    OPEN_DISPUTES,
     OPEN_STATES,
     charges,
     customers,
+    disputes,
     erasures,
     guard,
     package_customers,
@@ -108,6 +110,14 @@ OPEN = Prepared(
             refunds.c.state.in_(("pending", "unknown")),
         )
         .label("pending_refund"),
+        exists()
+        .where(
+            _THEIRS,
+            disputes.c.tenant_id == charges.c.tenant_id,
+            disputes.c.charge_id == charges.c.charge_id,
+            disputes.c.state.in_(OPEN_DISPUTES),
+        )
+        .label("open_dispute"),
         exists()
         .where(
             hold_table.c.tenant_id == bindparam("of_tenant"),

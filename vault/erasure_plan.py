@@ -20,9 +20,11 @@ from vault.policy import Policy
 from vault.processing import Processors, connect
 from vault.processor import Held
 from vault.tables import (
+    OPEN_DISPUTES,
     OPEN_STATES,
     blind_index,
     charges,
+    disputes,
     intents,
     package_customers,
     processor_accounts,
@@ -30,6 +32,9 @@ from vault.tables import (
     refunds,
     tokens,
 )
+
+OPEN = ("open_charge", "pending_refund", "open_dispute")
+"""What an erasure waits for, besides holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,7 @@ def plan(
 
 def _obstacles(connection: Connection, caller: Caller, customer_id: str, found: dict[str, Any]) -> list[Obstacle]:
     held = [Obstacle(reason="hold", until=each.until) for each in holds.blocking(connection, caller, customer_id)]
-    opened = [Obstacle(reason=name, until=None) for name in ("open_charge", "pending_refund") if found.pop(name)]
+    opened = [Obstacle(reason=name, until=None) for name in OPEN if found.pop(name)]
     return [*opened, *held]
 
 
@@ -136,6 +141,7 @@ def _count(table: Table, *which: Any) -> Any:  # noqa: ANN401  # conditions, and
 
 _GOES = ("cards", "charge_details", "intent_parameters", "index", "processor_references", "packages")
 _REFUNDED = and_(refunds.c.tenant_id == charges.c.tenant_id, refunds.c.charge_id == charges.c.charge_id)
+_DISPUTED = and_(disputes.c.tenant_id == charges.c.tenant_id, disputes.c.charge_id == charges.c.charge_id)
 _FOUND = select(
     _count(tokens, tokens.c.card.is_not(None)).label("cards"),
     _count(charges, charges.c.details.is_not(None)).label("charge_details"),
@@ -149,6 +155,11 @@ _FOUND = select(
     .where(_theirs(charges), refunds.c.state.in_(("pending", "unknown")))
     .scalar_subquery()
     .label("pending_refund"),
+    select(func.count())
+    .select_from(disputes.join(charges, _DISPUTED))
+    .where(_theirs(charges), disputes.c.state.in_(OPEN_DISPUTES))
+    .scalar_subquery()
+    .label("open_dispute"),
     select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),
 )
 _OWN = processor_references.alias("own")

@@ -5,6 +5,7 @@ sends the idempotency key that the intent fixed (a method of several calls appen
 processor object's metadata under `panless`, and has a stated timeout, shorter than an intent's lease.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -149,6 +150,40 @@ class Held:
     subscriptions: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A genuine webhook: its event, and the processor's names of what it is about, where it is about such."""
+
+    event: str
+    type: str
+    payment: str | None = field(default=None, repr=False)
+    method: str | None = field(default=None, repr=False)
+    dispute: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundSeen:
+    """A refund as the processor lists it; `tag` is ours where it is one of ours, `status` as in `Refunded`."""
+
+    reference: str = field(repr=False)
+    amount: int
+    status: str
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputed:
+    """A dispute as it stands: one of `OPEN_DISPUTES`, or `won`, `lost`, `warning_closed`, `prevented`."""
+
+    reference: str = field(repr=False)
+    payment: str = field(repr=False)
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    due_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class NotFound:
     """Looked up: the processor has no object with that tag."""
@@ -238,6 +273,18 @@ class Processor(Protocol):
 
     def read_refund(self, credentials: Secret, *, reference: str) -> RefundOutcome:
         """Where a refund stands now."""
+
+    def parse_webhook(self, body: bytes, headers: Mapping[str, str], *, secret: Secret, now: datetime) -> Notice | None:
+        """What a webhook is about; None unless its signature is good and at most 300 s old. Calls nobody."""
+
+    def read_stored(self, credentials: Secret, *, reference: str) -> Stored | Forgotten | Failure:
+        """A stored card as it is now; Forgotten once it is detached or gone."""
+
+    def refunds_of(self, credentials: Secret, *, reference: str) -> list[RefundSeen] | Failure:
+        """All refunds of the payment `reference`, whoever made them."""
+
+    def read_dispute(self, credentials: Secret, *, reference: str) -> Disputed | Failure:
+        """Where a dispute stands."""
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach a stored card for good. Already gone is Forgotten."""

@@ -20,6 +20,7 @@ from vault import (
     retention,
     rights,
     rights_execution,
+    webhooks_in,
 )
 from vault.ledger import settle
 from vault.notices import notices_of
@@ -109,6 +110,7 @@ def purge_once(shop: Workshop, report: Report) -> int:
     for customer in retention.expired(shop.records, shop.policy, shop.clock()):
         gone += _guarded(report, "retention", partial(_purge, shop, customer))
     resolving.forget_old_keys(shop)
+    webhooks_in.forget_old(shop)
     return gone + event_delivery.purge(shop)
 
 
@@ -193,6 +195,15 @@ def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
     return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)
 
 
+def hear_once(shop: Workshop, report: Report) -> int:
+    """Look into what processors told."""
+    done = 0
+    for row in webhooks_in.due(shop):
+        if webhooks_in.take_up(shop, row):
+            done += _guarded(report, "webhook", partial(webhooks_in.apply, shop, row))
+    return done
+
+
 def deliver_once(shop: Workshop, report: Report) -> int:
     """Tell tenants what happened. A host that was called in vain is not called again in this round."""
     done, end = event_delivery.fan_out(shop), monotonic() + TELLING_SECONDS
@@ -208,6 +219,7 @@ def deliver_once(shop: Workshop, report: Report) -> int:
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
     "intents": resolve_once,
+    "webhooks": hear_once,
     "money": follow_once,
     "rights": execute_once,
     "erasures": erase_once,

@@ -47,20 +47,22 @@ def follow_up(shop: Workshop, row: Row[Any]) -> bool:
         return False
     with audit.transaction(shop.records) as tx:
         caller = caller_of(shop, row.tenant_id, live=row.live)
-        return follow(tx, shop.keyring, caller, row, outcome.status)
+        return follow_seen(tx, shop.keyring, caller, row, outcome.status)
 
 
-def follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], status: str) -> bool:
-    """Write down how a pending refund ended; one that failed gives its amount back to the charge. Whether it was news.
+def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], status: str) -> bool:
+    """Write down how a refund stands that is known; one that failed gives its amount back. Whether it was news.
 
-    `row` has the refund's columns and its charge's `currency` and `customer_id`.
+    A bank may still return what had succeeded. `row` is of `WITH_CHARGE`.
     """
+    if status not in _MAY_COME_FROM:
+        return False
     key = {"tenant_id": row.tenant_id, "refund_id": row.refund_id}
     ended = {"state": status, "next_look_at": None, "updated_at": caller.at}
     told = event_of(caller, row, status)
-    if not write(tx, updated(refunds, key, ended, _PENDING))[0]:
+    if not write(tx, updated(refunds, key, ended, _MAY_COME_FROM[status]))[0]:
         return False
-    write(tx, told, _recorded(tx, keyring, caller, row, f"refund.{status}"))
+    write(tx, told, recorded(tx, keyring, caller, row, f"refund.{status}"))
     if status == "failed":
         give_back(tx, row.tenant_id, row.charge_id, row.amount)
     return True
@@ -73,7 +75,7 @@ def give_back(tx: Connection, tenant: str, charge_id: str, amount: int) -> None:
 
 
 def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
-    """What a tenant is told of a refund that now stands at `status`; `row` as for `follow`."""
+    """What a tenant is told of a refund that now stands at `status`; `row` is of `WITH_CHARGE`."""
     refund = Refund(
         id=row.refund_id,
         charge=row.charge_id,
@@ -94,7 +96,8 @@ def reference_of(keyring: Keyring, row: Row[Any]) -> str:
     return named
 
 
-def _recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], action: str) -> Change:
+def recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], action: str) -> Change:
+    """What the audit log says of a refund; `row` is of `WITH_CHARGE`."""
     details = {"charge": row.charge_id, "amount": row.amount}
     return audit.entry(tx, keyring, caller, action, customer=row.customer_id, resource=row.refund_id, details=details)
 
@@ -103,11 +106,14 @@ def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
     return and_(refunds.c.tenant_id == row.tenant_id, refunds.c.refund_id == row.refund_id)
 
 
-_PENDING = refunds.c.state == "pending"
+_MAY_COME_FROM = {
+    "succeeded": refunds.c.state == "pending",
+    "failed": refunds.c.state.in_(("pending", "succeeded")),
+}
 WITH_CHARGE = select(
     refunds, charge_table.c.currency, charge_table.c.customer_id, charge_table.c.account_id, charge_table.c.live
 ).join(
     charge_table, and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
 )
-"""Refunds with what `follow` needs of their charges."""
+"""Refunds with what is needed of their charges."""
 _DUE = WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()).order_by(refunds.c.next_look_at).limit(BATCH)

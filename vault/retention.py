@@ -16,7 +16,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.policy import Policy
-from vault.tables import OPEN_STATES, charges, customers, holds, intents, refunds
+from vault.tables import OPEN_DISPUTES, OPEN_STATES, charges, customers, disputes, holds, intents, refunds
 
 CUSTOMERS, CHARGES = 100, 500
 """How many customers one look finds, and how many charges of one of them go in one transaction."""
@@ -52,6 +52,7 @@ def _delete(tx: Connection, tenant: str, charge_ids: Sequence[str]) -> None:
     its_refunds = [*tx.scalars(_REFUNDS, named)]
     tx.execute(_INTENTS, {"of_tenant": tenant, "of_resources": [*charge_ids, *its_refunds]})
     tx.execute(delete(refunds).where(refunds.c.tenant_id == bindparam("of_tenant"), _in_charges(refunds)), named)
+    tx.execute(delete(disputes).where(disputes.c.tenant_id == bindparam("of_tenant"), _in_charges(disputes)), named)
     tx.execute(delete(charges).where(charges.c.tenant_id == bindparam("of_tenant"), _in_charges(charges)), named)
 
 
@@ -78,6 +79,11 @@ _IN_DOUBT = or_(
         refunds.c.tenant_id == charges.c.tenant_id,
         refunds.c.charge_id == charges.c.charge_id,
         refunds.c.state.in_(("pending", "unknown")),
+    ),
+    exists().where(
+        disputes.c.tenant_id == charges.c.tenant_id,
+        disputes.c.charge_id == charges.c.charge_id,
+        disputes.c.state.in_(OPEN_DISPUTES),
     ),
 )
 _OLD = and_(charges.c.created_at < bindparam("before", type_=charges.c.created_at.type), ~_IN_DOUBT)

@@ -36,12 +36,13 @@ PREFIXES = {
     "request_id": "rr",
     "hold_id": "hold",
     "event_id": "evt",
+    "dispute_id": "dsp",
     "endpoint_id": "whe",
 }
 LINKED = {("GET", "/v1/packages/{link}")}
 """What is open to whoever has a link."""
 
-OF_OTHERS = ("/opendsr/", "/fides/")
+OF_OTHERS = ("/opendsr/", "/fides/", "/webhooks/")
 """Paths of protocols that others made, with forms of their own: test_opendsr.py and test_fides.py hold them."""
 
 CHANGING = {"Request-Id", "Date"}
@@ -139,6 +140,7 @@ def bodies(token: str) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/charges"): charge,
         ("POST", "/v1/charges/{charge_id}/refunds"): {"amount": 1, "reason": "duplicate"},
         ("POST", "/v1/charges/{charge_id}/capture"): {"amount": 1},
+        ("PATCH", "/v1/processor-accounts/{account_id}"): {"webhook_secret": "whsec_of_theirs"},
         ("POST", "/v1/webhook-endpoints"): {"url": "https://shop.example/", "events": ["charge.succeeded"]},
         ("PATCH", "/v1/webhook-endpoints/{endpoint_id}"): {"status": "enabled"},
         ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"since": "2026-01-01T00:00:00Z"},

@@ -49,6 +49,8 @@ NEEDED = {
     ("GET", "/opendsr/v2/requests/{subject_request_id}/status"): "rights:read",
     ("DELETE", "/opendsr/v2/requests/{subject_request_id}"): "rights:write",
     ("POST", "/fides/pre-execution"): "rights:write",
+    ("GET", "/v1/disputes"): "charges:read",
+    ("GET", "/v1/disputes/{dispute_id}"): "charges:read",
     ("GET", "/v1/events"): "events:read",
     ("GET", "/v1/events/{event_id}"): "events:read",
     ("POST", "/v1/webhook-endpoints"): "webhooks:write",
@@ -62,9 +64,11 @@ NEEDED = {
     ("POST", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts"): "accounts:write",
     ("GET", "/v1/processor-accounts/{account_id}"): "accounts:write",
+    ("PATCH", "/v1/processor-accounts/{account_id}"): "accounts:write",
     ("DELETE", "/v1/processor-accounts/{account_id}"): "accounts:write",
 }
 OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/docs"), ("GET", "/openapi.json")}
+OPEN |= {("POST", "/webhooks/{processor_account}")}  # signed
 PUBLISHED = {("GET", "/opendsr/v2/discovery"), ("GET", "/opendsr/v2/certificate.pem")}
 """What OpenDSR has open to everybody, where it is configured."""
 

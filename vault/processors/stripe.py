@@ -16,23 +16,28 @@ from vault.processor import (
     Corrected,
     CustomerOpened,
     Declined,
+    Disputed,
     Failure,
     Forgotten,
     Held,
     NotFound,
+    Notice,
     NotReached,
     Redaction,
     RefundOutcome,
+    RefundSeen,
+    Stored,
     StoreOutcome,
     Unknown,
 )
 from vault.processors import stripe_forgetting as forgetting
 from vault.processors import stripe_outcomes as outcomes
 from vault.processors import stripe_redaction as jobs
+from vault.processors import stripe_webhooks as webhooks
 from vault.processors.stripe_contact import billing_details
 from vault.processors.stripe_errors import Object
 from vault.processors.stripe_lists import look_through
-from vault.processors.stripe_outcomes import Outcome, definite, in_page, outcome
+from vault.processors.stripe_outcomes import Outcome, definite, in_page, or_gone, outcome
 from vault.processors.stripe_transport import Answer, Wire, segment
 
 CLOCK_SKEW = timedelta(minutes=1)
@@ -182,6 +187,25 @@ class StripeProcessor:
     def read_refund(self, credentials: Secret, *, reference: str) -> RefundOutcome:
         """Retrieve a Refund."""
         return outcome(self._get(credentials, f"/v1/refunds/{segment(reference)}", {}), "refund", outcomes.refunded)
+
+    def parse_webhook(self, body: bytes, headers: Mapping[str, str], *, secret: Secret, now: datetime) -> Notice | None:
+        """Check the Stripe-Signature."""
+        return webhooks.parse(body, headers, secret, now)
+
+    def read_stored(self, credentials: Secret, *, reference: str) -> Stored | Forgotten | Failure:
+        """Retrieve a PaymentMethod."""
+        answer = self._get(credentials, f"/v1/payment_methods/{segment(reference)}", {})
+        return or_gone(Forgotten(already=True), outcome(answer, "payment_method", outcomes.still_stored))
+
+    def refunds_of(self, credentials: Secret, *, reference: str) -> list[RefundSeen] | Failure:
+        """List a PaymentIntent's Refunds."""
+        params = {"payment_intent": reference}
+        return definite(look_through(self._wire, credentials, "/v1/refunds", params, webhooks.gathered()))
+
+    def read_dispute(self, credentials: Secret, *, reference: str) -> Disputed | Failure:
+        """Retrieve a Dispute."""
+        answer = self._get(credentials, f"/v1/disputes/{segment(reference)}", {})
+        return definite(outcome(answer, "dispute", webhooks.disputed))
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach the payment method."""

@@ -129,8 +129,16 @@ def in_page(tag: str, read: Callable[[Object], Outcome]) -> Callable[[Object], O
     return look
 
 
+def still_stored(method: Object) -> Stored | Forgotten:
+    """A payment method as it is now; without a customer it was detached."""
+    return _as_stored(method) if method["customer"] else Forgotten(already=True)
+
+
 def _stored(setup_intent: Object) -> Stored:
-    method = setup_intent["payment_method"]
+    return _as_stored(setup_intent["payment_method"])
+
+
+def _as_stored(method: Object) -> Stored:
     card = method["card"]
     metadata = CardMetadata(
         brand=card["brand"],

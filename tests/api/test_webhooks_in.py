@@ -1,0 +1,296 @@
+"""Webhooks in: genuine ones are kept and looked into, in any order and number; nothing else gets in."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from api_scene import problem, processor, work_until
+from house import House, Tenant, serve, word
+from sqlalchemy import update
+from stripe import WebhookSignature
+from werkzeug.test import TestResponse
+
+from keys.database import reading, transaction
+from vault.tables import webhook_inbox
+
+SECRET = "whsec_of_the_test_account"  # no secret of anybody's
+DISPUTED = "4000000000000259"
+
+
+@pytest.fixture
+def shop(tenant: Tenant) -> Tenant:
+    """A tenant whose processor account knows what its webhooks are signed with."""
+    path = f"/v1/processor-accounts/{tenant.account}"
+    assert tenant.call("PATCH", path, {"webhook_secret": SECRET}).status_code == 200
+    return tenant
+
+
+def send(
+    shop: Tenant,
+    kind: str,
+    about: dict[str, Any],
+    *,
+    event: str | None = None,
+    secret: str = SECRET,
+    ago: int = 0,
+    account: str | None = None,
+    tampered: bool = False,
+) -> TestResponse:
+    body = json.dumps({"id": event or f"evt_{word()}", "object": "event", "type": kind, "data": {"object": about}})
+    header = WebhookSignature.generate_signature_header(body, secret, int(time.time()) - ago)
+    sent = body.replace("evt_", "evt_x") if tampered else body
+    path = f"/webhooks/{account or shop.account}"
+    client = shop.house.app.test_client()
+    return client.post(path, data=sent, headers={"Stripe-Signature": header, "Content-Type": "application/json"})
+
+
+def stored(shop: Tenant) -> list[str]:
+    with reading(shop.house.components.records) as connection:
+        found = connection.execute(webhook_inbox.select().where(webhook_inbox.c.tenant_id == shop.id)).all()
+    return sorted(row.state for row in found)
+
+
+def shown(shop: Tenant, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = shop.call("GET", path).get_json()
+    return found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"secret": "whsec_another"},
+        {"ago": 302},
+        {"ago": -302},
+        {"tampered": True},
+        {"account": "pa_00aaaaaaaaaaaaaaaaaaaaaaaaaa"},
+        {"account": "x"},
+    ],
+    ids=str,
+)
+def test_what_is_not_genuine(shop: Tenant, wrong: dict[str, Any]) -> None:
+    """One and the same answer, whatever is wrong; nothing is kept."""
+    answer = send(shop, "payment_intent.succeeded", {"id": "pi_1"}, **wrong)
+    problem(answer, 400, "webhook_refused")
+    assert stored(shop) == []
+
+
+@pytest.mark.parametrize("ago", [0, 298, -290])
+def test_what_is_genuine(shop: Tenant, ago: int) -> None:
+    """Kept before it is answered; what is about nothing of ours is looked into and done."""
+    assert send(shop, "payment_intent.succeeded", {"id": "pi_of_others"}, ago=ago).status_code == 204
+    assert stored(shop) == ["pending"]
+    shop.house.work()
+    assert stored(shop) == ["applied"]
+
+
+def test_an_account_without_a_secret(tenant: Tenant) -> None:
+    """Takes no webhooks; neither does one with a forged signature by an empty secret."""
+    problem(send(tenant, "payment_intent.succeeded", {"id": "pi_1"}), 400, "webhook_refused")
+
+
+def test_the_same_event_many_times(shop: Tenant) -> None:
+    """Ten at once and one later: kept once, answered as the first."""
+    about = {"id": "re", "payment_intent": "pi"}
+    with ThreadPoolExecutor(5) as pool:
+        answers = [*pool.map(lambda _: send(shop, "refund.updated", about, event="evt_1"), range(10))]
+    assert {answer.status_code for answer in answers} == {204}
+    shop.house.work()
+    assert send(shop, "refund.updated", about, event="evt_1").status_code == 204
+    assert stored(shop) == ["applied"]
+
+
+def test_what_is_about_nothing_that_we_keep(shop: Tenant) -> None:
+    """Kept as ignored, so that it is answered well and not sent again."""
+    assert send(shop, "customer.subscription.created", {"id": "sub_1"}).status_code == 204
+    assert stored(shop) == ["ignored"]
+
+
+def test_a_body_that_is_no_event(shop: Tenant) -> None:
+    """Signed or not."""
+    body = b'{"a": 1}'
+    header = WebhookSignature.generate_signature_header(body.decode(), SECRET, int(time.time()))
+    client = shop.house.app.test_client()
+    answer = client.post(f"/webhooks/{shop.account}", data=body, headers={"Stripe-Signature": header})
+    problem(answer, 400, "webhook_refused")
+
+
+def the_payment(shop: Tenant) -> str:
+    """The one payment of this tenant, by the processor's name."""
+    customers = processor(shop, "GET", "/v1/customers", limit="100")["data"]
+    found = [
+        each
+        for customer in customers
+        for each in processor(shop, "GET", "/v1/payment_intents", customer=customer["id"])["data"]
+    ]
+    assert len(found) == 1
+    return str(found[0]["id"])
+
+
+def test_a_refund_that_was_made_there(shop: Tenant) -> None:
+    """Counted once, whatever is sent how often; what is left can be refunded here, and no more."""
+    charge = shop.charge(shop.token()["id"]).get_json()["id"]
+    payment = the_payment(shop)
+    made = processor(shop, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    for kind in ("charge.refunded", "refund.created", "charge.refund.updated", "refund.updated"):
+        send(shop, kind, {"id": made["id"], "payment_intent": payment})
+    shop.house.work()
+    assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 234
+    [refund] = shown(shop, f"/v1/charges/{charge}/refunds")["data"]
+    assert (refund["origin"], refund["status"], refund["amount"]) == ("processor", "succeeded", 234)
+    path = f"/v1/charges/{charge}/refunds"
+    problem(shop.call("POST", path, {"amount": 1001}, Idempotency_Key="a"), 422, "invalid_request")
+    assert shop.call("POST", path, {"amount": 1000}, Idempotency_Key="b").status_code == 201
+    send(shop, "charge.refunded", {"id": "ch", "payment_intent": payment})
+    shop.house.work()
+    assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 1234
+
+
+def test_a_refund_of_ours_is_not_counted_twice(shop: Tenant) -> None:
+    """Told while its outcome is unknown here: its own intent ends it."""
+    charge = shop.charge(shop.token()["id"]).get_json()["id"]
+    shop.house.sandbox.fault(path="/v1/refunds", method="POST", do="lose_answer")
+    made = shop.call("POST", f"/v1/charges/{charge}/refunds", {"amount": 400}, Idempotency_Key="r")
+    assert made.status_code == 202
+    send(shop, "charge.refunded", {"id": "ch", "payment_intent": the_payment(shop)})
+    for _ in range(3):
+        shop.house.work()
+    found = shown(shop, f"/v1/charges/{charge}/refunds")["data"]
+    assert [(each["origin"], each["status"], each["amount"]) for each in found] == [("panless", "succeeded", 400)]
+    assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 400
+
+
+def test_an_unknown_charge_that_is_told(shop: Tenant) -> None:
+    """What the person did at the processor is known without anybody's asking."""
+    token = shop.token("4000002760003184")
+    setup = token["next_action"]["client_secret"].partition("_secret")[0]
+    shop.house.sandbox.hook("POST", f"/_authenticate/{setup}", {"result": "succeed"})
+    shop.call("POST", f"/v1/tokens/{token['id']}/confirm")
+    charge = shop.charge(token["id"], initiator="customer").get_json()
+    payment = charge["next_action"]["client_secret"].partition("_secret")[0]
+    shop.house.sandbox.hook("POST", f"/_authenticate/{payment}", {"result": "succeed"})
+    for kind in ("payment_intent.succeeded", "payment_intent.created", "payment_intent.requires_action"):
+        send(shop, kind, {"id": payment})
+    shop.house.work()
+    assert shown(shop, f"/v1/charges/{charge['id']}")["status"] == "succeeded"
+
+
+def test_disputes(shop: Tenant) -> None:
+    """Opened and closed as the processor says; while one is open its customer is not erased."""
+    token = shop.token(DISPUTED)
+    charge = shop.charge(token["id"]).get_json()["id"]
+    [dispute] = processor(shop, "GET", "/v1/disputes", payment_intent=the_payment(shop))["data"]
+    about = {"id": dispute["id"], "payment_intent": the_payment(shop)}
+    for kind in ("charge.dispute.created", "charge.dispute.funds_withdrawn"):
+        send(shop, kind, about)
+    shop.house.work()
+    [seen] = shown(shop, f"/v1/disputes?charge={charge}")["data"]
+    assert (seen["status"], seen["amount"], seen["charge"]) == ("needs_response", 1234, charge)
+    assert shown(shop, f"/v1/disputes/{seen['id']}") == seen
+    blocked = problem(shop.call("DELETE", f"/v1/customers/{token['customer']}"), 409, "blocked")
+    assert blocked["reasons"] == ["open_dispute"]
+    plan = shown(shop, f"/v1/customers/{token['customer']}/erasure-plan")
+    assert [each["reason"] for each in plan["blocked_by"]] == ["open_dispute"]
+    processor(shop, "POST", f"/v1/disputes/{dispute['id']}/close")
+    send(shop, "charge.dispute.closed", about)
+    send(shop, "charge.dispute.created", about)
+    shop.house.work()
+    assert shown(shop, f"/v1/disputes/{seen['id']}")["status"] == "lost"
+    told = shown(shop, f"/v1/events?resource={seen['id']}")["data"]
+    assert [event["type"] for event in told] == ["dispute.closed", "dispute.opened"]
+
+
+def test_a_card_that_its_issuer_replaced(shop: Tenant) -> None:
+    """Last four and expiry follow; the card is recognized by its new face; charges go on."""
+    token = shop.token(customer={"reference": "U-1"})
+    [customer] = processor(shop, "GET", "/v1/customers", limit="100")["data"]
+    [method] = processor(shop, "GET", "/v1/payment_methods", customer=customer["id"])["data"]
+    shop.house.sandbox.hook("POST", f"/_update_card/{method['id']}", {"last4": "1881", "exp_year": 2041})
+    for kind in ("payment_method.automatically_updated", "payment_method.updated"):
+        send(shop, kind, {"id": method["id"]})
+    shop.house.work()
+    card = shown(shop, f"/v1/tokens/{token['id']}")["card"]
+    assert (card["last4"], card["exp_year"]) == ("1881", 2041)
+    assert shop.charge(token["id"]).status_code == 201
+    again = shop.token(customer=token["customer"])  # the old number is another card now
+    assert again["id"] != token["id"]
+
+
+def test_a_card_that_was_detached_there(shop: Tenant) -> None:
+    """Its token is detached, and charges nothing."""
+    token = shop.token(customer={"reference": "U-1"})
+    [customer] = processor(shop, "GET", "/v1/customers", limit="100")["data"]
+    [method] = processor(shop, "GET", "/v1/payment_methods", customer=customer["id"])["data"]
+    processor(shop, "POST", f"/v1/payment_methods/{method['id']}/detach")
+    send(shop, "payment_method.detached", {"id": method["id"]})
+    shop.house.work()
+    assert shown(shop, f"/v1/tokens/{token['id']}")["status"] == "detached"
+    problem(shop.charge(token["id"]), 409, "token_not_active")
+    assert shop.token(customer=token["customer"])["status"] == "active"
+
+
+def test_a_foreign_account_reaches_nothing(shop: Tenant) -> None:
+    """What another tenant's account says of our payment changes nothing."""
+    other = shop.house.tenant()
+    other.call("PATCH", f"/v1/processor-accounts/{other.account}", {"webhook_secret": SECRET})
+    charge = shop.charge(shop.token()["id"]).get_json()["id"]
+    payment = the_payment(shop)
+    processor(shop, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    send(other, "charge.refunded", {"id": "ch", "payment_intent": payment})
+    shop.house.work()
+    assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 0
+
+
+def test_a_processor_that_is_away(shop: Tenant) -> None:
+    """What was told is looked into once it is back."""
+    charge = shop.charge(shop.token()["id"]).get_json()["id"]
+    payment = the_payment(shop)
+    processor(shop, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    shop.house.sandbox.fault(path="/v1/refunds", method="GET", do="status", status=500, times=3)
+    send(shop, "charge.refunded", {"id": "ch", "payment_intent": payment})
+    shop.house.work()
+    assert stored(shop) == ["pending"]
+    shop.house.sandbox.clear()
+    due_now(shop)
+    shop.house.work()
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
+
+
+def due_now(shop: Tenant) -> None:
+    """Let what is to be tried again be due."""
+    with transaction(shop.house.components.records) as tx:
+        tx.execute(update(webhook_inbox).values(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC)))
+
+
+@pytest.fixture
+def served(own_house: House, free_port: int) -> Iterator[tuple[Tenant, str]]:
+    tenant = own_house.tenant()
+    with serve(own_house, free_port) as (_, url):
+        yield tenant, url
+
+
+@pytest.mark.parametrize("order", [None, "twice", "reverse"])
+def test_as_the_processor_sends_them(served: tuple[Tenant, str], order: str | None) -> None:
+    """The sandbox's own webhooks to a served Panless: once, twice, in the wrong order, the record is the book."""
+    shop, url = served
+    here = {"url": f"{url}/webhooks/{shop.account}", "enabled_events[]": "*"}
+    endpoint = processor(shop, "POST", "/v1/webhook_endpoints", **here)
+    shop.call("PATCH", f"/v1/processor-accounts/{shop.account}", {"webhook_secret": endpoint["secret"]})
+    shop.house.sandbox.hook("POST", "/_faults", {"webhooks": order})
+    token = shop.token(DISPUTED)
+    charge = shop.charge(token["id"]).get_json()["id"]
+    work_until(shop.house, lambda: bool(shown(shop, f"/v1/disputes?charge={charge}")["data"]), rounds=200)
+    processor(shop, "POST", f"/v1/disputes/{_dispute(shop)}/close")
+    work_until(
+        shop.house, lambda: shown(shop, f"/v1/disputes?charge={charge}")["data"][0]["status"] == "lost", rounds=200
+    )
+    assert len(shown(shop, f"/v1/disputes?charge={charge}")["data"]) == 1
+    shop.house.sandbox.clear()
+
+
+def _dispute(shop: Tenant) -> str:
+    [found] = processor(shop, "GET", "/v1/disputes", payment_intent=the_payment(shop))["data"]
+    return str(found["id"])

@@ -1,0 +1,86 @@
+"""Stripe's webhooks: whether one is genuine, and what it is about. What it says of an object is not taken from it.
+
+Source: docs.stripe.com/webhooks (signatures over the raw body, `t` and `v1`), checked by the SDK's own function.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from stripe import SignatureVerificationError, WebhookSignature
+
+from vault.personal import Secret
+from vault.processor import METADATA_KEY, Disputed, Notice, RefundSeen
+from vault.processors.stripe_errors import Object, dig
+from vault.processors.stripe_outcomes import REFUND
+
+TOLERANCE = timedelta(seconds=300)
+
+
+def parse(body: bytes, headers: Mapping[str, str], secret: Secret, now: datetime) -> Notice | None:
+    """What a genuine event is about; None for one that is forged, too old, from the future, or not readable."""
+    header = headers.get("Stripe-Signature", "")
+    try:
+        WebhookSignature.verify_header(body, header, secret.value)
+        signed = next(int(part[2:]) for part in header.split(",") if part.startswith("t="))
+        event = json.loads(body)
+        if abs(now - datetime.fromtimestamp(signed, UTC)) > TOLERANCE or event["object"] != "event":
+            return None
+        return _notice(event)
+    except (SignatureVerificationError, ValueError, KeyError, TypeError, OverflowError, StopIteration):
+        return None
+
+
+def _notice(event: Object) -> Notice:
+    kind, about = str(event["type"]), event["data"]["object"]
+    names = {"payment": None, "method": None, "dispute": None}
+    for prefix, named in _NAMED.items():
+        if kind.startswith(prefix):
+            names |= {name: dig(about, path) for name, path in named.items()}
+            break
+    return Notice(event=str(event["id"]), type=kind[:40], **names)
+
+
+_NAMED: Mapping[str, Mapping[str, str]] = {
+    "payment_intent.": {"payment": "id"},
+    "charge.dispute.": {"dispute": "id", "payment": "payment_intent"},
+    "charge.": {"payment": "payment_intent"},
+    "refund.": {"payment": "payment_intent"},
+    "payment_method.": {"method": "id"},
+}
+"""By the beginning of an event's type, the first that fits: where its object has the names of what it is about."""
+
+
+def disputed(dispute: Object) -> Disputed:
+    """Where a dispute stands."""
+    due = dig(dispute, "evidence_details", "due_by")
+    return Disputed(
+        reference=dispute["id"],
+        payment=dispute["payment_intent"],
+        status=dispute["status"],
+        amount=dispute["amount"],
+        currency=dispute["currency"],
+        reason=dispute["reason"],
+        due_at=datetime.fromtimestamp(due, UTC) if due else None,
+    )
+
+
+def gathered() -> Callable[[Object], list[RefundSeen] | str]:
+    """Gathers refunds of one page after another, of which it wants the next by the last id of this."""
+    seen: list[RefundSeen] = []
+
+    def look(page: Object) -> list[RefundSeen] | str:
+        seen.extend(_refund_seen(each) for each in page["data"])
+        return str(page["data"][-1]["id"]) if page["has_more"] else seen
+
+    return look
+
+
+def _refund_seen(refund: Any) -> RefundSeen:  # noqa: ANN401  # JSON
+    return RefundSeen(
+        reference=refund["id"],
+        amount=refund["amount"],
+        status=REFUND[refund["status"]],
+        tag=dig(refund, "metadata", METADATA_KEY),
+    )
