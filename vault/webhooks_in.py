@@ -92,8 +92,7 @@ def take_up(shop: Workshop, row: Row[Any]) -> bool:
 
 def apply(shop: Workshop, row: Row[Any]) -> bool:
     """Ask the processor about what an event names, and write down what is seen; whether that was done."""
-    place = _place(shop.keyring, row.tenant_id, row.event_digest, row.named_version)
-    named = unseal_value(shop.keyring.tenant_key(row.tenant_id, "secrets"), row.named, place)
+    named = named_in(shop.keyring, row)
     with reading(shop.records) as connection:
         account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
@@ -103,6 +102,12 @@ def apply(shop: Workshop, row: Row[Any]) -> bool:
             end = {"state": "applied" if done else "ignored", "named": None}
             tx.execute(update(webhook_inbox).where(_this(row)).values(end))
     return done
+
+
+def named_in(keyring: Keyring, row: Row[Any]) -> dict[str, str | None]:
+    """What an event is about: `{payment, method, dispute}`, by the processor's names. Raises Unreadable."""
+    place = _place(keyring, row.tenant_id, row.event_digest, row.named_version)
+    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.named, place)
 
 
 def _applied(shop: Workshop, row: Row[Any], connected: Connected, named: Mapping[str, str | None]) -> bool:

@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from json import dumps
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from house import House, Tenant, package_of
 from records_scene import CONTACT, Crash, crash, interpose, rows
 from rights_scene import asked
 from sqlalchemy import Row, Table, and_, update
+from stripe import WebhookSignature
 
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
@@ -16,6 +18,7 @@ from vault import (
     callbacks,
     charges,
     contacts,
+    disputes,
     erasure_completion,
     packages,
     processor_accounts,
@@ -24,8 +27,12 @@ from vault import (
     refunds,
     telling,
     tokens,
+    webhook_endpoints,
+    webhooks_in,
 )
-from vault.processor import Declined, Held, Unknown
+from vault.personal import Secret
+from vault.processing import Connected
+from vault.processor import Declined, Disputed, Held, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
 
@@ -145,11 +152,30 @@ def _address(tenant: Tenant, row: Row[Any]) -> str:
     return str(callbacks.opened(tenant.house.components.keyring, row))
 
 
+def _dispute(tenant: Tenant, row: Row[Any]) -> str:
+    keyring = tenant.house.components.keyring
+    place = disputes.dispute_place(keyring, tenant.id, row.dispute_id)
+    return str(open_value(keyring, row.retained, replace(place, version=row.retained_version)))
+
+
+def _endpoint(tenant: Tenant, row: Row[Any]) -> str:
+    return webhook_endpoints.address(tenant.house.components.keyring, row)
+
+
+def _signing(tenant: Tenant, row: Row[Any]) -> str:
+    return webhook_endpoints.signing(tenant.house.components.keyring, row, tenant.caller.at)[0].value
+
+
+def _named(tenant: Tenant, row: Row[Any]) -> str:
+    return str(webhooks_in.named_in(tenant.house.components.keyring, row))
+
+
 OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
     ("callbacks", "address"): _address,
     ("charges", "details"): _charge,
     ("charges", "retained"): _charge,
     ("customers", "contact"): _contact,
+    ("disputes", "retained"): _dispute,
     ("erasure_recipients", "reference"): _recipient,
     ("intents", "parameters"): _parameters,
     ("package_chunks", "content"): _chunk,
@@ -159,6 +185,9 @@ OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {
     ("tokens", "card"): _token,
     ("tokens", "metadata"): _token,
     ("tokens", "outcome"): _token,
+    ("webhook_endpoints", "address"): _endpoint,
+    ("webhook_endpoints", "secrets"): _signing,
+    ("webhook_inbox", "named"): _named,
 }
 
 
@@ -182,9 +211,48 @@ def _live(tenant: Tenant, mark: str) -> None:
         callbacks.ask(
             tx, tenant.house.components.keyring, tenant.caller, request, "here", "opendsr", address, "received"
         )
+    _told(tenant, mark, charge.get_json()["id"])
     erased = tenant.token()
     with pytest.raises(Crash):
         interpose(tenant, forget=crash).erase(erased["customer"])
+
+
+def _told(tenant: Tenant, mark: str, charge: str) -> None:
+    """An endpoint, a dispute, and an event that nobody looks into before the end of the century."""
+    parts = tenant.house.components
+    webhook_endpoints.create(parts.records, parts.keyring, tenant.caller, f"https://shop.example/{MARK}{mark}", [])
+    asked_of = Connected(processor=Disputing(mark), credentials=Secret("none"))
+    disputes.follow(parts.records, parts.keyring, tenant.caller, asked_of, tenant.account, charge, f"du_{mark}")
+    tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"webhook_secret": "whsec_of_theirs"})
+    about = {"id": f"pi_{MARK}{mark}"}
+    body = dumps(
+        {"id": f"evt_{mark}", "object": "event", "type": "payment_intent.succeeded", "data": {"object": about}}
+    )
+    headers = {"Stripe-Signature": WebhookSignature.generate_signature_header(body, "whsec_of_theirs")}
+    assert webhooks_in.receive(
+        parts.records, parts.keyring, parts.processors, tenant.account, body.encode(), headers, parts.clock()
+    )
+    inbox = metadata.tables["webhook_inbox"]
+    with transaction(parts.records) as tx:
+        tx.execute(update(inbox).values(next_attempt_at=datetime(2099, 1, 1, tzinfo=UTC)))
+
+
+class Disputing:
+    """A processor that has a dispute."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def read_dispute(self, _credentials: object, *, reference: str) -> Disputed:
+        return Disputed(
+            reference=f"{reference}{MARK}{self._mark}",
+            payment="pi",
+            status="won",
+            amount=1,
+            currency="eur",
+            reason="fraudulent",
+            due_at=None,
+        )
 
 
 @pytest.fixture(scope="module")
