@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from panless import cli_accounts, cli_clients, cli_erasure, cli_keys, cli_opendsr, cli_rights, cli_running
+from panless import cli_accounts, cli_charges, cli_clients, cli_erasure, cli_keys, cli_opendsr, cli_rights, cli_running
 from panless.trouble import EXPECTED, sentence
 
 
@@ -14,7 +14,7 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-for module in (cli_running, cli_clients, cli_accounts, cli_keys, cli_erasure, cli_rights, cli_opendsr):
+for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr):
     for command in module.COMMANDS:
         commands.add_command(command)
 

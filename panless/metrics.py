@@ -14,6 +14,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from vault import open_intents
 from vault.rights_watch import Watch
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -46,6 +47,13 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemostrecent",
         )
+        self._intents = Gauge(
+            "panless_intents",
+            "Intents that are pending, that need a human (manual), the oldest's seconds; what reconciling found.",
+            ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
 
     def observe(self, app: Flask) -> None:
         """Count the requests that `app` answers."""
@@ -57,6 +65,11 @@ class Metrics:
         self._verdicts.add(code)
         for known in self._verdicts:
             self._verdict.labels(known).set(known == code)
+
+    def show_intents(self, watched: open_intents.Watch) -> None:
+        """Show how many intents are open, and how many need a human."""
+        for which, count in asdict(watched).items():
+            self._intents.labels(which).set(count)
 
     def show_rights(self, watched: Watch) -> None:
         """Show how many rights requests wait, and how many of them are late."""

@@ -15,6 +15,7 @@ from panless.metrics import Metrics, serve_metrics
 from panless.settings import read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
+from vault import open_intents
 from vault.reads import ReadCounter
 from vault.rights_watch import watch
 
@@ -83,6 +84,7 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
             metrics.show_verdict(verdict.code)
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
+            metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
             reads.write_down(components.records, components.keyring, components.clock())
         return verdict.is_good

@@ -52,6 +52,10 @@ class ActorNeeded(VaultError):
     """Who is behind the client matters here, and it did not say."""
 
 
+class NeedsHuman(VaultError):
+    """An intent that the worker could not end; whoever operates this must look at the processor."""
+
+
 class KeyReused(VaultError):
     """The idempotency key was used with another body."""
 

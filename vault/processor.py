@@ -184,6 +184,28 @@ class Disputed:
     due_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """A payment as the processor lists it: `succeeded`, `authorized`, `open` or `failed`; amounts in minor units.
+
+    `tag` is ours where we made it.
+    """
+
+    reference: str = field(repr=False)
+    tag: str | None
+    status: str
+    captured: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentPage:
+    """Some of a list; `after` is where the next page begins, None on the last."""
+
+    payments: list[Payment]
+    after: str | None = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class NotFound:
     """Looked up: the processor has no object with that tag."""
@@ -285,6 +307,11 @@ class Processor(Protocol):
 
     def read_dispute(self, credentials: Secret, *, reference: str) -> Disputed | Failure:
         """Where a dispute stands."""
+
+    def list_payments(
+        self, credentials: Secret, *, since: datetime, until: datetime, after: str | None
+    ) -> PaymentPage | Failure:
+        """The account's payments that were made in that time, whoever made them; the page that begins `after`."""
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach a stored card for good. Already gone is Forgotten."""

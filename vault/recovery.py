@@ -15,6 +15,7 @@ from vault import (
     event_delivery,
     package_building,
     packages,
+    reconciling,
     refund_following,
     resolving,
     retention,
@@ -31,14 +32,16 @@ Report = Callable[[str, Exception], None]
 """Told what failed, and how; its turn comes again, and no other is stopped by it."""
 
 ACCOUNTS_AT_ONCE = 4
+SLOW = ("purge", "reconcile")
+"""Lanes whose work is a matter of hours."""
 
 TELLING_SECONDS = 5.0
 """After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
 
 
 def work_once(shop: Workshop, report: Report) -> int:
-    """One round of every lane but `purge`, one after the other; how many things came to an end, or a step nearer."""
-    return sum(lane(shop, report) for name, lane in LANES.items() if name != "purge")
+    """One round of every lane but the `SLOW`, one after the other; how many things ended, or came a step nearer."""
+    return sum(lane(shop, report) for name, lane in LANES.items() if name not in SLOW)
 
 
 def settle_once(shop: Workshop, report: Report) -> int:
@@ -216,6 +219,15 @@ def deliver_once(shop: Workshop, report: Report) -> int:
     return done
 
 
+def reconcile_once(shop: Workshop, report: Report) -> int:
+    """Compare what was not compared for a day."""
+    done = 0
+    for row in reconciling.due(shop):
+        if reconciling.take_up(shop, row):
+            done += _guarded(report, "reconcile", partial(reconciling.compare, shop, row, report))
+    return done
+
+
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
     "intents": resolve_once,
@@ -224,6 +236,7 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "rights": execute_once,
     "erasures": erase_once,
     "purge": purge_once,
+    "reconcile": reconcile_once,
     "events": deliver_once,
     "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
 }

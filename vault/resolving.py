@@ -23,7 +23,7 @@ from vault import (
 )
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.errors import Erased, NotUsable, ProcessorRefused
+from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused
 from vault.processing import connect
 from vault.processor import (
     ActionRequired,
@@ -52,6 +52,9 @@ LONGEST_PAUSE = 20
 So an unknown outcome is known, at the latest, the lease of whoever died (60 s), a round (1 s), one pause (20 s) and the
 call itself (23 s) after the processor answers again: 104 s of the 120 that are promised.
 """
+
+GIVEN_UP_AFTER = KEY_WINDOW + timedelta(hours=24)
+"""When the worker stops asking: the processor has been away, or refuses our credentials, for a day and more."""
 
 YOUNG = timedelta(hours=1)
 LONGEST_PAUSE_LATER = 600
@@ -236,11 +239,20 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 
 def _retry_soon(shop: Workshop, row: Row[Any]) -> bool:
     """Give the lease back early: the first retries come after 2, 4, 8 ... seconds."""
+    if shop.clock() - row.created_at > GIVEN_UP_AFTER:
+        return _give_to_a_human(shop, row)
     longest = LONGEST_PAUSE if shop.clock() - row.created_at < YOUNG else LONGEST_PAUSE_LATER
     seconds = min(2 ** min(row.attempts, 12), longest)
     with transaction(shop.records) as tx:
         tx.execute(update(intent_table).where(_this(row)).values(lease_until=database_clock(seconds)))
     return False
+
+
+def _give_to_a_human(shop: Workshop, row: Row[Any]) -> bool:
+    """Neither adopted, nor called off, nor sent again in all that time. Raises NeedsHuman, so that it is reported."""
+    with transaction(shop.records) as tx:
+        tx.execute(update(intent_table).where(_this(row)).values(state="manual"))
+    raise NeedsHuman(f"{row.operation} of {row.resource_id}: see `panless charges manual`.")
 
 
 def _done(shop: Workshop, intent: intents.Intent) -> bool:

@@ -23,6 +23,7 @@ from vault.processor import (
     NotFound,
     Notice,
     NotReached,
+    PaymentPage,
     Redaction,
     RefundOutcome,
     RefundSeen,
@@ -32,6 +33,7 @@ from vault.processor import (
 )
 from vault.processors import stripe_forgetting as forgetting
 from vault.processors import stripe_outcomes as outcomes
+from vault.processors import stripe_payments as payments
 from vault.processors import stripe_redaction as jobs
 from vault.processors import stripe_webhooks as webhooks
 from vault.processors.stripe_contact import billing_details
@@ -206,6 +208,14 @@ class StripeProcessor:
         """Retrieve a Dispute."""
         answer = self._get(credentials, f"/v1/disputes/{segment(reference)}", {})
         return definite(outcome(answer, "dispute", webhooks.disputed))
+
+    def list_payments(
+        self, credentials: Secret, *, since: datetime, until: datetime, after: str | None
+    ) -> PaymentPage | Failure:
+        """List PaymentIntents by when they were made."""
+        made = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
+        params = {"created": made, "limit": 100, "starting_after": after, "expand": ["data.latest_charge"]}
+        return definite(outcome(self._get(credentials, "/v1/payment_intents", params), "list", payments.page))
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach the payment method."""
