@@ -1,0 +1,58 @@
+"""`panless charges`: compared with the processors, an exit code that tells; what needs a human, and how it goes on."""
+
+import json
+import subprocess
+from datetime import timedelta
+
+from house import House, Tenant
+from program_scene import PANLESS, PLAIN
+from sqlalchemy import update
+
+from keys.database import transaction
+from vault.tables import charges, intents
+
+
+def run(house: House, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PANLESS, "charges", *words], env=PLAIN | house.environment, capture_output=True, text=True, check=False
+    )
+
+
+def aged(tenant: Tenant, **values: object) -> None:
+    """Give this tenant's charges these values."""
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(update(charges).where(charges.c.tenant_id == tenant.id).values(**values))
+
+
+def test_reconcile(own_house: House) -> None:
+    """0 where all is alike, 1 and a line for each where something is not, 2 where the processor does not answer."""
+    tenant = own_house.tenant()
+    tenant.charge(tenant.token()["id"])
+    since = ("reconcile", "--since", f"{own_house.components.clock() - timedelta(days=1):%Y-%m-%d}")
+    alike = run(own_house, *since)
+    assert (alike.returncode, "0 differ" in alike.stdout) == (0, True), alike
+    aged(tenant, created_at=own_house.components.clock() - timedelta(minutes=10))
+    tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"api_key": "sk_test_of_an_empty_account"})
+    differ = run(own_house, *since, "--json")
+    assert (differ.returncode, json.loads(differ.stdout)["kind"]) == (1, "ours_only"), differ
+    missing = run(own_house, *since, "--account", "pa_none")
+    assert (missing.returncode, "no such processor account" in missing.stderr) == (1, True)
+    assert run(own_house, "reconcile").returncode == 2
+    own_house.sandbox.fault(path="/v1/payment_intents", method="GET", do="status", status=500, times=9)
+    away = run(own_house, *since)
+    assert (away.returncode, "not compared" in away.stderr) == (2, True)
+    own_house.sandbox.clear()
+
+
+def test_what_needs_a_human(own_house: House) -> None:
+    """Listed with what it is about; given back by its id; an id that is none is refused."""
+    tenant = own_house.tenant()
+    charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
+    assert run(own_house, "manual").stdout == ""
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(intents).where(intents.c.resource_id == charge).values(state="manual"))
+    [line] = run(own_house, "manual").stdout.splitlines()
+    intent, operation, resource, *_ = line.split()
+    assert (operation, resource) == ("charge.create", charge)
+    assert run(own_house, "retry", intent).returncode == 0
+    assert "no such intent" in run(own_house, "retry", intent).stderr.lower()
