@@ -103,7 +103,9 @@ def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, ou
         _release(records, keyring, underway, f"charge.{step.name}_not_sent", intents.forget_attempt)
         raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was done. Try again.")
     if isinstance(outcome, Authorized | ActionRequired | Refused):
-        _release(records, keyring, underway, f"charge.{step.name}_refused", intents.finish)
+        certain = refusal is not None and _of_credentials(refusal)  # nothing was done: the same key may begin again
+        end = intents.forget_attempt if certain else intents.finish
+        _release(records, keyring, underway, f"charge.{step.name}_refused", end)
         raise _refused(step, refusal)
     charge = conclude(records, keyring, underway.charging, outcome)
     if charge.status not in _DONE[step.name]:

@@ -14,7 +14,6 @@ from vault.charge_outcomes import Charging, conclude
 from vault.chargeable import Route
 from vault.charges import Charge
 from vault.errors import DoNotRetry, Invalid, MovedOn, NotUsable, ObligationTaken
-from vault.ids import new_id
 from vault.processing import Processors, persist
 from vault.processor import ChargeOutcome, NotFound
 from vault.retrying import Caps
@@ -139,7 +138,7 @@ def _begin(
     records: Engine, keyring: Keyring, caller: Caller, order: Order, attempt: intents.Attempt, route: Route
 ) -> Charging:
     """Commit the intent and the pending charge. Raises Known when the client's key was used before."""
-    charge_id = new_id("chg", caller.tenant)
+    charge_id = intents.resource_id("chg", keyring, caller, attempt)
     row = _pending(keyring, caller, order, route, charge_id)
     intent, begun = intents.begun(
         keyring,

@@ -24,6 +24,11 @@ def new_id(prefix: str, home: str) -> str:
     return f"{prefix}_{cell_of(home)}{secrets.token_bytes(BODY_LENGTH - 2).translate(_LETTERS).decode()}"
 
 
+def derived_id(prefix: str, home: str, seed: bytes) -> str:
+    """The same, but always the same for the same `seed`: 26 or more bytes that nobody else can know."""
+    return f"{prefix}_{cell_of(home)}{seed[: BODY_LENGTH - 2].translate(_LETTERS).decode()}"
+
+
 def cell_of(home: str) -> str:
     """The cell that an id (or a bare cell) names."""
     return home.rpartition("_")[2][:2]

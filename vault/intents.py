@@ -20,7 +20,7 @@ from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
-from vault.ids import new_id
+from vault.ids import derived_id, new_id
 from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
 
@@ -237,6 +237,18 @@ def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
     named = attempt.key if attempt.key is not None else secrets.token_hex(16)
     key = _key(keyring, caller.tenant, "send")
     return "panless-" + hmac.digest(key, _scoped(caller, attempt, named), hashlib.sha256).hex()
+
+
+def resource_id(prefix: str, keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
+    """The id of what this call makes: from the client's own key, so that the same call makes the same thing again.
+
+    Commits that a failover lost are made again by the client's retry: the processor then sees the same key and the same
+    tag, and answers with the payment that is there. Without a client's key it is random.
+    """
+    if attempt.key is None:
+        return new_id(prefix, caller.tenant)
+    seed = hmac.digest(_key(keyring, caller.tenant, "resource"), _scoped(caller, attempt, attempt.key), hashlib.sha256)
+    return derived_id(prefix, caller.tenant, seed)
 
 
 def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:

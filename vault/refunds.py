@@ -15,7 +15,6 @@ from vault.caller import Caller
 from vault.charge_states import PAID
 from vault.charges import open_retained, row_of_charge
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
-from vault.ids import new_id
 from vault.processing import Connected, Processors, connect, persist
 from vault.processor import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
 from vault.refund_following import LOOK_EVERY, give_back
@@ -111,6 +110,9 @@ def conclude(records: Engine, keyring: Keyring, refunding: Refunding, outcome: R
         case NotReached():
             _take_back(records, keyring, refunding)
             raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was refunded.")
+        case Refused(credentials=True):  # nothing was done: the same key may begin again
+            _take_back(records, keyring, refunding)
+            raise ProcessorRefused(outcome.code, outcome.param, credentials=True)
         case Refused():
             _end(records, keyring, refunding, "failed", reference=None)
             raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
@@ -134,7 +136,7 @@ def _begin(
         row = row_of_charge(connection, caller, charge_id)
         account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
     connected = connect(processors, keyring, caller.tenant, account)
-    refund_id = new_id("rfd", caller.tenant)
+    refund_id = intents.resource_id("rfd", keyring, caller, attempt)
     with audit.transaction(records) as tx:
         intent = intents.begin(
             tx, keyring, caller, attempt, resource_id=refund_id, customer_id=row.customer_id, account_id=row.account_id

@@ -32,8 +32,9 @@ def _card(_tenant: Tenant) -> tuple[str, dict[str, Any]]:
 
 
 def _order(tenant: Tenant, **more: object) -> dict[str, Any]:
-    token = _TOKENS.setdefault(tenant.id, tenant.token()["id"])
-    return {"token": token, "amount": 1234, "currency": "eur", "obligation": word(), **more}
+    if tenant.id not in _TOKENS:
+        _TOKENS[tenant.id] = tenant.token()["id"]
+    return {"token": _TOKENS[tenant.id], "amount": 1234, "currency": "eur", "obligation": word(), **more}
 
 
 def _authorized(tenant: Tenant) -> str:
