@@ -67,9 +67,10 @@ def _resolve_queue(shop: Workshop, report: Report, queue: Sequence[Row[Any]]) ->
     for row in queue:
         if not resolving.take_up(shop, row):
             continue
-        if not _guarded(report, row.operation, partial(resolving.resolve, shop, row)):
+        answered = _tried(report, row.operation, partial(resolving.resolve, shop, row))
+        if answered is False:  # one that failed here says nothing of its processor
             break
-        ended += 1
+        ended += answered is True
     return ended
 
 
@@ -128,11 +129,16 @@ def _settle(shop: Workshop) -> bool:
 
 
 def _guarded(report: Report, what: str, step: Callable[[], bool]) -> bool:
+    return _tried(report, what, step) is True
+
+
+def _tried(report: Report, what: str, step: Callable[[], bool]) -> bool | None:
+    """What the step says; None for one that failed, which is reported."""
     try:
         return step()
-    except Exception as error:  # noqa: BLE001  # one broken row must not stop the worker; it is reported
+    except Exception as error:  # noqa: BLE001  # one broken row must not stop the worker
         report(what, error)
-        return False
+        return None
 
 
 def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:

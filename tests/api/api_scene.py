@@ -19,8 +19,11 @@ from werkzeug.test import TestResponse
 
 from keys import keystore
 from keys.database import reading
-from vault import clients, processor_accounts
+from vault import clients, disputes, processor_accounts
 from vault.ids import new_id
+from vault.personal import Secret
+from vault.processing import Connected
+from vault.processor import Disputed
 from vault.scopes import SCOPES
 from vault.tables import metadata as records_metadata
 
@@ -257,6 +260,29 @@ class Stock:
         return path.format(**self.ids)
 
 
+class Disputing:
+    """A processor that has a dispute of whatever it is asked about."""
+
+    def read_dispute(self, _credentials: object, *, reference: str) -> Disputed:
+        return Disputed(
+            reference=reference,
+            payment="pi",
+            status="won",
+            amount=1,
+            currency="eur",
+            reason="fraudulent",
+            due_at=None,
+        )
+
+
+def disputed(tenant: Tenant, charge: str) -> str:
+    """The id of a dispute of a charge, as the worker hears of one."""
+    parts = tenant.house.components
+    asked: Any = Connected(processor=Disputing(), credentials=Secret("none"))
+    disputes.follow(parts.records, parts.keyring, tenant.caller, asked, tenant.account, charge, f"du_{charge}")
+    return str(tenant.call("GET", f"/v1/disputes?charge={charge}").get_json()["data"][0]["id"])
+
+
 def stock_of(tenant: Tenant) -> Stock:
     """A customer with a contact, a token, a charge; an account; an erasure; a hold; a package's link."""
     token = tenant.token(customer={"reference": "R-0", "billing_contact": CONTACT})
@@ -275,7 +301,7 @@ def stock_of(tenant: Tenant) -> Stock:
         "hold_id": hold,
         "refund_id": refund,
     }
-    ids |= {"event_id": event, "endpoint_id": endpoint}
+    ids |= {"event_id": event, "endpoint_id": endpoint, "dispute_id": disputed(tenant, charge)}
     link = link_to(tenant, package_of(tenant, token["customer"]))
     return Stock(tenant=tenant, ids={**ids, "account_id": tenant.account, "request_id": request, "link": link})
 

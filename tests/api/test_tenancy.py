@@ -4,7 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from api_scene import LINKED, OF_OTHERS, PREFIXES, bodies, fixed, headers_of, never_was, operations, problem, rows
+from api_scene import (
+    LINKED,
+    OF_OTHERS,
+    PREFIXES,
+    bodies,
+    disputed,
+    fixed,
+    headers_of,
+    never_was,
+    operations,
+    problem,
+    rows,
+)
 from house import PURPOSE, House, Tenant, token_order
 
 
@@ -37,6 +49,7 @@ def foreign(house: House) -> Foreign:
     ids["refund_id"] = refunds[0]
     erased = {"token_id": gone["id"], "customer_id": gone["customer"], "charge_id": gone_charge, "hold_id": holds[1]}
     erased["refund_id"] = refunds[1]
+    ids["dispute_id"], erased["dispute_id"] = disputed(other, charge), disputed(other, gone_charge)
     event = other.call("GET", "/v1/events").get_json()["data"][0]["id"]
     endpoint = other.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}).get_json()["id"]
     both = {"account_id": other.account, "request_id": request, "event_id": event, "endpoint_id": endpoint}

@@ -178,6 +178,8 @@ def test_binary_columns_are_sealed_keyed_or_ids(house: House) -> None:
         "digest",
         "fingerprint",
         "key_digest",
+        "event_digest",
+        "reference_digest",
         "link_digest",
         "obligation_digest",
         "mac",

@@ -41,6 +41,8 @@ class Outside:
     answers: list[Posted | NotPosted] = field(default_factory=list)
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Posted | NotPosted:
+        if "webhook-id" in headers:  # an event for an endpoint of another test's tenant
+            return Posted(200)
         self.calls.append((url, body, headers))
         return self.answers.pop(0) if self.answers else Posted(200)
 
