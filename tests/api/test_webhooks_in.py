@@ -15,6 +15,7 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from keys.database import reading, transaction
+from vault.recovery import hear_once
 from vault.tables import webhook_inbox
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's
@@ -156,6 +157,7 @@ def test_a_refund_of_ours_is_not_counted_twice(shop: Tenant) -> None:
     made = shop.call("POST", f"/v1/charges/{charge}/refunds", {"amount": 400}, Idempotency_Key="r")
     assert made.status_code == 202
     send(shop, "charge.refunded", {"id": "ch", "payment_intent": the_payment(shop)})
+    hear_once(shop.house.components.workshop, lambda *_: None)
     for _ in range(3):
         shop.house.work()
     found = shown(shop, f"/v1/charges/{charge}/refunds")["data"]
