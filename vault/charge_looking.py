@@ -13,7 +13,7 @@ from vault.caller import Caller
 from vault.charge_outcomes import Charging, conclude
 from vault.charges import Charge
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import ActionRequired, Approved, Authorized, ChargeOutcome, Declined, Voided
+from vault.processor_answers import ActionRequired, Approved, Authorized, ChargeOutcome, Declined, Voided
 
 OPEN = ("pending", "unknown", "requires_action", "authorized")
 """States in which the processor may know more than we do."""

@@ -13,7 +13,7 @@ from vault.caller import Caller
 from vault.charge_states import FOLLOWS
 from vault.charges import Charge, charge_of, details_place, read, retained_place, shown_in_event
 from vault.errors import ProcessorNotReached, ProcessorRefused
-from vault.processor import (
+from vault.processor_answers import (
     ActionRequired,
     Approved,
     Authorized,

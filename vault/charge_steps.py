@@ -20,7 +20,7 @@ from vault.charge_states import STEPS
 from vault.charges import Charge
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.processing import Processors, persist
-from vault.processor import ActionRequired, Authorized, ChargeOutcome, Declined, NotReached, Refused, Unknown
+from vault.processor_answers import ActionRequired, Authorized, ChargeOutcome, Declined, NotReached, Refused, Unknown
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
 

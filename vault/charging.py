@@ -15,7 +15,7 @@ from vault.chargeable import Route
 from vault.charges import Charge
 from vault.errors import DoNotRetry, Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.processing import Processors, persist
-from vault.processor import ChargeOutcome, NotFound
+from vault.processor_answers import ChargeOutcome, NotFound
 from vault.retrying import Caps
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write

@@ -14,7 +14,7 @@ from vault.customers import row_of
 from vault.errors import Erased, NotUsable
 from vault.personal import BillingContact
 from vault.processing import Connected
-from vault.processor import Corrected, Refused
+from vault.processor_answers import Corrected, Refused
 from vault.tables import customers, processor_references
 
 

@@ -15,7 +15,7 @@ from vault.caller import Caller
 from vault.errors import NotFoundHere
 from vault.ids import new_id
 from vault.processing import Connected, persist
-from vault.processor import Disputed
+from vault.processor_answers import Disputed
 from vault.sealing import place_of, seal_value
 from vault.statements import insert, updated, write
 from vault.tables import OPEN_DISPUTES, charges, disputes

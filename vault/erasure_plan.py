@@ -18,7 +18,7 @@ from vault.customers import row_of
 from vault.errors import NotUsable
 from vault.policy import Policy
 from vault.processing import Processors, connect
-from vault.processor import Held
+from vault.processor_answers import Held
 from vault.tables import (
     OPEN_DISPUTES,
     OPEN_STATES,

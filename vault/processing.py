@@ -10,8 +10,9 @@ from sqlalchemy import Row
 from keys.keyring import Keyring
 from vault.errors import NotUsable
 from vault.personal import Secret
-from vault.processor import NotReached, Processor, Unknown
+from vault.processor import Processor
 from vault.processor_accounts import credentials_of
+from vault.processor_answers import NotReached, Unknown
 
 Processors = Mapping[str, Processor]
 """By the kind that a processor account names."""

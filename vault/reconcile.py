@@ -19,7 +19,7 @@ from vault import intents, processor_accounts, references
 from vault.caller import Caller
 from vault.charge_states import PAID
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import Approved, Authorized, Payment, PaymentPage, Refused
+from vault.processor_answers import Approved, Authorized, Payment, PaymentPage, Refused
 from vault.tables import OPEN_STATES, charges
 
 DAY = timedelta(days=1)

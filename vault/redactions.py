@@ -16,7 +16,7 @@ from vault import recipients
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
-from vault.processor import Failure, Redaction, Refused
+from vault.processor_answers import Failure, Redaction, Refused
 from vault.recipients import Answer
 
 FINAL = frozenset({"redacted", "not_available", "lost"})

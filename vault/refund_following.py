@@ -12,7 +12,7 @@ from vault import audit, events, processor_accounts
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.processing import connect, persist
-from vault.processor import Refunded
+from vault.processor_answers import Refunded
 from vault.refunds_listed import Refund, shown_in_event
 from vault.sealing import place_of, unseal_value
 from vault.statements import Change, updated, write

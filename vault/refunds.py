@@ -16,7 +16,7 @@ from vault.charge_states import PAID
 from vault.charges import open_retained, row_of_charge
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
+from vault.processor_answers import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
 from vault.refund_following import LOOK_EVERY, give_back
 from vault.refunds_listed import Refund, read, shown_in_event
 from vault.sealing import place_of, seal_value

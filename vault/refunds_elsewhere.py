@@ -10,7 +10,7 @@ from vault import audit, intents, references
 from vault.caller import Caller
 from vault.ids import new_id
 from vault.processing import Connected, persist
-from vault.processor import RefundSeen
+from vault.processor_answers import RefundSeen
 from vault.refund_following import LOOK_EVERY, WITH_CHARGE, event_of, follow_seen, recorded
 from vault.refunds import refund_place
 from vault.sealing import seal_value

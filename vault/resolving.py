@@ -25,7 +25,7 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused
 from vault.processing import connect
-from vault.processor import (
+from vault.processor_answers import (
     ActionRequired,
     Authorized,
     CustomerOpened,

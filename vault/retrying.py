@@ -13,7 +13,7 @@ from sqlalchemy import ScalarSelect, bindparam, select
 
 from vault.errors import DoNotRetry
 from vault.policy import Policy
-from vault.processor import Declined
+from vault.processor_answers import Declined
 from vault.tables import charges, tokens
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)

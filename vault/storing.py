@@ -13,7 +13,7 @@ from vault import audit, intents, references
 from vault.caller import Caller
 from vault.personal import CardMetadata
 from vault.processing import Connected
-from vault.processor import Stored
+from vault.processor_answers import Stored
 from vault.statements import Change, updated, write
 from vault.tables import tokens as token_table
 from vault.tokens import Token, shown_fingerprint

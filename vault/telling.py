@@ -11,7 +11,7 @@ from vault import intents, recipients
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
-from vault.processor import CustomerOpened, Failure, Forgotten, Held, NotFound
+from vault.processor_answers import CustomerOpened, Failure, Forgotten, Held, NotFound
 from vault.recipients import Answer
 
 FINAL = frozenset({"erased", "already_gone"})

@@ -14,7 +14,16 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, customers, intents
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
-from vault.processor import ActionRequired, Declined, NotFound, NotReached, Refused, Stored, StoreOutcome, Unknown
+from vault.processor_answers import (
+    ActionRequired,
+    Declined,
+    NotFound,
+    NotReached,
+    Refused,
+    Stored,
+    StoreOutcome,
+    Unknown,
+)
 from vault.sealing import seal_value
 from vault.statements import Change, write
 from vault.storing import (

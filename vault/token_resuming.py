@@ -10,7 +10,7 @@ from keys.keyring import Keyring
 from vault import intents, processor_accounts, references, tokens
 from vault.caller import Caller
 from vault.processing import Processors, connect, persist
-from vault.processor import ActionRequired, CustomerOpened, NotFound, StoreOutcome
+from vault.processor_answers import ActionRequired, CustomerOpened, NotFound, StoreOutcome
 from vault.sealing import unseal_value
 from vault.storing import Storing, Tokenized
 from vault.token_outcomes import conclude

@@ -14,7 +14,7 @@ from vault import audit, events, references
 from vault.caller import Caller
 from vault.errors import Erased
 from vault.processing import Connected, persist
-from vault.processor import Forgotten, Stored
+from vault.processor_answers import Forgotten, Stored
 from vault.sealing import seal_value
 from vault.statements import inserted, write
 from vault.tables import blind_index, processor_references, tokens

@@ -16,7 +16,7 @@ from vault.errors import MovedOn
 from vault.ids import new_id
 from vault.personal import BillingContact, Card
 from vault.processing import Connected, Processors, connect, persist
-from vault.processor import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
+from vault.processor_answers import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.storing import Storing, Tokenized

@@ -9,7 +9,7 @@ from keys.blindindex import NORMALIZATION
 from keys.keyring import Keyring
 from vault import references
 from vault.personal import CardMetadata
-from vault.processor import Stored
+from vault.processor_answers import Stored
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.storing import Overtaken, Storing, ended, reference_value, waiting

@@ -15,7 +15,7 @@ from keys.keyring import Keyring
 from vault import charge_looking, disputes, processor_accounts, references, refunds_elsewhere, token_updates
 from vault.columns import database_clock
 from vault.processing import Connected, Processors, connect
-from vault.processor import Notice
+from vault.processor_answers import Notice
 from vault.sealing import place_of, seal_value, unseal_value
 from vault.statements import insert_if_absent
 from vault.tables import charges, webhook_inbox

@@ -23,7 +23,7 @@ from vault import clients, disputes, processor_accounts
 from vault.ids import new_id
 from vault.personal import Secret
 from vault.processing import Connected
-from vault.processor import Disputed
+from vault.processor_answers import Disputed
 from vault.scopes import SCOPES
 from vault.tables import metadata as records_metadata
 

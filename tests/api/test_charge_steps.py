@@ -12,7 +12,7 @@ from sqlalchemy import update
 from keys.database import transaction
 from vault import charge_looking
 from vault.columns import database_clock
-from vault.processor import NotReached
+from vault.processor_answers import NotReached
 from vault.tables import charges
 
 ASKS_ALWAYS = "4000002760003184"

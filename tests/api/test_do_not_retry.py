@@ -11,7 +11,7 @@ from house import Tenant, make_app
 from sqlalchemy import update
 
 from keys.database import transaction
-from vault.processor import Declined
+from vault.processor_answers import Declined
 from vault.retrying import NEVER, code_for_good
 from vault.tables import charges
 

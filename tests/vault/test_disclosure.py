@@ -22,7 +22,7 @@ from vault.disclosure import FIELDS, LISTS, PAGE, Source
 from vault.errors import Erased
 from vault.notices import notices_of
 from vault.package_files import harmless
-from vault.processor import ActionRequired, Declined, Unknown
+from vault.processor_answers import ActionRequired, Declined, Unknown
 from vault.replay import replay
 from vault.tables import audit_entries, charges, processor_references, tokens
 from vault.tokens import read as read_token

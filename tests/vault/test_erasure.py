@@ -34,7 +34,7 @@ from keys.providers import keyfile
 from vault import erasure, erasure_completion, ledger_entries, recipients, telling
 from vault.caller import Caller
 from vault.errors import LedgerAway
-from vault.processor import Unknown
+from vault.processor_answers import Unknown
 from vault.tables import (
     blind_index,
     charges,

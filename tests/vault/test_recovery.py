@@ -23,7 +23,7 @@ from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from vault.processing import PAUSES, persist
-from vault.processor import Approved, NotReached, Unknown
+from vault.processor_answers import Approved, NotReached, Unknown
 from vault.tables import charges, intents, processor_references, refunds, tokens
 
 CARDS = ("4242424242424242", "4000056655665556", "5555555555554444", "2223003122003222", "6011111111111117")

@@ -31,7 +31,7 @@ from test_erasure_plan import at_sandbox, plan, subscribe
 
 from keys.database import reader_of
 from vault.ledger import find
-from vault.processor import Refused, Unknown
+from vault.processor_answers import Refused, Unknown
 from vault.replay import replay
 from vault.tables import erasure_recipients, erasures
 

@@ -32,7 +32,7 @@ from vault import (
 )
 from vault.personal import Secret
 from vault.processing import Connected
-from vault.processor import Declined, Disputed, Held, Unknown
+from vault.processor_answers import Declined, Disputed, Held, Unknown
 from vault.sealing import open_value
 from vault.tables import metadata
 
