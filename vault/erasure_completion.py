@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
 
 from keys.database import reading, transaction
-from vault import audit, certificates, recipients, redactions, rights, rights_progress, telling
+from vault import audit, certificates, events, recipients, redactions, rights, rights_progress, telling
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -22,7 +22,7 @@ from vault.policy import Policy
 from vault.processing import Processors
 from vault.recipients import Answer, Recipient
 from vault.rights import Target
-from vault.statements import update_row
+from vault.statements import update_row, write
 from vault.tables import customers, erasures, ledger_outbox, rights_requests
 
 LEASE_SECONDS = 60
@@ -163,6 +163,8 @@ def _certify(
         status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
         target = Target(customer=erasure.customer_id, status=status)
         rights_progress.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
+    told_of = {"id": erasure.customer_id, "object": "customer", "status": "erased", "request": erasure.request_id}
+    write(tx, events.made(caller, "customer.erased", erasure.customer_id, {**told_of, "pending": pending}))
     audit.record(
         tx,
         ledger.keyring,

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, intents, references
+from vault import audit, events, intents, references
 from vault.caller import Caller
 from vault.personal import CardMetadata
 from vault.processing import Connected
@@ -78,7 +78,14 @@ def ended(
     """The end of the intent, and the deed for the record, to be written into `tx` with what it did."""
     resource = token_id or storing.token_id
     entry = audit.entry(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
-    return (entry,) if storing.intent is None else (intents.finished(storing.intent, resource_id=resource), entry)
+    told = (_told(storing, action, resource), entry)
+    return told if storing.intent is None else (intents.finished(storing.intent, resource_id=resource), *told)
+
+
+def _told(storing: Storing, action: str, token_id: str) -> Change:
+    status = {"token.create": "active", "token.deduplicate": "active"}.get(action, action.partition(".")[2])
+    data = {"id": token_id, "object": "token", "customer": storing.customer_id, "status": status}
+    return events.made(storing.caller, f"token.{status}", token_id, data)
 
 
 _OPEN = token_table.c.state.in_(("pending", "requires_action"))

@@ -17,7 +17,7 @@ from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import audit, holds, intents, pages, references
+from vault import audit, events, holds, intents, pages, references
 from vault.caller import Caller
 from vault.customers import row_of, shared_row_of
 from vault.errors import Erased, NotFoundHere
@@ -25,6 +25,7 @@ from vault.ids import base32
 from vault.ledger import Ledger, decide, settle
 from vault.personal import CardMetadata
 from vault.sealing import place_of, seal_value, unseal_value
+from vault.statements import write
 from vault.tables import (
     LOST,
     OPEN_STATES,
@@ -119,6 +120,8 @@ def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: 
         decide(tx, ledger, caller, "token.delete", row.token_id, version=1, terms=_burial(row))
         leave_to_forget(tx, keyring, caller, row, held)
         audit.record(tx, keyring, caller, "token.delete", customer=row.customer_id, resource=row.token_id)
+        told = {"id": row.token_id, "object": "token", "customer": row.customer_id, "status": DETACHED}
+        write(tx, events.made(caller, "token.detached", row.token_id, told))
     return True
 
 
