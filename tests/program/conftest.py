@@ -102,9 +102,9 @@ def on_postgresql(postgresql: str, deployment: dict[str, str]) -> dict[str, str]
     for name in ("records", "keystore"):
         admin = open_database(postgresql)
         with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"CREATE DATABASE {name}_{number}"))
+            connection.execute(text(f"CREATE DATABASE program_{name}_{number}"))
         admin.dispose()
-        url = make_url(postgresql).set(database=f"{name}_{number}")
+        url = make_url(postgresql).set(database=f"program_{name}_{number}")
         urls[f"PANLESS_{name.upper()}_URL"] = url.render_as_string(hide_password=False)
     settings = deployment | urls
     assert panless("migrate", env=settings).returncode == 0
