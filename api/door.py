@@ -18,6 +18,7 @@ from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
 from vault.caller import Caller
+from vault.catching_up import refuse_behind
 from vault.clients import Client, authenticate, parse_key
 from vault.errors import NotFoundHere
 from vault.ids import is_id
@@ -44,6 +45,8 @@ _PREFIXES = {
     "endpoint_id": ("whe", "webhook endpoint"),
 }
 _NEEDS = "_panless_needs"
+SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
+"""Scopes of what sends money or cards to a processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +202,8 @@ def _pass(
         purpose=code,
         purpose_reference=reference,
     )
+    if client.is_behind and scope in SENDING:
+        refuse_behind(house.records, caller)
     g.passed = Passed(caller=caller, parts=house)
 
 

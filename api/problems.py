@@ -60,6 +60,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.KeyReused: Kind(422, "idempotency_key_reused"),
     errors.InProgress: Kind(409, "in_progress"),
     errors.MovedOn: Kind(409, "contended"),
+    errors.CatchingUp: Kind(503, "catching_up"),
     errors.CustomerExists: Kind(409, "customer_exists"),
     errors.Duplicate: Kind(409, "duplicate_request"),
     errors.ActorNeeded: Kind(400, "actor_required"),

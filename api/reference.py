@@ -43,6 +43,7 @@ def _problems() -> dict[str, str]:
         "charge_not_refundable": "Only a charge that succeeded or was captured can be refunded.",
         "charge_not_voidable": "Only a charge that is authorized, or waits for the person, can be voided.",
         "contact_lost": "A correction was lost when the records were restored. Enter the contact again.",
+        "catching_up": "After a failover the records are compared with the processor first. Try again, same key.",
         "contended": "Others changed the same thing at the same time. Try again, same key.",
         "customer_exists": "The reference names a customer already. `customer` is its id.",
         "database_busy": "All database connections are in use. Try again.",

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, select
+from sqlalchemy import Connection, Engine, Row, and_, select
 
 from keys.database import reading
+from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, chargeable, charges, intents
+from vault import audit, chargeable, charges, intents, recovery_notes
 from vault.caller import Caller
 from vault.charge_outcomes import Charging, conclude
 from vault.chargeable import Route
@@ -139,7 +140,7 @@ def _begin(
 ) -> Charging:
     """Commit the intent and the pending charge. Raises Known when the client's key was used before."""
     charge_id = intents.resource_id("chg", keyring, caller, attempt)
-    row = _pending(keyring, caller, order, route, charge_id)
+    row = pending(keyring, caller, order, route.token, route.dek, charge_id)
     intent, begun = intents.begun(
         keyring,
         caller,
@@ -178,16 +179,19 @@ def _details(order: Order) -> dict[str, Any]:
     return {"statement_descriptor": order.statement_descriptor, "metadata": order.metadata}
 
 
-def _pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charge_id: str) -> dict[str, Any]:
-    customer = route.token.customer_id
+def pending(
+    keyring: Keyring, caller: Caller, order: Order, token: Row[Any], dek: Dek, charge_id: str
+) -> dict[str, Any]:
+    """The row of a charge that is about to be sent, over a token of a customer whose key is `dek`."""
+    customer = token.customer_id
     retained = {"obligation": order.obligation}
     retention = keyring.tenant_key(caller.tenant, "retention")
     return {
         "tenant_id": caller.tenant,
         "charge_id": charge_id,
         "customer_id": customer,
-        "token_id": route.token.token_id,
-        "account_id": route.token.account_id,
+        "token_id": token.token_id,
+        "account_id": token.account_id,
         "live": caller.live,
         "state": "pending",
         "amount": order.amount,
@@ -200,7 +204,7 @@ def _pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charg
         "details_version": 1,
         "retained": seal_value(retention, retained, charges.retained_place(keyring, caller.tenant, charge_id, 1)),
         "details": seal_value(
-            route.dek, _details(order), charges.details_place(keyring, caller.tenant, charge_id, customer, 1)
+            dek, _details(order), charges.details_place(keyring, caller.tenant, charge_id, customer, 1)
         ),
         "created_at": caller.at,
         "updated_at": caller.at,
@@ -208,6 +212,7 @@ def _pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charg
 
 
 def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> ChargeOutcome:
+    tag = intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"])
     return route.connected.processor.charge(
         route.connected.credentials,
         reference=route.reference,
@@ -219,8 +224,9 @@ def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> C
         reason=order.reason,
         network_transaction_id=route.network_transaction_id,
         statement_descriptor=order.statement_descriptor,
-        tag=intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"]),
+        tag=tag,
         key=charging.begun.processor_key,
+        note=recovery_notes.of_charge(keyring, charging, tag),
     )
 
 

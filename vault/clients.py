@@ -11,11 +11,11 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, exists, insert, select, update
 
 from keys.database import reading, transaction
 from keys.errors import KeyMissing
@@ -29,7 +29,7 @@ from vault.ids import BODY_LENGTH, base32, new_id
 from vault.ledger import Ledger, decide, settle
 from vault.personal import Secret
 from vault.scopes import SCOPES
-from vault.tables import client_keys, clients, guard, tenants
+from vault.tables import client_keys, clients, guard, heartbeat, processor_accounts, tenants
 
 _SECRET_LENGTH = 52
 _CHECKSUM_LENGTH = 8
@@ -48,6 +48,8 @@ class Client:
     scopes: frozenset[str]
     created_at: datetime
     revoked_at: datetime | None
+    is_behind: bool = False
+    """Whether commits of its tenant may be lost: see `catching_up`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +119,12 @@ def authenticate(records: Engine, ledger: Ledger, presented: Presented, at: date
     """
     vouched = ledger.witness.vouched
     with reading(records) as connection:
-        row = _BY_KEY.one(connection, {"tenant": presented.tenant, "key": presented.key_id})
+        row = _BY_KEY.one(connection, {"tenant": presented.tenant, "key": presented.key_id, "live": presented.live})
         seen = identified(connection, row.identity)
     ledger.witness.check(seen, vouched)
-    return _genuine(ledger.keyring, presented, row, at) if row.client_id is not None else None
+    client = _genuine(ledger.keyring, presented, row, at) if row.client_id is not None else None
+    behind = row.is_behind or seen.instance != row.alive_in
+    return replace(client, is_behind=True) if client is not None and behind else client
 
 
 def _genuine(keyring: Keyring, presented: Presented, row: Any, at: datetime) -> Client | None:  # noqa: ANN401  # a row of `_BY_KEY`
@@ -202,9 +206,20 @@ def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str)
 
 _THIS_KEY = and_(client_keys.c.tenant_id == bindparam("tenant"), client_keys.c.key_id == bindparam("key"))
 _ITS_CLIENT = and_(client_keys.c.tenant_id == clients.c.tenant_id, client_keys.c.client_id == clients.c.client_id)
+_BEHIND = select(processor_accounts.c.account_id).where(
+    processor_accounts.c.tenant_id == bindparam("tenant"),
+    processor_accounts.c.live == bindparam("live"),
+    processor_accounts.c.look_from.is_not(None),
+    processor_accounts.c.deleted_at.is_(None),
+)
 # A key that these records don't know has no client, but the guard's row comes all the same.
 _BY_KEY = Prepared(
-    select(clients, client_keys.c.digest, client_keys.c.expires_at, identity_of(guard).label("identity")).select_from(
-        guard.outerjoin(client_keys, _THIS_KEY).outerjoin(clients, _ITS_CLIENT)
-    )
+    select(
+        clients,
+        client_keys.c.digest,
+        client_keys.c.expires_at,
+        identity_of(guard).label("identity"),
+        select(heartbeat.c.instance).scalar_subquery().label("alive_in"),
+        exists(_BEHIND).label("is_behind"),
+    ).select_from(guard.outerjoin(client_keys, _THIS_KEY).outerjoin(clients, _ITS_CLIENT))
 )

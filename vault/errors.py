@@ -134,6 +134,12 @@ class RawCardsRefused(VaultError):
     """This deployment takes no raw cards."""
 
 
+class CatchingUp(VaultError):
+    """After a failover: nothing is sent before the processor was asked what it has."""
+
+    retryable = True
+
+
 class MovedOn(VaultError):
     """Others changed the same thing so fast that this call never got its turn."""
 

@@ -49,6 +49,8 @@ class Intent:
     operation: str
     resource_id: str
     processor_key: str
+    key_digest: bytes | None
+    fingerprint: bytes
 
 
 def body_fingerprint(keyring: Keyring, tenant: str, path: str, body: object) -> bytes:
@@ -111,13 +113,15 @@ def begun(
         operation=attempt.operation,
         resource_id=resource_id,
         processor_key=processor_key(keyring, caller, attempt),
+        key_digest=key_digest(keyring, caller, attempt),
+        fingerprint=attempt.fingerprint,
     )
     row = {
         "tenant_id": caller.tenant,
         "intent_id": intent.intent_id,
         "operation": attempt.operation,
-        "key_digest": key_digest(keyring, caller, attempt),
-        "fingerprint": attempt.fingerprint,
+        "key_digest": intent.key_digest,
+        "fingerprint": intent.fingerprint,
         "resource_id": resource_id,
         "customer_id": customer_id,
         "account_id": account_id,

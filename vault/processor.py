@@ -2,7 +2,8 @@
 
 Business outcomes are returned values, never exceptions; no vendor type or exception crosses the port. Every method
 sends the idempotency key that the intent fixed (a method of several calls appends a phase to it), puts `tag` into the
-processor object's metadata under `panless`, and has a stated timeout, shorter than an intent's lease.
+processor object's metadata under `panless` and `note` beside it, and has a stated timeout, shorter than an intent's
+lease. A note has at most 2,500 characters, which a processor only keeps for us.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from vault.processor_answers import (
     Failure,
     Forgotten,
     Held,
+    NotedPage,
     NotFound,
     Notice,
     PaymentPage,
@@ -41,7 +43,9 @@ class Processor(Protocol):
     `partial_refund` and `redaction`, of which one account may lack what its processor has: it is Refused with
     `redaction_unavailable`."""
 
-    def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
+    def open_customer(
+        self, credentials: Secret, *, tag: str, key: str, note: str | None = None
+    ) -> CustomerOpened | Failure:
         """Make the processor's customer that cards will hang on. Sends no personal data."""
 
     def store(
@@ -54,6 +58,7 @@ class Processor(Protocol):
         usage: str,
         tag: str,
         key: str,
+        note: str | None = None,
     ) -> StoreOutcome:
         """Keep a card (or adopt the processor's own reference to one) for `usage` `on_session` or `off_session`."""
 
@@ -75,6 +80,7 @@ class Processor(Protocol):
         statement_descriptor: str | None,
         tag: str,
         key: str,
+        note: str | None = None,
     ) -> ChargeOutcome:
         """Charge `amount` (minor units of `currency`, ISO 4217 lower-case), captured at once if `capture` says so.
 
@@ -92,7 +98,15 @@ class Processor(Protocol):
         """Where the payment stands now. One that is not there is Refused."""
 
     def refund(
-        self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str
+        self,
+        credentials: Secret,
+        *,
+        reference: str,
+        amount: int | None,
+        reason: str | None,
+        tag: str,
+        key: str,
+        note: str | None = None,
     ) -> RefundOutcome:
         """Give back `amount` of the payment `reference`; all that is left where it is None."""
 
@@ -127,6 +141,9 @@ class Processor(Protocol):
         self, credentials: Secret, *, since: datetime, until: datetime, after: str | None
     ) -> PaymentPage | Failure:
         """The account's payments that were made in that time, whoever made them; the page that begins `after`."""
+
+    def list_noted(self, credentials: Secret, *, kind: str, since: datetime, after: str | None) -> NotedPage | Failure:
+        """What was made since then with a note of ours: a page of `customer`, `card`, `charge` or `refund`."""
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach a stored card for good. Already gone is Forgotten."""

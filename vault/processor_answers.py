@@ -197,6 +197,25 @@ class PaymentPage:
     after: str | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """An object of ours with its tag and its note; `customer` is the processor's name of the customer it belongs to."""
+
+    reference: str = field(repr=False)
+    customer: str = field(repr=False)
+    tag: str
+    note: str = field(repr=False)
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedPage:
+    """Some of a list; `after` is where the next page begins, None on the last."""
+
+    noted: list[Noted]
+    after: str | None = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class NotFound:
     """Looked up: the processor has no object with that tag."""

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from vault import (
     abandoned,
     callbacks,
+    catching_up,
     erasure_completion,
     event_delivery,
     package_building,
@@ -21,6 +22,7 @@ from vault import (
     retention,
     rights,
     rights_execution,
+    takeovers,
     webhooks_in,
 )
 from vault.ledger import settle
@@ -42,6 +44,17 @@ TELLING_SECONDS = 5.0
 def work_once(shop: Workshop, report: Report) -> int:
     """One round of every lane but the `SLOW`, one after the other; how many things ended, or came a step nearer."""
     return sum(lane(shop, report) for name, lane in LANES.items() if name not in SLOW)
+
+
+def catch_up_once(shop: Workshop, report: Report) -> int:
+    """Notice a takeover, and look through what processors have that these records may have lost."""
+    takeovers.notice(shop.records)
+    done = 0
+    for row in catching_up.due(shop):
+        if catching_up.take_up(shop, row):
+            done += _guarded(report, "catch_up", partial(catching_up.look, shop, row))
+    takeovers.beat(shop.records)
+    return done
 
 
 def settle_once(shop: Workshop, report: Report) -> int:
@@ -236,6 +249,7 @@ def reconcile_once(shop: Workshop, report: Report) -> int:
 
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
+    "catching_up": catch_up_once,
     "intents": resolve_once,
     "webhooks": hear_once,
     "money": follow_once,

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, ins
 from keys.context import Context
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, events, intents, processor_accounts, references
+from vault import audit, events, intents, processor_accounts, recovery_notes, references
 from vault.caller import Caller
 from vault.charge_states import PAID
 from vault.charges import open_retained, row_of_charge
@@ -62,13 +62,16 @@ def refund(
 def send(keyring: Keyring, refunding: Refunding) -> RefundOutcome:
     """Ask the processor for the refund: always with the same key and body."""
     reference = open_retained(keyring, refunding.charge)["reference"]
+    tag = intents.tag(keyring, refunding.caller.tenant, refunding.refund_id)
+    amount, reason = refunding.amount, refunding.reason
     return refunding.connected.processor.refund(
         refunding.connected.credentials,
         reference=reference,
-        amount=refunding.amount,
-        reason=refunding.reason,
-        tag=intents.tag(keyring, refunding.caller.tenant, refunding.refund_id),
+        amount=amount,
+        reason=reason,
+        tag=tag,
         key=refunding.intent.processor_key,
+        note=recovery_notes.of_refund(keyring, refunding.intent, refunding.charge.charge_id, amount, reason, tag),
     )
 
 

@@ -108,6 +108,8 @@ def resolve(shop: Workshop, row: Row[Any]) -> bool:
         operation=row.operation,
         resource_id=row.resource_id,
         processor_key=row.processor_key,
+        key_digest=row.key_digest,
+        fingerprint=row.fingerprint,
     )
     return _RESOLVERS[row.operation](shop, caller, intent, row)
 

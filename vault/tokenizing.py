@@ -10,7 +10,16 @@ from sqlalchemy.exc import IntegrityError
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from vault import audit, customer_index, customers, intents, processor_accounts, references, tokens
+from vault import (
+    audit,
+    customer_index,
+    customers,
+    intents,
+    processor_accounts,
+    recovery_notes,
+    references,
+    tokens,
+)
 from vault.caller import Caller
 from vault.errors import MovedOn
 from vault.ids import new_id
@@ -195,6 +204,7 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
         if not isinstance(customer, CustomerOpened):
             return customer, None
         reference = opened = customer.customer_reference
+    tag = intents.tag(keyring, storing.tenant_id, storing.token_id)
     outcome = persist(
         lambda: processor.store(
             credentials,
@@ -202,8 +212,9 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
             contact=order.contact,
             customer_reference=reference,
             usage=order.usage,
-            tag=intents.tag(keyring, storing.tenant_id, storing.token_id),
+            tag=tag,
             key=key,
+            note=recovery_notes.of_card(keyring, storing, tag, order.reference),
         )
     )
     return outcome, opened
@@ -217,7 +228,8 @@ def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> Cu
     processor, credentials = storing.connected.processor, storing.connected.credentials
     tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
     shared = f"panless-{storing.customer_id}-{storing.account_id}"
-    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared))
+    note = recovery_notes.of_customer(keyring, storing, tag)
+    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared, note=note))
     if not isinstance(customer, Unknown):
         return customer
     if customer.in_flight:  # the other storing opens it; of this one nothing was sent
@@ -226,7 +238,8 @@ def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> Cu
     if isinstance(found, CustomerOpened):
         return found
     if isinstance(found, NotFound):
-        return persist(lambda: processor.open_customer(credentials, tag=tag, key=f"{processor_key}-customer"))
+        own = f"{processor_key}-customer"
+        return persist(lambda: processor.open_customer(credentials, tag=tag, key=own, note=note))
     return customer
 
 

@@ -1,20 +1,13 @@
-import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
-from house import PURPOSE, ROOT, House, Tenant, serve, token_order
+from house import ROOT, House, Tenant, serve, token_order
+from http_calls import ask
 from records_scene import at_once
+from running_worker import worker
 
 from keys.keystore import BEGINNING
 from vault.guard import inspect
@@ -29,32 +22,6 @@ def other_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-@contextmanager
-def worker(house: House) -> Iterator[Path]:
-    """`panless worker` over a house; its log."""
-    log = house.home / "worker.log"
-    environment = {"PATH": os.environ["PATH"], **house.environment}
-    command = [sys.executable, "-m", "panless", "worker"]
-    with log.open("wb") as file:
-        program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
-    try:
-        yield log
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(program.pid, 9)
-        program.wait(10)
-
-
-def ask(url: str, tenant: Tenant, method: str = "GET", body: object = None) -> tuple[int, dict[str, object]]:
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Authorization": f"Bearer {tenant.keys['all']}", "Content-Type": "application/json", **PURPOSE}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30) as answered:
-            return answered.status, json.loads(answered.read())
-    except urllib.error.HTTPError as refused:
-        return refused.code, json.loads(refused.read())
 
 
 def erase_until(end: float, here: str, there: str, tenant: Tenant) -> Counter[tuple[int, ...]]:

@@ -20,6 +20,7 @@ from vault.processor_answers import (
     Failure,
     Forgotten,
     Held,
+    NotedPage,
     NotFound,
     Notice,
     NotReached,
@@ -32,6 +33,7 @@ from vault.processor_answers import (
     Unknown,
 )
 from vault.processors import stripe_forgetting as forgetting
+from vault.processors import stripe_notes as notes
 from vault.processors import stripe_outcomes as outcomes
 from vault.processors import stripe_payments as payments
 from vault.processors import stripe_redaction as jobs
@@ -74,9 +76,11 @@ class StripeProcessor:
             base_url=base_url, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout
         )
 
-    def open_customer(self, credentials: Secret, *, tag: str, key: str) -> CustomerOpened | Failure:
+    def open_customer(
+        self, credentials: Secret, *, tag: str, key: str, note: str | None = None
+    ) -> CustomerOpened | Failure:
         """Make an empty Customer that carries the tag."""
-        answer = self._post(credentials, "/v1/customers", {"metadata": {METADATA_KEY: tag}}, key)
+        answer = self._post(credentials, "/v1/customers", {"metadata": notes.marked(tag, note)}, key)
         return definite(outcome(answer, "customer", outcomes.customer_opened))
 
     def store(
@@ -89,6 +93,7 @@ class StripeProcessor:
         usage: str,
         tag: str,
         key: str,
+        note: str | None = None,
     ) -> StoreOutcome:
         """PaymentMethod (of a raw card), then a SetupIntent confirmed at once, which attaches it to the customer."""
         method = source if isinstance(source, str) else self._tokenize(credentials, source, contact, tag, key + "-pm")
@@ -102,7 +107,7 @@ class StripeProcessor:
             **CARDS,
             **BY_PAGE,
             "expand": ["payment_method"],
-            "metadata": {METADATA_KEY: tag},
+            "metadata": notes.marked(tag, note),
         }
         answer = self._post(credentials, "/v1/setup_intents", params, key + "-setup")
         return outcome(answer, "setup_intent", outcomes.stored)
@@ -127,6 +132,7 @@ class StripeProcessor:
         statement_descriptor: str | None,
         tag: str,
         key: str,
+        note: str | None = None,
     ) -> ChargeOutcome:
         """Make and confirm a PaymentIntent in one call. One that is `processing` is Unknown: a look-up will know."""
         params = {
@@ -140,7 +146,7 @@ class StripeProcessor:
             **({"off_session": True} if off_session else BY_PAGE),
             "statement_descriptor_suffix": statement_descriptor,
             **WITH_CHARGE,
-            "metadata": {METADATA_KEY: tag},
+            "metadata": notes.marked(tag, note),
         }
         return outcome(self._post(credentials, "/v1/payment_intents", params, key), "payment_intent", outcomes.charged)
 
@@ -161,10 +167,19 @@ class StripeProcessor:
         return outcome(answer, "payment_intent", outcomes.charged)
 
     def refund(
-        self, credentials: Secret, *, reference: str, amount: int | None, reason: str | None, tag: str, key: str
+        self,
+        credentials: Secret,
+        *,
+        reference: str,
+        amount: int | None,
+        reason: str | None,
+        tag: str,
+        key: str,
+        note: str | None = None,
     ) -> RefundOutcome:
         """Refund a PaymentIntent; `reason` is one of Stripe's three, any other is refused there."""
-        params = {"payment_intent": reference, "amount": amount, "reason": reason, "metadata": {METADATA_KEY: tag}}
+        about = {"amount": amount, "reason": reason, "metadata": notes.marked(tag, note)}
+        params = {"payment_intent": reference, **about}
         return outcome(self._post(credentials, "/v1/refunds", params, key), "refund", outcomes.refunded)
 
     def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
@@ -216,6 +231,11 @@ class StripeProcessor:
         made = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
         params = {"created": made, "limit": 100, "starting_after": after, "expand": ["data.latest_charge"]}
         return definite(outcome(self._get(credentials, "/v1/payment_intents", params), "list", payments.page))
+
+    def list_noted(self, credentials: Secret, *, kind: str, since: datetime, after: str | None) -> NotedPage | Failure:
+        """List Customers, SetupIntents, PaymentIntents or Refunds by when they were made."""
+        made = {"created": {"gte": int((since - CLOCK_SKEW).timestamp())}, "limit": 100, "starting_after": after}
+        return definite(outcome(self._get(credentials, notes.PATHS[kind], made), "list", notes.page))
 
     def forget(self, credentials: Secret, *, reference: str, key: str) -> Forgotten | Failure:
         """Detach the payment method."""

@@ -9,7 +9,7 @@ from vault.tables.base import metadata
 from vault.tables.cards import LOST, blind_index, customers, processor_references, tokens
 from vault.tables.erasing import erasure_recipients, erasures, holds
 from vault.tables.exports import package_chunks, package_customers, packages
-from vault.tables.house import deployment, guard, ledger_outbox
+from vault.tables.house import deployment, guard, heartbeat, ledger_outbox
 from vault.tables.money import OPEN_DISPUTES, OPEN_STATES, UNPAID_STATES, charges, disputes, refunds
 from vault.tables.requests import callbacks, rights_approvals, rights_requests, rights_targets
 from vault.tables.telling import event_deliveries, events, webhook_endpoints, webhook_inbox
@@ -35,6 +35,7 @@ __all__ = [
     "event_deliveries",
     "events",
     "guard",
+    "heartbeat",
     "holds",
     "intents",
     "ledger_outbox",

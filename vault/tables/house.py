@@ -22,6 +22,16 @@ guard = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("instance", Text, nullable=False),  # which database these records lay in at that time
+    Column("history", Text, nullable=False),  # and which line of its history they belonged to
+    Column("at", UtcDateTime, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 ledger_outbox = Table(
     "ledger_outbox",
     metadata,

