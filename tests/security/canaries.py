@@ -10,6 +10,8 @@ from sqlalchemy import Engine, MetaData, select
 from keys.database import reading
 
 OVERLAP = 4096
+SHORTEST = 5
+"""What is left of a short text in base64 may be four letters, which stand in a gigabyte of noise by chance."""
 
 
 def forms(secret: str) -> dict[str, bytes]:
@@ -21,7 +23,8 @@ def forms(secret: str) -> dict[str, bytes]:
         whole = encoded[4 if shift else 0 : len(encoded) // 4 * 4]
         if (len(raw) + shift) % 3:
             whole = whole[:-4]
-        found[f"base64+{shift}"] = whole
+        if len(whole) >= SHORTEST:
+            found[f"base64+{shift}"] = whole
     return found
 
 
