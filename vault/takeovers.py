@@ -7,8 +7,8 @@ to a processor meanwhile.
 
 A PostgreSQL that was started again in place has lost nothing, so one look is enough. After a promotion (another
 timeline), a restore (another table) or a new server, calls may still be under way whose intents are gone: then looks go
-on for as long as a call may take. A SQLite file that another one was copied over looks the same as before: for that
-there is a command.
+on for as long as a call may take. A SQLite file is put back while Panless is stopped: one look. One that was copied
+over the file before looks the same as it: for that there is a command.
 """
 
 from datetime import timedelta
@@ -55,8 +55,9 @@ def notice(records: Engine) -> bool:
         instance, history = identity(tx).instance, _history(tx)
         if before.instance == instance:
             return False
-        in_place = _table_of(before.instance) == _table_of(instance) and before.history == history != ""
-        _set_behind(tx, 0 if in_place else LEASE_SECONDS)
+        in_place = before.history == history and _table_of(before.instance) == _table_of(instance)
+        of_a_file = history == ""  # put back while nothing ran: no call is under way
+        _set_behind(tx, 0 if in_place or of_a_file else LEASE_SECONDS)
         tx.execute(update(heartbeat).values(instance=instance, history=history, at=database_clock()))
     return True
 

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 from backups import backup, restore
 from house import PURPOSE, ROOT, House, Tenant
-from records_scene import CONTACT, at_once, at_processor, row, rows, work
+from records_scene import CONTACT, at_once, at_processor, catch_up, row, rows, work
 from sqlalchemy import Engine
 
 from keys.database import reading
@@ -190,6 +190,7 @@ def test_a_token_newer_than_the_backup_is_buried(own_house: House, tmp_path: Pat
     assert own_house.components.guard.check().is_good
     shown = [tenant.call("GET", f"/v1/tokens/{token['id']}").status_code for token in (old, added, new)]
     assert shown == [200, 410, 410]
+    catch_up(own_house)
     assert tenant.charge(added["id"]).status_code == 410
     listed = tenant.call("GET", f"/v1/tokens?customer={old['customer']}").get_json()["data"]
     assert [(one["id"], one["status"]) for one in listed] == [(old["id"], "detached")]

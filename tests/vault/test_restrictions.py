@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from backups import backup, restore
 from house import House, Tenant
-from records_scene import at_once, row, rows, work
+from records_scene import at_once, catch_up, row, rows, work
 
 from vault.replay import replay
 from vault.tables import audit_entries, customers
@@ -151,6 +151,7 @@ def test_restrictions_survive_a_restore(own_house: House, tmp_path: Path) -> Non
     assert own_house.components.guard.check().is_good
     found = row(own_house, customers, customer_id=set_later)
     assert (found.restricted, found.restriction_ground, found.restricted_at) == (True, "unlawful", since)
+    catch_up(own_house)
     assert [tenant.charge(token).status_code, tenant.charge(other).status_code] == [423, 201]
     assert lift(tenant, set_later) == 200
 
