@@ -23,14 +23,14 @@ def forms(secret: str) -> dict[str, bytes]:
         whole = encoded[4 if shift else 0 : len(encoded) // 4 * 4]
         if (len(raw) + shift) % 3:
             whole = whole[:-4]
-        if len(whole) >= SHORTEST:
-            found[f"base64+{shift}"] = whole
+        found[f"base64+{shift}"] = whole
     return found
 
 
 def pattern(secrets: Iterable[str]) -> re.Pattern[bytes]:
-    """Whatever form of whichever of these."""
-    return re.compile(b"|".join(re.escape(form) for secret in secrets for form in set(forms(secret).values())))
+    """Whatever form of whichever of these, but for what says too little."""
+    wanted = {form for secret in secrets for form in forms(secret).values() if len(form) >= SHORTEST}
+    return re.compile(b"|".join(map(re.escape, sorted(wanted))))
 
 
 def in_files(wanted: re.Pattern[bytes], *roots: Path) -> list[tuple[str, bytes]]:
