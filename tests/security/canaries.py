@@ -10,8 +10,6 @@ from sqlalchemy import Engine, MetaData, select
 from keys.database import reading
 
 OVERLAP = 4096
-SHORTEST = 5
-"""What is left of a short text in base64 may be four letters, which stand in a gigabyte of noise by chance."""
 
 
 def forms(secret: str) -> dict[str, bytes]:
@@ -28,9 +26,8 @@ def forms(secret: str) -> dict[str, bytes]:
 
 
 def pattern(secrets: Iterable[str]) -> re.Pattern[bytes]:
-    """Whatever form of whichever of these, but for what says too little."""
-    wanted = {form for secret in secrets for form in forms(secret).values() if len(form) >= SHORTEST}
-    return re.compile(b"|".join(map(re.escape, sorted(wanted))))
+    """Whatever form of whichever of these."""
+    return re.compile(b"|".join(re.escape(form) for secret in secrets for form in set(forms(secret).values())))
 
 
 def in_files(wanted: re.Pattern[bytes], *roots: Path) -> list[tuple[str, bytes]]:

@@ -72,10 +72,13 @@ def written(number: str, turn: int) -> str:
 
 
 def wanted() -> Any:
-    """Every card number as typed, in hex and base64; the four-digit CVCs where they stand alone; any form of a CVC."""
+    """Every card number as typed, in hex and base64; a CVC under its name.
+
+    The name alone as it is only: its four letters in base64 stand somewhere in a gigabyte of noise.
+    """
     spellings = [written(number, turn) for number in NUMBERS for turn in range(3)]
-    named = [f'"cvc":"{cvc}"' for cvc in CVCS] + ['"cvc"', "card[cvc]", "card%5Bcvc%5D", "card[number]", "'cvc'"]
-    return pattern([*spellings, *named])
+    named = [f'"cvc":"{cvc}"' for cvc in CVCS] + ["card[cvc]", "card%5Bcvc%5D", "card[number]"]
+    return re.compile(b"|".join([pattern([*spellings, *named]).pattern, b"[\"']cvc[\"']"]))
 
 
 def alone() -> Any:
