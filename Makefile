@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
+EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
 .PHONY: setup run test check bench lock clean
@@ -27,8 +28,8 @@ bench: .venv/dev.stamp  ## the figures of design.md 10
 
 lock: .venv/dev.stamp  ## renews the pins and hashes
 	$(COMPILE) requirements/run.in -o requirements/run.txt
-	$(COMPILE) -c requirements/run.txt requirements/s3.in -o requirements/s3.txt
-	$(COMPILE) -c requirements/run.txt -c requirements/s3.txt requirements/dev.in -o requirements/dev.txt
+	$(foreach extra,$(EXTRAS),$(COMPILE) -c requirements/run.txt requirements/$(extra).in -o requirements/$(extra).txt &&) true
+	$(COMPILE) $(foreach part,run $(EXTRAS),-c requirements/$(part).txt) requirements/dev.in -o requirements/dev.txt
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -78,7 +78,7 @@ def wanted() -> Any:
     """
     spellings = [written(number, turn) for number in NUMBERS for turn in range(3)]
     named = [f'"cvc":"{cvc}"' for cvc in CVCS] + ["card[cvc]", "card%5Bcvc%5D", "card[number]"]
-    return re.compile(b"|".join([pattern([*spellings, *named]).pattern, b"[\"']cvc[\"']"]))
+    return pattern([*spellings, *named], b"[\"']cvc[\"']")
 
 
 def alone() -> Any:

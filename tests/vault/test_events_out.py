@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from house import Tenant, make_app
 from records_scene import at_once, rows
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from keys.database import transaction
@@ -40,7 +40,10 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def shop(tenant: Tenant, receiver: Receiver) -> Tenant:
-    """A tenant whose events go to the receiver."""
+    """A tenant whose events go to the receiver; nothing is left to deliver of tests before it."""
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(delete(event_deliveries))
+        tx.execute(delete(webhook_endpoints))
     components = replace(tenant.house.components, post=receiver.post)
     return replace(tenant, house=replace(tenant.house, components=components, app=make_app(components)))
 
