@@ -28,6 +28,10 @@ class RootKeyAway(KeysError):
     retryable = True
 
 
+class RootKeyDenied(KeysError):
+    """The provider answers, and does not let us use the root key; the message says what to grant or mend."""
+
+
 class KeyfileRefused(KeysError):
     """The key file can't be used; the message says what is wrong with it and what to do."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from keys.cache import Cache
 from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
-from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
+from keys.errors import KeyDestroyed, KeyMissing, KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.identity import Identity, Witness, identified, identity_of, of_keystore
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
@@ -98,11 +98,11 @@ class Keyring:
     ) -> None:
         if not roots:
             raise ValueError("a keyring without a root key could make nothing that opens again")
-        self._keystore = keystore
-        self._roots = tuple(roots)
+        self.keystore = keystore
+        self.roots = tuple(roots)
         self.deployment = deployment
         self.witness = Witness()
-        self._now = now
+        self.now = now
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
         self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
         self._own_rows: Cache[tuple[str, str], Columns] = Cache(kek_ttl, monotonic)
@@ -116,16 +116,16 @@ class Keyring:
         """
         if self._active_kek(tenant_id) is not None:
             return
-        kek_id, kek, created_at = os.urandom(ID_BYTES), AESGCM.generate_key(256), self._now()
+        kek_id, kek, created_at = os.urandom(ID_BYTES), AESGCM.generate_key(256), self.now()
         place = kek_place(self.deployment, tenant_id, kek_id, 1)
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         wraps = [
             row | {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrap_kek(root, kek, place)}
-            for root in self._roots
+            for root in self.roots
         ]
         deks = [self._row(_new(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
         try:
-            with transaction(self._keystore) as connection:
+            with transaction(self.keystore) as connection:
                 connection.execute(insert(KEKS), row | {"epoch": 1, "state": "active", "created_at": created_at})
                 connection.execute(insert(KEK_WRAPS), wraps)
                 connection.execute(insert(DEKS), deks)
@@ -145,20 +145,20 @@ class Keyring:
         while True:
             kek_id = self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id))
             row = {"tenant_id": tenant_id, "kek_id": kek_id}
-            values = self._row(dek, self._kek(tenant_id, kek_id), row, purpose, subject_id)
-            with single(self._keystore) as connection:
+            values = self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
+            with single(self.keystore) as connection:
                 if _NEW_DEK.change(connection, values):
                     return dek
             self._newest_keks.forget()  # another one is active now
 
     def warm(self, tenant_id: str) -> None:
         """Have the active KEK at hand, so that a `new_dek` that follows asks no root key. Raises as that."""
-        self._kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id)))
+        self.kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id)))
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
         expected = self.witness.vouched
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             row = _ONE.one_or_none(connection, {"tenant_id": tenant_id, "dek_id": dek_id})
             seen = _identity(connection, [row] if row else [])
         self.witness.check(seen, expected)
@@ -170,7 +170,7 @@ class Keyring:
         Raises KeyMissing if any has no row at all, RootKeyAway, Unreadable.
         """
         wanted, expected = set(dek_ids), self.witness.vouched
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             if len(wanted) == 1:  # most often: a list in a statement costs a rendering of it each time
                 rows = _ONE.all(connection, {"tenant_id": tenant_id, "dek_id": min(wanted)})
             else:
@@ -198,6 +198,13 @@ class Keyring:
         name = (tenant_id, purpose, label)
         return self._subkeys.get(name, lambda: derive(self.tenant_key(tenant_id, purpose), label))
 
+    def kek(self, tenant_id: str, kek_id: bytes) -> AESGCM:
+        """An unwrapped KEK, out of memory for as long as KEKs are kept.
+
+        Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
+        """
+        return self._keks.get((tenant_id, kek_id), lambda: self._unwrapped(tenant_id, kek_id))
+
     def forget_cached(self) -> None:
         """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
         self._keks.forget()
@@ -210,7 +217,7 @@ class Keyring:
         columns = (KEKS.c.tenant_id, KEKS.c.kek_id, KEKS.c.epoch, KEKS.c.state, KEKS.c.created_at)
         counts = (func.count(DEKS.c.wrapped), func.count(DEKS.c.destroyed_at))
         statement = select(*columns, *counts).outerjoin_from(KEKS, DEKS).group_by(*columns)
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             return [KekStatus(*row) for row in connection.execute(statement.order_by(KEKS.c.tenant_id, KEKS.c.epoch))]
 
     def _newest_kek(self, tenant_id: str) -> bytes:
@@ -220,12 +227,12 @@ class Keyring:
         return found
 
     def _active_kek(self, tenant_id: str) -> bytes | None:
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
             return found
 
     def _own(self, tenant_id: str, purpose: str) -> Columns:
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             row = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).one_or_none()
         return _there(row, f"{tenant_id} {purpose}")
 
@@ -233,41 +240,40 @@ class Keyring:
         """The columns of a new DEK; `row` has its tenant and KEK."""
         place = dek_place(self.deployment, row["tenant_id"], dek.id, purpose, subject_id)
         wrapped = {"dek_id": dek.id, "wrapped": wrap_dek(kek, dek, place)}
-        return row | wrapped | {"purpose": purpose, "subject_id": subject_id, "created_at": self._now()}
+        return row | wrapped | {"purpose": purpose, "subject_id": subject_id, "created_at": self.now()}
 
     def _open(self, tenant_id: str, row: Columns) -> Dek:
         place = dek_place(self.deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
-        return unwrap_dek(self._kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
-
-    def _kek(self, tenant_id: str, kek_id: bytes) -> AESGCM:
-        return self._keks.get((tenant_id, kek_id), lambda: self._unwrapped(tenant_id, kek_id))
+        return unwrap_dek(self.kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
 
     def _unwrapped(self, tenant_id: str, kek_id: bytes) -> AESGCM:
         """The KEK out of the first wrap that opens, of those whose root key we hold, in the order of our root keys.
 
-        Raises RootKeyAway if none of these root keys answers; Unreadable if one did and refused, and none opened it.
+        Raises, if none opened it: Unreadable if one did not know its own wrap, else RootKeyDenied, else RootKeyAway.
         """
-        with reading(self._keystore) as connection:
+        with reading(self.keystore) as connection:
             rows = connection.execute(_WRAPS, {"tenant_id": tenant_id, "kek_id": kek_id}).all()
         if not rows:
             raise KeyMissing(f"no wrap of KEK {kek_id.hex()}")
         wraps = {(row.provider, row.root_key_id): row.wrapped for row in rows}
         place = kek_place(self.deployment, tenant_id, kek_id, rows[0].epoch)
-        refused = False
-        for root in self._roots:
+        failures: list[KeysError] = []
+        for root in self.roots:
             wrapped = wraps.get((root.provider, root.key_id))
             try:
                 if wrapped is not None:
                     return unwrap_kek(root, wrapped, place)
-            except RootKeyAway:
-                continue
-            except Unreadable:
-                refused = True
-        if refused:
-            raise Unreadable
-        raise RootKeyAway(
-            f"no root key that opens KEK {kek_id.hex()} answers: {', '.join(r.root_key_id for r in rows)}"
+            except (RootKeyAway, RootKeyDenied, Unreadable) as error:
+                failures.append(error)
+        raise _worst(failures) or RootKeyAway(
+            f"no root key answers that opens KEK {kek_id.hex()}; it needs one of: "
+            + ", ".join(f"{row.provider} {row.root_key_id}" for row in rows)
         )
+
+
+def _worst(failures: Sequence[KeysError]) -> KeysError | None:
+    """What to tell of root keys that answered and did not open it; None if they all are away."""
+    return next((error for kind in (Unreadable, RootKeyDenied) for error in failures if isinstance(error, kind)), None)
 
 
 def _new() -> Dek:

@@ -19,7 +19,11 @@ class RootKey(Protocol):
         """Which key of that provider; what it wrapped is found by this again, so it never changes."""
 
     def wrap(self, plain: bytes) -> bytes:
-        """`plain` (64 bytes), encrypted and authenticated. Raises RootKeyAway."""
+        """`plain` (64 bytes), encrypted and authenticated. Raises RootKeyAway, RootKeyDenied."""
 
     def unwrap(self, wrapped: bytes) -> bytes:
-        """What `wrap` was given. Raises RootKeyAway when the provider can't be asked, Unreadable when it says no."""
+        """What `wrap` was given.
+
+        Raises RootKeyAway when the provider can't be asked, RootKeyDenied when it does not let us, Unreadable when this
+        is nothing that the key wrapped.
+        """
