@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.fields import moment
-from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, WatermarkMoved
+from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, RootKeyDenied, WatermarkMoved
 from vault import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +75,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
+    RootKeyDenied: Kind(503, "root_key_denied"),
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
@@ -86,6 +87,7 @@ _TEXTS = {
     "database_unavailable": "A database does not answer. Try again.",
     "database_busy": "All database connections are in use. Try again.",
     "processor_credentials_refused": "The processor refuses this processor account's credentials. Renew them.",
+    "root_key_denied": "The provider of the root key refuses this deployment. Its operator must grant that.",
     "root_key_unavailable": "The root key does not answer. Try again.",
 }
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from hmac import compare_digest
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,16 +30,23 @@ def dek_place(deployment: str, tenant_id: str, dek_id: bytes, purpose: str, subj
 
 
 def wrap_kek(root: RootKey, kek: bytes, place: bytes) -> bytes:
-    """A KEK (32 bytes) wrapped by `root` together with SHA-256 of its place. Raises RootKeyAway."""
+    """A KEK (32 bytes) wrapped by `root` together with SHA-256 of its place. Raises RootKeyAway, RootKeyDenied."""
     return root.wrap(kek + hashlib.sha256(place).digest())
 
 
-def unwrap_kek(root: RootKey, wrapped: bytes, place: bytes) -> AESGCM:
-    """The KEK, as the cipher object that is reused for each of its DEKs. Raises RootKeyAway, Unreadable."""
+def wraps_by(roots: Iterable[RootKey], kek: bytes, place: bytes) -> list[dict[str, Any]]:
+    """What the rows of a KEK's wraps say of each of these root keys. Raises RootKeyAway, RootKeyDenied."""
+    return [
+        {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrap_kek(root, kek, place)} for root in roots
+    ]
+
+
+def unwrap_kek(root: RootKey, wrapped: bytes, place: bytes) -> bytes:
+    """The KEK, 32 bytes. Raises RootKeyAway, RootKeyDenied, Unreadable."""
     plain = root.unwrap(wrapped)
     if not compare_digest(plain[KEK_BYTES:], hashlib.sha256(place).digest()):
         raise Unreadable
-    return AESGCM(plain[:KEK_BYTES])
+    return plain[:KEK_BYTES]
 
 
 def wrap_dek(kek: AESGCM, dek: Dek, place: bytes) -> bytes:
