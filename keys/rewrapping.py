@@ -5,11 +5,11 @@ starting again. On PostgreSQL a batch takes rows that nobody else has locked: se
 row is done twice. On SQLite there is one writer at a time anyway.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import ARRAY, Connection, LargeBinary, Row, bindparam, func, select, update
+from sqlalchemy import ARRAY, Connection, LargeBinary, Row, Text, bindparam, cast, func, select, update
 
 from keys.database import transaction
 from keys.errors import Unreadable
@@ -72,9 +72,14 @@ def _write(tx: Connection, tenant_id: str, kek_id: bytes, wraps: Sequence[tuple[
     common = {"of_tenant": tenant_id, "new_kek": kek_id}
     if tx.dialect.name == "postgresql":  # one statement for all: a statement each would take most of the time
         ids, wrapped = zip(*wraps, strict=True)
-        tx.execute(_WRITE_ALL, common | {"ids": list(ids), "wraps": list(wrapped)})
+        tx.execute(_WRITE_ALL, common | {"ids": _array(ids), "wraps": _array(wrapped)})
     else:
         tx.execute(_WRITE, [common | {"of_dek": dek_id, "wrap": wrap} for dek_id, wrap in wraps])
+
+
+def _array(values: Iterable[bytes]) -> str:
+    """A bytea[] as PostgreSQL reads it: the driver takes ten times as long to write one."""
+    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
 _NEXT = (
@@ -94,8 +99,9 @@ _WRITE = (
     .where(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == bindparam("of_dek"))
     .values(kek_id=bindparam("new_kek"), wrapped=bindparam("wrap"))
 )
+_BYTES = ARRAY(LargeBinary)
 _NEW = (
-    func.unnest(bindparam("ids", type_=ARRAY(LargeBinary)), bindparam("wraps", type_=ARRAY(LargeBinary)))
+    func.unnest(cast(bindparam("ids", type_=Text), _BYTES), cast(bindparam("wraps", type_=Text), _BYTES))
     .table_valued("dek_id", "wrapped", name="new")
     .render_derived()
 )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from hmac import compare_digest
 from typing import Any
 
@@ -25,8 +26,13 @@ def kek_place(deployment: str, tenant_id: str, kek_id: bytes, epoch: int) -> byt
 
 def dek_place(deployment: str, tenant_id: str, dek_id: bytes, purpose: str, subject_id: str) -> bytes:
     """What a DEK's wrap is bound to: the framed format name, deployment, tenant, DEK id, purpose and subject."""
-    texts = (purpose.encode(), subject_id.encode())
-    return frame(b"panless/dek/1", deployment.encode(), tenant_id.encode(), dek_id, *texts)
+    return _deks_of(deployment, tenant_id) + frame(dek_id, purpose.encode(), subject_id.encode())
+
+
+@lru_cache(maxsize=64)
+def _deks_of(deployment: str, tenant_id: str) -> bytes:
+    """How each DEK's place begins; a frame goes on where another one ended."""
+    return frame(b"panless/dek/1", deployment.encode(), tenant_id.encode())
 
 
 def wrap_kek(root: RootKey, kek: bytes, place: bytes) -> bytes:
