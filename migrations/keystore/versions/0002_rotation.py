@@ -1,7 +1,7 @@
 """Since when a retired KEK has no DEK left. The index of DEKs by KEK goes.
 
-Rewrapping walks a tenant's DEKs by their primary key, once; keeping that index cost each new DEK and each move more. And
-pages keep room, so that a DEK that moves or goes stays on its page and no index has to hear of it.
+Rewrapping walks a tenant's DEKs by their primary key, once; that index cost each new DEK and each move more. And pages
+keep room, so that a DEK that moves or goes stays on its page and no index has to hear of it.
 """
 
 import sqlalchemy as sa
