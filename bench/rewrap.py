@@ -29,7 +29,7 @@ def figures(scene: Scene) -> list[Figure]:
     keks.rotate(ring, TENANT)
     scene.say("moving them")
     began = time.monotonic()
-    moved = sum(rewrap(ring, TENANT, old))
+    moved = rewrap(ring, TENANT, old)
     seconds = time.monotonic() - began
     if not keks.note_empty(ring, TENANT, old):
         raise RuntimeError("DEKs were left on the old KEK")

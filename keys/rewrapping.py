@@ -5,11 +5,13 @@ starting again. On PostgreSQL a batch takes rows that nobody else has locked: se
 row is done twice. On SQLite there is one writer at a time anyway.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import ARRAY, Connection, LargeBinary, Row, Text, bindparam, cast, func, select, update
+from sqlalchemy import ARRAY, Connection, LargeBinary, Row, Text, bindparam, cast, func, literal, select, update
 
 from keys.database import transaction
 from keys.errors import Unreadable
@@ -23,19 +25,31 @@ _Dek = Row[bytes, str, str, bytes]
 BATCH = {"postgresql": 1000, "sqlite": 300}
 """DEKs in a transaction: few enough that who waits for one of their rows, or to write at all, does not notice."""
 
+WALKS = {"postgresql": 2, "sqlite": 1}
+"""How many threads share the work: while one waits for the database, the other wraps."""
 
-def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes) -> Iterator[int]:
-    """Move every living DEK off a KEK; after each batch, how many it moved.
+
+def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes, told: Callable[[int], object] = lambda _moved: None) -> int:
+    """Move every living DEK off a KEK; how many. `told` is called after each batch with how many that one moved.
 
     DEKs that another process has in hand are left to it. One that does not open stays where it is, and is told by
     Unreadable once all others are moved. Raises KeyMissing, RootKeyAway, RootKeyDenied.
     """
-    newest, after, unreadable = ring.newest_kek(tenant_id), b"", False
-    while (batch := _batch(ring, tenant_id, kek_id, newest, after)) is not None:
-        after, unreadable = batch.last, unreadable or batch.left > 0
-        yield batch.moved
-    if unreadable:
-        raise Unreadable
+    newest, alone = ring.newest_kek(tenant_id), Lock()
+
+    def walk() -> int:
+        total, after, unreadable = 0, b"", False
+        while (batch := _batch(ring, tenant_id, kek_id, newest, after)) is not None:
+            total, after, unreadable = total + batch.moved, batch.last, unreadable or batch.left > 0
+            with alone:
+                told(batch.moved)
+        if unreadable:
+            raise Unreadable
+        return total
+
+    with ThreadPoolExecutor(WALKS[ring.keystore.dialect.name]) as pool:
+        walks = [pool.submit(walk) for _ in range(WALKS[ring.keystore.dialect.name])]
+    return sum(each.result() for each in walks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,8 @@ def _batch(ring: Keyring, tenant_id: str, old: bytes, new: bytes, after: bytes) 
     """Move the next DEKs after that id; None if there are no more."""
     keks = ring.kek(tenant_id, old), ring.kek(tenant_id, new)  # before rows are locked: this may ask a root key
     with transaction(ring.keystore) as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(_BY_PRIMARY_KEY)
         named = {"tenant_id": tenant_id, "kek_id": old, "after": after, "most": BATCH[tx.dialect.name]}
         rows = tx.execute(_NEXT, named).all()
         if not rows:
@@ -82,6 +98,13 @@ def _array(values: Iterable[bytes]) -> str:
     return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
+# Whatever the statistics say: a sort or a hash would read all DEKs of the tenant for every batch of them.
+_BY_PRIMARY_KEY = select(
+    *(
+        func.set_config(f"enable_{plan}", "off", literal(value=True))  # for this transaction only
+        for plan in ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
+    )
+)
 _NEXT = (
     select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.wrapped)
     .where(

@@ -92,8 +92,7 @@ def _rewrap(house: Components) -> None:
     total = sum(kek.live for kek in keks.status(ring) if (kek.tenant_id, kek.kek_id) in wanted)
     with progress("DEKs moved", total) as told:
         for kek in todo:
-            for moved in rewrap(ring, kek.tenant_id, kek.kek_id):
-                told(moved)
+            rewrap(ring, kek.tenant_id, kek.kek_id, told)
     empty = [keks.note_empty(ring, kek.tenant_id, kek.kek_id) for kek in todo]
     if not all(empty):
         raise Refused("Another process has some DEKs in hand still: see `panless keys status`.")

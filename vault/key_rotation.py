@@ -37,8 +37,7 @@ def empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
 
     Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
     """
-    for _ in rewrap(shop.keyring, kek.tenant_id, kek.kek_id):
-        pass
+    rewrap(shop.keyring, kek.tenant_id, kek.kek_id)
     return keks.note_empty(shop.keyring, kek.tenant_id, kek.kek_id)
 
 
