@@ -29,8 +29,8 @@ def figures(scene: Scene) -> list[Figure]:
     scene.say("starting servers")
     scene.processor.answer_after(DELAY)
     try:
-        with _ours(scene) as (ours, pid), _bare(scene) as bare:
-            found = [_rate(scene, ours, bare), *_latency(scene, ours), _memory(scene, pid)]
+        with ours(scene) as (url, pid), _bare(scene) as bare:
+            found = [_rate(scene, url, bare), *_latency(scene, url), _memory(scene, pid)]
     except _NotServingError as error:
         return [Figure(name="over HTTP", on=scene.backend, measured=None, gated=False, note=str(error))]
     finally:
@@ -43,7 +43,7 @@ class _NotServingError(Exception):
 
 
 def _rate(scene: Scene, ours: str, bare: str) -> Figure:
-    raws, ratios, failed = _tokenizations(scene, 500), [], 0
+    raws, ratios, failed = tokenizations(scene, 500), [], 0
     for url in (ours, bare):
         closed(url, raws, clients=CLIENTS, seconds=2)
     for number in range(ROUNDS):
@@ -58,7 +58,7 @@ def _rate(scene: Scene, ours: str, bare: str) -> Figure:
 
 def _latency(scene: Scene, ours: str) -> list[Figure]:
     scene.say(f"{RATE} requests/s")
-    mine = opened(ours, [[raw] for raw in _tokenizations(scene, 500)], rate=RATE, seconds=2 * SECONDS)
+    mine = opened(ours, [[raw] for raw in tokenizations(scene, 500)], rate=RATE, seconds=2 * SECONDS)
     direct = to_wire(prepare("POST", "/v1/payment_methods", {}))
     stub = opened(scene.processor.url, [[direct, direct]], rate=RATE, seconds=SECONDS)
     own = median(stub.times)
@@ -106,12 +106,14 @@ def _figure(  # a line of the table
     )
 
 
-def _tokenizations(scene: Scene, count: int) -> list[bytes]:
+def tokenizations(scene: Scene, count: int) -> list[bytes]:
+    """So many of them, as they go over the network."""
     return [to_wire(call) for call in scene.path("tokenize").make(count)]
 
 
 @contextmanager
-def _ours(scene: Scene) -> Iterator[tuple[str, int]]:
+def ours(scene: Scene) -> Iterator[tuple[str, int]]:
+    """`panless serve` over the scene's house: its URL, and its process id."""
     address = _free_address()
     environment = {**scene.house.environment, "PANLESS_BIND": address, "PANLESS_LOG_LEVEL": "INFO"}
     with _serving(scene, "ours", [sys.executable, "-m", "panless", "serve"], environment, address) as (url, pid):

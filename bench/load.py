@@ -48,6 +48,8 @@ class Client:
             return False
 
     async def _exchange(self, raw: bytes) -> bool:
+        if self._streams is not None and self._streams[0].at_eof():  # idle for longer than the server keeps one
+            self.close()
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
