@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.fields import moment
-from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, WatermarkMoved
+from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, RootKeyDenied, WatermarkMoved
 from vault import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +75,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
+    RootKeyDenied: Kind(503, "root_key_unavailable"),  # what to mend is the operator's affair
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
@@ -180,7 +181,9 @@ def _of_error(error: Exception) -> Response:
 
 
 def _reason(error: Exception) -> str | None:
-    """What the database's driver said when it could not be reached; such messages quote no data."""
+    """What a database's driver or a root key's provider said; such messages quote no data."""
+    if isinstance(error, RootKeyAway | RootKeyDenied):
+        return str(error)
     return str(error.orig) if isinstance(error, OperationalError) else None
 
 
