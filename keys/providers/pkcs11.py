@@ -56,6 +56,7 @@ class _Session:
 
     def __init__(self, opening: dict[str, str]) -> None:
         self._opening = opening
+        self._owner = os.getpid()
         self._one_at_a_time = Lock()
         self._program: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -90,6 +91,10 @@ class _Session:
                 self._program = subprocess.Popen(_PROGRAM, stdin=theirs.fileno(), stdout=2, env=environment)  # noqa: S603  # ours
             _send(self._line, self._opening, end)
         return self._line
+
+    def __del__(self) -> None:
+        if os.getpid() == self._owner:  # in a fork the program is still the parent's
+            self._end()
 
     def _end(self) -> None:
         if self._line is not None:

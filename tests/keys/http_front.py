@@ -38,7 +38,7 @@ class Front:
         self._server = make_server("127.0.0.1", self.port, self, threaded=True, request_handler=self._handler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

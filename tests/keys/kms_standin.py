@@ -18,16 +18,22 @@ class Kms:
 
     def __init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
+        self.refuses: dict[str, str] = {}
+        """By ARN, the code that KMS answers every use of the key with; moto keeps no key from being used."""
         self.seen: list[dict[str, Any]] = []
         self.front = Front(self, MotoRequestHandler)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         started: list[Any] = []
-        self.seen.append({"target": environ.get("HTTP_X_AMZ_TARGET"), "body": _body(environ)})
+        asked = _body(environ)
+        self.seen.append(asked)
+        if code := self.refuses.get(asked.get("KeyId", "")):
+            start_response("400 BAD REQUEST", [("Content-Type", KIND)])
+            return [refusal(code)]
         answer = b"".join(self._moto(environ, lambda *said: started.append(said)))
         if b"refers to a customer master key that does not exist" in answer:
             start_response("400 BAD REQUEST", [("Content-Type", KIND)])
-            return [json.dumps({"__type": "IncorrectKeyException", "message": ""}).encode()]
+            return [refusal("IncorrectKeyException")]
         start_response(*started[0])
         return [answer]
 
@@ -37,8 +43,10 @@ class Kms:
     def new_key(self) -> str:
         return self.client().create_key()["KeyMetadata"]["Arn"]
 
-    def refusal(self, code: str, status: str = "400 BAD REQUEST") -> tuple[str, str, bytes]:
-        return status, KIND, json.dumps({"__type": code, "message": "canary-of-a-message"}).encode()
+
+def refusal(code: str) -> bytes:
+    """The body of an error."""
+    return json.dumps({"__type": code, "message": "canary-of-a-message"}).encode()
 
 
 def _body(environ: dict[str, Any]) -> dict[str, Any]:
