@@ -31,7 +31,7 @@ class Kms:
             start_response("400 BAD REQUEST", [("Content-Type", KIND)])
             return [refusal(code)]
         answer = b"".join(self._moto(environ, lambda *said: started.append(said)))
-        if b"refers to a customer master key that does not exist" in answer:
+        if b"AccessDeniedException" in answer:
             start_response("400 BAD REQUEST", [("Content-Type", KIND)])
             return [refusal("IncorrectKeyException")]
         start_response(*started[0])
