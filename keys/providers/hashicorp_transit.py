@@ -60,7 +60,7 @@ class TransitKey:
             answer = self._client.get().secrets.transit.decrypt_data(
                 self._key, ciphertext, mount_point=self._mount, associated_data=ASSOCIATED
             )
-            return base64.b64decode(answer["data"]["plaintext"])
+            return base64.b64decode(answer["data"]["plaintext"], validate=True)
 
     @contextmanager
     def _translated(self, wrong_request: KeysError) -> Iterator[None]:
