@@ -75,7 +75,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
-    RootKeyDenied: Kind(503, "root_key_unavailable"),  # what to mend is the operator's affair
+    RootKeyDenied: Kind(503, "root_key_denied"),
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
@@ -87,6 +87,7 @@ _TEXTS = {
     "database_unavailable": "A database does not answer. Try again.",
     "database_busy": "All database connections are in use. Try again.",
     "processor_credentials_refused": "The processor refuses this processor account's credentials. Renew them.",
+    "root_key_denied": "The provider of the root key refuses this deployment. Its operator must grant that.",
     "root_key_unavailable": "The root key does not answer. Try again.",
 }
 

@@ -87,6 +87,7 @@ def _problems() -> dict[str, str]:
         "request_closed": "The rights request is past the state in which this can be done.",
         "request_open": "A rights request about this and other customers waits for approval: decide that one.",
         "restricted": "Processing is restricted for this customer.",
+        "root_key_denied": "The root key's provider refuses this deployment, whose operator must grant that.",
         "root_key_unavailable": "The root key does not answer. Try again.",
         "starting": "The erasure ledger has not been checked yet. Try again.",
         "token_not_active": "The token can't be charged; its status says why.",

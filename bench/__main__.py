@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from bench import counts, crypto, http, large, ratios
+from bench import counts, crypto, http, large, ratios, rewrap
 from bench.databases import BACKENDS
 from bench.figures import Figure, print_table, write_json
 from bench.house import log_to_nowhere
@@ -55,18 +55,6 @@ def _measure(options: argparse.Namespace) -> list[Figure]:
             figures += _of_scene(scene, options)
         if _wants(options, "large", unasked=options.large):
             figures += large.figures(backend, say)
-    if _wants(options, "rewrap"):
-        figures.append(
-            Figure(
-                name="rewrap, DEKs/s",
-                on="-",
-                must=20_000,
-                reach=60_000,
-                measured=None,
-                at_least=True,
-                note="not built yet",
-            )
-        )
     _say("", "")
     return figures
 
@@ -75,6 +63,8 @@ def _of_scene(scene: Scene, options: argparse.Namespace) -> list[Figure]:
     figures = counts.figures(scene) if _wants(options, "counts") else []
     if any(_wants(options, path) for path in PATHS):
         figures += ratios.figures(scene, options.only)
+    if _wants(options, "rewrap"):
+        figures += rewrap.figures(scene)
     if scene.backend == "postgresql" and _wants(options, "http", unasked=not options.quick):
         figures += http.figures(scene)
     return figures

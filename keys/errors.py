@@ -32,6 +32,10 @@ class RootKeyDenied(KeysError):
     """The provider answers, and does not let us use the root key; the message says what to grant or mend."""
 
 
+class RootKeyNeeded(KeysError):
+    """A root key can't be dropped, because nothing else opens a KEK; the message says which, and what is in the way."""
+
+
 class KeyfileRefused(KeysError):
     """The key file can't be used; the message says what is wrong with it and what to do."""
 

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic as monotonic_clock
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
@@ -19,7 +18,7 @@ from keys.identity import Identity, Witness, identified, identity_of, of_keystor
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
 from keys.rootkey import RootKey
-from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wrap_kek
+from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wraps_by
 
 _ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped).where(
     DEKS.c.tenant_id == bindparam("tenant_id")
@@ -64,19 +63,6 @@ Columns = Row[bytes, str, str, bytes, bytes | None]
 """What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped."""
 
 
-@dataclass(frozen=True, slots=True)
-class KekStatus:
-    """One KEK, and how many DEKs hang on it: `live` ones, and tombstones (`destroyed`)."""
-
-    tenant_id: str
-    kek_id: bytes
-    epoch: int
-    state: str
-    created_at: datetime
-    live: int
-    destroyed: int
-
-
 class Keyring:
     """The keys of one deployment: `keystore` is its database, `roots` the root keys this process can ask.
 
@@ -119,10 +105,7 @@ class Keyring:
         kek_id, kek, created_at = os.urandom(ID_BYTES), AESGCM.generate_key(256), self.now()
         place = kek_place(self.deployment, tenant_id, kek_id, 1)
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
-        wraps = [
-            row | {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrap_kek(root, kek, place)}
-            for root in self.roots
-        ]
+        wraps = [row | wrap for wrap in wraps_by(self.roots, kek, place)]
         deks = [self._row(_new(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
         try:
             with transaction(self.keystore) as connection:
@@ -143,7 +126,7 @@ class Keyring:
             raise ValueError(f"a new DEK is for one of {', '.join(SUBJECT_PURPOSES)}, and for somebody")
         dek = _new()
         while True:
-            kek_id = self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id))
+            kek_id = self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id))
             row = {"tenant_id": tenant_id, "kek_id": kek_id}
             values = self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
             with single(self.keystore) as connection:
@@ -153,7 +136,7 @@ class Keyring:
 
     def warm(self, tenant_id: str) -> None:
         """Have the active KEK at hand, so that a `new_dek` that follows asks no root key. Raises as that."""
-        self.kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self._newest_kek(tenant_id)))
+        self.kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id)))
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
@@ -203,51 +186,10 @@ class Keyring:
 
         Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
         """
-        return self._keks.get((tenant_id, kek_id), lambda: self._unwrapped(tenant_id, kek_id))
+        return self._keks.get((tenant_id, kek_id), lambda: AESGCM(self.opened(tenant_id, kek_id)))
 
-    def forget_cached(self) -> None:
-        """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
-        self._keks.forget()
-        self._newest_keks.forget()
-        self._own_rows.forget()
-        self._subkeys.forget()
-
-    def status(self) -> list[KekStatus]:
-        """Every KEK of every tenant with the number of its DEKs, by tenant and epoch."""
-        columns = (KEKS.c.tenant_id, KEKS.c.kek_id, KEKS.c.epoch, KEKS.c.state, KEKS.c.created_at)
-        counts = (func.count(DEKS.c.wrapped), func.count(DEKS.c.destroyed_at))
-        statement = select(*columns, *counts).outerjoin_from(KEKS, DEKS).group_by(*columns)
-        with reading(self.keystore) as connection:
-            return [KekStatus(*row) for row in connection.execute(statement.order_by(KEKS.c.tenant_id, KEKS.c.epoch))]
-
-    def _newest_kek(self, tenant_id: str) -> bytes:
-        found = self._active_kek(tenant_id)
-        if found is None:
-            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
-        return found
-
-    def _active_kek(self, tenant_id: str) -> bytes | None:
-        with reading(self.keystore) as connection:
-            found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
-            return found
-
-    def _own(self, tenant_id: str, purpose: str) -> Columns:
-        with reading(self.keystore) as connection:
-            row = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).one_or_none()
-        return _there(row, f"{tenant_id} {purpose}")
-
-    def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
-        """The columns of a new DEK; `row` has its tenant and KEK."""
-        place = dek_place(self.deployment, row["tenant_id"], dek.id, purpose, subject_id)
-        wrapped = {"dek_id": dek.id, "wrapped": wrap_dek(kek, dek, place)}
-        return row | wrapped | {"purpose": purpose, "subject_id": subject_id, "created_at": self.now()}
-
-    def _open(self, tenant_id: str, row: Columns) -> Dek:
-        place = dek_place(self.deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
-        return unwrap_dek(self.kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
-
-    def _unwrapped(self, tenant_id: str, kek_id: bytes) -> AESGCM:
-        """The KEK out of the first wrap that opens, of those whose root key we hold, in the order of our root keys.
+    def opened(self, tenant_id: str, kek_id: bytes) -> bytes:
+        """A KEK, 32 bytes, out of the first wrap that opens, of those whose root key we hold, in their order.
 
         Raises, if none opened it: Unreadable if one did not know its own wrap, else RootKeyDenied, else RootKeyAway.
         """
@@ -269,6 +211,40 @@ class Keyring:
             f"no root key answers that opens KEK {kek_id.hex()}; it needs one of: "
             + ", ".join(f"{row.provider} {row.root_key_id}" for row in rows)
         )
+
+    def newest_kek(self, tenant_id: str) -> bytes:
+        """The id of the KEK that new DEKs are wrapped by, read anew. Raises KeyMissing."""
+        found = self._active_kek(tenant_id)
+        if found is None:
+            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
+        return found
+
+    def forget_cached(self) -> None:
+        """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
+        self._keks.forget()
+        self._newest_keks.forget()
+        self._own_rows.forget()
+        self._subkeys.forget()
+
+    def _active_kek(self, tenant_id: str) -> bytes | None:
+        with reading(self.keystore) as connection:
+            found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
+            return found
+
+    def _own(self, tenant_id: str, purpose: str) -> Columns:
+        with reading(self.keystore) as connection:
+            row = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).one_or_none()
+        return _there(row, f"{tenant_id} {purpose}")
+
+    def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
+        """The columns of a new DEK; `row` has its tenant and KEK."""
+        place = dek_place(self.deployment, row["tenant_id"], dek.id, purpose, subject_id)
+        wrapped = {"dek_id": dek.id, "wrapped": wrap_dek(kek, dek, place)}
+        return row | wrapped | {"purpose": purpose, "subject_id": subject_id, "created_at": self.now()}
+
+    def _open(self, tenant_id: str, row: Columns) -> Dek:
+        place = dek_place(self.deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
+        return unwrap_dek(self.kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
 
 
 def _worst(failures: Sequence[KeysError]) -> KeysError | None:

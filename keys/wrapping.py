@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
+from functools import lru_cache
 from hmac import compare_digest
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,21 +26,33 @@ def kek_place(deployment: str, tenant_id: str, kek_id: bytes, epoch: int) -> byt
 
 def dek_place(deployment: str, tenant_id: str, dek_id: bytes, purpose: str, subject_id: str) -> bytes:
     """What a DEK's wrap is bound to: the framed format name, deployment, tenant, DEK id, purpose and subject."""
-    texts = (purpose.encode(), subject_id.encode())
-    return frame(b"panless/dek/1", deployment.encode(), tenant_id.encode(), dek_id, *texts)
+    return _deks_of(deployment, tenant_id) + frame(dek_id, purpose.encode(), subject_id.encode())
+
+
+@lru_cache(maxsize=64)
+def _deks_of(deployment: str, tenant_id: str) -> bytes:
+    """How each DEK's place begins; a frame goes on where another one ended."""
+    return frame(b"panless/dek/1", deployment.encode(), tenant_id.encode())
 
 
 def wrap_kek(root: RootKey, kek: bytes, place: bytes) -> bytes:
-    """A KEK (32 bytes) wrapped by `root` together with SHA-256 of its place. Raises RootKeyAway."""
+    """A KEK (32 bytes) wrapped by `root` together with SHA-256 of its place. Raises RootKeyAway, RootKeyDenied."""
     return root.wrap(kek + hashlib.sha256(place).digest())
 
 
-def unwrap_kek(root: RootKey, wrapped: bytes, place: bytes) -> AESGCM:
-    """The KEK, as the cipher object that is reused for each of its DEKs. Raises RootKeyAway, Unreadable."""
+def wraps_by(roots: Iterable[RootKey], kek: bytes, place: bytes) -> list[dict[str, Any]]:
+    """What the rows of a KEK's wraps say of each of these root keys. Raises RootKeyAway, RootKeyDenied."""
+    return [
+        {"root_key_id": root.key_id, "provider": root.provider, "wrapped": wrap_kek(root, kek, place)} for root in roots
+    ]
+
+
+def unwrap_kek(root: RootKey, wrapped: bytes, place: bytes) -> bytes:
+    """The KEK, 32 bytes. Raises RootKeyAway, RootKeyDenied, Unreadable."""
     plain = root.unwrap(wrapped)
     if not compare_digest(plain[KEK_BYTES:], hashlib.sha256(place).digest()):
         raise Unreadable
-    return AESGCM(plain[:KEK_BYTES])
+    return plain[:KEK_BYTES]
 
 
 def wrap_dek(kek: AESGCM, dek: Dek, place: bytes) -> bytes:

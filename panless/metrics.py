@@ -5,8 +5,9 @@ process can answer for all. No label carries anything that a client sent: routes
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 
@@ -14,6 +15,7 @@ from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from keys.keks import KekStatus
 from vault import open_intents
 from vault.rights_watch import Watch
 
@@ -55,6 +57,20 @@ class Metrics:
             multiprocess_mode="livemostrecent",
         )
 
+        self._deks = Gauge(
+            "panless_deks",
+            "Living DEKs on a KEK.",
+            ["kek", "epoch"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
+        self._oldest_epoch = Gauge(
+            "panless_oldest_epoch_seconds",
+            "How old the oldest KEK is that a living DEK hangs on.",
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
+
     def observe(self, app: Flask) -> None:
         """Count the requests that `app` answers."""
         app.before_request(_start_clock)
@@ -75,6 +91,12 @@ class Metrics:
         """Show how many rights requests wait, and how many of them are late."""
         for which, count in asdict(watched).items():
             self._rights.labels(which).set(count)
+
+    def show_keys(self, found: Sequence[KekStatus], at: datetime) -> None:
+        """Show how many DEKs hang on each KEK, and since when they could have moved on."""
+        for kek in found:
+            self._deks.labels(kek.kek_id.hex(), kek.epoch).set(kek.live)
+        self._oldest_epoch.set(max(((at - kek.created_at).total_seconds() for kek in found if kek.live), default=0))
 
     def _count(self, response: Response) -> Response:
         method = request.method if request.method in METHODS else "other"

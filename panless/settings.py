@@ -50,6 +50,7 @@ class Settings:
     threads: int
     connections: int
     kek_ttl: float
+    kek_epoch_days: int
     ledger_grace: float
     accept_raw_cards: bool
     stripe_url: str
@@ -95,6 +96,7 @@ def read_settings() -> Settings:
             threads=env.int("THREADS", 16),
             connections=env.int("CONNECTIONS", 10),
             kek_ttl=env.float("KEK_TTL", 300.0),
+            kek_epoch_days=_epoch_days(env),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
             stripe_url=_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
@@ -172,6 +174,13 @@ def _ledger_lock_days(env: FileAwareEnv) -> int | None:
 def _refuse_for_a_folder(env: FileAwareEnv, name: str) -> None:
     if not isinstance(_ledger(env), Bucket):
         raise SettingsError(f"PANLESS_{name} means nothing for a folder. Unset it, or keep the ledger in s3://.")
+
+
+def _epoch_days(env: FileAwareEnv) -> int:
+    days: int = env.int("KEK_EPOCH_DAYS", 30)
+    if days < 1:
+        raise SettingsError("PANLESS_KEK_EPOCH_DAYS must be 1 or more.")
+    return days
 
 
 def _cell(env: FileAwareEnv) -> str:

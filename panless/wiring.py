@@ -59,6 +59,7 @@ class Components:
             processors=self.processors,
             policy=self.policy,
             clock=self.clock,
+            kek_epoch=timedelta(days=self.settings.kek_epoch_days),
             tellers=_tellers(self),
             post=self.post,
         )

@@ -3,12 +3,14 @@
 import atexit
 import gc
 import sys
+from functools import partial
 
 import structlog
 from flask import Flask
 
 from api.application import create_app
 from api.parts import Parts
+from keys.keks import status
 from panless import logs
 from panless.heartbeat import beat
 from panless.metrics import Metrics, serve_metrics
@@ -18,6 +20,9 @@ from panless.wiring import Components, build
 from vault import open_intents
 from vault.reads import ReadCounter
 from vault.rights_watch import watch
+
+KEYS_EVERY = 300.0
+"""Seconds between two counts of the DEKs: each reads them all."""
 
 BOOT_ERROR = 3
 """gunicorn's own exit code for a worker that can't start: it ends the server instead of trying for ever."""
@@ -94,3 +99,10 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
 
     atexit.register(write_down_the_rest)
     atexit.register(beat(check))
+    if metrics is not None:
+        atexit.register(beat(partial(_count_keys, components, metrics), KEYS_EVERY))
+
+
+def _count_keys(components: Components, metrics: Metrics) -> bool:
+    metrics.show_keys(status(components.keyring), components.clock())
+    return True

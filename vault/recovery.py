@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from keys import keks
 from vault import (
     abandoned,
     callbacks,
     catching_up,
     erasure_completion,
     event_delivery,
+    key_rotation,
     package_building,
     packages,
     reconciling,
@@ -34,7 +36,7 @@ Report = Callable[[str, Exception], None]
 """Told what failed, and how; its turn comes again, and no other is stopped by it."""
 
 ACCOUNTS_AT_ONCE = 4
-SLOW = ("purge", "reconcile")
+SLOW = ("purge", "reconcile", "keys")
 """Lanes whose work is a matter of hours."""
 
 TELLING_SECONDS = 5.0
@@ -247,6 +249,18 @@ def reconcile_once(shop: Workshop, report: Report) -> int:
     return done
 
 
+def rotate_once(shop: Workshop, report: Report) -> int:
+    """Begin the KEK epochs that are due, empty the KEKs before them, destroy those that were empty for long enough."""
+    done = 0
+    for tenant in key_rotation.due(shop):
+        done += _guarded(report, "kek.rotate", partial(key_rotation.rotate, shop, tenant))
+    for kek in keks.to_empty(shop.keyring):
+        done += _guarded(report, "kek.rewrap", partial(key_rotation.empty, shop, kek))
+    for kek in keks.to_destroy(shop.keyring, key_rotation.backups(shop)):
+        done += _guarded(report, "kek.destroy", partial(key_rotation.destroy, shop, kek))
+    return done
+
+
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
     "catching_up": catch_up_once,
@@ -257,6 +271,7 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "erasures": erase_once,
     "purge": purge_once,
     "reconcile": reconcile_once,
+    "keys": rotate_once,
     "events": deliver_once,
     "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
 }

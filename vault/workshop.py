@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
@@ -25,6 +25,8 @@ class Workshop:
     processors: Processors
     policy: Policy
     clock: Callable[[], datetime]
+    kek_epoch: timedelta
+    """How old a tenant's newest KEK gets before the next one is made."""
     tellers: Mapping[str, Tell]
     """How others are told of rights requests, by protocol."""
     post: Post

@@ -54,7 +54,19 @@ def test_credentials_come_in_by_file_environment_or_input(deployment: Deployment
 def test_keys_are_shown_to_people_and_programs(deployment: Deployment) -> None:
     """`keys status` is a table; with --json the same as data, ids in hex."""
     head, *rows = panless("keys", "status", env=deployment).stdout.splitlines()
-    assert head.split() == ["TENANT", "EPOCH", "STATE", "CREATED", "LIVE", "DEKS", "DESTROYED", "KEK"]
+    assert head.split() == [
+        "TENANT",
+        "EPOCH",
+        "STATE",
+        "CREATED",
+        "LIVE",
+        "DEKS",
+        "DESTROYED",
+        "KEK",
+        "GOES",
+        "ROOT",
+        "KEYS",
+    ]
     told = json.loads(panless("keys", "status", "--json", env=deployment).stdout)
     assert {kek["tenant_id"] for kek in told} == {row.split()[0] for row in rows}
     assert deployment["PANLESS_TENANT"] in rows[1]

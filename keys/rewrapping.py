@@ -1,0 +1,135 @@
+"""Rewrapping: DEKs move from a retired KEK to the tenant's newest one, in batches; nothing sealed is touched.
+
+A batch is a transaction, so whatever is killed in the middle of one has moved all of it or nothing, and going on is
+starting again. On PostgreSQL a batch takes rows that nobody else has locked: several processes share the work, and no
+row is done twice. On SQLite there is one writer at a time anyway.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import ARRAY, Connection, LargeBinary, Row, Text, bindparam, cast, func, literal, select, update
+
+from keys.database import transaction
+from keys.errors import Unreadable
+from keys.keyring import Keyring
+from keys.keystore import DEKS
+from keys.wrapping import dek_place, unwrap_dek, wrap_dek
+
+_Dek = Row[bytes, str, str, bytes]
+"""dek_id, purpose, subject_id, wrapped."""
+
+BATCH = {"postgresql": 1000, "sqlite": 300}
+"""DEKs in a transaction: few enough that who waits for one of their rows, or to write at all, does not notice."""
+
+WALKS = {"postgresql": 2, "sqlite": 1}
+"""How many threads share the work: while one waits for the database, the other wraps."""
+
+
+def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes, told: Callable[[int], object] = lambda _moved: None) -> int:
+    """Move every living DEK off a KEK; how many. `told` is called after each batch with how many that one moved.
+
+    DEKs that another process has in hand are left to it. One that does not open stays where it is, and is told by
+    Unreadable once all others are moved. Raises KeyMissing, RootKeyAway, RootKeyDenied.
+    """
+    newest, alone = ring.newest_kek(tenant_id), Lock()
+
+    def walk() -> int:
+        total, after, unreadable = 0, b"", False
+        while (batch := _batch(ring, tenant_id, kek_id, newest, after)) is not None:
+            total, after, unreadable = total + batch.moved, batch.last, unreadable or batch.left > 0
+            with alone:
+                told(batch.moved)
+        if unreadable:
+            raise Unreadable
+        return total
+
+    with ThreadPoolExecutor(WALKS[ring.keystore.dialect.name]) as pool:
+        walks = [pool.submit(walk) for _ in range(WALKS[ring.keystore.dialect.name])]
+    return sum(each.result() for each in walks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    moved: int
+    left: int
+    last: bytes
+
+
+def _batch(ring: Keyring, tenant_id: str, old: bytes, new: bytes, after: bytes) -> _Batch | None:
+    """Move the next DEKs after that id; None if there are no more."""
+    keks = ring.kek(tenant_id, old), ring.kek(tenant_id, new)  # before rows are locked: this may ask a root key
+    with transaction(ring.keystore) as tx:
+        if tx.dialect.name == "postgresql":
+            tx.execute(_BY_PRIMARY_KEY)
+        named = {"tenant_id": tenant_id, "kek_id": old, "after": after, "most": BATCH[tx.dialect.name]}
+        rows = tx.execute(_NEXT, named).all()
+        if not rows:
+            return None
+        wraps = [(row.dek_id, wrap) for row in rows if (wrap := _moved(ring.deployment, tenant_id, row, *keks))]
+        if wraps:
+            _write(tx, tenant_id, new, wraps)
+    return _Batch(moved=len(wraps), left=len(rows) - len(wraps), last=rows[-1].dek_id)
+
+
+def _moved(deployment: str, tenant_id: str, row: _Dek, old: AESGCM, new: AESGCM) -> bytes | None:
+    """The DEK of this row, wrapped by the new KEK; None if it does not open with the old one."""
+    place = dek_place(deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
+    try:
+        return wrap_dek(new, unwrap_dek(old, row.dek_id, row.wrapped, place), place)
+    except Unreadable:
+        return None
+
+
+def _write(tx: Connection, tenant_id: str, kek_id: bytes, wraps: Sequence[tuple[bytes, bytes]]) -> None:
+    common = {"of_tenant": tenant_id, "new_kek": kek_id}
+    if tx.dialect.name == "postgresql":  # one statement for all: a statement each would take most of the time
+        ids, wrapped = zip(*wraps, strict=True)
+        tx.execute(_WRITE_ALL, common | {"ids": _array(ids), "wraps": _array(wrapped)})
+    else:
+        tx.execute(_WRITE, [common | {"of_dek": dek_id, "wrap": wrap} for dek_id, wrap in wraps])
+
+
+def _array(values: Iterable[bytes]) -> str:
+    """A bytea[] as PostgreSQL reads it: the driver takes ten times as long to write one."""
+    return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
+
+
+# Whatever the statistics say: a sort or a hash would read all DEKs of the tenant for every batch of them.
+_BY_PRIMARY_KEY = select(
+    *(
+        func.set_config(f"enable_{plan}", "off", literal(value=True))  # for this transaction only
+        for plan in ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
+    )
+)
+_NEXT = (
+    select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.wrapped)
+    .where(
+        DEKS.c.tenant_id == bindparam("tenant_id"),
+        DEKS.c.kek_id == bindparam("kek_id"),
+        DEKS.c.dek_id > bindparam("after"),
+        DEKS.c.wrapped.is_not(None),
+    )
+    .order_by(DEKS.c.dek_id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_WRITE = (
+    update(DEKS)
+    .where(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == bindparam("of_dek"))
+    .values(kek_id=bindparam("new_kek"), wrapped=bindparam("wrap"))
+)
+_BYTES = ARRAY(LargeBinary)
+_NEW = (
+    func.unnest(cast(bindparam("ids", type_=Text), _BYTES), cast(bindparam("wraps", type_=Text), _BYTES))
+    .table_valued("dek_id", "wrapped", name="new")
+    .render_derived()
+)
+_WRITE_ALL = (
+    update(DEKS)
+    .where(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == _NEW.c.dek_id)
+    .values(kek_id=bindparam("new_kek"), wrapped=_NEW.c.wrapped)
+)

@@ -1,0 +1,63 @@
+"""KEK epochs roll over, DEKs move to the new one, an old one that is empty goes; the audit log tells of each.
+
+The root key's provider is asked, and the keystore written, before the audit entry: a transaction on the records must
+not wait for an HSM. What is killed between the two has rotated and not told; `keks` in the keystore has the dates.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Row
+
+from keys import keks
+from keys.rewrapping import rewrap
+from keys.rootkey import RootKey
+from vault import audit
+from vault.workshop import Workshop, caller_of
+
+
+def due(shop: Workshop) -> list[str]:
+    """The tenants whose newest KEK is as old as an epoch is long."""
+    return keks.due(shop.keyring, shop.clock() - shop.kek_epoch)
+
+
+def rotate(shop: Workshop, tenant: str, roots: Sequence[RootKey] = ()) -> bool:
+    """A new KEK for the tenant, wrapped by `roots`, or by all; False if another process was first.
+
+    Raises KeyMissing, RootKeyAway, RootKeyDenied.
+    """
+    made = keks.rotate(shop.keyring, tenant, roots)
+    if made is not None:
+        _tell(shop, tenant, "kek.rotated", made)
+    return made is not None
+
+
+def empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
+    """Move what hangs on a retired KEK to the tenant's newest; whether none is left on it.
+
+    Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
+    """
+    rewrap(shop.keyring, kek.tenant_id, kek.kek_id)
+    return keks.note_empty(shop.keyring, kek.tenant_id, kek.kek_id)
+
+
+def destroy(shop: Workshop, kek: Row[str, bytes]) -> bool:
+    """Destroy a KEK that was empty for long enough; False if a DEK hangs on it after all."""
+    destroyed = keks.destroy(shop.keyring, kek.tenant_id, kek.kek_id)
+    if destroyed:
+        _tell(shop, kek.tenant_id, "kek.destroyed", kek.kek_id)
+    return destroyed
+
+
+def backups(shop: Workshop) -> timedelta:
+    """For how long backups of the keystore are kept."""
+    return timedelta(days=shop.policy.keystore_backup_days)
+
+
+def _tell(shop: Workshop, tenant: str, action: str, kek_id: bytes) -> None:
+    """Write the audit entry. The deployment itself is no tenant and has no log of its own; `keys status` shows it."""
+    if tenant == shop.keyring.deployment:
+        return
+    caller = caller_of(shop, tenant, live=True)
+    with audit.transaction(shop.records) as tx:
+        audit.record(tx, shop.keyring, caller, action, resource=kek_id.hex())
