@@ -182,7 +182,9 @@ def _of_error(error: Exception) -> Response:
 
 
 def _reason(error: Exception) -> str | None:
-    """What the database's driver said when it could not be reached; such messages quote no data."""
+    """What a database's driver or a root key's provider said; such messages quote no data."""
+    if isinstance(error, RootKeyAway | RootKeyDenied):
+        return str(error)
     return str(error.orig) if isinstance(error, OperationalError) else None
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
-from keys.errors import KeyMissing, RootKeyAway, Unreadable
-from keys.providers import keyfile
-from panless import opendsr_files
+from keys.errors import KeyMissing, RootKeyAway, RootKeyDenied, Unreadable
+from panless import opendsr_files, root_keys
 from panless.policies import read_policy
 from panless.ports import split
-from panless.settings import LOOPBACK, Bucket, Settings, read_settings
+from panless.root_keys import LOOPBACK, KeyfilePlace
+from panless.settings import Bucket, Settings, read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 
@@ -55,8 +55,8 @@ def _broken(error: Exception) -> Finding:
     return Finding(what=sentence(error), mend="")
 
 
-def _keyfile_and_policy(settings: Settings) -> Iterator[Finding]:
-    for load in (lambda: keyfile.load(settings.keyfile), lambda: read_policy(settings.policy)):
+def _root_keys_and_policy(settings: Settings) -> Iterator[Finding]:
+    for load in (lambda: root_keys.load(settings.roots), lambda: read_policy(settings.policy)):
         try:
             load()
         except EXPECTED as error:
@@ -69,11 +69,7 @@ def _disks(settings: Settings) -> Iterator[Finding]:
         file = _file(url)
         if file is None:
             continue
-        if _same_disk(file, settings.keyfile):
-            yield Finding(
-                what=f"The keyfile lies on the same disk as the {name}: who copies that disk can read everything.",
-                mend="Mount the keyfile from elsewhere (PANLESS_KEYFILE).",
-            )
+        yield from _keyfiles_beside(settings, file, name)
         if isinstance(settings.ledger, Path) and _same_disk(file, settings.ledger):
             yield Finding(
                 what=f"The ledger lies on the same disk as the {name}: restoring that disk undoes erasures unseen.",
@@ -81,6 +77,20 @@ def _disks(settings: Settings) -> Iterator[Finding]:
             )
         if file.exists() and file.stat().st_mode & 0o077:
             yield Finding(what=f"{file} can be read by other users.", mend=f"Run: chmod 600 {file}")
+
+
+def _keyfiles_beside(settings: Settings, database: Path, name: str) -> Iterator[Finding]:
+    for place in settings.roots:
+        if isinstance(place, KeyfilePlace) and _same_disk(database, place.path):
+            yield Finding(
+                what=f"The keyfile lies on the same disk as the {name}: who copies that disk can read everything.",
+                mend=f"Mount the keyfile from elsewhere ({_setting(settings)}).",
+            )
+
+
+def _setting(settings: Settings) -> str:
+    """The setting that names the root keys here."""
+    return "PANLESS_ROOT_KEYS" if settings.root_keys else "PANLESS_KEYFILE"
 
 
 def _servers(settings: Settings) -> Iterator[Finding]:
@@ -139,9 +149,9 @@ def _of_house(house: Components) -> Iterator[Finding]:
     """What only the databases and the ledger know."""
     try:
         house.keyring.tenant_key(house.keyring.deployment, "signing")
-    except (RootKeyAway, Unreadable, KeyMissing) as error:
+    except (RootKeyAway, RootKeyDenied, Unreadable, KeyMissing) as error:
         what = f"The root key does not open this keystore ({sentence(error).rstrip('.')})."
-        yield Finding(what=what, mend="Point PANLESS_KEYFILE at the one that it was made with.")
+        yield Finding(what=what, mend=f"Point {_setting(house.settings)} at the one that it was made with.")
         return
     verdict = house.guard.check()
     if not verdict.is_good:
@@ -166,7 +176,7 @@ def _holidays(house: Components) -> Iterator[Finding]:
         )
 
 
-LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_keyfile_and_policy, _disks, _servers, _tls, _choices)
+LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_root_keys_and_policy, _disks, _servers, _tls, _choices)
 
 
 def _note(what: str, mend: str) -> Finding:

@@ -5,7 +5,17 @@ import sys
 
 import click
 
-from panless import cli_accounts, cli_charges, cli_clients, cli_erasure, cli_keys, cli_opendsr, cli_rights, cli_running
+from panless import (
+    cli_accounts,
+    cli_charges,
+    cli_clients,
+    cli_custodians,
+    cli_erasure,
+    cli_keys,
+    cli_opendsr,
+    cli_rights,
+    cli_running,
+)
 from panless.trouble import EXPECTED, sentence
 
 
@@ -14,6 +24,8 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
+cli_keys.keys_group.add_command(cli_custodians.split)
+cli_keys.keys_group.add_command(cli_custodians.join)
 for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr):
     for command in module.COMMANDS:
         commands.add_command(command)

@@ -68,7 +68,7 @@ def _last_port(environment: Mapping[str, str]) -> int | None:
 
 def _take_environment(settings: Mapping[str, str]) -> None:
     """Put these settings into the environment of this process and its children, in the place of all others alike."""
-    for name in (*settings, *KEY_NAMES.values()):
+    for name in (*settings, *KEY_NAMES.values(), "PANLESS_ROOT_KEYS"):
         os.environ.pop(name, None)
         os.environ.pop(f"{name}_FILE", None)
     os.environ |= settings

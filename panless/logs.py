@@ -14,7 +14,10 @@ from structlog.typing import Processor
 
 from panless.scrubbing import scrub
 
-TALKATIVE = ("stripe", "urllib3", "sqlalchemy", "psycopg", "alembic", "gunicorn.access", "asyncio", "boto3", "botocore")
+TALKATIVE = (
+    *("stripe", "urllib3", "sqlalchemy", "psycopg", "alembic", "gunicorn.access", "asyncio"),
+    *("boto3", "botocore", "hvac", "requests", "pkcs11"),
+)
 """Loggers that may print bodies, parameters or addresses below WARNING. They never get below it."""
 
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from keys.providers import keyfile
-from panless.settings import Settings, SettingsError
+from panless.errors import SettingsError
+from panless.settings import Settings
 from vault.opendsr import Processor
 
 LONGEST_KEY = 16 * 1024

@@ -9,6 +9,9 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from panless import root_keys
+from panless.errors import SettingsError
+from panless.root_keys import LOOPBACK, KeyfilePlace, Place
 from vault.personal import Secret
 
 BACKENDS = ("sqlite", "postgresql")
@@ -16,11 +19,6 @@ LONGEST_LOCK = 36500
 """Days: a hundred years, the most that S3 takes."""
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; the message names the variable and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,10 @@ class Settings:
 
     records_url: Secret
     keystore_url: Secret
-    keyfile: Path
+    keyfile: Path | None
+    root_keys: tuple[Place, ...] | None
+    pkcs11_pin: Secret | None
+    transit_token: Secret | None
     ledger: Path | Bucket
     ledger_endpoint: str | None
     ledger_lock_days: int | None
@@ -62,6 +63,11 @@ class Settings:
     log_level: str
 
     @property
+    def roots(self) -> tuple[Place, ...]:
+        """Where the root keys are, in the order in which they are asked."""
+        return self.root_keys or (KeyfilePlace(path=self.keyfile or Path()),)
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether a database is a SQLite file, which one process at a time can write."""
         urls = (self.records_url.value, self.keystore_url.value)
@@ -75,7 +81,10 @@ def read_settings() -> Settings:
         return Settings(
             records_url=_database(env, "RECORDS_URL"),
             keystore_url=_database(env, "KEYSTORE_URL"),
-            keyfile=env.path("KEYFILE"),
+            keyfile=env.path("KEYFILE", None),
+            root_keys=_root_keys(env),
+            pkcs11_pin=_secret(env, "PKCS11_PIN"),
+            transit_token=_secret(env, "TRANSIT_TOKEN"),
             ledger=_ledger(env),
             ledger_endpoint=_ledger_endpoint(env),
             ledger_lock_days=_ledger_lock_days(env),
@@ -116,6 +125,24 @@ def _database(env: FileAwareEnv, name: str) -> Secret:
     if backend not in BACKENDS:
         raise SettingsError(f"PANLESS_{name} names a database that Panless does not keep. Use SQLite or PostgreSQL.")
     return Secret(env.str(name))
+
+
+def _root_keys(env: FileAwareEnv) -> tuple[Place, ...] | None:
+    """What PANLESS_ROOT_KEYS names; None where PANLESS_KEYFILE stands instead."""
+    keyfile, named = env.str("KEYFILE", ""), env.str("ROOT_KEYS", "")
+    if keyfile and named:
+        raise SettingsError(
+            "PANLESS_KEYFILE and PANLESS_ROOT_KEYS are both set. Unset PANLESS_KEYFILE: "
+            "it means the same as keyfile:PATH among the PANLESS_ROOT_KEYS."
+        )
+    if not keyfile and not named:
+        raise SettingsError("PANLESS_KEYFILE is not set, nor PANLESS_ROOT_KEYS: set one. See docs/settings.md.")
+    return root_keys.read(named, _secret(env, "PKCS11_PIN"), _secret(env, "TRANSIT_TOKEN")) if named else None
+
+
+def _secret(env: FileAwareEnv, name: str) -> Secret | None:
+    value: str = env.str(name, "")
+    return Secret(value) if value else None
 
 
 def _ledger(env: FileAwareEnv) -> Path | Bucket:

@@ -3,9 +3,8 @@
 from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from keys.errors import KeysError
+from panless.errors import SettingsError, WiringError
 from panless.policies import PolicyError
-from panless.settings import SettingsError
-from panless.wiring import WiringError
 from vault.errors import VaultError
 
 

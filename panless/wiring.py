@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
-from keys.providers import keyfile
 from migrations.run import current, head, upgrade
-from panless import opendsr_files, outgoing
+from panless import opendsr_files, outgoing, root_keys
+from panless.errors import WiringError
 from panless.policies import read_policy
 from panless.settings import Bucket, Settings
 from vault import deployments, fides, opendsr, opendsr_callbacks
@@ -29,10 +29,6 @@ from vault.processors.stripe import StripeProcessor
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
 from vault.workshop import Workshop
-
-
-class WiringError(Exception):
-    """The parts named by the settings do not fit together; the message says which and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +81,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
     keystore = open_database(settings.keystore_url.value, settings.connections)
     keyring = Keyring(
         keystore=keystore,
-        roots=[keyfile.load(settings.keyfile)],
+        roots=root_keys.load(settings.roots),
         deployment=_deployment(records, keystore),
         kek_ttl=settings.kek_ttl,
         now=clock,
@@ -111,7 +107,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
 
 def migrate(settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
     """Bring both databases to their newest schema; give empty ones their deployment's id. Keystore first."""
-    roots = [keyfile.load(settings.keyfile)]
+    roots = root_keys.load(settings.roots)
     records = open_database(settings.records_url.value)
     keystore = open_database(settings.keystore_url.value)
     try:

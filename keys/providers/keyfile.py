@@ -50,7 +50,16 @@ class Keyfile:
 
 def create(path: Path) -> None:
     """Write a new random key to `path` with mode 0600, on disk when this returns. Never overwrites: KeyfileRefused."""
-    line = f"{FORMAT} kf_{secrets.token_hex(8)} {base64.b64encode(os.urandom(32)).decode()}\n"
+    write(path, f"kf_{secrets.token_hex(8)}", os.urandom(32))
+
+
+def write(path: Path, key_id: str, key: bytes) -> None:
+    """Write this key to `path`, as `create` does. Raises KeyfileRefused."""
+    write_private(path, f"{FORMAT} {key_id} {base64.b64encode(key).decode()}\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file of mode 0600, on disk when this returns. Never overwrites: KeyfileRefused."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -59,10 +68,10 @@ def create(path: Path) -> None:
             "use that one, or name another path"
         ) from None
     try:
-        with os.fdopen(file, "w", encoding="ascii") as text:
-            text.write(line)
-            text.flush()
-            os.fsync(text.fileno())
+        with os.fdopen(file, "w", encoding="ascii") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
     except OSError:
         Path(path).unlink()  # half a key must not stand in the way of the next attempt
         raise
@@ -71,12 +80,18 @@ def create(path: Path) -> None:
 
 def load(path: Path) -> RootKey:
     """The root key in `path`; a symlink is followed. Raises KeyfileRefused for anything but a key file of mode 0600."""
+    key_id, key = read(path)
+    return Keyfile(key_id=key_id, _cipher=AESGCM(key))
+
+
+def read(path: Path) -> tuple[str, bytes]:
+    """The id in a key file, and the key itself. Raises KeyfileRefused, as `load`."""
     match = LINE.fullmatch(read_private(path, LONGEST))
     if not match:
         raise KeyfileRefused(
             f"{path} is not a key file ({FORMAT}): restore it from its backup; a new one opens nothing"
         )
-    return Keyfile(key_id=match[1], _cipher=AESGCM(base64.b64decode(match[2])))
+    return match[1], base64.b64decode(match[2])
 
 
 def read_private(path: Path, longest: int) -> str:

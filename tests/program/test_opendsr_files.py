@@ -12,7 +12,8 @@ from program_scene import panless, refusal
 
 from keys.errors import KeyfileRefused
 from panless import checks, opendsr_files
-from panless.settings import SettingsError, read_settings
+from panless.errors import SettingsError
+from panless.settings import read_settings
 
 DOMAIN = "vault.example.com"
 REQUIRED = ("RECORDS_URL", "KEYSTORE_URL", "KEYFILE", "LEDGER", "POLICY")

@@ -23,7 +23,8 @@ from keys.database import reading
 from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from panless.checks import examine
-from panless.settings import Bucket, SettingsError, read_settings
+from panless.errors import SettingsError
+from panless.settings import Bucket, read_settings
 from vault.guard import Guard
 from vault.ledger import chain
 from vault.tables import customers, ledger_outbox

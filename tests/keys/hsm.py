@@ -1,0 +1,67 @@
+"""An HSM in software: SoftHSM2's module, over tokens of this process's own."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from keys.providers.pkcs11 import Pkcs11Key
+
+MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+TOKEN = "panless's token"
+PIN = "canary-pin-4711"
+
+_MAKE = """
+import sys, pkcs11
+token = pkcs11.lib(sys.argv[1]).get_token(token_label=sys.argv[2])
+with token.open(rw=True, user_pin=sys.argv[3]) as session:
+    for label in ("root", "other"):
+        session.generate_key(pkcs11.KeyType.AES, 256, label=label, store=True)
+    session.generate_key(pkcs11.KeyType.AES, 256, label="signs", store=True, capabilities=pkcs11.MechanismFlag.SIGN)
+    for _ in range(2):
+        session.generate_key(pkcs11.KeyType.AES, 256, label="twice", store=True)
+"""
+
+
+class Hsm:
+    """A folder with tokens. SOFTHSM2_CONF leads programs there."""
+
+    def __init__(self, folder: Path) -> None:
+        assert MODULE.exists(), "apt-get install softhsm2: no test of a root key in an HSM is ever skipped"
+        self.tokens, configuration = folder / "tokens", folder / "softhsm2.conf"
+        self.tokens.mkdir()
+        configuration.write_text(
+            f"directories.tokendir = {self.tokens}\nobjectstore.backend = file\nlog.level = ERROR\n"
+        )
+        os.environ["SOFTHSM2_CONF"] = str(configuration)
+        made = ("softhsm2-util", "--init-token", "--free", "--label", TOKEN, "--so-pin", "12345678", "--pin", PIN)
+        subprocess.run(made, check=True, capture_output=True)
+        subprocess.run([os.sys.executable, "-c", _MAKE, str(MODULE), TOKEN, PIN], check=True)
+
+    def key(self, label: str = "root", pin: str = PIN, token: str = TOKEN) -> Pkcs11Key:
+        return Pkcs11Key(module=MODULE, token=token, label=label, pin=pin)
+
+    @contextmanager
+    def unplugged(self) -> Iterator[None]:
+        gone = self.tokens.with_name("gone")
+        self.tokens.rename(gone)
+        try:
+            yield
+        finally:
+            gone.rename(self.tokens)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The library hangs in a call: so does the program that it runs in."""
+        for program in session_programs():
+            program.suspend()
+        yield
+
+
+def session_programs() -> list[psutil.Process]:
+    """The programs of this process that hold a session."""
+    children = psutil.Process().children()
+    return [one for one in children if one.is_running() and "keys.providers.pkcs11_session" in one.cmdline()]
