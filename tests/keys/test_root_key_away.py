@@ -1,0 +1,148 @@
+"""The provider of the root key goes away for a minute while clients are served, and comes back."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event
+
+import pytest
+from house import PURPOSE, House, Tenant, open_house, serve
+from transit_standin import MOUNT, TOKEN, Transit
+
+from keys import keks, roots
+from keys.rewrapping import rewrap
+
+TTL, AWAY, BACK_WITHIN = 10, 60, 30
+"""Seconds: how long KEKs stay in memory, how long the provider is gone, by when all is well again."""
+
+EMAIL = "ada@lovelace.example"
+
+
+@dataclass
+class Answer:
+    """What came back, and when."""
+
+    at: float
+    status: int
+    body: str
+    retry_after: str | None = None
+
+
+@dataclass
+class Client:
+    """Asks for a contact and for a charge, ten times a second, until it is told to stop."""
+
+    url: str
+    tenant: Tenant
+    token: dict[str, str]
+    stop: Event = field(default_factory=Event)
+    contacts: list[Answer] = field(default_factory=list)
+    charges: list[Answer] = field(default_factory=list)
+
+    def run(self) -> None:
+        turn = 0
+        while not self.stop.wait(0.1):
+            turn += 1
+            self.contacts.append(self.ask(f"/v1/customers/{self.token['customer']}/billing-contact"))
+            order = {"token": self.token["id"], "amount": 100, "currency": "eur", "obligation": f"o-{turn}"}
+            self.charges.append(self.ask("/v1/charges", order, f"k-{turn}"))
+
+    def ask(self, path: str, body: object = None, key: str = "") -> Answer:
+        sent = {"Authorization": f"Bearer {self.tenant.keys['all']}", "Content-Type": "application/json", **PURPOSE}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, sent | ({"Idempotency-Key": key} if key else {}))
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answered:
+                return Answer(time.monotonic(), answered.status, answered.read().decode())
+        except urllib.error.HTTPError as refused:
+            with refused:
+                told = refused.headers["Retry-After"]
+                return Answer(time.monotonic(), refused.code, refused.read().decode(), told)
+
+
+@pytest.fixture
+def transit() -> Iterator[Transit]:
+    made = Transit(["root"])
+    yield made
+    made.front.stop()
+
+
+def moved(house: House, transit: Transit) -> House:
+    """The house with its root key moved from the file to the transit engine, the file's wraps dropped."""
+    place = f"hashicorp-transit:{transit.front.url}/{MOUNT}/root"
+    kept = {name: value for name, value in house.environment.items() if name != "PANLESS_KEYFILE"}
+    both = kept | {
+        "PANLESS_ROOT_KEYS": f"{place},keyfile:{house.environment['PANLESS_KEYFILE']}",
+        "PANLESS_TRANSIT_TOKEN": TOKEN,
+    }
+    between = open_house(house.home, both, house.sandbox)
+    ring = between.components.keyring
+    new, old = ring.roots
+    for tenant in keks.tenants(ring):
+        keks.rotate(ring, tenant, [new])
+    for kek in keks.to_empty(ring):
+        rewrap(ring, kek.tenant_id, kek.kek_id)
+    assert sum(roots.add(ring, new)) == len(keks.tenants(ring))
+    assert roots.drop(ring, old.provider, old.key_id) == len(keks.tenants(ring))
+    between.components.close()
+    return open_house(house.home, both | {"PANLESS_ROOT_KEYS": place}, house.sandbox)
+
+
+@contextmanager
+def served(client: Client) -> Iterator[None]:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.run)
+        yield
+        client.stop.set()
+        running.result()
+
+
+def test_away_for_a_minute(own_house: House, free_port: int, transit: Transit) -> None:
+    """Served from memory; then 503 with Retry-After, and readiness names the provider; then well again, by itself."""
+    tenant = own_house.tenant()
+    token = tenant.token(customer={"billing_contact": {"name": "Ada Lovelace", "email": EMAIL}})
+    house = moved(own_house, transit)
+    with serve(house, free_port, PANLESS_KEK_TTL=str(TTL)) as (_, url):
+        client = Client(url, tenant, token)
+        with served(client):
+            time.sleep(3)
+            with transit.front.gone():
+                gone_at = time.monotonic()
+                time.sleep(AWAY - 5)
+                ready = client.ask("/readyz")
+                time.sleep(5)
+            back_at = time.monotonic()
+            asked = len(transit.seen)
+            while time.monotonic() < back_at + BACK_WITHIN and client.charges[-1].status != 201:
+                time.sleep(0.5)
+            time.sleep(3)
+            assert len(transit.seen) - asked < 20  # a KEK each for two tenants and two processes, not one a request
+        assert client.ask("/readyz").status == 200
+    house.components.close()
+    assert (ready.status, ready.retry_after) == (503, "10")
+    assert json.loads(ready.body)["detail"] == "No root key answers. Asked were: hashicorp-transit."
+    for answers, good in ((client.contacts, 200), (client.charges, 201)):
+        look_at(answers, good, gone_at, back_at)
+    assert all(json.loads(each.body)["email"] == EMAIL for each in client.contacts if each.status == 200)
+    amounts = {json.loads(each.body)["amount"] for each in client.charges if each.status == 201}
+    assert amounts == {100}
+
+
+def look_at(answers: list[Answer], good: int, gone_at: float, back_at: float) -> None:
+    """Right answers, or 503 that says when to come back and nothing else; each in its time."""
+    assert {each.status for each in answers} == {good, 503}
+    refused = [each for each in answers if each.status == 503]
+    for each in refused:
+        assert each.retry_after == "1"
+        assert json.loads(each.body)["code"] == "root_key_unavailable"
+        assert not any(secret in each.body for secret in (EMAIL, "Lovelace", "4242", "vault:v1", "pm_", "cus_"))
+    served_from_memory = [each for each in answers if each.status == good and gone_at + 1 < each.at < back_at]
+    assert served_from_memory
+    assert max(each.at for each in served_from_memory) < gone_at + TTL + 5
+    assert sum(each.at > gone_at + TTL + 5 for each in refused) > 20
+    assert max(each.at for each in refused) < back_at + BACK_WITHIN
