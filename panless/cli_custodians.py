@@ -13,7 +13,13 @@ SENTENCE = "Splitting a key file needs shamir-mnemonic"
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--shares", type=click.IntRange(2, 16), default=3, show_default=True, help="How many people get one.")
 @click.option("--threshold", type=click.IntRange(2, 16), default=2, show_default=True, help="How many make it again.")
-@click.option("--to", "folder", type=click.Path(path_type=Path), required=True, help="The folder for the shares.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder for the shares; made if it is not there.",
+)
 def split(file: Path, shares: int, threshold: int, folder: Path) -> None:
     """Split the key file FILE into shares, of which some together make it again."""
     if threshold > shares:
@@ -21,6 +27,7 @@ def split(file: Path, shares: int, threshold: int, folder: Path) -> None:
     need("shamir_mnemonic", SENTENCE, "custodians")
     from keys.providers import custodians  # noqa: PLC0415  # an extra
 
+    folder.mkdir(mode=0o700, exist_ok=True)
     for path in custodians.split(file, shares=shares, threshold=threshold, to=folder):
         click.echo(path)
     click.echo(f"Any {threshold} of these make the key file again. Give each to another person; keep none here.")
