@@ -2,8 +2,9 @@
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -55,13 +56,30 @@ class Hsm:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """The library hangs in a call: so does the program that it runs in."""
+        """The library hangs in every call: so does each program that it runs in, also one that is started now."""
+        over = threading.Event()
+        stopping = threading.Thread(target=_stop_programs, args=(over,))
+        stopping.start()
+        try:
+            yield
+        finally:
+            over.set()
+            stopping.join()
+            for program in session_programs():
+                program.resume()
+
+
+def _stop_programs(over: threading.Event) -> None:
+    while not over.wait(0.01):
         for program in session_programs():
-            program.suspend()
-        yield
+            with suppress(psutil.NoSuchProcess):
+                program.suspend()
 
 
 def session_programs() -> list[psutil.Process]:
     """The programs of this process that hold a session."""
-    children = psutil.Process().children()
-    return [one for one in children if one.is_running() and "keys.providers.pkcs11_session" in one.cmdline()]
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found += [one] if "keys.providers.pkcs11_session" in one.cmdline() else []
+    return found
