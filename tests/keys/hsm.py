@@ -58,6 +58,7 @@ class Hsm:
     def hanging(self) -> Iterator[None]:
         """The library hangs in every call: so does each program that it runs in, also one that is started now."""
         over = threading.Event()
+        _suspend_programs()
         stopping = threading.Thread(target=_stop_programs, args=(over,))
         stopping.start()
         try:
@@ -71,9 +72,13 @@ class Hsm:
 
 def _stop_programs(over: threading.Event) -> None:
     while not over.wait(0.01):
-        for program in session_programs():
-            with suppress(psutil.NoSuchProcess):
-                program.suspend()
+        _suspend_programs()
+
+
+def _suspend_programs() -> None:
+    for program in session_programs():
+        with suppress(psutil.NoSuchProcess):
+            program.suspend()
 
 
 def session_programs() -> list[psutil.Process]:

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 import pytest
 from keys_scene import DEPLOYMENT, NOW, TENANT
 from root_key_scenes import Scene, run_scene
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.errors import KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.keyring import Keyring
-from keys.keystore import KEK_WRAPS
+from keys.keystore import KEK_WRAPS, KEKS
 
 PROVIDERS = ["keyfile", "pkcs11", "aws-kms", "hashicorp-transit"]
 REAL = ["real-transit"] if "PANLESS_TEST_TRANSIT_ADDR" in os.environ else []
@@ -230,7 +230,8 @@ def test_a_kek_in_another_tenants_row_is_unreadable(scene: Scene, keystore: Engi
     with transaction(keystore) as connection:
         theirs = connection.scalar(KEK_WRAPS.select().with_only_columns(KEK_WRAPS.c.wrapped).where(OTHERS))
         connection.execute(update(KEK_WRAPS).where(~OTHERS).values(wrapped=theirs))
-    keks = {one.tenant_id: one.kek_id for one in ring.status()}
+    with reading(keystore) as connection:
+        keks = {row.tenant_id: row.kek_id for row in connection.execute(select(KEKS.c.tenant_id, KEKS.c.kek_id))}
     assert ring.kek("ten_2", keks["ten_2"])
     with pytest.raises(Unreadable):
         ring.kek(TENANT, keks[TENANT])
