@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,7 +41,7 @@ class Hsm:
         os.environ["SOFTHSM2_CONF"] = str(configuration)
         made = ("softhsm2-util", "--init-token", "--free", "--label", TOKEN, "--so-pin", "12345678", "--pin", PIN)
         subprocess.run(made, check=True, capture_output=True)
-        subprocess.run([os.sys.executable, "-c", _MAKE, str(MODULE), TOKEN, PIN], check=True)
+        subprocess.run([sys.executable, "-c", _MAKE, str(MODULE), TOKEN, PIN], check=True)
 
     def key(self, label: str = "root", pin: str = PIN, token: str = TOKEN) -> Pkcs11Key:
         return Pkcs11Key(module=MODULE, token=token, label=label, pin=pin)
