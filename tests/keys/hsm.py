@@ -2,8 +2,10 @@
 
 import os
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -39,7 +41,7 @@ class Hsm:
         os.environ["SOFTHSM2_CONF"] = str(configuration)
         made = ("softhsm2-util", "--init-token", "--free", "--label", TOKEN, "--so-pin", "12345678", "--pin", PIN)
         subprocess.run(made, check=True, capture_output=True)
-        subprocess.run([os.sys.executable, "-c", _MAKE, str(MODULE), TOKEN, PIN], check=True)
+        subprocess.run([sys.executable, "-c", _MAKE, str(MODULE), TOKEN, PIN], check=True)
 
     def key(self, label: str = "root", pin: str = PIN, token: str = TOKEN) -> Pkcs11Key:
         return Pkcs11Key(module=MODULE, token=token, label=label, pin=pin)
@@ -55,13 +57,35 @@ class Hsm:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """The library hangs in a call: so does the program that it runs in."""
-        for program in session_programs():
+        """The library hangs in every call: so does each program that it runs in, also one that is started now."""
+        over = threading.Event()
+        _suspend_programs()
+        stopping = threading.Thread(target=_stop_programs, args=(over,))
+        stopping.start()
+        try:
+            yield
+        finally:
+            over.set()
+            stopping.join()
+            for program in session_programs():
+                program.resume()
+
+
+def _stop_programs(over: threading.Event) -> None:
+    while not over.wait(0.01):
+        _suspend_programs()
+
+
+def _suspend_programs() -> None:
+    for program in session_programs():
+        with suppress(psutil.NoSuchProcess):
             program.suspend()
-        yield
 
 
 def session_programs() -> list[psutil.Process]:
     """The programs of this process that hold a session."""
-    children = psutil.Process().children()
-    return [one for one in children if one.is_running() and "keys.providers.pkcs11_session" in one.cmdline()]
+    found = []
+    for one in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found += [one] if "keys.providers.pkcs11_session" in one.cmdline() else []
+    return found

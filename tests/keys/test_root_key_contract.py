@@ -11,12 +11,12 @@ from contextlib import ExitStack
 import pytest
 from keys_scene import DEPLOYMENT, NOW, TENANT
 from root_key_scenes import Scene, run_scene
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.errors import KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.keyring import Keyring
-from keys.keystore import KEK_WRAPS
+from keys.keystore import KEK_WRAPS, KEKS
 
 PROVIDERS = ["keyfile", "pkcs11", "aws-kms", "hashicorp-transit"]
 REAL = ["real-transit"] if "PANLESS_TEST_TRANSIT_ADDR" in os.environ else []
@@ -148,7 +148,7 @@ def test_one_that_is_away_is_away_and_comes_back(scene: Scene) -> None:
     wrapped = worked.wrap(KEK)
     with scene.away():
         for root in (worked, fresh):
-            for call in (lambda root=root: root.wrap(KEK), lambda root=root: root.unwrap(wrapped)):
+            for call in (lambda root=root: root.unwrap(wrapped), lambda root=root: root.wrap(KEK)):
                 away = in_time(scene, call)
                 assert away.retryable
                 assert_silent(scene, told(away))
@@ -230,9 +230,11 @@ def test_a_kek_in_another_tenants_row_is_unreadable(scene: Scene, keystore: Engi
     with transaction(keystore) as connection:
         theirs = connection.scalar(KEK_WRAPS.select().with_only_columns(KEK_WRAPS.c.wrapped).where(OTHERS))
         connection.execute(update(KEK_WRAPS).where(~OTHERS).values(wrapped=theirs))
-    assert ring.tenant_key("ten_2", "index").id
+    with reading(keystore) as connection:
+        keks = {row.tenant_id: row.kek_id for row in connection.execute(select(KEKS.c.tenant_id, KEKS.c.kek_id))}
+    assert ring.kek("ten_2", keks["ten_2"])
     with pytest.raises(Unreadable):
-        ring.tenant_key(TENANT, "index")
+        ring.kek(TENANT, keks[TENANT])
 
 
 OTHERS = KEK_WRAPS.c.tenant_id == "ten_2"

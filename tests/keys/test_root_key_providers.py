@@ -2,16 +2,21 @@
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hsm import PIN, Hsm, session_programs
+from http_front import Front
 from kms_standin import KIND, refusal
 from root_key_scenes import KmsScene, TransitScene
+from transit_standin import MOUNT, TOKEN
 
 from keys.errors import KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.providers.aws_kms import KmsKey
+from keys.providers.hashicorp_transit import TransitKey
+from keys.providers.of_process import OfProcess
 
 pytestmark = pytest.mark.xdist_group("root-keys")
 JSON = "application/json"
@@ -78,6 +83,27 @@ def test_kms_is_always_told_which_key(kms: KmsScene) -> None:
     assert [asked["EncryptionContext"] for asked in kms.kms.seen] == [{"panless": "kek"}] * 2
 
 
+@pytest.mark.parametrize("length", [0, 6145])
+def test_what_kms_would_call_a_wrong_request_is_not_sent(kms: KmsScene, length: int) -> None:
+    """Lengths that KMS does not take are no wrap of it, and no reason to look for a mistake in a policy."""
+    kms.kms.seen.clear()
+    with pytest.raises(Unreadable):
+        kms.root().unwrap(bytes(length))
+    assert kms.kms.seen == []
+
+
+def test_a_fork_has_its_own() -> None:
+    """What a process made is made anew in its fork, and stays what it was in itself; two asks make one."""
+    made = OfProcess(object)
+    before = made.get()
+    child = os.fork()
+    if child == 0:
+        mine = made.get()
+        os._exit(0 if mine is not before and mine is made.get() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert made.get() is before
+
+
 def test_no_credentials_are_denied(kms: KmsScene) -> None:
     """A process without AWS credentials is told so; trying again does not help."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -129,6 +155,34 @@ def test_a_forged_wrap_is_unreadable_to_older_servers_too(transit: TransitScene)
     transit.transit.older = True
     with pytest.raises(Unreadable):
         transit.root().unwrap(transit.other().wrap(b"k" * 64))
+
+
+def test_a_wrap_of_a_transit_engine_is_written_in_one_way(transit: TransitScene) -> None:
+    """Base64 has bits that decoders ignore, and a version can be written with zeros: neither opens."""
+    root = transit.root()
+    wrapped = root.wrap(b"k" * 64)
+    assert wrapped.endswith(b"=")
+    letters = (*b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",)
+    others = [wrapped[:-2] + bytes([letter]) + b"=" for letter in letters if letter != wrapped[-2]]
+    for wrong in (*others, wrapped.replace(b":v1:", b":v01:"), wrapped + b"\n", wrapped[:40] + b"\n" + wrapped[40:]):
+        with pytest.raises(Unreadable):
+            root.unwrap(wrong)
+
+
+def test_a_redirect_is_not_followed(transit: TransitScene) -> None:
+    """It would carry the token to whoever the answer names."""
+
+    def redirect(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("307 X", [("Location", transit.transit.front.url + environ["PATH_INFO"])])
+        return []
+
+    front = Front(redirect)
+    try:
+        with pytest.raises(RootKeyAway):
+            TransitKey(url=front.url, mount=MOUNT, key="root", token=TOKEN).wrap(b"k" * 64)
+    finally:
+        front.stop()
+    assert transit.transit.seen == []
 
 
 def test_a_transit_engine_binds_the_format(transit: TransitScene) -> None:
