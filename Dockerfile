@@ -1,10 +1,12 @@
-# What `panless serve` needs, wherever the ledger lies, and nothing else: no compiler, no shell history, no secret,
+# What `panless serve` needs, wherever ledger and root keys lie, and nothing else: no compiler, no shell history, no secret,
 # no sandbox.
 FROM python:3.13-slim AS build
 WORKDIR /build
-COPY requirements/run.txt requirements/s3.txt ./
+COPY requirements/run.txt requirements/s3.txt \
+     requirements/pkcs11.txt requirements/aws-kms.txt requirements/hashicorp-transit.txt ./
 RUN python -m venv /opt/panless \
  && /opt/panless/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r run.txt -r s3.txt \
+      -r pkcs11.txt -r aws-kms.txt -r hashicorp-transit.txt \
  && /opt/panless/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim
