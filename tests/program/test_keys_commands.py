@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,3 +68,26 @@ def test_the_only_root_key_stays(deployment: Deployment) -> None:
     [name] = keks(deployment)[0]["roots"]
     assert "is the only root key here" in refused("drop-root", name, env=deployment)
     assert keks(deployment)[0]["roots"] == [name]
+
+
+def test_a_root_key_is_added_and_another_dropped(deployment: Deployment, tmp_path: Path) -> None:
+    """Both set: the new one opens every KEK, the old one goes; then the new one alone is enough."""
+    [old] = keks(deployment)[0]["roots"]
+    second = tmp_path / "second.key"
+    assert panless("keys", "new-keyfile", str(second)).returncode == 0
+    new = f"keyfile:{second.read_text().split()[1]}"
+    first = deployment.pop("PANLESS_KEYFILE")
+    both = deployment | {"PANLESS_ROOT_KEYS": f"keyfile:{first},keyfile:{second}"}
+    assert panless("keys", "add-root", new, env=both).stdout == f"{new} opens 2 KEKs more.\n"
+    assert panless("keys", "add-root", new, env=both).stdout == f"{new} opens 0 KEKs more.\n"
+    dropped = panless("keys", "drop-root", old, env=both)
+    assert dropped.stdout == f"2 wraps deleted. Take {old} out of the settings now.\n"
+    alone = deployment | {"PANLESS_ROOT_KEYS": f"keyfile:{second}"}
+    assert keks(alone)[0]["roots"] == [new]
+    assert panless("clients", "create", "--name", "till", "--role", "checkout", env=alone).returncode == 0
+    lost = deployment | {"PANLESS_ROOT_KEYS": f"keyfile:{first}"}
+    assert "it needs one of: keyfile kf_" in refused_for(lost)
+
+
+def refused_for(env: Deployment) -> str:
+    return refusal(panless("clients", "create", "--name", "till", "--role", "checkout", env=env))
