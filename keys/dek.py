@@ -1,5 +1,6 @@
 """A data encryption key in the clear, for as long as one operation needs it."""
 
+import os
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,6 +20,11 @@ class Dek:
 
     def __repr__(self) -> str:
         return f"Dek({self.id.hex()})"
+
+
+def new_dek() -> Dek:
+    """A DEK that nobody had before."""
+    return Dek(id=os.urandom(ID_BYTES), key=os.urandom(KEY_BYTES))
 
 
 def derive(dek: Dek, label: str, length: int = KEY_BYTES) -> bytes:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
 from keys.database import reading, single, transaction
-from keys.dek import ID_BYTES, KEY_BYTES, Dek, derive
+from keys.dek import ID_BYTES, Dek, derive, new_dek
 from keys.errors import KeyDestroyed, KeyMissing, KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.identity import Identity, Witness, identified, identity_of, of_keystore
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
@@ -26,11 +26,10 @@ _ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, 
 _IDENTIFIED = _ROWS.add_columns(select(identity_of(GUARD)).scalar_subquery().label("identity"))
 _ONE = Prepared(_IDENTIFIED.where(DEKS.c.dek_id == bindparam("dek_id")))
 _SEVERAL = _IDENTIFIED.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
-_OWN = (
-    _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose"))
-    .order_by(DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id)
-    .limit(1)
+_OWN = _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose")).order_by(
+    DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id
 )
+_OF_SUBJECT = Prepared(_IDENTIFIED.where(DEKS.c.subject_id == bindparam("subject_id")))
 _ACTIVE_KEK = Prepared(
     select(KEKS.c.kek_id)
     .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
@@ -91,8 +90,8 @@ class Keyring:
         self.now = now
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
         self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
-        self._own_rows: Cache[tuple[str, str], Columns] = Cache(kek_ttl, monotonic)
-        self._subkeys: Cache[tuple[str, str, str], bytes] = Cache(kek_ttl, monotonic)
+        self._own_rows: Cache[tuple[str, str], Sequence[Columns]] = Cache(kek_ttl, monotonic)
+        self._subkeys: Cache[tuple[str, str, str], dict[bytes, bytes]] = Cache(kek_ttl, monotonic)
 
     def create_tenant(self, tenant_id: str) -> None:
         """Give a tenant its first KEK, wrapped by every root key, and one DEK for each purpose of its own.
@@ -106,7 +105,7 @@ class Keyring:
         place = kek_place(self.deployment, tenant_id, kek_id, 1)
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         wraps = [row | wrap for wrap in wraps_by(self.roots, kek, place)]
-        deks = [self._row(_new(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
+        deks = [self._row(new_dek(), AESGCM(kek), row, purpose, "") for purpose in TENANT_PURPOSES]
         try:
             with transaction(self.keystore) as connection:
                 connection.execute(insert(KEKS), row | {"epoch": 1, "state": "active", "created_at": created_at})
@@ -124,14 +123,23 @@ class Keyring:
         """
         if purpose not in SUBJECT_PURPOSES or not subject_id:
             raise ValueError(f"a new DEK is for one of {', '.join(SUBJECT_PURPOSES)}, and for somebody")
-        dek = _new()
+        dek = new_dek()
+        self.keep(dek, tenant_id, purpose, subject_id)
+        return dek
+
+    def keep(self, dek: Dek, tenant_id: str, purpose: str, subject_id: str) -> None:
+        """Commit a DEK that was just made, under the tenant's active KEK. Raises as `new_dek`.
+
+        A tenant's own (`subject_id` empty) takes the place of the one before it; in other processes once their cached
+        rows are too old.
+        """
         while True:
             kek_id = self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id))
             row = {"tenant_id": tenant_id, "kek_id": kek_id}
             values = self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
             with single(self.keystore) as connection:
                 if _NEW_DEK.change(connection, values):
-                    return dek
+                    return
             self._newest_keks.forget()  # another one is active now
 
     def warm(self, tenant_id: str) -> None:
@@ -165,21 +173,48 @@ class Keyring:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
         return {row.dek_id: self._open(tenant_id, row) for row in rows if row.wrapped is not None}
 
+    def dek_and_former(self, tenant_id: str, dek_id: bytes, subject_id: str) -> tuple[Dek, list[bytes]]:
+        """The DEK of this id, and the ids of all others that its customer, erasure or package ever had.
+
+        A resealed one had others. Read anew, in one statement. Raises as `dek`.
+        """
+        expected = self.witness.vouched
+        with reading(self.keystore) as connection:
+            rows = _OF_SUBJECT.all(connection, {"tenant_id": tenant_id, "subject_id": subject_id})
+            seen = _identity(connection, rows)
+        self.witness.check(seen, expected)
+        named = {row.dek_id: row for row in rows}
+        dek = self._open(tenant_id, _there(named.pop(dek_id, None), dek_id.hex()))
+        return dek, sorted(named)
+
     def tenant_key(self, tenant_id: str, purpose: str) -> Dek:
         """The tenant's own DEK for `purpose`: the newest that is not destroyed.
 
         Its wrapped row is cached like a KEK, because an erasure never destroys a tenant's own key; it opens only as
         long as its KEK does. Raises KeyMissing, KeyDestroyed if only tombstones are left, RootKeyAway, Unreadable.
         """
-        return self._open(tenant_id, self._own_rows.get((tenant_id, purpose), lambda: self._own(tenant_id, purpose)))
+        return self._open(tenant_id, self._own(tenant_id, purpose)[0])
 
     def subkey(self, tenant_id: str, purpose: str, label: str) -> bytes:
         """32 bytes derived from the tenant's own key for `purpose`: for MACs and digests, cached like a KEK.
 
         Raises as `tenant_key`.
         """
+        return next(iter(self.subkeys(tenant_id, purpose, label).values()))
+
+    def subkeys(self, tenant_id: str, purpose: str, label: str) -> dict[bytes, bytes]:
+        """The same of each of the tenant's own DEKs for `purpose` by its id, newest first.
+
+        There are several while one takes another's place, and where an old one is kept to verify what it made. Raises
+        as `tenant_key`.
+        """
         name = (tenant_id, purpose, label)
-        return self._subkeys.get(name, lambda: derive(self.tenant_key(tenant_id, purpose), label))
+        return self._subkeys.get(name, lambda: self.subkeys_now(*name))
+
+    def subkeys_now(self, tenant_id: str, purpose: str, label: str) -> dict[bytes, bytes]:
+        """The same, read anew: for what none of the kept ones made, perhaps because it is too new for them."""
+        rows = self._read_own(tenant_id, purpose)
+        return {row.dek_id: derive(self._open(tenant_id, row), label) for row in rows}
 
     def kek(self, tenant_id: str, kek_id: bytes) -> AESGCM:
         """An unwrapped KEK, out of memory for as long as KEKs are kept.
@@ -231,10 +266,14 @@ class Keyring:
             found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
             return found
 
-    def _own(self, tenant_id: str, purpose: str) -> Columns:
+    def _own(self, tenant_id: str, purpose: str) -> Sequence[Columns]:
+        return self._own_rows.get((tenant_id, purpose), lambda: self._read_own(tenant_id, purpose))
+
+    def _read_own(self, tenant_id: str, purpose: str) -> Sequence[Columns]:
         with reading(self.keystore) as connection:
-            row = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).one_or_none()
-        return _there(row, f"{tenant_id} {purpose}")
+            rows = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).all()
+        _there(rows[0] if rows else None, f"{tenant_id} {purpose}")
+        return [row for row in rows if row.wrapped is not None]
 
     def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
         """The columns of a new DEK; `row` has its tenant and KEK."""
@@ -250,10 +289,6 @@ class Keyring:
 def _worst(failures: Sequence[KeysError]) -> KeysError | None:
     """What to tell of root keys that answered and did not open it; None if they all are away."""
     return next((error for kind in (Unreadable, RootKeyDenied) for error in failures if isinstance(error, kind)), None)
-
-
-def _new() -> Dek:
-    return Dek(id=os.urandom(ID_BYTES), key=os.urandom(KEY_BYTES))
 
 
 def _identity(connection: Connection, rows: Sequence[Any]) -> Identity:

@@ -150,9 +150,14 @@ def watermark(connection: Connection) -> Watermark:
     return Watermark(*row)
 
 
-def has_live_dek(connection: Connection, tenant_id: str, dek_id: bytes) -> bool:
-    """Whether this DEK stands and was not destroyed."""
-    return _LIVE.scalar(connection, {"of_tenant": tenant_id, "of_dek": dek_id}) is not None
+def has_live_dek(connection: Connection, tenant_id: str, subject_id: str) -> bool:
+    """Whether a customer, an erasure or a package has a DEK that stands and was not destroyed."""
+    return _LIVE.scalar(connection, {"of_tenant": tenant_id, "of_subject": subject_id}) is not None
+
+
+def deks_of(connection: Connection, tenant_id: str, subject_id: str) -> list[bytes]:
+    """The ids of all DEKs that a customer, an erasure or a package ever had, tombstones included."""
+    return [row.dek_id for row in _OF_SUBJECT.all(connection, {"of_tenant": tenant_id, "of_subject": subject_id})]
 
 
 def advance(
@@ -196,9 +201,12 @@ _WATERMARK = Prepared(select(GUARD.c.seq, GUARD.c.hash))
 _STANDS = and_(GUARD.c.seq == bindparam("old_seq"), GUARD.c.hash == bindparam("old_hash"))
 _MOVE = Prepared(update(GUARD).where(_STANDS).values(seq=bindparam("new_seq"), hash=bindparam("new_hash")))
 _THIS = and_(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == bindparam("of_dek"))
-_ROW = select(DEKS.c.dek_id).where(_THIS)
-_ANY = Prepared(_ROW)
-_LIVE = Prepared(_ROW.where(DEKS.c.wrapped.is_not(None)))
+_ANY = Prepared(select(DEKS.c.dek_id).where(_THIS))
+_OF_THEM = select(DEKS.c.dek_id).where(
+    DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.subject_id == bindparam("of_subject")
+)
+_LIVE = Prepared(_OF_THEM.where(DEKS.c.wrapped.is_not(None)).limit(1))
+_OF_SUBJECT = Prepared(_OF_THEM.order_by(DEKS.c.dek_id))
 _DESTROY = Prepared(
     update(DEKS)
     .where(_THIS, DEKS.c.wrapped.is_not(None))

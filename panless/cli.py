@@ -11,8 +11,10 @@ from panless import (
     cli_clients,
     cli_custodians,
     cli_erasure,
+    cli_key_check,
     cli_keys,
     cli_opendsr,
+    cli_reseal,
     cli_rights,
     cli_running,
 )
@@ -24,8 +26,8 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-cli_keys.keys_group.add_command(cli_custodians.split)
-cli_keys.keys_group.add_command(cli_custodians.join)
+for command in (cli_custodians.split, cli_custodians.join, cli_reseal.reseal, cli_key_check.check):
+    cli_keys.keys_group.add_command(command)
 for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr):
     for command in module.COMMANDS:
         commands.add_command(command)

@@ -9,7 +9,7 @@ import click
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import build
-from vault import ledger_entries
+from vault import ledger_entries, ledger_keys
 from vault.replay import replay
 
 
@@ -33,8 +33,9 @@ def replay_ledger() -> None:
 
 @erasure_group.command("public-key")
 def public_key() -> None:
-    """Print the key that certificates are verified with, in hex. Publish it."""
-    click.echo(ledger_entries.public_key(build(read_settings()).keyring).hex())
+    """Print the key that certificates are verified with, in hex; below it those that it replaced. Publish them all."""
+    for public in ledger_keys.public_keys(build(read_settings()).keyring):
+        click.echo(public.hex())
 
 
 @erasure_group.command("verify")

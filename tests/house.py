@@ -222,14 +222,16 @@ def open_house(
     clock: Callable[[], datetime] = utc_now,
     *,
     fresh: bool = False,
+    checked: bool = True,
 ) -> House:
-    """Open a deployment that stands; `fresh` migrates it first."""
+    """Open a deployment that stands; `fresh` migrates it first, `checked` has its guard look whether it may serve."""
     with mock.patch.dict(os.environ, environment):  # settings come from the environment, as they do for users
         settings = read_settings()
     if fresh:
         migrate(settings, clock)
     components = build(settings, clock)
-    components.guard.check()
+    if checked:
+        components.guard.check()
     return House(home=home, environment=environment, components=components, app=make_app(components), sandbox=sandbox)
 
 

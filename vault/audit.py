@@ -134,6 +134,12 @@ def leaf_mac(keyring: Keyring, tenant: str, leaf: bytes) -> bytes:
     return hmac.digest(keyring.subkey(tenant, "audit", "leaf"), leaf, hashlib.sha256)
 
 
+def is_genuine(keyring: Keyring, tenant: str, leaf: bytes, mac: bytes) -> bool:
+    """Whether this is the MAC of the leaf under an audit key that the tenant has or had."""
+    keys = keyring.subkeys(tenant, "audit", "leaf").values()
+    return any(hmac.compare_digest(hmac.digest(key, leaf, hashlib.sha256), mac) for key in keys)
+
+
 def _next(tx: Connection, tenant: str) -> tuple[str, int]:
     lane: list[Any] = tx.info[_LANES].setdefault(tenant, [secrets.token_hex(16), 0])
     lane[1] += 1

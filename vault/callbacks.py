@@ -20,7 +20,7 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import CallbackFailed
 from vault.rights import RightsRequest
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_own, place_of, seal_value
 from vault.statements import inserted, write
 from vault.tables import callbacks, rights_requests
 
@@ -181,7 +181,7 @@ def _check(request: RightsRequest, code: str | None) -> None:
 def opened(keyring: Keyring, row: Row[Any]) -> Address:
     """The address in a row. Raises Unreadable."""
     place = _place(keyring, row.tenant_id, row.request_id, row.name, row.address_version)
-    address: Address = unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.address, place)
+    address: Address = open_own(keyring, "secrets", row.address, place)
     return address
 
 
@@ -190,7 +190,7 @@ def _changed(tx: Connection, which: ColumnElement[bool], **values: object) -> bo
 
 
 def _place(keyring: Keyring, tenant_id: str, request_id: str, name: str, version: int = 1) -> Context:
-    return place_of(keyring, tenant_id, "callbacks", "address", f"{request_id} {name}", version=version)
+    return place_of(keyring, tenant_id, "callbacks", "address", request_id, name, version=version)
 
 
 def _this(tenant_id: str, request_id: str, name: str) -> ColumnElement[bool]:

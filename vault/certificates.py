@@ -48,10 +48,10 @@ class ReadBack:
         return all(target["result"] == "verified" for target in self.targets)
 
 
-def read_back(records: Engine, keystore: Engine, erasure: Row[Any], dek_id: bytes, at: datetime) -> ReadBack:
+def read_back(records: Engine, keystore: Engine, erasure: Row[Any], at: datetime) -> ReadBack:
     """Look whether all that had to go is gone: one row a target, its result `verified` or `still_there`."""
     with reading(keystore) as connection:
-        key_lives = keystores.has_live_dek(connection, erasure.tenant_id, dek_id)
+        key_lives = keystores.has_live_dek(connection, erasure.tenant_id, erasure.customer_id)
     named = {"of_tenant": erasure.tenant_id, "of_customer": erasure.customer_id}
     with reading(records) as connection:
         left = connection.execute(_LEFT, named).one()._asdict()

@@ -19,7 +19,7 @@ from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.errors import NotFoundHere
-from vault.sealing import place_of, unseal_value
+from vault.sealing import open_own, place_of, unseal_value
 from vault.tables import charges, processor_accounts
 
 
@@ -92,12 +92,15 @@ def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row
 
 
 def obligation_digest(keyring: Keyring, caller: Caller, obligation: str | None) -> bytes | None:
-    """What an obligation is found and kept unique by: a keyed digest, apart for test and live."""
+    """What an obligation is found and kept unique by: a keyed digest, apart for test and live.
+
+    Its key never rotates: with another digest beside it, what was paid could be paid again.
+    """
     if obligation is None:
         return None
     mode = "live" if caller.live else "test"
     value = f"{mode}\0{normalize('reference', obligation)}"
-    return digest(keyring.subkey(caller.tenant, "index", label("obligation")), form="raw", value=value)
+    return digest(keyring.subkey(caller.tenant, "processor_key", label("obligation")), form="raw", value=value)
 
 
 def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:
@@ -111,9 +114,8 @@ def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:
 
 def open_retained(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
     """What of a charge outlives its customer: obligation, processor reference, network transaction id."""
-    dek = keyring.tenant_key(row.tenant_id, "retention")
     place = retained_place(keyring, row.tenant_id, row.charge_id, row.retained_version)
-    return unseal_value(dek, row.retained, place)
+    return open_own(keyring, "retention", row.retained, place)
 
 
 def retained_place(keyring: Keyring, tenant: str, charge_id: str, version: int) -> Context:
@@ -179,6 +181,12 @@ def open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dic
         return {}
     place = details_place(keyring, row.tenant_id, row.charge_id, row.customer_id, row.details_version)
     return unseal_value(dek, row.details, place)
+
+
+def unsealed_details(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
+    """The same of one row, under the DEK that it names. Raises KeyMissing, Unreadable."""
+    named = [] if row.details is None else [dek_id_of(row.details)]
+    return open_details(keyring, row, keyring.deks(row.tenant_id, named) if named else {})
 
 
 _OF_ACCOUNT = and_(

@@ -97,7 +97,7 @@ def resume(
         row = charges.row_of_charge(connection, caller, intent.resource_id)
     route = chargeable.find_begun(records, keyring, processors, caller, row.token_id)
     retained = charges.open_retained(keyring, row)
-    details = charges.open_details(keyring, row, {route.dek.id: route.dek})
+    details = charges.unsealed_details(keyring, row)
     order = Order(
         token=row.token_id,
         amount=row.amount,

@@ -31,6 +31,7 @@ from vault.personal import Secret
 from vault.scopes import SCOPES
 from vault.tables import client_keys, clients, guard, heartbeat, processor_accounts, tenants
 
+_PEPPER = ("client_key", "api-key")
 _SECRET_LENGTH = 52
 _CHECKSUM_LENGTH = 8
 _KEY_LENGTH = 2 * BODY_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
@@ -89,7 +90,7 @@ def create_client(
         "live": live,
         "created_at": at,
     }
-    digest = _digest(keyring, presented, client_id, written)
+    digest = _digest(keyring.subkey(tenant, *_PEPPER), presented, client_id, written)
     with transaction(records) as tx:
         tx.execute(insert(clients), row)
         key_row = {"tenant_id": tenant, "key_id": key_id, "client_id": client_id, "digest": digest, "created_at": at}
@@ -129,10 +130,9 @@ def authenticate(records: Engine, ledger: Ledger, presented: Presented, at: date
 
 def _genuine(keyring: Keyring, presented: Presented, row: Any, at: datetime) -> Client | None:  # noqa: ANN401  # a row of `_BY_KEY`
     try:
-        expected = _digest(keyring, presented, row.client_id, row.scopes)
+        genuine = _is_genuine(keyring, presented, row)
     except KeyMissing:
         return None
-    genuine = hmac.compare_digest(expected, row.digest)
     expired = row.expires_at is not None and row.expires_at <= at
     if not genuine or expired or row.revoked_at is not None or row.live != presented.live:
         return None
@@ -196,8 +196,16 @@ def _write(presented: Presented) -> str:
     return f"{body}{zlib.crc32(body.encode()):08x}"
 
 
-def _digest(keyring: Keyring, presented: Presented, client_id: str, scopes: str) -> bytes:
-    key = keyring.subkey(presented.tenant, "client_key", "api-key")
+def _is_genuine(keyring: Keyring, presented: Presented, row: Any) -> bool:  # noqa: ANN401  # as above
+    """Whether one of the tenant's peppers made this digest: the newest, or one before it. Raises KeyMissing."""
+    return any(
+        hmac.compare_digest(_digest(key, presented, row.client_id, row.scopes), row.digest)
+        for subkeys in (keyring.subkeys, keyring.subkeys_now)
+        for key in subkeys(presented.tenant, *_PEPPER).values()
+    )
+
+
+def _digest(key: bytes, presented: Presented, client_id: str, scopes: str) -> bytes:
     mode = "live" if presented.live else "test"
     parts = (presented.tenant, client_id, presented.key_id, mode, scopes, presented.secret)
     message = b"".join(struct.pack(">H", len(part)) + part.encode() for part in parts)

@@ -82,6 +82,7 @@ def _replace(
         (customers.c.tenant_id == caller.tenant)
         & (customers.c.customer_id == row.customer_id)
         & (customers.c.contact_version == row.contact_version)
+        & (customers.c.dek_id == row.dek_id)  # resealed meanwhile: the new DEK is the one to seal under
         & (customers.c.state == "active")
     )
     with audit.transaction(records) as tx:
@@ -123,6 +124,11 @@ def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]
         raise NotUsable("contact_lost", "A correction was lost when these records were restored. Enter it again.")
     if row.contact is None:
         raise Erased("This customer was erased.")
+    return opened_anyway(keyring, row)
+
+
+def opened_anyway(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
+    """The same, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
     place = place_of(
         keyring,
         row.tenant_id,

@@ -1,5 +1,8 @@
 """By what a customer is found: keyed digests of reference, email and phone, beside the sealed contact."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select
 
 from keys.blindindex import NORMALIZATION, Form, digests, label, lookup_digest
@@ -18,8 +21,19 @@ def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, va
             blind_index.c.field.in_(values),
         )
     )
-    key_id = keyring.tenant_key(caller.tenant, "index").id
-    rows = [
+    rows = rows_of(keyring, caller, customer_id, values)
+    if rows:
+        tx.execute(insert(blind_index), rows)
+
+
+def rows_of(
+    keyring: Keyring, caller: Caller, customer_id: str, values: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """Its rows, under every index key of the tenant: while one takes another's place, each process knows one of both.
+
+    So those who know only the old one, and soon those who know only the new one, find it, and meet its twin.
+    """
+    return [
         {
             "tenant_id": caller.tenant,
             "field": field,
@@ -32,10 +46,9 @@ def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, va
         }
         for field, value in values.items()
         if value
-        for form, digest in digests(_key(keyring, caller, field), field, value)
+        for key_id, key in keyring.subkeys(caller.tenant, "index", label(field)).items()
+        for form, digest in digests(key, field, value)
     ]
-    if rows:
-        tx.execute(insert(blind_index), rows)
 
 
 def searchable(contact: BillingContact | None) -> dict[str, str | None]:
@@ -45,21 +58,17 @@ def searchable(contact: BillingContact | None) -> dict[str, str | None]:
 
 def by_reference(connection: Connection, keyring: Keyring, caller: Caller, reference: str) -> str | None:
     """The id of the customer with this reference."""
-    statement = select(blind_index.c.customer_id).where(by_value(keyring, caller, "reference", reference))
+    statement = select(blind_index.c.customer_id).where(by_value(keyring, caller, "reference", reference)).distinct()
     return connection.execute(statement).scalar_one_or_none()
 
 
 def by_value(keyring: Keyring, caller: Caller, field: str, value: str, form: Form = "raw") -> ColumnElement[bool]:
     """The condition for the index rows of this very value, or of the hex SHA-256 of it, in the caller's mode."""
-    digest = lookup_digest(_key(keyring, caller, field), field, form, value)
+    keys = keyring.subkeys(caller.tenant, "index", label(field)).values()
     return and_(
         blind_index.c.tenant_id == caller.tenant,
         blind_index.c.field == field,
         blind_index.c.form == form,
-        blind_index.c.digest == digest,
+        blind_index.c.digest.in_([lookup_digest(key, field, form, value) for key in keys]),
         blind_index.c.live == caller.live,
     )
-
-
-def _key(keyring: Keyring, caller: Caller, field: str) -> bytes:
-    return keyring.subkey(caller.tenant, "index", label(field))

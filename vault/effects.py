@@ -18,6 +18,7 @@ from sqlalchemy import (
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
+from vault.ledger_keys import ANNOUNCED
 from vault.protocol import lifts, sets
 from vault.statements import Change, each, updated
 from vault.tables import (
@@ -53,9 +54,10 @@ class Entry:
         return found
 
     @property
-    def doomed(self) -> tuple[str, bytes] | None:
-        """The tenant and id of the DEK that goes with it."""
-        return (self.body["tenant"], bytes.fromhex(self.body["dek_id"])) if self.body["dek_id"] else None
+    def doomed(self) -> list[tuple[str, bytes]]:
+        """Tenant and id of each DEK that goes with it: also those before it, which a backup of the keystore has."""
+        named = [self.body["dek_id"], *self.body.get("former_dek_ids", ())] if self.body["dek_id"] else []
+        return [(self.body["tenant"], bytes.fromhex(each)) for each in named]
 
     @property
     def at(self) -> datetime:
@@ -110,7 +112,7 @@ def _close_request(entry: Entry) -> Changes:
 
 
 def _note(_entry: Entry) -> Changes:
-    """Nothing: what the entry says was done when it was decided (a correction was made, a hold was in force)."""
+    """Nothing: what it says was done when it was decided (a correction was made), or is no row here (a key)."""
     return ()
 
 
@@ -130,6 +132,7 @@ EFFECTS: dict[str, Callable[[Entry], Changes]] = {
     "restrict.lift": _lift_restriction,
     "hold.set": _note,
     "hold.lift": _lift_hold,
+    ANNOUNCED: _note,
 }
 
 

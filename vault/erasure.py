@@ -82,7 +82,7 @@ def _decide(
         known = approved or _allowed(tx, found, policy, caller)
         request = _request(tx, policy, caller, known, customer_id)
         _refuse_while_open(tx, caller, customer_id, found)
-        own = keyring.dek(caller.tenant, customer.dek_id)
+        own, former = keyring.dek_and_former(caller.tenant, customer.dek_id, customer_id)
         request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)  # only now: what is refused leaves no key
         version = customer.version + 1
         entry_id, decided_entry = decided(
@@ -92,6 +92,7 @@ def _decide(
             customer_id,
             version=version,
             dek_id=customer.dek_id,
+            former=former,
             terms=_terms(request, erasure_id, request_dek),
         )
         held = [row for row in rows if row.owner_id]

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
 
+from keys import keystore as keystores
 from keys.database import reading, transaction
 from vault import audit, certificates, events, recipients, redactions, rights, rights_progress, telling
 from vault.caller import Caller
@@ -128,7 +129,7 @@ def _certificate(
     told: Sequence[Recipient],
 ) -> dict[str, Any]:
     """Read back, then say what was found. Raises EraseIncomplete."""
-    found = certificates.read_back(records, ledger.keystore, erasure, erasure.customer_dek_id, caller.at)
+    found = certificates.read_back(records, ledger.keystore, erasure, caller.at)
     if not found.is_verified:
         raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
     kept = certificates.retained(found.last_charge, policy)
@@ -149,6 +150,7 @@ def _certify(
     stands = _stands(erasure, told, caller.at)
     if not update_row(tx, erasures, key, stands):
         return
+    dek_id, *former = _keys(ledger, erasure) if stands["state"] == "completed" else (None,)
     decide(
         tx,
         ledger,
@@ -156,7 +158,8 @@ def _certify(
         "erase.done",
         erasure.customer_id,
         version=erasure.customer_version,
-        dek_id=erasure.dek_id if stands["state"] == "completed" else None,
+        dek_id=dek_id,
+        former=former,
         certificate=certificate,
     )
     if erasure.state != "redacting":  # the request is complete since then
@@ -174,6 +177,13 @@ def _certify(
         resource=erasure.request_id,
         details={"pending": pending, "scheduled": sum(recipient.result == "scheduled" for recipient in told)},
     )
+
+
+def _keys(ledger: Ledger, erasure: Row[Any]) -> list[bytes]:
+    """The erasure's own key, and after it those that it replaced."""
+    with reading(ledger.keystore) as connection:
+        ever = keystores.deks_of(connection, erasure.tenant_id, erasure.erasure_id)
+    return [erasure.dek_id, *(each for each in ever if each != erasure.dek_id)]
 
 
 def _stands(erasure: Row[Any], told: Sequence[Recipient], at: datetime) -> dict[str, Any]:
@@ -225,7 +235,6 @@ _WHOLE = (
         erasures,
         rights_requests.c.regulation,
         rights_requests.c.cancel_subscriptions,
-        customers.c.dek_id.label("customer_dek_id"),
         customers.c.version.label("customer_version"),
     )
     .join(

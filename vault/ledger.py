@@ -27,7 +27,9 @@ from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ids import new_id
-from vault.ledger_entries import VERSION, hash_of, parsed, signed, verified
+from vault.ledger_announcements import announced
+from vault.ledger_entries import VERSION, hash_of, key_named, parsed, signed, verified
+from vault.ledger_keys import public_of
 from vault.statements import Change, inserted, updated, write
 from vault.tables import guard, ledger_outbox
 from vault.watermarks import identity, watermark, watermark_moved
@@ -62,6 +64,8 @@ class Ledger:
     keystore: Engine
     keyring: Keyring
     witness: Witness = field(default_factory=Witness)
+    announced: dict[str, bytes] = field(default_factory=dict)
+    """Public keys by id that this keystore does not have and the ledger announces: read once."""
 
 
 def decide(
@@ -73,17 +77,27 @@ def decide(
     *,
     version: int,
     dek_id: bytes | None = None,
+    former: Sequence[bytes] = (),
     certificate: Mapping[str, Any] | None = None,
     terms: Mapping[str, Any] | None = None,
 ) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens.
 
+    `dek_id` is destroyed with it, and `former` again: the DEKs that it replaced, which a backup of the keystore has.
     What is decided rests on what these records say: raises Refused, DatabaseReplaced if they are not the same any more.
     """
     expected = ledger.witness.vouched
     ledger.witness.check(identity(tx), expected)
     entry_id, change = decided(
-        ledger, caller, kind, subject_id, version=version, dek_id=dek_id, certificate=certificate, terms=terms
+        ledger,
+        caller,
+        kind,
+        subject_id,
+        version=version,
+        dek_id=dek_id,
+        former=former,
+        certificate=certificate,
+        terms=terms,
     )
     write(tx, change)
     return entry_id
@@ -97,6 +111,7 @@ def decided(
     *,
     version: int,
     dek_id: bytes | None = None,
+    former: Sequence[bytes] = (),
     certificate: Mapping[str, Any] | None = None,
     terms: Mapping[str, Any] | None = None,
 ) -> tuple[str, Change]:
@@ -116,6 +131,8 @@ def decided(
         "certificate": certificate,
         "terms": terms,
     }
+    if former:
+        body["former_dek_ids"] = [each.hex() for each in former]
     row = {
         "tenant_id": caller.tenant,
         "entry_id": entry_id,
@@ -181,9 +198,24 @@ def chain(ledger: Ledger, since: Watermark) -> list[Entry]:
         raw = ledger.store.read(before.seq + 1)
         if raw is None:
             raise LedgerBroken(f"The ledger's entry {before.seq + 1} is missing.")
-        entries.append(verified(ledger.keyring, raw, before))
+        entries.append(verified(_public_of(ledger, raw), raw, before))
         before = entries[-1].mark
     return entries
+
+
+def _public_of(ledger: Ledger, raw: bytes) -> bytes:
+    """The public key that an entry names, one of the deployment's. Raises LedgerBroken."""
+    try:
+        key_id = key_named(raw)
+        known = public_of(ledger.keyring, key_id) or ledger.announced.get(key_id)
+        found = known or announced(ledger.keyring, ledger.store, key_id)
+    except ValueError as error:
+        raise LedgerBroken(f"An entry of the ledger does not verify: {error}") from None
+    if found is None:
+        raise LedgerBroken(f"An entry of the ledger is signed with {key_id}, no key of this deployment.")
+    if known is None:
+        ledger.announced[key_id] = found
+    return found
 
 
 def assure(ledger: Ledger, records: Engine) -> None:

@@ -3,26 +3,26 @@
 `{v, deployment, seq, prev_hash, entry_id, kind, tenant, subject_id, dek_id, version, live, at, key_id, certificate,
 terms, signature}`. `signature` is Ed25519 (RFC 8032) over the canonical entry without it, in base64; the entry's hash
 is SHA-256 over the whole canonical entry, in hex; `prev_hash` of the first is 64 zeros. `dek_id` and `certificate` are
-null where the kind has none; a DEK that an entry names is destroyed when the entry is applied to the keystore.
+null where the kind has none; a DEK that an entry names is destroyed when the entry is applied to the keystore. So are
+those in `former_dek_ids`, which only entries about what was resealed have.
 """
 
 import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from vault.canonical import canonical
 from vault.effects import Entry
 from vault.errors import LedgerBroken
+from vault.ledger_keys import signing_pair
 
 VERSION = 1
 
@@ -39,16 +39,16 @@ def genuine(raw: bytes, public: bytes) -> dict[str, Any]:
 
 def signed(keyring: Keyring, body: Mapping[str, Any], last: Watermark) -> bytes:
     """The entry that follows `last`, with this body."""
-    pair = _key_pair(keyring)
+    pair = signing_pair(keyring)
     unsigned = {**body, "seq": last.seq + 1, "prev_hash": last.hash.hex(), "key_id": pair.key_id}
     signature = pair.private.sign(canonical(unsigned))
     return canonical({**unsigned, "signature": b64encode(signature).decode()})
 
 
-def verified(keyring: Keyring, raw: bytes, before: Watermark) -> Entry:
-    """The entry in `raw`, held against the deployment's key and the one before. Raises LedgerBroken."""
+def verified(public: bytes, raw: bytes, before: Watermark) -> Entry:
+    """The entry in `raw`, held against the key that it names and the one before. Raises LedgerBroken."""
     try:
-        body = _genuine(raw, public_key(keyring))
+        body = _genuine(raw, public)
         linked = (body["seq"], body["prev_hash"]) == (before.seq + 1, before.hash.hex())
     except (InvalidSignature, ValueError, KeyError, TypeError):
         linked = False
@@ -72,32 +72,17 @@ def hash_of(raw: bytes) -> bytes:
     return hashlib.sha256(raw).digest()
 
 
-def public_key(keyring: Keyring) -> bytes:
-    """The 32 bytes of the Ed25519 public key that entries and certificates are verified with."""
-    return _key_pair(keyring).public
+def key_named(raw: bytes) -> str:
+    """The id of the key that an entry says it is signed with. Raises ValueError if it says none."""
+    try:
+        return str(_key_named(raw))
+    except (KeyError, TypeError):
+        raise ValueError("it is not an entry of a ledger.") from None
 
 
-def key_id(public: bytes) -> str:
-    """How an entry names its key: the first 8 bytes of the public key's SHA-256, in hex."""
-    return hashlib.sha256(public).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class _KeyPair:
-    private: Ed25519PrivateKey = field(repr=False)
-    public: bytes
-    key_id: str
-
-
-def _key_pair(keyring: Keyring) -> _KeyPair:
-    return _pair_of(keyring.subkey(keyring.deployment, "signing", "ledger-ed25519"))
-
-
-@lru_cache(maxsize=2)  # the keyring says above whether the seed may be used; deriving the pair costs 100 us
-def _pair_of(seed: bytes) -> _KeyPair:
-    private = Ed25519PrivateKey.from_private_bytes(seed)
-    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return _KeyPair(private, public, key_id(public))
+@lru_cache(maxsize=256)
+def _key_named(raw: bytes) -> object:
+    return parsed(raw)["key_id"]
 
 
 def parsed(raw: str | bytes) -> dict[str, Any]:

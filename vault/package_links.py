@@ -31,12 +31,14 @@ from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.ids import BODY_LENGTH, base32
 from vault.ledger import Ledger
 from vault.packages import Package, chunk_place, customers_of, end, find, is_over, of_request, record
+from vault.sealing import near
 from vault.statements import update_row
 from vault.tables import package_chunks, packages
 
 DOWNLOAD_SECONDS = 3600
 """Once that long has passed since it was taken, the worker ends a package that its process did not."""
 
+_PEPPER = ("client_key", "package-link")
 _LINK = re.compile(rf"lnk_([a-z0-9]{{{BODY_LENGTH}}})([a-z0-9]{{{BODY_LENGTH}}})([a-z2-7]{{52}})")
 
 
@@ -61,7 +63,7 @@ def link(records: Engine, keyring: Keyring, caller: Caller, package_id: str) -> 
             raise NotFoundHere("No such package.")
         if row.state == "building":
             raise NotUsable("package_not_ready", "This package is still being built. Ask again later.")
-        digest = _digest(keyring, caller.tenant, package_id, secret)
+        digest = _digest(keyring.subkey(caller.tenant, *_PEPPER), caller.tenant, package_id, secret)
         if is_over(row, caller.at) or not update_row(tx, packages, key, {"link_digest": digest}, _IS_READY):
             raise _gone()
         record(tx, keyring, caller, "package.link", package_id, customers_of(tx, caller.tenant, package_id))
@@ -99,14 +101,14 @@ def _presented(records: Engine, keyring: Keyring, link_id: str) -> tuple[Row[Any
         raise _unknown()
     tenant, package_id, secret = f"ten_{match[1]}", f"pkg_{match[2]}", match[3]
     try:
-        digest = _digest(keyring, tenant, package_id, secret)
+        keyring.subkey(tenant, *_PEPPER)
     except KeyMissing:
         raise _unknown() from None
     with reading(records) as connection:
         row = find(connection, tenant, package_id)
-    if row is None or row.link_digest is None or not hmac.compare_digest(digest, row.link_digest):
+    if row is None or row.link_digest is None or not _is_genuine(keyring, row, secret):
         raise _unknown()
-    return row, digest
+    return row, row.link_digest
 
 
 def _claim(records: Engine, keyring: Keyring, caller: Caller, row: Row[Any], digest: bytes) -> None:
@@ -135,12 +137,20 @@ def _opened(records: Engine, keyring: Keyring, row: Row[Any], dek: Dek) -> Itera
         if chunk is None:
             raise _gone()
         place = chunk_place(keyring, row.tenant_id, row.package_id, number, chunk.content_version)
-        file, _, text = unseal(dek, chunk.content, place).partition(b"\0")
+        file, _, text = unseal(near(keyring, row.tenant_id, dek, chunk.content), chunk.content, place).partition(b"\0")
         yield file.decode(), text
 
 
-def _digest(keyring: Keyring, tenant: str, package_id: str, secret: str) -> bytes:
-    key = keyring.subkey(tenant, "client_key", "package-link")
+def _is_genuine(keyring: Keyring, row: Row[Any], secret: str) -> bool:
+    """Whether one of the tenant's peppers made the digest of its link: the newest, or one before it."""
+    return any(
+        hmac.compare_digest(_digest(key, row.tenant_id, row.package_id, secret), row.link_digest)
+        for subkeys in (keyring.subkeys, keyring.subkeys_now)
+        for key in subkeys(row.tenant_id, *_PEPPER).values()
+    )
+
+
+def _digest(key: bytes, tenant: str, package_id: str, secret: str) -> bytes:
     return hmac.digest(key, frame(tenant.encode(), package_id.encode(), secret.encode()), hashlib.sha256)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, delete, insert, or_, select, update
 
+from keys import keystore as keystores
 from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
@@ -112,7 +113,7 @@ def record(
 
 def chunk_place(keyring: Keyring, tenant: str, package_id: str, number: int, version: int = 1) -> Context:
     """Where a chunk stands. Its customers are not in it: they are the package's, and so is the key."""
-    return place_of(keyring, tenant, "package_chunks", "content", f"{package_id} {number}", version=version)
+    return place_of(keyring, tenant, "package_chunks", "content", package_id, number, version=version)
 
 
 def destroy_of_customer(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str) -> None:
@@ -160,7 +161,10 @@ def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], stat
     key = {"tenant_id": row.tenant_id, "package_id": row.package_id}
     update_row(tx, packages, key, {"state": state, "dek_id": None})
     if row.dek_id is not None:
-        decide(tx, ledger, caller, "package.destroy", row.package_id, version=1, dek_id=row.dek_id)
+        with reading(ledger.keystore) as connection:
+            ever = keystores.deks_of(connection, row.tenant_id, row.package_id)
+        former = [each for each in ever if each != row.dek_id]
+        decide(tx, ledger, caller, "package.destroy", row.package_id, version=1, dek_id=row.dek_id, former=former)
     record(tx, ledger.keyring, caller, "package.destroy", row.package_id, tx.scalars(_CUSTOMERS, named).all())
 
 

@@ -14,7 +14,7 @@ from vault.caller import Caller
 from vault.errors import Blocked, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_own, place_of, seal_value
 from vault.statements import update_row
 from vault.tables import erasure_recipients, processor_accounts, tenants, tokens
 from vault.tables import intents as intent_table
@@ -171,7 +171,7 @@ def credentials_of(keyring: Keyring, tenant: str, row: Row[Any]) -> Credentials:
 def _opened(keyring: Keyring, tenant: str, row: Row[Any]) -> dict[str, Any]:
     version = row.credentials_version
     place = place_of(keyring, tenant, "processor_accounts", "credentials", row.account_id, version=version)
-    return unseal_value(keyring.tenant_key(tenant, "secrets"), row.credentials, place)
+    return open_own(keyring, "secrets", row.credentials, place)
 
 
 def by_id(connection: Connection, tenant: str, account_id: str) -> Row[Any]:

@@ -27,8 +27,8 @@ class Placed(Protocol):
         """Its own random id."""
 
     @property
-    def doomed(self) -> tuple[str, bytes] | None:
-        """The tenant and id of the DEK that goes with it."""
+    def doomed(self) -> Sequence[tuple[str, bytes]]:
+        """Tenant and id of each DEK that goes with it."""
 
 
 Entries = TypeVar("Entries", bound=Placed)
@@ -69,7 +69,7 @@ def may_follow(keystore: Watermark, records: Watermark) -> bool:
 
 def doomed(entries: Iterable[Placed]) -> list[tuple[str, bytes]]:
     """The DEKs that go with these entries: of the incarnations that were erased, never of who came back."""
-    return [entry.doomed for entry in entries if entry.doomed]
+    return [dek for entry in entries for dek in entry.doomed]
 
 
 def due(entries: Sequence[Entries], mark: Watermark, keystore: Watermark) -> Sequence[Entries]:

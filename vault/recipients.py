@@ -17,7 +17,7 @@ from keys.keyring import Keyring
 from vault import references
 from vault.caller import Caller
 from vault.policy import Policy
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_near, place_of, seal_value
 from vault.statements import Change, inserted, update_row
 from vault.tables import erasure_recipients, tokens
 from vault.tables import intents as intent_table
@@ -137,7 +137,7 @@ def write_answers(tx: Connection, listed: Sequence[Row[Any]], answers: Mapping[s
 def open_reference(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, str]:
     """What is sealed in a recipient's row: the processor's name for it, and the job of a redaction under way."""
     place = _place(keyring, row.tenant_id, row.erasure_id, row.recipient_id, row.reference_version)
-    return unseal_value(dek, row.reference, place)
+    return open_near(keyring, dek, row.reference, place)
 
 
 def replaced_reference(keyring: Keyring, dek: Dek, row: Row[Any], value: Mapping[str, str]) -> Answer:
@@ -204,5 +204,4 @@ _OPEN_STORINGS = (
 
 
 def _place(keyring: Keyring, tenant: str, erasure_id: str, recipient_id: str, version: int) -> Context:
-    row = f"{erasure_id} {recipient_id}"
-    return place_of(keyring, tenant, "erasure_recipients", "reference", row, version=version)
+    return place_of(keyring, tenant, "erasure_recipients", "reference", erasure_id, recipient_id, version=version)

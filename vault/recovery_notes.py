@@ -19,7 +19,7 @@ from keys.keyring import Keyring
 from vault.charge_outcomes import Charging
 from vault.intents import Intent
 from vault.processor_answers import Noted
-from vault.sealing import open_value, place_of
+from vault.sealing import open_value
 from vault.storing import Storing
 
 MOST_CHARACTERS = 2500
@@ -100,4 +100,12 @@ def _of_intent(intent: Intent | None) -> dict[str, str | None]:
 
 
 def _place(keyring: Keyring, tenant: str, kind: str, tag: str) -> Context:
-    return place_of(keyring, tenant, "processor", kind, tag)
+    return Context(
+        deployment=keyring.deployment,
+        tenant=tenant,
+        table="processor",
+        column=kind,
+        row=tag,
+        customer="",
+        version=1,
+    )

@@ -14,7 +14,7 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_near, place_of, seal_value
 from vault.statements import Change, each, inserted, update_row
 from vault.tables import processor_references
 
@@ -106,14 +106,14 @@ def open_with(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
 def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, account: str) -> dict[str, Any]:
     """The same, out of a row of a join that has the columns `reference` and `reference_version`."""
     place = _place(keyring, row.tenant_id, owner, account, row.customer_id, row.reference_version)
-    return unseal_value(dek, row.reference, place)
+    return open_near(keyring, dek, row.reference, place)
 
 
 def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
     """The customer's own, out of a token's row of a join that has `customer_reference` and its version."""
     customer, version = row.customer_id, row.customer_reference_version
     place = _place(keyring, row.tenant_id, customer, row.account_id, customer, version)
-    return unseal_value(dek, row.customer_reference, place)
+    return open_near(keyring, dek, row.customer_reference, place)
 
 
 _CHAIN = (
@@ -133,5 +133,6 @@ _ONE = Prepared(select(processor_references).where(_ACCOUNT, processor_reference
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:
-    row = f"{owner} {account}"
-    return place_of(keyring, tenant, "processor_references", "reference", row, customer=customer, version=version)
+    return place_of(
+        keyring, tenant, "processor_references", "reference", owner, account, customer=customer, version=version
+    )

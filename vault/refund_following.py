@@ -14,7 +14,7 @@ from vault.columns import database_clock
 from vault.processing import connect, persist
 from vault.processor_answers import Refunded
 from vault.refunds_listed import Refund, shown_in_event
-from vault.sealing import place_of, unseal_value
+from vault.sealing import open_own, place_of
 from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
@@ -92,7 +92,7 @@ def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
 def reference_of(keyring: Keyring, row: Row[Any]) -> str:
     """The processor's name of a refund. Raises Unreadable."""
     place = place_of(keyring, row.tenant_id, "refunds", "retained", row.refund_id, version=row.retained_version)
-    named: str = unseal_value(keyring.tenant_key(row.tenant_id, "retention"), row.retained, place)["reference"]
+    named: str = open_own(keyring, "retention", row.retained, place)["reference"]
     return named
 
 

@@ -78,7 +78,8 @@ def _take(records: Engine, mark: Watermark, entry: Entry) -> bool:
 def _learn(tx: Connection, entry: Entry) -> bool:
     """Note that the entry is applied; whether these records had never decided it."""
     body = {name: value for name, value in entry.body.items() if name not in UNSIGNED}
-    insert_if_absent(tx, tenants, {"tenant_id": body["tenant"], "name": "", "created_at": entry.at})
+    if body["tenant"] != body["deployment"]:
+        insert_if_absent(tx, tenants, {"tenant_id": body["tenant"], "name": "", "created_at": entry.at})
     key = {"tenant_id": body["tenant"], "entry_id": body["entry_id"]}
     row = {**key, "decided_at": entry.at, "body": canonical(body).decode(), "seq": entry.mark.seq}
     if insert_if_absent(tx, ledger_outbox, row):

@@ -8,6 +8,7 @@ from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of, seal, unseal
 from keys.keyring import Keyring
+from vault.sealed_columns import BY_NAME
 
 
 def seal_value(dek: Dek, value: Mapping[str, Any], place: Context) -> bytes:
@@ -26,16 +27,33 @@ def open_value(keyring: Keyring, record: bytes, place: Context) -> dict[str, Any
     return unseal_value(keyring.dek(place.tenant, dek_id_of(record)), record, place)
 
 
+def open_near(keyring: Keyring, dek: Dek, record: bytes, place: Context) -> dict[str, Any]:
+    """The same, under `dek`, which is at hand, where the record names that one.
+
+    While a customer or tenant is resealed, some of its values are under the old DEK and some under the new one.
+    """
+    return unseal_value(near(keyring, place.tenant, dek, record), record, place)
+
+
+def near(keyring: Keyring, tenant: str, dek: Dek, record: bytes) -> Dek:
+    """The DEK that a record names: `dek`, or else read afresh. Raises Unreadable, KeyDestroyed, KeyMissing."""
+    dek_id = dek_id_of(record)
+    return dek if dek_id == dek.id else keyring.dek(tenant, dek_id)
+
+
+def open_own(keyring: Keyring, purpose: str, record: bytes, place: Context) -> dict[str, Any]:
+    """What was sealed there under the tenant's own DEK for `purpose`. Raises Unreadable, KeyDestroyed, KeyMissing."""
+    return open_near(keyring, keyring.tenant_key(place.tenant, purpose), record, place)
+
+
 def place_of(
-    keyring: Keyring, tenant: str, table: str, column: str, row: str, *, customer: str = "", version: int = 1
+    keyring: Keyring,
+    tenant: str,
+    table: str,
+    column: str,
+    *row: str | int | bytes,
+    customer: str = "",
+    version: int = 1,
 ) -> Context:
-    """Where a sealed value stands; `customer` stays empty for what is the tenant's."""
-    return Context(
-        deployment=keyring.deployment,
-        tenant=tenant,
-        table=table,
-        column=column,
-        row=row,
-        customer=customer,
-        version=version,
-    )
+    """Where a sealed value stands, one of `sealed_columns`; `customer` stays empty for what is the tenant's."""
+    return BY_NAME[table, column].context_of(keyring.deployment, tenant, row, customer, version)

@@ -11,7 +11,7 @@ from vault import intents, processor_accounts, references, tokens
 from vault.caller import Caller
 from vault.processing import Processors, connect, persist
 from vault.processor_answers import ActionRequired, CustomerOpened, NotFound, StoreOutcome
-from vault.sealing import unseal_value
+from vault.sealing import open_near
 from vault.storing import Storing, Tokenized
 from vault.token_outcomes import conclude
 from vault.tokens import token_place
@@ -25,7 +25,7 @@ def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: C
         return Tokenized(token=tokens.unsealed(keyring, [row])[0])
     storing = resume(records, keyring, processors, caller, row, intent=None)
     place = token_place(keyring, row, "outcome", row.outcome_version)
-    reference = unseal_value(storing.dek, row.outcome, place)["reference"]
+    reference = open_near(keyring, storing.dek, row.outcome, place)["reference"]
     processor, credentials = storing.connected.processor, storing.connected.credentials
     outcome = persist(lambda: processor.confirm(credentials, reference=reference, key=f"panless-{token_id}"))
     if isinstance(outcome, ActionRequired):

@@ -77,7 +77,7 @@ def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) ->
         "customer_id": row.customer_id,
         "token_id": row.token_id,
         "live": row.live,
-        "key_id": keyring.tenant_key(row.tenant_id, "index").id,
+        "key_id": keyring.tenant_key(row.tenant_id, "processor_key").id,
         "normalization": NORMALIZATION,
     }
     write(tx, inserted(blind_index, found_by, if_absent=True))

@@ -24,7 +24,7 @@ from vault.errors import Erased, NotFoundHere
 from vault.ids import base32
 from vault.ledger import Ledger, decide, settle
 from vault.personal import CardMetadata
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_own, place_of, seal_value, unseal_value
 from vault.statements import write
 from vault.tables import (
     LOST,
@@ -181,7 +181,7 @@ def leave_to_forget(
 def left_to_forget(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
     """What `leave_to_forget` left in this row of `intents`: `{payment_methods, customer}`. Raises Unreadable."""
     place = _forget_place(keyring, row.tenant_id, row.intent_id, row.parameters_version)
-    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.parameters, place)
+    return open_own(keyring, "secrets", row.parameters, place)
 
 
 def _forget_place(keyring: Keyring, tenant: str, intent_id: str, version: int) -> Context:
@@ -252,10 +252,11 @@ def token_place(keyring: Keyring, row: OfToken, column: str, version: int) -> Co
 def fingerprint_digest(keyring: Keyring, tenant: str, customer: str, account: str, fingerprint: str) -> bytes:
     """How a card is recognized: the processor's own fingerprint, for this customer and account only.
 
-    So equal cards of two people never meet in the index.
+    So equal cards of two people never meet in the index. Clients compare what they are shown of it, so its key never
+    rotates.
     """
     value = f"{customer}\0{account}\0{fingerprint}"
-    return digest(keyring.subkey(tenant, "index", label("fingerprint")), form="raw", value=value)
+    return digest(keyring.subkey(tenant, "processor_key", label("fingerprint")), form="raw", value=value)
 
 
 def shown_fingerprint(keyring: Keyring, row: OfToken, fingerprint: str | None) -> str | None:

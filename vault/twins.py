@@ -35,7 +35,7 @@ def claim_on_card(keyring: Keyring, storing: Storing, stored: Stored) -> list[Ch
         "customer_id": storing.customer_id,
         "token_id": storing.token_id,
         "live": storing.caller.live,
-        "key_id": keyring.tenant_key(storing.tenant_id, "index").id,
+        "key_id": keyring.tenant_key(storing.tenant_id, "processor_key").id,
         "normalization": NORMALIZATION,
     }
     return [inserted(blind_index, row, if_absent=True)]

@@ -22,7 +22,7 @@ from vault.caller import Caller
 from vault.errors import Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.personal import Secret
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_own, place_of, seal_value
 from vault.statements import insert
 from vault.tables import event_deliveries, webhook_endpoints
 
@@ -179,7 +179,7 @@ def _sealed(keyring: Keyring, tenant: str, ident: str, column: str, value: Mappi
 
 def _opened(keyring: Keyring, row: Row[Any], column: str) -> dict[str, Any]:
     place = _place(keyring, row.tenant_id, row.endpoint_id, column, getattr(row, f"{column}_version"))
-    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), getattr(row, column), place)
+    return open_own(keyring, "secrets", getattr(row, column), place)
 
 
 def _place(keyring: Keyring, tenant: str, ident: str, column: str, version: int) -> Context:

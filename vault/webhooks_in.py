@@ -16,7 +16,7 @@ from vault import charge_looking, disputes, processor_accounts, references, refu
 from vault.columns import database_clock
 from vault.processing import Connected, Processors, connect
 from vault.processor_answers import Notice
-from vault.sealing import place_of, seal_value, unseal_value
+from vault.sealing import open_own, place_of, seal_value
 from vault.statements import insert_if_absent
 from vault.tables import charges, webhook_inbox
 from vault.tables import processor_accounts as account_table
@@ -107,7 +107,7 @@ def apply(shop: Workshop, row: Row[Any]) -> bool:
 def named_in(keyring: Keyring, row: Row[Any]) -> dict[str, str | None]:
     """What an event is about: `{payment, method, dispute}`, by the processor's names. Raises Unreadable."""
     place = _place(keyring, row.tenant_id, row.event_digest, row.named_version)
-    return unseal_value(keyring.tenant_key(row.tenant_id, "secrets"), row.named, place)
+    return open_own(keyring, "secrets", row.named, place)
 
 
 def _applied(shop: Workshop, row: Row[Any], connected: Connected, named: Mapping[str, str | None]) -> bool:
@@ -147,7 +147,7 @@ def forget_old(shop: Workshop) -> None:
 
 
 def _place(keyring: Keyring, tenant: str, event: bytes, version: int = 1) -> Context:
-    return place_of(keyring, tenant, "webhook_inbox", "named", event.hex(), version=version)
+    return place_of(keyring, tenant, "webhook_inbox", "named", event, version=version)
 
 
 def _this(row: Row[Any]) -> ColumnElement[bool]:

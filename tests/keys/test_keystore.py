@@ -32,9 +32,9 @@ def mark(keystore: Engine) -> Watermark:
         return watermark(connection)
 
 
-def is_live(keystore: Engine, dek_id: bytes, tenant_id: str = "ten_1") -> bool:
+def is_live(keystore: Engine, subject_id: str, tenant_id: str = "ten_1") -> bool:
     with reading(keystore) as connection:
-        return has_live_dek(connection, tenant_id, dek_id)
+        return has_live_dek(connection, tenant_id, subject_id)
 
 
 def test_a_founded_keystore(keystore: Engine) -> None:
@@ -64,15 +64,26 @@ def test_a_keystore_that_was_never_founded(new_database: Callable[[], Engine]) -
 
 def test_advance_moves_the_mark_and_destroys(keystore: Engine, ring: Keyring) -> None:
     """One call tombstones the DEKs named, with when and by which entry, moves the mark, and touches no other DEK."""
-    gone, stays = ring.new_dek("ten_1", "customer", "cus_1"), ring.new_dek("ten_1", "customer", "cus_2")
+    gone = ring.new_dek("ten_1", "customer", "cus_1")
+    ring.new_dek("ten_1", "customer", "cus_2")
     assert advance(keystore, before=BEGINNING, after=FIRST, destroyed=[("ten_1", gone.id)], at=AT) == []
     assert mark(keystore) == FIRST
-    assert not is_live(keystore, gone.id)
-    assert is_live(keystore, stays.id)
+    assert not is_live(keystore, "cus_1")
+    assert is_live(keystore, "cus_2")
     columns = (DEKS.c.wrapped, DEKS.c.destroyed_at, DEKS.c.destroyed_by_seq, DEKS.c.subject_id)
     with reading(keystore) as connection:
         row = connection.execute(select(*columns).where(DEKS.c.dek_id == gone.id)).one()
     assert tuple(row) == (None, AT, 1, "cus_1")
+
+
+def test_somebody_resealed_lives_until_the_last_of_their_deks_goes(keystore: Engine, ring: Keyring) -> None:
+    """Two DEKs of one customer: one destroyed is not enough; one of another tenant's customer is no one's."""
+    deks = [ring.new_dek("ten_1", "customer", "cus_1") for _ in range(2)]
+    advance(keystore, before=BEGINNING, after=FIRST, destroyed=[("ten_1", deks[0].id)], at=AT)
+    assert is_live(keystore, "cus_1")
+    assert not is_live(keystore, "cus_1", "ten_2")
+    advance(keystore, before=FIRST, after=SECOND, destroyed=[("ten_1", deks[1].id)], at=AT)
+    assert not is_live(keystore, "cus_1")
 
 
 def test_a_lost_race_changes_nothing(keystore: Engine, ring: Keyring) -> None:
@@ -83,7 +94,7 @@ def test_a_lost_race_changes_nothing(keystore: Engine, ring: Keyring) -> None:
             advance(keystore, before=wrong, after=SECOND, destroyed=[("ten_1", dek.id)], at=AT)
         assert lost.value.retryable
     assert mark(keystore) == BEGINNING
-    assert is_live(keystore, dek.id)
+    assert is_live(keystore, "cus_1")
 
 
 def test_one_of_many_advances_wins(keystore: Engine) -> None:
@@ -106,8 +117,8 @@ def test_missing_rows_are_reported(keystore: Engine, ring: Keyring) -> None:
     dek = ring.new_dek("ten_1", "customer", "cus_1")
     named = [("ten_1", bytes(16)), ("ten_2", dek.id), ("ten_1", dek.id)]
     assert advance(keystore, before=BEGINNING, after=FIRST, destroyed=named, at=AT) == named[:2]
-    assert not is_live(keystore, dek.id)
-    assert not is_live(keystore, bytes(16))
+    assert not is_live(keystore, "cus_1")
+    assert not is_live(keystore, "cus_2")
     assert mark(keystore) == FIRST
 
 
@@ -128,7 +139,7 @@ def test_a_failure_in_the_middle_changes_nothing(keystore: Engine, ring: Keyring
     with pytest.raises(ValueError, match="without a zone"):
         advance(keystore, before=BEGINNING, after=FIRST, destroyed=[("ten_1", dek.id)], at=AT.replace(tzinfo=None))
     assert mark(keystore) == BEGINNING
-    assert is_live(keystore, dek.id)
+    assert is_live(keystore, "cus_1")
 
 
 def test_no_row_is_half_destroyed(keystore: Engine, ring: Keyring) -> None:

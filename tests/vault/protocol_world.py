@@ -33,8 +33,8 @@ class Placed(NamedTuple):
         return self.deed.id
 
     @property
-    def doomed(self) -> tuple[str, str] | None:
-        return ("tenant", self.deed.dek) if self.deed.dek else None
+    def doomed(self) -> list[tuple[str, str]]:
+        return [("tenant", self.deed.dek)] if self.deed.dek else []
 
 
 class Records(NamedTuple):

@@ -31,7 +31,7 @@ from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from vault import erasure, erasure_completion, ledger_entries, recipients, telling
+from vault import erasure, erasure_completion, ledger_keys, recipients, telling
 from vault.caller import Caller
 from vault.errors import LedgerAway
 from vault.processor_answers import Unknown
@@ -455,8 +455,8 @@ def test_a_stranger_can_verify_the_certificate(tenant: Tenant) -> None:
     erase(tenant, token["customer"])
     entry = certificate_of(tenant, token["customer"])
     unsigned = {name: value for name, value in entry.items() if name != "signature"}
-    public = ledger_entries.public_key(tenant.house.components.keyring)
-    assert entry["key_id"] == ledger_entries.key_id(public)
+    public = ledger_keys.public_key(tenant.house.components.keyring)
+    assert entry["key_id"] == ledger_keys.key_id(public)
     Ed25519PublicKey.from_public_bytes(public).verify(b64decode(entry["signature"]), rfc8785.dumps(unsigned))
     assert {each["name"]: each["result"] for each in entry["certificate"]["targets"]} == dict.fromkeys(
         (

@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import Webhook
 from wycheproof import cases, octets
 
 from vault import ledger_entries, opendsr
-from vault.ledger_entries import _pair_of
+from vault.ledger_keys import pair_of
 
 RFC_8032 = [
     (
@@ -73,7 +73,7 @@ def test_the_ledger_believes_what_ed25519_does(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("seed", "public", "message", "signature"), RFC_8032)
 def test_the_ledger_signs_as_ed25519_does(seed: str, public: str, message: str, signature: str) -> None:
     """The key pair out of a seed is the RFC's, and so is what it signs."""
-    pair = _pair_of(bytes.fromhex(seed))
+    pair = pair_of(bytes.fromhex(seed))
     assert pair.public.hex() == public
     assert pair.private.sign(bytes.fromhex(message)).hex() == signature
 

@@ -36,7 +36,7 @@ blind_index = Table(
     Column("customer_id", Id, primary_key=True),
     Column("token_id", Id, nullable=False, server_default=text("''")),
     Column("live", Boolean, nullable=False),
-    Column("key_id", LargeBinary(16), nullable=False),  # the index DEK that made the digest
+    Column("key_id", LargeBinary(16), nullable=False),  # the DEK that made the digest
     Column("normalization", SmallInteger, nullable=False),
     Index("ix_blind_index_customer", "tenant_id", "customer_id"),
     # One customer per reference, one token per customer and card: what makes concurrent twins meet.

@@ -1,0 +1,41 @@
+"""`panless keys check`: whether what is sealed opens."""
+
+import json
+import sys
+from dataclasses import asdict
+
+import click
+
+from panless.progress import progress
+from panless.settings import read_settings
+from panless.wiring import build
+from vault import key_check
+from vault.key_check import Looked, Trouble
+from vault.sealed_columns import HOLDERS, SEALED_COLUMNS
+
+
+@click.command("check")
+@click.option("--sample", type=click.IntRange(min=1), help="So many values of each sealed column only, drawn by lot.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(*, sample: int | None, as_json: bool) -> None:
+    """Open every sealed value, and name those that do not open. Changes nothing; exit code 1 if there are any."""
+    house = build(read_settings())
+    found: list[Looked] = []
+    with progress("Sealed columns", len(SEALED_COLUMNS) + len(HOLDERS) + 1) as told:
+        for looked in key_check.examine(house.records, house.keyring, sample):
+            found.append(looked)
+            told(1)
+    troubles = [trouble for looked in found for trouble in looked.troubles]
+    click.echo(_plain(found, troubles) if as_json else _shown(found, troubles))
+    sys.exit(1 if troubles else 0)
+
+
+def _plain(found: list[Looked], troubles: list[Trouble]) -> str:
+    rows = [{"table": looked.table, "column": looked.column, "rows": looked.rows} for looked in found]
+    return json.dumps({"looked_at": rows, "troubles": [asdict(trouble) for trouble in troubles]}, indent=2)
+
+
+def _shown(found: list[Looked], troubles: list[Trouble]) -> str:
+    lines = [f"{each.table}.{each.column} {each.row} of {each.tenant}: {each.trouble}." for each in troubles]
+    rows = sum(looked.rows for looked in found)
+    return "\n".join([*lines, f"{rows} looked at, {len(troubles)} do not open."])

@@ -1,0 +1,125 @@
+"""Whether what is sealed opens: a sample of each sealed column, or all of it, and of the DEKs themselves.
+
+A value whose DEK an erasure destroyed is no trouble, it was meant to open no more; one whose DEK was destroyed without
+the ledger is, like one whose DEK has no row. Nothing is changed, and nothing of what opens is kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Engine, Row, Select, Table, func, select, tuple_
+
+from keys.database import reading
+from keys.envelope import dek_id_of, unseal
+from keys.errors import KeyDestroyed, KeyMissing, Unreadable
+from keys.keyring import Keyring
+from keys.keystore import DEKS
+from vault.sealed_columns import HOLDERS, SEALED_COLUMNS, SealedColumn
+
+PAGE = 500
+UNREADABLE, MISSING, DESTROYED = "does not open", "its DEK is missing", "its DEK was destroyed, not by an erasure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One row that does not open: where, and why. `row` is its primary key after the tenant."""
+
+    tenant: str
+    table: str
+    column: str
+    row: str
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """How much of one column was looked at, and what is wrong there."""
+
+    table: str
+    column: str
+    rows: int
+    troubles: list[Trouble]
+
+
+def examine(records: Engine, keyring: Keyring, sample: int | None) -> Iterator[Looked]:
+    """Look at `sample` values of each column, or at all; column by column, the DEKs last. Raises RootKeyAway."""
+    for column in SEALED_COLUMNS:
+        value = column.table.c[column.column]
+        rows = _picked(records, column.table, select(column.table).where(value.is_not(None)), sample)
+        yield _looked(column.table, column.column, rows, lambda row, at=column: _opens(keyring, at, row))
+    for holder in HOLDERS.values():
+        named = select(holder.table).where(holder.table.c.dek_id.is_not(None), holder.table.c.state.in_(holder.alive))
+        rows = _picked(records, holder.table, named, sample)
+        yield _looked(holder.table, "dek_id", rows, lambda row: _stands(keyring, row.tenant_id, row.dek_id))
+    rows = _picked(keyring.keystore, DEKS, select(DEKS).where(DEKS.c.wrapped.is_not(None)), sample)
+    yield _looked(DEKS, "wrapped", rows, lambda row: _stands(keyring, row.tenant_id, row.dek_id))
+
+
+def _looked(table: Table, column: str, rows: Iterator[Row[Any]], found: Any) -> Looked:  # noqa: ANN401  # a function
+    count, troubles = 0, []
+    for row in rows:
+        count += 1
+        trouble = found(row)
+        if trouble is not None:
+            named = _named(table, row._asdict())
+            troubles.append(Trouble(tenant=row.tenant_id, table=table.name, column=column, row=named, trouble=trouble))
+    return Looked(table=table.name, column=column, rows=count, troubles=troubles)
+
+
+def _opens(keyring: Keyring, column: SealedColumn, row: Row[Any]) -> str | None:
+    record = bytes(getattr(row, column.column))
+    try:
+        dek_id = dek_id_of(record)
+        place = column.context(keyring.deployment, row._asdict())
+        unseal(keyring.dek(row.tenant_id, dek_id), record, place)
+    except Unreadable:
+        return UNREADABLE
+    except KeyMissing:
+        return MISSING
+    except KeyDestroyed:
+        return _destroyed(keyring, row.tenant_id, dek_id)
+    return None
+
+
+def _stands(keyring: Keyring, tenant: str, dek_id: bytes) -> str | None:
+    try:
+        keyring.dek(tenant, dek_id)
+    except Unreadable:
+        return UNREADABLE
+    except KeyMissing:
+        return MISSING
+    except KeyDestroyed:
+        return _destroyed(keyring, tenant, dek_id)
+    return None
+
+
+def _destroyed(keyring: Keyring, tenant: str, dek_id: bytes) -> str | None:
+    """None if a ledger entry destroyed it."""
+    this = select(DEKS.c.destroyed_by_seq).where(DEKS.c.tenant_id == tenant, DEKS.c.dek_id == dek_id)
+    with reading(keyring.keystore) as connection:
+        return None if connection.scalar(this) is not None else DESTROYED
+
+
+def _picked(engine: Engine, table: Table, rows: Select[Any], sample: int | None) -> Iterator[Row[Any]]:
+    """That many rows, drawn by lot, or all of them page by page along the primary key."""
+    if sample is not None:
+        with reading(engine) as connection:
+            yield from connection.execute(rows.order_by(func.random()).limit(sample)).all()
+        return
+    key: list[Column[Any]] = [*table.primary_key.columns]
+    after: tuple[Any, ...] | None = None
+    while page := _page(engine, rows, key, after):
+        yield from page
+        after = tuple(getattr(page[-1], each.name) for each in key)
+
+
+def _page(engine: Engine, rows: Select[Any], key: list[Column[Any]], after: tuple[Any, ...] | None) -> list[Row[Any]]:
+    further = rows if after is None else rows.where(tuple_(*key) > after)
+    with reading(engine) as connection:
+        return [*connection.execute(further.order_by(*key).limit(PAGE))]
+
+
+def _named(table: Table, row: Mapping[str, Any]) -> str:
+    key = [row[each.name] for each in table.primary_key.columns if each.name != "tenant_id"]
+    return " ".join(each.hex() if isinstance(each, bytes) else str(each) for each in key)
