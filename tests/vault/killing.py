@@ -3,8 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,13 @@ class Dying:
         return name.removesuffix(" null"), json.loads("{" + result) if result else None
 
 
-@contextmanager
-def dying(tenant: Tenant) -> Iterator[Dying]:
+def dying(tenant: Tenant) -> Dying:
+    """That program, for this tenant."""
+    return Dying(tenant, _program())
+
+
+@cache
+def _program() -> subprocess.Popen[str]:
+    """It serves all tests of this process, and ends with it: starting it costs as much as ten deaths."""
     command = [sys.executable, str(DYING)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        yield Dying(tenant, program)
-        program.stdin.close()
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

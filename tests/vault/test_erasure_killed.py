@@ -45,9 +45,9 @@ def finish(tenant: Tenant) -> None:
 def test_killed_at_each_step(own_house: House) -> None:
     """No certificate before the read-back; afterwards each erasure that was decided completes, at the processor too."""
     tenant, met = own_house.tenant(), Counter[str]()
-    with dying(tenant) as program:
-        for job in ("request", "work"):
-            met += each_step(tenant, program, job)
+    program = dying(tenant)
+    for job in ("request", "work"):
+        met += each_step(tenant, program, job)
     assert met["before ledger write"] >= TIMES
     assert met["before processor forget"] >= TIMES
     assert met["before records commit"] >= TIMES

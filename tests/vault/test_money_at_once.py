@@ -37,7 +37,8 @@ def test_one_obligation_with_kills_and_faults(house: House) -> None:
     tenant, chance = house.tenant(), random.Random(20261126)
     token = tenant.token()["id"]
     order = {"token": token, "amount": 100, "currency": "eur", "obligation": word()}
-    with dying(tenant) as program, ThreadPoolExecutor(THREADS) as pool:
+    program = dying(tenant)
+    with ThreadPoolExecutor(THREADS) as pool:
         for step in (2, 3, 4, 1):
             call = {"method": "POST", "path": "/v1/charges", "body": order, "api_key": tenant.keys["all"]}
             program.die("call", step, key=word(), **call)
@@ -58,7 +59,8 @@ def test_two_hundred_random_kills_under_load(house: House) -> None:
     tenant, chance = house.tenant(), random.Random(7)
     operations, kills = ("charge", "capture", "refund", "void", "charge", "tokenize"), 100
     orders = []
-    with dying(tenant) as program, ThreadPoolExecutor(4) as pool:
+    program = dying(tenant)
+    with ThreadPoolExecutor(4) as pool:
         for number in range(kills):
             order = prepared(tenant, chance.choice(operations))
             load = pool.submit(made, tenant, prepared(tenant, chance.choice(operations)))

@@ -31,9 +31,9 @@ def test_unknown_and_killed(own_house: House) -> None:
         began[body["id"] if order["path"].endswith(("charges", "refunds")) else order["path"].split("/")[3]] = (
             time.time()
         )
-    with dying(tenant) as program:
-        for step in range(KILLED):
-            program.die("call", 2 + step % 3, **prepared(tenant, "charge"))
+    program = dying(tenant)
+    for step in range(KILLED):
+        program.die("call", 2 + step % 3, **prepared(tenant, "charge"))
     killed = time.time()
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **own_house.environment}
     command = [sys.executable, "-m", "panless", "worker"]

@@ -65,8 +65,8 @@ def test_server_killed_at_each_step(house: House, operation: str) -> None:
     met: list[str] = []
     while "finished" not in met:
         tenant = house.tenant()
-        with dying(tenant) as program:
-            names = set(seen(program, tenant, operation, len(met) + 1))
+        program = dying(tenant)
+        names = set(seen(program, tenant, operation, len(met) + 1))
         assert len(names) == 1
         met.extend(names)
         assert_money_is_true(tenant)
@@ -82,15 +82,15 @@ def test_worker_killed_at_each_step(house: House, operation: str, acted: bool) -
     while name != "finished":
         step += 1
         tenant = house.tenant()
-        with dying(tenant) as program:
-            for _ in range(TIMES // 2):
-                order = prepared(tenant, operation)
-                house.sandbox.fault(path=_CALLED[operation], method="POST", do="lose_answer" if acted else "reset")
-                made(tenant, order)
-                house.sandbox.clear()
-                end_leases(house)
-                name, _ = program.die("work", step)
-                settled(tenant)
+        program = dying(tenant)
+        for _ in range(TIMES // 2):
+            order = prepared(tenant, operation)
+            house.sandbox.fault(path=_CALLED[operation], method="POST", do="lose_answer" if acted else "reset")
+            made(tenant, order)
+            house.sandbox.clear()
+            end_leases(house)
+            name, _ = program.die("work", step)
+            settled(tenant)
         assert_money_is_true(tenant)
         assert_no_orphans(tenant)
 
