@@ -6,13 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Event
+from collections.abc import Callable
 
-from house import ROOT, House, Tenant, serve
-from http_calls import ask
+from house import ROOT, House, serve
+from http_calls import served
 from sqlalchemy import func, select
 
 from bench.rewrap import fill
@@ -22,7 +19,6 @@ from keys.keystore import DEKS
 
 DEKS_MADE = {"postgresql": 100_000, "sqlite": 10_000}
 KILLS = {"postgresql": 10, "sqlite": 3}
-PER_SECOND, CLIENTS = 50, 5
 REWRAP = [sys.executable, "-m", "panless", "keys", "rewrap"]
 
 
@@ -31,37 +27,6 @@ def on_kek(house: House, kek_id: bytes) -> int:
         return int(
             connection.scalar(select(func.count()).where(DEKS.c.kek_id == kek_id, DEKS.c.wrapped.is_not(None))) or 0
         )
-
-
-@contextmanager
-def served(url: str, tenant: Tenant, people: list[dict[str, str]]) -> Iterator[list[int]]:
-    """Fifty requests a second: contacts, charges, new customers; the status of each answer."""
-    stop, answers = Event(), []
-
-    def client(number: int) -> None:
-        turn, due = number, time.monotonic()
-        while not stop.is_set():
-            turn, due = turn + CLIENTS, due + CLIENTS / PER_SECOND
-            answers.append(one_call(url, tenant, people, turn))
-            time.sleep(max(0.0, due - time.monotonic()))
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        clients = [pool.submit(client, number) for number in range(CLIENTS)]
-        yield answers
-        stop.set()
-        for each in clients:
-            each.result()
-
-
-def one_call(url: str, tenant: Tenant, people: list[dict[str, str]], turn: int) -> int:
-    person = people[turn % len(people)]
-    if turn % 10 == 0:
-        card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2034, "cvc": "123"}
-        return ask(f"{url}/v1/tokens", tenant, "POST", {"type": "card", "card": card})[0]
-    if turn % 10 < 4:
-        order = {"token": person["id"], "amount": 100, "currency": "eur", "obligation": f"o-{turn}"}
-        return ask(f"{url}/v1/charges", tenant, "POST", order, Idempotency_Key=f"k-{turn}")[0]
-    return ask(f"{url}/v1/customers/{person['customer']}/billing-contact", tenant)[0]
 
 
 def killed(house: House, has_begun: Callable[[], bool]) -> int:

@@ -1,1 +1,0 @@
-"""`panless keys reseal` and `panless keys check`, as operators use them."""
