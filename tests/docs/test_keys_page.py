@@ -21,3 +21,10 @@ def test_rotation(tmp_path: Path, free_port: int) -> None:
         [shown] = run_page(PAGE, "rotate", tmp_path)
     assert "The worker destroys them from" in shown
     assert shown.count("retired") == shown.count("active") == 2
+
+
+def test_the_check(tmp_path: Path, free_port: int) -> None:
+    """What `panless dev` has set up opens."""
+    with running(tmp_path, free_port):
+        [shown] = run_page(PAGE, "check", tmp_path)
+    assert shown.endswith(" looked at, 0 do not open.\n")

@@ -19,6 +19,7 @@ from vault.processor_answers import (
     RefundOutcome,
     Refused,
     Stored,
+    Unknown,
 )
 from vault.processors.stripe import StripeProcessor
 
@@ -98,10 +99,10 @@ def test_a_charge_moves_money_once_a_key(
     assert booked["captured"] is True
 
 
-def test_another_amount_under_the_same_key_is_refused(charge: Charge) -> None:
-    """A key belongs to one body."""
+def test_another_amount_under_the_same_key_is_unknown(charge: Charge) -> None:
+    """A key belongs to one body: a call with it came there before, so this is no failure that may be told."""
     assert isinstance(charge(), Approved)
-    assert charge(amount=1235) == Refused(code="idempotency_mismatch")
+    assert charge(amount=1235) == Unknown(reason="idempotency_mismatch")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +208,13 @@ def test_a_refund_gives_back_what_was_asked_and_then_the_rest(
     assert stripe.find_refund(credentials, tag="tag-refund", reference=approved.reference) == part
     assert stripe.find_refund(credentials, tag="tag-rest", reference=approved.reference) == rest
     assert stripe.find_refund(credentials, tag="another", reference=approved.reference) == NotFound()
+
+
+def test_another_refund_under_the_same_key_is_unknown(charge: Charge, refund: Refund) -> None:
+    """As with a charge: what came there with this key may have given money back."""
+    approved = charge()
+    assert isinstance(refund(approved, amount=200), Refunded)
+    assert refund(approved, amount=300) == Unknown(reason="idempotency_mismatch")
 
 
 def test_a_refund_of_more_than_was_paid_is_refused(charge: Charge, refund: Refund) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from backups import backup, restore
 from house import PURPOSE, House, Tenant, open_house, package_of
+from money_scene import settled
 from records_scene import CONTACT, at_once, interpose, row, rows
 from reseal_scene import Killed, dek_rows, dying_at, everything, of_customer, reseal
 from sealed_scene import live, places_of
@@ -116,6 +117,7 @@ def test_everything_as_clients_see_it(own_house: House, restarted: Restart) -> N
     """
     tenant = own_house.tenant()
     ids = person(tenant)
+    once = tenant.charge(ids["token"], key="once", obligation="twice").get_json()
     before = seen(tenant, ids)
     gone = person(tenant, "Byron")
     first = tenant.erase(gone["customer"]).get_json()["id"]
@@ -125,6 +127,7 @@ def test_everything_as_clients_see_it(own_house: House, restarted: Restart) -> N
     for value in ({"email": "ada@example.com"}, {"reference": "R-Ada"}):
         assert found_by(again, **value) == [ids["customer"]]
     assert again.charge(ids["token"], obligation="O-Ada").status_code == 409
+    assert again.charge(ids["token"], key="once", obligation="twice").get_json() == once
     assert again.token(customer=ids["customer"])["id"] == ids["token"]
     assert again.token(customer={"reference": "R-Ada"})["customer"] == ids["customer"]
     with_new_key(again, ids)
@@ -226,6 +229,22 @@ def troubles_of(tenant: Tenant) -> list[key_check.Trouble]:
     return [each for each in troubles(tenant.house) if each.tenant == tenant.id]
 
 
+@pytest.mark.parametrize("fault", ["lose_answer", "reset"])
+def test_an_unknown_outcome_is_known_after_it(own_house: House, fault: str) -> None:
+    """A charge whose answer was lost, or that never arrived, is looked up or sent again: paid once."""
+    tenant = own_house.tenant()
+    ids = person(tenant)
+    own_house.sandbox.fault(path="/v1/payment_intents", method="POST", do=fault)
+    answer = tenant.charge(ids["token"])
+    own_house.sandbox.clear()
+    assert answer.status_code == 202, answer.get_data(as_text=True)
+    assert reseal(own_house, everything(own_house), own=True) == 0
+    settled(tenant)
+    path = f"/v1/charges/{answer.get_json()['id']}"
+    assert tenant.call("GET", path).get_json()["status"] == "succeeded"
+    assert len(tenant.charges_at_processor()) == 2
+
+
 def test_a_correction_and_reseals_at_once(tenant: Tenant) -> None:
     """Twelve corrections and four reseals of one customer: each correction counts, the last one opens."""
     ids = person(tenant)
@@ -304,7 +323,8 @@ def test_who_keeps_an_old_index_key_and_who_has_the_new_one(own_house: House, re
     tenant = own_house.tenant()
     known = person(tenant)
     slow = restarted(tenant)
-    assert found_by(slow, email="ada@example.com") == [known["customer"]]  # now it keeps the old key
+    for value in ({"email": "ada@example.com"}, {"reference": "R-Ada"}):
+        assert found_by(slow, **value) == [known["customer"]]  # now it keeps the old key for that field
     made: dict[str, str] = {}
 
     def meanwhile() -> None:

@@ -41,7 +41,7 @@ from vault.processors import stripe_webhooks as webhooks
 from vault.processors.stripe_contact import billing_details
 from vault.processors.stripe_errors import Object
 from vault.processors.stripe_lists import look_through
-from vault.processors.stripe_outcomes import Outcome, definite, in_page, or_gone, outcome
+from vault.processors.stripe_outcomes import Outcome, definite, in_page, of_money, or_gone, outcome
 from vault.processors.stripe_transport import Answer, Wire, segment
 
 CLOCK_SKEW = timedelta(minutes=1)
@@ -148,18 +148,19 @@ class StripeProcessor:
             **WITH_CHARGE,
             "metadata": notes.marked(tag, note),
         }
-        return outcome(self._post(credentials, "/v1/payment_intents", params, key), "payment_intent", outcomes.charged)
+        answer = self._post(credentials, "/v1/payment_intents", params, key)
+        return of_money(outcome(answer, "payment_intent", outcomes.charged))
 
     def capture(self, credentials: Secret, *, reference: str, amount: int, key: str) -> ChargeOutcome:
         """Capture a PaymentIntent; what is not captured is released."""
         params = {"amount_to_capture": amount, **WITH_CHARGE}
         answer = self._post(credentials, f"/v1/payment_intents/{segment(reference)}/capture", params, key)
-        return outcome(answer, "payment_intent", outcomes.charged)
+        return of_money(outcome(answer, "payment_intent", outcomes.charged))
 
     def void(self, credentials: Secret, *, reference: str, key: str) -> ChargeOutcome:
         """Cancel a PaymentIntent."""
         answer = self._post(credentials, f"/v1/payment_intents/{segment(reference)}/cancel", WITH_CHARGE, key)
-        return outcome(answer, "payment_intent", outcomes.charged)
+        return of_money(outcome(answer, "payment_intent", outcomes.charged))
 
     def read_charge(self, credentials: Secret, *, reference: str) -> ChargeOutcome:
         """Retrieve a PaymentIntent."""
@@ -180,7 +181,7 @@ class StripeProcessor:
         """Refund a PaymentIntent; `reason` is one of Stripe's three, any other is refused there."""
         about = {"amount": amount, "reason": reason, "metadata": notes.marked(tag, note)}
         params = {"payment_intent": reference, **about}
-        return outcome(self._post(credentials, "/v1/refunds", params, key), "refund", outcomes.refunded)
+        return of_money(outcome(self._post(credentials, "/v1/refunds", params, key), "refund", outcomes.refunded))
 
     def find_customer(self, credentials: Secret, *, tag: str, since: datetime) -> CustomerOpened | NotFound | Failure:
         """Among the customers made since, give or take a minute between Stripe's clock and ours."""

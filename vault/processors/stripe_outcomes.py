@@ -60,6 +60,13 @@ def or_gone(gone: Gone, found: Outcome | Declined | Failure) -> Gone | Outcome |
     return gone if isinstance(met, Refused) and met.code == "resource_missing" else met
 
 
+def of_money(found: Outcome | Declined | Failure) -> Outcome | Declined | Failure:
+    """Unknown where the key came there before with another body: that call may have moved money, so it is looked up."""
+    if isinstance(found, Refused) and found.code == "idempotency_mismatch":
+        return Unknown(reason=found.code)
+    return found
+
+
 def customer_opened(customer: Object) -> CustomerOpened:
     """A customer as it was made or found."""
     return CustomerOpened(customer_reference=customer["id"])
