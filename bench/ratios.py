@@ -102,7 +102,19 @@ def _erasure(scene: Scene, only: Collection[str]) -> list[Figure]:
         unit="ms",
         note="CPU: processors told, read back, certified",
     )
-    return [*_own_time(scene, times), rest]
+    return [*_own_time(scene, times), rest, _one_file(scene)]
+
+
+def _one_file(scene: Scene) -> Figure:
+    """What this disk takes for the file that an erasure's ledger entry is: on some, more than all the rest of it."""
+    folder, files = scene.house.home / "files", 200
+    folder.mkdir()
+    start = time.process_time_ns()
+    for number in range(files):
+        (folder / str(number)).touch()
+    spent = (time.process_time_ns() - start) / 1000 / files
+    note = "CPU to create an empty file here; REF on PostgreSQL creates none, an erasure creates one"
+    return Figure(name="one file created", on=scene.backend, measured=spent, unit="us", note=note)
 
 
 def _own_time(scene: Scene, times: Sequence[float]) -> list[Figure]:

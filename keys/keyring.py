@@ -1,13 +1,13 @@
 """Keys in use: made, found, opened. What is destroyed is destroyed by `keys.keystore.advance`, along the ledger."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic as monotonic_clock
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, Row, bindparam, insert, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
@@ -29,7 +29,7 @@ _SEVERAL = _IDENTIFIED.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=Tr
 _OWN = _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose")).order_by(
     DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id
 )
-_OF_SUBJECT = Prepared(_IDENTIFIED.where(DEKS.c.subject_id == bindparam("subject_id")))
+_OF_SUBJECT = Prepared(_IDENTIFIED.where(DEKS.c.subject_id == bindparam("of_subject")))
 _ACTIVE_KEK = Prepared(
     select(KEKS.c.kek_id)
     .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
@@ -44,22 +44,39 @@ _WRAPS = (
 
 _MADE = [column for column in DEKS.c if not column.name.startswith("destroyed")]
 # Only under a KEK that is the newest active one at that moment, so that which one it is may be remembered.
-_NEW_DEK = Prepared(
-    insert(DEKS).from_select(
-        _MADE,
-        select(*(bindparam(column.name, type_=column.type) for column in _MADE)).where(
-            select(KEKS.c.kek_id)
-            .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
-            .order_by(KEKS.c.epoch.desc())
-            .limit(1)
-            .scalar_subquery()
-            == bindparam("kek_id", type_=KEKS.c.kek_id.type)
-        ),
+_VALUES = select(*(bindparam(column.name, type_=column.type) for column in _MADE)).where(
+    select(KEKS.c.kek_id)
+    .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
+    .order_by(KEKS.c.epoch.desc())
+    .limit(1)
+    .scalar_subquery()
+    == bindparam("kek_id", type_=KEKS.c.kek_id.type)
+)
+_NEW_DEK = Prepared(insert(DEKS).from_select(_MADE, _VALUES))
+
+# Both at once for an erasure, where PostgreSQL takes it: what the customer has, and, while that stands, a new one.
+_STANDING = select(DEKS.c.dek_id).where(
+    DEKS.c.tenant_id == bindparam("tenant_id"),
+    DEKS.c.dek_id == bindparam("of_dek", type_=DEKS.c.dek_id.type),
+    DEKS.c.wrapped.is_not(None),
+)
+_NEW_BESIDE = insert(DEKS).from_select(_MADE, _VALUES.where(_STANDING.exists())).returning(DEKS.c.dek_id).cte("made")
+_OF_SUBJECT_AND_NEW = Prepared(
+    _IDENTIFIED.add_columns(select(func.count()).select_from(_NEW_BESIDE).scalar_subquery().label("made")).where(
+        DEKS.c.subject_id == bindparam("of_subject")
     )
 )
 
 Columns = Row[bytes, str, str, bytes, bytes | None]
 """What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped."""
+
+
+class ToErase(NamedTuple):
+    """A customer's DEK, the ids of those that were in its place before, and a new one for the erasure itself."""
+
+    own: Dek
+    former: list[bytes]
+    new: Dek
 
 
 class Keyring:
@@ -134,9 +151,7 @@ class Keyring:
         rows are too old.
         """
         while True:
-            kek_id = self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id))
-            row = {"tenant_id": tenant_id, "kek_id": kek_id}
-            values = self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
+            values = self._new_row(dek, tenant_id, purpose, subject_id)
             with single(self.keystore) as connection:
                 if _NEW_DEK.change(connection, values):
                     return
@@ -148,12 +163,8 @@ class Keyring:
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
-        expected = self.witness.vouched
-        with reading(self.keystore) as connection:
-            row = _ONE.one_or_none(connection, {"tenant_id": tenant_id, "dek_id": dek_id})
-            seen = _identity(connection, [row] if row else [])
-        self.witness.check(seen, expected)
-        return self._open(tenant_id, _there(row, dek_id.hex()))
+        rows = self._all(_ONE, {"tenant_id": tenant_id, "dek_id": dek_id})
+        return self._open(tenant_id, _there(rows[0] if rows else None, dek_id.hex()))
 
     def deks(self, tenant_id: str, dek_ids: Iterable[bytes]) -> dict[bytes, Dek]:
         """The DEKs of these ids, read in one statement; destroyed ones are left out.
@@ -173,16 +184,25 @@ class Keyring:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
         return {row.dek_id: self._open(tenant_id, row) for row in rows if row.wrapped is not None}
 
-    def dek_and_former(self, tenant_id: str, dek_id: bytes, subject_id: str) -> tuple[Dek, list[bytes]]:
-        """The DEK of this id, and the ids of all others that its customer, erasure or package ever had.
+    def deks_to_erase(self, tenant_id: str, dek_id: bytes, customer_id: str, erasure_id: str) -> ToErase:
+        """What an erasure needs: the customer's DEK, the ids of all others that it ever had, a new one of its own.
 
-        A resealed one had others. Read anew, in one statement. Raises as `dek`.
+        None is made where the customer's does not stand. Raises as `dek` and `new_dek`.
         """
-        expected = self.witness.vouched
-        with reading(self.keystore) as connection:
-            rows = _OF_SUBJECT.all(connection, {"tenant_id": tenant_id, "subject_id": subject_id})
-            seen = _identity(connection, rows)
-        self.witness.check(seen, expected)
+        of = {"tenant_id": tenant_id, "of_dek": dek_id, "of_subject": customer_id}
+        if self.keystore.dialect.name != "postgresql":
+            ever = self._opened_first(tenant_id, dek_id, self._all(_OF_SUBJECT, of))
+            return ToErase(*ever, self.new_dek(tenant_id, "erasure", erasure_id))
+        new = new_dek()
+        while True:
+            rows = self._all(_OF_SUBJECT_AND_NEW, of | self._new_row(new, tenant_id, "erasure", erasure_id))
+            ever = self._opened_first(tenant_id, dek_id, rows)
+            if rows[0].made:
+                return ToErase(*ever, new)
+            self._newest_keks.forget()  # another one is active now
+
+    def _opened_first(self, tenant_id: str, dek_id: bytes, rows: Sequence[Columns]) -> tuple[Dek, list[bytes]]:
+        """The DEK of this id, and the ids of the others."""
         named = {row.dek_id: row for row in rows}
         dek = self._open(tenant_id, _there(named.pop(dek_id, None), dek_id.hex()))
         return dek, sorted(named)
@@ -274,6 +294,21 @@ class Keyring:
             rows = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).all()
         _there(rows[0] if rows else None, f"{tenant_id} {purpose}")
         return [row for row in rows if row.wrapped is not None]
+
+    def _all(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        """Its rows, once it is clear that they came from the keystore that the guard has vouched for."""
+        expected = self.witness.vouched
+        with reading(self.keystore) as connection:
+            rows = statement.all(connection, values)
+            seen = _identity(connection, rows)
+        self.witness.check(seen, expected)
+        return rows
+
+    def _new_row(self, dek: Dek, tenant_id: str, purpose: str, subject_id: str) -> dict[str, Any]:
+        """The same under the KEK that was the tenant's newest when this process looked."""
+        kek_id = self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id))
+        row = {"tenant_id": tenant_id, "kek_id": kek_id}
+        return self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
 
     def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
         """The columns of a new DEK; `row` has its tenant and KEK."""

@@ -82,8 +82,8 @@ def _decide(
         known = approved or _allowed(tx, found, policy, caller)
         request = _request(tx, policy, caller, known, customer_id)
         _refuse_while_open(tx, caller, customer_id, found)
-        own, former = keyring.dek_and_former(caller.tenant, customer.dek_id, customer_id)
-        request_dek = keyring.new_dek(caller.tenant, "erasure", erasure_id)  # only now: what is refused leaves no key
+        # Only now: what is refused leaves no key.
+        own, former, request_dek = keyring.deks_to_erase(caller.tenant, customer.dek_id, customer_id, erasure_id)
         version = customer.version + 1
         entry_id, decided_entry = decided(
             ledger,
