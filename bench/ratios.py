@@ -3,7 +3,9 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median, quantiles
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 from sqlalchemy import Connection
@@ -107,12 +109,12 @@ def _erasure(scene: Scene, only: Collection[str]) -> list[Figure]:
 
 def _one_file(scene: Scene) -> Figure:
     """What this disk takes for the file that an erasure's ledger entry is: on some, more than all the rest of it."""
-    folder, files = scene.house.home / "files", 200
-    folder.mkdir()
-    start = time.process_time_ns()
-    for number in range(files):
-        (folder / str(number)).touch()
-    spent = (time.process_time_ns() - start) / 1000 / files
+    files = 200
+    with TemporaryDirectory() as folder:
+        start = time.process_time_ns()
+        for number in range(files):
+            (Path(folder) / str(number)).touch()
+        spent = (time.process_time_ns() - start) / 1000 / files
     note = "CPU to create an empty file here; REF on PostgreSQL creates none, an erasure creates one"
     return Figure(name="one file created", on=scene.backend, measured=spent, unit="us", note=note)
 
