@@ -22,6 +22,10 @@ class KeyMissing(KeysError):
     """There is no row where one must be. This is data loss, never an erasure, and never to be answered as 410."""
 
 
+class KeyReplaced(KeyMissing):
+    """A reseal destroyed it: nothing was sealed under it by then, so whoever names it is from before. Never a 410."""
+
+
 class RootKeyAway(KeysError):
     """No root key that can open this KEK answers now."""
 

@@ -13,16 +13,16 @@ from sqlalchemy.exc import IntegrityError
 from keys.cache import Cache
 from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, Dek, derive, new_dek
-from keys.errors import KeyDestroyed, KeyMissing, KeysError, RootKeyAway, RootKeyDenied, Unreadable
+from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced, KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.identity import Identity, Witness, identified, identity_of, of_keystore
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wraps_by
 
-_ROWS = select(DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped).where(
-    DEKS.c.tenant_id == bindparam("tenant_id")
-)
+_ROWS = select(
+    DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped, DEKS.c.destroyed_by_seq
+).where(DEKS.c.tenant_id == bindparam("tenant_id"))
 _IDENTIFIED = _ROWS.add_columns(select(identity_of(GUARD)).scalar_subquery().label("identity"))
 _ONE = Prepared(_IDENTIFIED.where(DEKS.c.dek_id == bindparam("dek_id")))
 _SEVERAL = _IDENTIFIED.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
@@ -67,8 +67,8 @@ _OF_SUBJECT_AND_NEW = Prepared(
     )
 )
 
-Columns = Row[bytes, str, str, bytes, bytes | None]
-"""What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped."""
+Columns = Row[bytes, str, str, bytes, bytes | None, int | None]
+"""What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped, destroyed_by_seq."""
 
 
 class ToErase(NamedTuple):
@@ -167,9 +167,9 @@ class Keyring:
         return self._open(tenant_id, _there(rows[0] if rows else None, dek_id.hex()))
 
     def deks(self, tenant_id: str, dek_ids: Iterable[bytes]) -> dict[bytes, Dek]:
-        """The DEKs of these ids, read in one statement; destroyed ones are left out.
+        """The DEKs of these ids, read in one statement; those that an erasure destroyed are left out.
 
-        Raises KeyMissing if any has no row at all, RootKeyAway, Unreadable.
+        Raises KeyReplaced, KeyMissing if any has no row at all, RootKeyAway, Unreadable.
         """
         wanted, expected = set(dek_ids), self.witness.vouched
         with reading(self.keystore) as connection:
@@ -182,7 +182,8 @@ class Keyring:
         lost = wanted - {row.dek_id for row in rows}
         if lost:
             raise KeyMissing(f"no row for {len(lost)} DEKs, one of them {min(lost).hex()}")
-        return {row.dek_id: self._open(tenant_id, row) for row in rows if row.wrapped is not None}
+        meant = {row.dek_id: row for row in rows if row.wrapped is not None or row.destroyed_by_seq is None}
+        return {dek_id: self._open(tenant_id, _there(row, dek_id.hex())) for dek_id, row in meant.items()}
 
     def deks_to_erase(self, tenant_id: str, dek_id: bytes, customer_id: str, erasure_id: str) -> ToErase:
         """What an erasure needs: the customer's DEK, the ids of all others that it ever had, a new one of its own.
@@ -332,9 +333,11 @@ def _identity(connection: Connection, rows: Sequence[Any]) -> Identity:
 
 
 def _there(row: Columns | None, which: str) -> Columns:
-    """`row`, if it holds a wrapped key. Raises KeyMissing, KeyDestroyed."""
+    """`row`, if it holds a wrapped key. Raises KeyMissing, KeyReplaced, KeyDestroyed."""
     if row is None:
         raise KeyMissing(f"no row for the DEK {which}")
+    if row.wrapped is None and row.destroyed_by_seq is None:
+        raise KeyReplaced(f"the DEK {which} was replaced and destroyed: what names it is older than its keystore")
     if row.wrapped is None:
         raise KeyDestroyed(f"the DEK {which} was destroyed")
     return row

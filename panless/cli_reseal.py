@@ -72,7 +72,9 @@ def _of_customer(house: Components, customer: str) -> Doomed:
         row = connection.execute(
             select(customers.c.tenant_id, customers.c.state).where(customers.c.customer_id == customer)
         ).one_or_none()
-    if row is None or row.state != "active":
+    if row is None or (
+        row.state != "active" and not renewal.living(house.keyring, row.tenant_id, "customer", customer)
+    ):
         raise Refused(f"There is no customer {customer}, or it was erased.")
     return Doomed(tenant_id=row.tenant_id, before=house.keyring.now(), subject_id=customer)
 
@@ -89,9 +91,12 @@ def _moment(house: Components, before: str | None) -> datetime:
     if before is None:
         return house.keyring.now()
     try:
-        return datetime.strptime(before, MOMENT).astimezone(UTC)
+        moment = datetime.strptime(before, MOMENT).astimezone(UTC)
     except ValueError:
         raise Refused("--before takes the moment that the stopped run printed.") from None
+    if moment > house.keyring.now():
+        raise Refused("--before is a moment that has not come yet, by this machine's clock.")
+    return moment
 
 
 def _pause(seconds: float, until: str) -> None:

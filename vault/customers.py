@@ -146,9 +146,9 @@ def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     return _alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
 
 
-def held(caller: Caller, customer_id: str) -> Change:
-    """That a customer is active, and stays so until the transaction ends, as what `write_whole` must find."""
-    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id))
+def held(caller: Caller, customer_id: str, dek_id: bytes) -> Change:
+    """That a customer is active under this DEK, and stays so to the transaction's end: what `write_whole` must find."""
+    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id) | {"of_dek": dek_id})
 
 
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
@@ -214,7 +214,11 @@ _KNOWN = select(
 _WHOLE = select(customers).where(_THIS)
 _ONE = Prepared(_WHOLE)
 _ONE_HELD = Prepared(_KNOWN.with_for_update(read=True))
-_HELD_ACTIVE = select(customers.c.customer_id).where(_THIS, customers.c.state == "active").with_for_update(read=True)
+_HELD_ACTIVE = (
+    select(customers.c.customer_id)
+    .where(_THIS, customers.c.state == "active", customers.c.dek_id == bindparam("of_dek"))
+    .with_for_update(read=True)
+)
 _ONE_ALONE = Prepared(_WHOLE.with_for_update())
 _ONE_WITH_REFERENCE = Prepared(
     _KNOWN.add_columns(processor_references.c.reference, processor_references.c.reference_version).outerjoin(

@@ -133,6 +133,7 @@ EFFECTS: dict[str, Callable[[Entry], Changes]] = {
     "hold.set": _note,
     "hold.lift": _lift_hold,
     ANNOUNCED: _note,
+    "keys.resealed": _note,
 }
 
 

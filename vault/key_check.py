@@ -12,7 +12,7 @@ from sqlalchemy import Column, Engine, Row, Select, Table, func, select, tuple_
 
 from keys.database import reading
 from keys.envelope import dek_id_of, unseal
-from keys.errors import KeyDestroyed, KeyMissing, Unreadable
+from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import DEKS
 from vault.sealed_columns import HOLDERS, SEALED_COLUMNS, SealedColumn
@@ -75,10 +75,12 @@ def _opens(keyring: Keyring, column: SealedColumn, row: Row[Any]) -> str | None:
         unseal(keyring.dek(row.tenant_id, dek_id), record, place)
     except Unreadable:
         return UNREADABLE
+    except KeyReplaced:
+        return DESTROYED
     except KeyMissing:
         return MISSING
     except KeyDestroyed:
-        return _destroyed(keyring, row.tenant_id, dek_id)
+        return None  # by an erasure
     return None
 
 
@@ -87,18 +89,13 @@ def _stands(keyring: Keyring, tenant: str, dek_id: bytes) -> str | None:
         keyring.dek(tenant, dek_id)
     except Unreadable:
         return UNREADABLE
+    except KeyReplaced:
+        return DESTROYED
     except KeyMissing:
         return MISSING
     except KeyDestroyed:
-        return _destroyed(keyring, tenant, dek_id)
+        return None  # by an erasure
     return None
-
-
-def _destroyed(keyring: Keyring, tenant: str, dek_id: bytes) -> str | None:
-    """None if a ledger entry destroyed it."""
-    this = select(DEKS.c.destroyed_by_seq).where(DEKS.c.tenant_id == tenant, DEKS.c.dek_id == dek_id)
-    with reading(keyring.keystore) as connection:
-        return None if connection.scalar(this) is not None else DESTROYED
 
 
 def _picked(engine: Engine, table: Table, rows: Select[Any], sample: int | None) -> Iterator[Row[Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, or_, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
@@ -137,9 +137,13 @@ _UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
 
 
 def _keyless(ledger: Ledger, records: Engine) -> list[str]:
-    """Customers in these records whose DEK has no row at all, not even a tombstone: that is data loss."""
+    """Customers in these records whose DEK has no row at all, or was replaced by a reseal: that is data loss.
+
+    Not those whose DEK an entry of the ledger destroyed.
+    """
     with reading(records) as connection:
         rows = connection.execute(select(customers.c.customer_id, customers.c.dek_id)).all()
     with reading(ledger.keystore) as connection:
-        known = set(connection.scalars(select(keystores.DEKS.c.dek_id)))
+        meant = or_(keystores.DEKS.c.wrapped.is_not(None), keystores.DEKS.c.destroyed_by_seq.is_not(None))
+        known = set(connection.scalars(select(keystores.DEKS.c.dek_id).where(meant)))
     return sorted(row.customer_id for row in rows if row.dek_id not in known)

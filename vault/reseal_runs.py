@@ -11,12 +11,14 @@ from datetime import datetime
 from functools import partial
 
 from keys import renewal
+from keys.database import transaction
 from keys.errors import KeyMissing, Unreadable
 from keys.renewal import Doomed
 from vault import own_resealing, reindexing, resealing
+from vault.ledger import decide, settle
 from vault.resealed_values import Told
 from vault.sealed_columns import HOLDERS
-from vault.workshop import Workshop
+from vault.workshop import Workshop, caller_of
 
 PAGE = 500
 SOON = 1.0
@@ -40,18 +42,27 @@ class Run:
 def run(it: Run) -> int:
     """Reseal all that was chosen; how many DEKs had to stay, because something under them does not open.
 
-    Raises RootKeyAway, RootKeyDenied.
+    Raises RootKeyAway, RootKeyDenied, LedgerAway.
     """
     started = it.shop.keyring.now()
     if it.own:
         for doomed in it.chosen:
             own_resealing.renew(it.shop, doomed)
     closed = _each(it, "New DEKs", partial(_renewed, it.shop))
+    for doomed in it.chosen:
+        _tell_ledger(it.shop, doomed.tenant_id)
     if _nothing_left(it):
         return closed + _swept_index(it)
     it.pause(it.wait, "no process works with an old DEK any more")
     closed = _finished(it, started)
     return closed + _own_finished(it) + _swept_index(it)
+
+
+def _tell_ledger(shop: Workshop, tenant: str) -> None:
+    """One entry before anything is destroyed: a keystore from before it is refused from then on."""
+    with transaction(shop.records) as tx:
+        decide(tx, shop.ledger, caller_of(shop, tenant, live=True), "keys.resealed", tenant, version=1)
+    settle(shop.ledger, shop.records)
 
 
 def _finished(it: Run, started: datetime) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from keys import renewal
-from keys.database import reading
+from keys.database import reading, transaction
 from keys.dek import Dek
+from keys.errors import KeyReplaced
 from keys.renewal import Doomed
 from vault import audit
 from vault.canonical import Plain
@@ -36,7 +37,7 @@ def renew(shop: Workshop, doomed: Doomed, purpose: str, subject: str) -> bool:
     if held is None or held.dek_id not in old or held.state not in HOLDERS[purpose].alive:
         return False
     new = ring.new_dek(tenant, purpose, subject)
-    if not _switch(shop, tenant, purpose, subject, held.dek_id, new):
+    if not switch(shop, tenant, purpose, subject, held.dek_id, new):
         renewal.destroy(ring, tenant, [new.id])  # erased or resealed meanwhile: nothing was sealed under it
         return False
     return True
@@ -45,31 +46,51 @@ def renew(shop: Workshop, doomed: Doomed, purpose: str, subject: str) -> bool:
 def finish(shop: Workshop, doomed: Doomed, purpose: str, subject: str, started: datetime) -> str:
     """Second pass: move what came late, and destroy every other DEK that stood at `started`; DONE, AGAIN or CLOSED."""
     ring, tenant = shop.keyring, doomed.tenant_id
-    held = _held(shop, tenant, purpose, subject)
     stand = renewal.living(ring, tenant, purpose, subject)
+    held = _held(shop, tenant, purpose, subject)
     if held is None:
         return DONE  # not in these records yet, or not any more: whoever restores others finds it
-    if held.dek_id in renewal.doomed_ones(ring, doomed, purpose, subject) and held.state in HOLDERS[purpose].alive:
+    alive = held.state in HOLDERS[purpose].alive
+    if alive and held.dek_id is None:
+        return AGAIN  # a package whose key is about to be named
+    if alive and held.dek_id not in stand:
+        return CLOSED  # these records are from before: what stands is what newer ones need
+    if alive and held.dek_id in renewal.doomed_ones(ring, doomed, purpose, subject):
         return AGAIN
     old = [each for each, made in stand.items() if each != held.dek_id and made <= max(started, doomed.before)]
-    if held.dek_id in stand and old:
+    if alive and old:
         verdict = _swept(shop, tenant, purpose, subject, held.dek_id, old)
         if verdict != DONE:
             return verdict
-    renewal.destroy(ring, tenant, old)
-    return DONE
+    return DONE if end(shop, tenant, purpose, subject, held.dek_id, old) else AGAIN
 
 
-def _switch(shop: Workshop, tenant: str, purpose: str, subject: str, old_id: bytes, new: Dek) -> bool:
+def end(shop: Workshop, tenant: str, purpose: str, subject: str, dek_id: bytes, old: list[bytes]) -> bool:
+    """Destroy the old ones while nobody can switch, erase, or store a card; False if somebody did just before."""
+    this = _this(purpose, tenant, subject)
+    with transaction(shop.records) as tx:
+        held = tx.execute(select(HOLDERS[purpose].table.c.dek_id).where(this).with_for_update()).scalar_one_or_none()
+        late = sum(left(tx, each, _theirs(each.table, purpose, tenant, subject), old) for each in _of(purpose))
+        if held != dek_id or late:
+            return False
+        renewal.destroy(shop.keyring, tenant, old)
+    return True
+
+
+def switch(shop: Workshop, tenant: str, purpose: str, subject: str, old_id: bytes, new: Dek) -> bool:
     """Name the new DEK where the old one is named, and move the values; False if it is not named any more."""
     holder = HOLDERS[purpose]
     still = and_(_this(purpose, tenant, subject), holder.table.c.dek_id == old_id)
-    olds = shop.keyring.deks(tenant, renewal.living(shop.keyring, tenant, purpose, subject))
+    ring = shop.keyring
+    try:
+        olds = ring.deks(tenant, renewal.living(ring, tenant, purpose, subject))
+    except KeyReplaced:  # by another run
+        return False
     olds.pop(new.id, None)
     with audit.transaction(shop.records) as tx:
         row = tx.execute(select(holder.table.c.state).where(still).with_for_update()).one_or_none()
-        if row is None or row.state not in holder.alive:
-            return False
+        if row is None or row.state not in holder.alive or new.id not in renewal.living(ring, tenant, purpose, subject):
+            return False  # or another run has ended this one's new DEK, which nothing named yet
         tx.execute(update(holder.table).where(still).values(dek_id=new.id))
         values = _move(tx, shop, tenant, purpose, subject, olds, new)[0]
         tell(tx, shop, tenant, purpose, subject, new.id, values)
@@ -85,7 +106,10 @@ def tell(tx: Connection, shop: Workshop, tenant: str, purpose: str, subject: str
 
 
 def _swept(shop: Workshop, tenant: str, purpose: str, subject: str, dek_id: bytes, old: list[bytes]) -> str:
-    olds = shop.keyring.deks(tenant, [*old, dek_id])
+    try:
+        olds = shop.keyring.deks(tenant, [*old, dek_id])
+    except KeyReplaced:  # by another run
+        return AGAIN
     new = olds.pop(dek_id, None)
     if new is None:  # erased at this very moment
         return AGAIN

@@ -19,6 +19,15 @@ from vault.tables import tokens as token_table
 from vault.tokens import Token, shown_fingerprint
 
 
+class Resealed(Exception):  # no error: what was sealed is sealed again under the new DEK
+    """The customer has another DEK by now; what is written under the one before could be lost with it."""
+
+    def __init__(self, dek_id: bytes) -> None:
+        """Take the id of the new one."""
+        super().__init__()
+        self.dek_id = dek_id
+
+
 class Overtaken(Exception):
     """Another process ended the same storing first: nothing of ours is written."""
 

@@ -5,7 +5,7 @@ stored is forgotten there instead.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete
@@ -28,6 +28,7 @@ from vault.sealing import seal_value
 from vault.statements import Change, write
 from vault.storing import (
     Overtaken,
+    Resealed,
     Storing,
     Tokenized,
     ended,
@@ -52,6 +53,9 @@ def conclude(
     """
     try:
         concluded: Tokenized = _CONCLUSIONS[type(outcome)](records, keyring, storing, outcome, opened)
+    except Resealed as resealed:
+        dek = keyring.dek(storing.tenant_id, resealed.dek_id)
+        return conclude(records, keyring, replace(storing, dek=dek), outcome, opened)
     except Erased:
         _forget_instead(records, keyring, storing, outcome, opened)
         raise
@@ -77,7 +81,9 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         return [active, reference, *claim, *its_customer, *ended(tx, keyring, storing, "token.create")]
 
     token = token_of(keyring, storing, "active", card=stored.card)
-    if audit.write_whole(records, lambda tx: [customers.held(storing.caller, storing.customer_id), *changes(tx)]):
+    if audit.write_whole(
+        records, lambda tx: [customers.held(storing.caller, storing.customer_id, storing.dek.id), *changes(tx)]
+    ):
         return Tokenized(token=token)
     with audit.transaction(records) as tx:  # the customer is gone, or has this card, or its name there is known already
         _hold_customer(tx, keyring, storing, opened)
@@ -151,8 +157,10 @@ _CONCLUSIONS: dict[type, Any] = {
 
 
 def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> None:
-    """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased."""
-    customers.shared_row_of(tx, storing.caller, storing.customer_id)
+    """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased, Resealed."""
+    customer = customers.shared_row_of(tx, storing.caller, storing.customer_id)
+    if customer.dek_id != storing.dek.id:
+        raise Resealed(customer.dek_id)
     if opened is not None:
         write(tx, _kept_customer(keyring, storing, opened))
 

@@ -11,13 +11,14 @@ import pytest
 from backups import backup, restore
 from house import PURPOSE, House, Tenant, open_house, package_of
 from money_scene import settled
-from records_scene import CONTACT, at_once, interpose, row, rows
+from records_scene import CONTACT, at_once, end_leases, interpose, row, rows
 from reseal_scene import Killed, dek_rows, dying_at, everything, of_customer, reseal
+from rights_scene import asked
 from sealed_scene import live, places_of
 
 from keys import keks, renewal
 from keys.envelope import dek_id_of
-from keys.errors import KeyDestroyed, KeyMissing
+from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced
 from keys.rewrapping import rewrap
 from vault import audit, clients, key_check, key_rotation, ledger_entries, ledger_keys, resealing
 from vault.replay import replay
@@ -82,7 +83,7 @@ def test_a_customer(tenant: Tenant) -> None:
     old = dek_of(tenant, ids["customer"])
     assert reseal(tenant.house, of_customer(tenant, ids["customer"])) == 0
     assert seen(tenant, ids) == before
-    with pytest.raises(KeyDestroyed):
+    with pytest.raises(KeyReplaced):
         tenant.house.components.keyring.dek(tenant.id, old)
     assert not [place for place in places_of(tenant) if dek_id_of(place.value) == old]
     assert rows(tenant.house, customers, customer_id=other["customer"]) == others
@@ -193,10 +194,7 @@ def test_by_kek(own_house: House, restarted: Restart) -> None:
 
 @pytest.mark.parametrize("step", ["charge", "store"])
 def test_who_began_before_ends_after(tenant: Tenant, step: str) -> None:
-    """A charge or a new card waits for the processor while its customer is resealed, and ends well.
-
-    What is written late under the old DEK (the card) is moved too, and the old DEK goes only then.
-    """
+    """A charge or a new card waits for the processor while its customer is resealed: all is under the new DEK."""
     ids = person(tenant)
     old = dek_of(tenant, ids["customer"])
     chosen = of_customer(tenant, ids["customer"])
@@ -213,16 +211,102 @@ def test_who_began_before_ends_after(tenant: Tenant, step: str) -> None:
         answer = between.tokenize("5555555555554444", customer=ids["customer"], metadata={"late": "yes"})
         path = "/v1/tokens"
     assert answer.status_code == 201, answer.get_data(as_text=True)
-    late = [place for place in places_of(tenant) if dek_id_of(place.value) == old]
-    assert bool(late) == (step == "store")  # a charge has written all that is sealed before it asks the processor
     shown = tenant.call("GET", f"{path}/{answer.get_json()['id']}").get_json()
     assert shown["metadata"] == {"late": "yes"}
     assert reseal(tenant.house, chosen) == 0
     assert tenant.call("GET", f"{path}/{answer.get_json()['id']}").get_json() == shown
     assert troubles_of(tenant) == []
     assert not [place for place in places_of(tenant) if dek_id_of(place.value) == old]
-    with pytest.raises(KeyDestroyed):
+    with pytest.raises(KeyReplaced):
         tenant.house.components.keyring.dek(tenant.id, old)
+
+
+@pytest.mark.parametrize("step", ["charge", "store"])
+def test_who_is_slower_than_the_whole_run(tenant: Tenant, step: str) -> None:
+    """A process that waits for the processor until the old DEK is gone writes under the new one: nothing is lost."""
+    ids = person(tenant)
+
+    def whole(call: Any) -> Any:
+        assert reseal(tenant.house, of_customer(tenant, ids["customer"])) == 0
+        return call()
+
+    slow = interpose(tenant, **{step: whole})
+    if step == "charge":
+        answer = slow.charge(ids["token"])
+        path = "/v1/charges"
+    else:
+        answer = slow.tokenize("5555555555554444", customer=ids["customer"], metadata={"late": "yes"})
+        path = "/v1/tokens"
+    assert answer.status_code == 201, answer.get_data(as_text=True)
+    assert tenant.call("GET", f"{path}/{answer.get_json()['id']}").get_json() == answer.get_json()
+    assert troubles_of(tenant) == []
+    assert tenant.erase(ids["customer"]).status_code == 200
+
+
+def test_another_run_between_a_new_dek_and_its_use(tenant: Tenant) -> None:
+    """Whoever finds its new DEK ended leaves it: the one that the customer's row names is never destroyed."""
+    ids = person(tenant)
+    shop, [one] = tenant.house.components.workshop, of_customer(tenant, ids["customer"])
+    ring, before = shop.keyring, seen(tenant, ids)
+    named = dek_of(tenant, ids["customer"])
+    new = ring.new_dek(tenant.id, "customer", ids["customer"])  # a run that goes on later
+    assert reseal(tenant.house, of_customer(tenant, ids["customer"])) == 0
+    assert not resealing.switch(shop, tenant.id, "customer", ids["customer"], named, new)
+    kept = dek_of(tenant, ids["customer"])
+    another = ring.new_dek(tenant.id, "customer", ids["customer"])
+    assert resealing.switch(shop, tenant.id, "customer", ids["customer"], kept, another)
+    assert not resealing.end(shop, tenant.id, "customer", ids["customer"], kept, [another.id])  # it looked before that
+    assert reseal(tenant.house, [one]) == 0
+    assert seen(tenant, ids) == before
+    assert troubles_of(tenant) == []
+
+
+def test_a_run_that_died_beside_an_erasure(tenant: Tenant) -> None:
+    """Its new DEK came after the erasure had named all: the certificate waits until the same command is run again."""
+    ids = person(tenant)
+    assert tenant.call("DELETE", f"/v1/customers/{ids['customer']}").status_code == 202
+    tenant.house.components.keyring.new_dek(tenant.id, "customer", ids["customer"])
+    assert tenant.house.work()[1] != []  # it says what it found
+    assert reseal(tenant.house, of_customer(tenant, ids["customer"])) == 0
+    end_leases(tenant.house)
+    assert tenant.house.work()[1] == []
+    assert tenant.call("DELETE", f"/v1/customers/{ids['customer']}").status_code == 200
+
+
+def test_records_alone_from_before(own_house: House, restarted: Restart, tmp_path: Path) -> None:
+    """Nothing is told to be erased, nothing is destroyed by another run, and with the right records all is well."""
+    tenant, parts = own_house.tenant(), own_house.components
+    ids = person(tenant)
+    old = backup(parts.records, tmp_path / "old")
+    assert reseal(own_house, everything(own_house), own=True) == 0
+    before, newer = seen(tenant, ids), backup(parts.records, tmp_path / "new")
+    restore(parts.records, old)
+    again = restarted(tenant, checked=False)
+    done = replay(again.house.components.ledger, again.house.components.records, lambda _done, _total: None)
+    assert done.keyless == [ids["customer"]]
+    again.house.components.guard.check()
+    assert again.call("GET", f"/v1/tokens/{ids['token']}").status_code == 500
+    request = asked(again, "erasure", customers=[ids["customer"]])["id"]
+    again.call("POST", f"/v1/rights-requests/{request}/approve")
+    assert again.call("GET", f"/v1/rights-requests/{request}").get_json()["status"] != "completed"
+    assert reseal(again.house, of_customer(again, ids["customer"])) == 1
+    restore(parts.records, newer)
+    right = restarted(tenant, checked=False)
+    replay(right.house.components.ledger, right.house.components.records, lambda _done, _total: None)
+    assert right.house.components.guard.check().is_good
+    assert seen(right, ids) == before
+
+
+def test_a_keystore_alone_from_before_is_refused(own_house: House, restarted: Restart, tmp_path: Path) -> None:
+    """The ledger knows of the reseal, so the guard does."""
+    tenant, parts = own_house.tenant(), own_house.components
+    ids = person(tenant)
+    old = backup(parts.keystore, tmp_path / "k")
+    assert reseal(own_house, of_customer(tenant, ids["customer"])) == 0
+    restore(parts.keystore, old)
+    again = restarted(tenant, checked=False)
+    assert again.house.components.guard.check().code == "keystore_restored"
+    assert again.call("GET", f"/v1/tokens/{ids['token']}").status_code == 503
 
 
 def troubles_of(tenant: Tenant) -> list[key_check.Trouble]:
@@ -358,7 +442,7 @@ def test_a_value_that_does_not_open_keeps_its_dek(tenant: Tenant) -> None:
     assert [str(place) for place in places_of(tenant) if dek_id_of(place.value) == old] == ["tokens.metadata"]
     broken.put(metadata=broken.value)  # from a backup
     assert reseal(tenant.house, of_customer(tenant, ids["customer"])) == 0
-    with pytest.raises(KeyDestroyed):
+    with pytest.raises(KeyReplaced):
         tenant.house.components.keyring.dek(tenant.id, old)
     assert seen(tenant, ids)[0]["metadata"] == {"of": "Ada"}
 

@@ -84,6 +84,7 @@ def test_of_a_kek(own_house: House, shop: Tenant) -> None:
         (("--customer", "cus_x"), "There is no customer cus_x"),
         (("--kek", "00ff"), "There is no KEK 00ff. `panless keys status` shows them."),
         (("--customer", "cus_x", "--before", "2026"), "--before goes with --all."),
+        (("--all", "--before", "2999-01-01T00:00:00.000000+0000"), "a moment that has not come yet"),
         (("--all", "--before", "yesterday"), "takes the moment that the stopped run printed"),
     ],
 )
