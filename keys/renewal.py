@@ -72,6 +72,13 @@ def living(ring: Keyring, tenant_id: str, purpose: str, subject_id: str = "") ->
     return _found(ring, _these(tenant_id, purpose, subject_id))
 
 
+def ended(ring: Keyring, tenant_id: str, purpose: str) -> Sequence[bytes]:
+    """The ids of a tenant's own DEKs that were replaced and destroyed."""
+    these = and_(_these(tenant_id, purpose, ""), DEKS.c.wrapped.is_(None))
+    with reading(ring.keystore) as connection:
+        return connection.scalars(select(DEKS.c.dek_id).where(these)).all()
+
+
 def doomed_ones(ring: Keyring, doomed: Doomed, purpose: str, subject_id: str = "") -> dict[bytes, datetime]:
     """Those of them that are to be replaced."""
     return _found(ring, and_(_these(doomed.tenant_id, purpose, subject_id), doomed.condition))

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, selec
 
 from keys import renewal
 from keys.database import reading
-from keys.errors import KeysError
+from keys.errors import KeyDestroyed, KeyMissing, Unreadable
 from vault import audit, customer_index
 from vault.contacts import opened_anyway
 from vault.resealed_values import Told
@@ -75,7 +75,7 @@ def _reindexed(shop: Workshop, tenant: str, person: Row[Any, Any], old: Collecti
             return True
         try:
             reference, contact = opened_anyway(shop.keyring, row)
-        except KeysError:
+        except (Unreadable, KeyMissing, KeyDestroyed):
             return False
         values = {"reference": reference, **customer_index.searchable(contact)}
         _write(tx, shop, tenant, person, values, {*tx.scalars(select(blind_index.c.field).where(theirs))})
@@ -99,8 +99,7 @@ def _under(tenant: str, key_ids: Collection[bytes]) -> ColumnElement[bool]:
 
 
 def _dead(shop: Workshop, tenant: str) -> ColumnElement[bool]:
-    living = list(renewal.living(shop.keyring, tenant, "index"))
-    return and_(_searched(tenant), blind_index.c.key_id.not_in(living))
+    return and_(_searched(tenant), blind_index.c.key_id.in_(renewal.ended(shop.keyring, tenant, "index")))
 
 
 def _searched(tenant: str) -> ColumnElement[bool]:
