@@ -77,10 +77,10 @@ def _write(
     *,
     is_last: bool,
 ) -> bool:
-    """Commit one piece; False when the package was ended, or another process wrote this one."""
+    """Commit one piece; False when the package was ended or resealed, or another process wrote this one."""
     plain = piece.file.encode() + b"\0" + piece.text.encode()
     content = seal(dek, plain, chunk_place(keyring, caller.tenant, package_id, number))
-    named = {"of_tenant": caller.tenant, "of_package": package_id, "of_number": number}
+    named = {"of_tenant": caller.tenant, "of_package": package_id, "of_number": number, "of_dek": dek.id}
     news = {
         "new_part": piece.part,
         "new_after": piece.after,
@@ -104,7 +104,7 @@ _BUILDING = and_(
 _ADOPT_KEY = update(packages).where(_BUILDING, packages.c.dek_id.is_(None)).values(dek_id=bindparam("new_dek"))
 _ADVANCE = (
     update(packages)
-    .where(_BUILDING, packages.c.chunks == bindparam("of_number"))
+    .where(_BUILDING, packages.c.chunks == bindparam("of_number"), packages.c.dek_id == bindparam("of_dek"))
     .values(
         chunks=packages.c.chunks + 1,
         progress=packages.c.progress + bindparam("more"),
