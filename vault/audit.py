@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from keys import database
 from keys.keyring import Keyring
@@ -26,6 +27,7 @@ from vault.tables import audit_entries
 
 LEAF_VERSION = 1
 _LANES = "panless.lanes"
+_DEADLOCK = "40P01"
 
 Details = Mapping[str, Plain]
 
@@ -50,8 +52,18 @@ def write_whole(records: Engine, make: Callable[[Connection], Sequence[Change]])
     """Make changes in a transaction of their own, all of them or none; whether they were made.
 
     `make` is given the connection that they go over. On PostgreSQL they are one statement, which is its own
-    transaction and spares a BEGIN and a COMMIT. None of them sees what another one did.
+    transaction and spares a BEGIN and a COMMIT. None of them sees what another one did. Where PostgreSQL
+    ended it because of a deadlock, nothing was done and the other one has gone on: it is made once more.
     """
+    try:
+        return _written_whole(records, make)
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+            raise
+        return _written_whole(records, make)
+
+
+def _written_whole(records: Engine, make: Callable[[Connection], Sequence[Change]]) -> bool:
     one_trip = records.dialect.name == statements.ONE_TRIP
     with (database.reading if one_trip else database.transaction)(records) as connection:
         lanes: dict[str, list[Any]] = connection.info.setdefault(_LANES, {})

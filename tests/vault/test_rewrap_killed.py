@@ -19,6 +19,7 @@ from keys.keystore import DEKS
 
 DEKS_MADE = {"postgresql": 100_000, "sqlite": 10_000}
 KILLS = {"postgresql": 10, "sqlite": 3}
+MANY = 200
 REWRAP = [sys.executable, "-m", "panless", "keys", "rewrap"]
 
 
@@ -57,9 +58,10 @@ def test_killed_and_resumed_under_load(own_house: House, free_port: int) -> None
             left = on_kek(own_house, old)
             assert killed(own_house, lambda before=left: on_kek(own_house, old) < before) == -signal.SIGKILL
             assert on_kek(own_house, old) > 0
+        while len(answers) <= MANY:  # half of it moved, and served on
+            time.sleep(0.05)
         done = subprocess.run(REWRAP, env=environment(own_house), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert len(answers) > 200
     assert {*answers} <= {200, 201}, sorted({*answers})
     assert on_kek(own_house, old) == 0
     own_house.components.keyring.forget_cached()

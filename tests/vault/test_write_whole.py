@@ -1,13 +1,16 @@
+import time
 from collections.abc import Sequence
 
 from house import House, Tenant
-from records_scene import at_once, rows, worker_of
+from records_scene import at_once, row, rows, worker_of
 from sqlalchemy import Connection
 
+from keys.database import transaction
 from vault import audit, customers
 from vault.ids import new_id
-from vault.statements import Change, inserted, updated
+from vault.statements import Change, inserted, updated, write
 from vault.tables import audit_entries, ledger_outbox, tenants
+from vault.tables import customers as customer_table
 
 
 def _outbox(tenant: Tenant, entry_id: str) -> Change:
@@ -46,13 +49,15 @@ def test_all_of_it_or_nothing(own_house: House) -> None:
 
 
 def test_what_must_be_there_and_is_not(own_house: House) -> None:
-    """A customer that is not active, or not this tenant's, lets nothing be written."""
+    """A customer that is not active, not this tenant's, or has another DEK by now lets nothing be written."""
     tenant, other = own_house.tenant(), own_house.tenant()
     person = other.call("POST", "/v1/customers", {}).get_json()["id"]
-    assert not _write(tenant, customers.held(tenant.caller, person), _outbox(tenant, new_id("led", tenant.id)))
-    assert _write(other, customers.held(other.caller, person), _outbox(other, new_id("led", other.id)))
+    dek = row(own_house, customer_table, customer_id=person).dek_id
+    assert not _write(tenant, customers.held(tenant.caller, person, dek), _outbox(tenant, new_id("led", tenant.id)))
+    assert not _write(other, customers.held(other.caller, person, bytes(16)), _outbox(other, new_id("led", other.id)))
+    assert _write(other, customers.held(other.caller, person, dek), _outbox(other, new_id("led", other.id)))
     assert other.call("DELETE", f"/v1/customers/{person}").status_code == 202
-    assert not _write(other, customers.held(other.caller, person), _outbox(other, new_id("led", other.id)))
+    assert not _write(other, customers.held(other.caller, person, dek), _outbox(other, new_id("led", other.id)))
 
 
 def test_of_many_at_once_one_writes(own_house: House) -> None:
@@ -61,3 +66,27 @@ def test_of_many_at_once_one_writes(own_house: House) -> None:
     entry, before = new_id("led", tenant.id), len(_lanes(tenant))
     assert sum(at_once(20, lambda _: _write(tenant, _outbox(tenant, entry)), threads=8)) == 1
     assert len(_lanes(tenant)) == before + 1
+
+
+def test_the_victim_of_a_deadlock_is_made_once_more(own_house: House) -> None:
+    """Another transaction takes the same rows the other way round: both are made, and no number is missing."""
+    mine, other = own_house.tenant(), own_house.tenant()
+
+    def named(tenant: Tenant, name: str) -> Change:
+        return updated(tenants, {"tenant_id": tenant.id}, {"name": name})
+
+    def act(which: int) -> bool:
+        if which:
+            time.sleep(0.2)
+            return _write(mine, named(mine, "W"), named(other, "W"))
+        with transaction(own_house.components.records) as tx:
+            write(tx, named(other, "T"))
+            time.sleep(0.6)
+            return all(write(tx, named(mine, "T")))
+
+    assert at_once(2, act) == [True, True]
+    assert [each.name for tenant in (mine, other) for each in rows(own_house, tenants, tenant_id=tenant.id)] == [
+        "W",
+        "W",
+    ]
+    assert {counter for _, counter in _lanes(mine)} == {*range(1, 1 + max(counter for _, counter in _lanes(mine)))}
