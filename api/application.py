@@ -1,5 +1,6 @@
 """The Flask application: routes, problem details, request ids, one log line a request, the OpenAPI document."""
 
+import re
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api
 
 from api import (
+    audit,
     charges,
     customers,
     disputes,
@@ -52,9 +54,12 @@ ROOMS = (
     webhooks,
     opendsr,
     fides,
+    audit,
     health,
 )
 VERSION = "0.1.0"
+CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
+"""A part of a route that takes a value, perhaps by a converter: `<name>`, `<path:name>`."""
 
 
 class PanlessApi(Api):
@@ -118,7 +123,7 @@ def _document(app: Flask, documented: Api) -> None:
     }
     paths = documented.spec._paths  # noqa: SLF001  # apispec has no public way to amend a path
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<", "{").replace(">", "}")
+        path = CONVERTED.sub(r"{\1}", rule.rule)
         needed = needs_of(app.view_functions[rule.endpoint])
         for method in rule.methods or ():
             operation = paths.get(path, {}).get(method.lower())

@@ -24,6 +24,7 @@ from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.intents import Attempt, body_fingerprint
 from vault.ledger import assure
+from vault.tlog.lateness import require_fresh
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
@@ -44,6 +45,9 @@ _PREFIXES = {
     "dispute_id": ("dsp", "dispute"),
     "endpoint_id": ("whe", "webhook endpoint"),
 }
+_NO_IDS = frozenset({"level", "place"})
+"""Parts of a path whose form the route looks at."""
+
 _NEEDS = "_panless_needs"
 SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
 """Scopes of what sends money or cards to a processor."""
@@ -108,17 +112,21 @@ def needs(
     raw: bool = False,
     purpose: bool = False,
     key: bool = False,
+    provable: bool = False,
 ) -> Callable[[Route], Route]:
     """Open a route to clients with `scope`.
 
     `query` names its query fields, `body` says whether it takes one, `optional` whether it can do without, `raw`
-    whether it looks at the body's very bytes, `purpose` and `key` which headers it can't do without.
+    whether it looks at the body's very bytes, `purpose` and `key` which headers it can't do without, `provable`
+    whether it has to wait while the audit log is not anchored.
     """
 
     def decorate(route: Route) -> Route:
         @functools.wraps(route)
         def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
             _pass(scope, kwargs, query=query, body=body, optional=optional, raw=raw, purpose=purpose, key=key)
+            if provable:
+                refuse_unproven(passed().parts, passed().caller.tenant)
             return route(*args, **kwargs)
 
         setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key))
@@ -160,6 +168,12 @@ def open_to_signatures(route: Route) -> Route:
         return route(*args, **kwargs)
 
     return cast("Route", opened)
+
+
+def refuse_unproven(house: Parts, tenant: str) -> None:
+    """Raises AnchorStale where the audit log is to be anchored, and has not been for too long."""
+    if house.anchored:
+        require_fresh(house.records, tenant, house.clock())
 
 
 def needs_of(view: Callable[..., Any]) -> Needs | None:
@@ -233,6 +247,8 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 def _check_path(path_ids: dict[str, str]) -> None:
     """An id of another form answers like one that never was."""
     for name, value in path_ids.items():
+        if name in _NO_IDS:
+            continue
         if name == "subject_request_id":  # the controller's own
             fits, what = SUBJECT_REQUEST_ID.fullmatch(value) is not None, "request"
         else:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, g
 from marshmallow import Schema, fields
 
-from api.door import Blueprint, needs, open_to_links, passed
+from api.door import Blueprint, needs, open_to_links, passed, refuse_unproven
 from api.fields import Strict, one_of
 from api.parts import parts
 from vault import exports, package_links
@@ -45,7 +45,7 @@ class ExportShown(Schema):
 
 
 @blueprint.route("/v1/customers/<customer_id>/export", methods=["GET"])
-@needs("rights:read", purpose=True, query=frozenset({"type", "format"}))
+@needs("rights:read", purpose=True, query=frozenset({"type", "format"}), provable=True)
 @blueprint.arguments(ExportQuery, location="query")
 @blueprint.response(200, ExportShown)
 @blueprint.doc(responses={200: _AS_ZIP})
@@ -71,6 +71,7 @@ def export(query: dict[str, Any], customer_id: str) -> Response:
 def take(link: str) -> Response:
     """Take the package behind a link, once: the link is the key."""
     house = parts()
+    refuse_unproven(house, package_links.tenant_of(link))
     written = package_links.take(house.records, house.ledger, link, house.clock(), g.request_id)
     return _file(written, ZIP, "package.zip")
 

@@ -34,6 +34,8 @@ class Parts:
     callback_hosts: frozenset[str] = frozenset()
     """Whom controllers may have us call back (vault/callbacks.py)."""
     resumes_fides: bool = False
+    anchored: bool = False
+    """Whether the audit log is anchored outside of the databases."""
     reads: ReadCounter = field(default_factory=ReadCounter)
 
 

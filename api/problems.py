@@ -71,6 +71,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.RawCardsRefused: Kind(403, "raw_cards_refused"),
     errors.ProcessorRefused: Kind(422, "processor_refused"),
     errors.ProcessorNotReached: Kind(502, "processor_not_reached"),
+    errors.AnchorStale: Kind(503, "audit_anchor_stale"),
     errors.LedgerAway: Kind(503, "ledger_unavailable"),
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),

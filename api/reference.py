@@ -33,6 +33,7 @@ def _problems() -> dict[str, str]:
         "already_extended": "A rights request can be extended once.",
         "already_paid": "Another charge paid this obligation. `charge` names it.",
         "already_refunded": "Nothing of this charge is left to refund.",
+        "audit_anchor_stale": "The audit log was not anchored for five minutes: what must be provable waits.",
         "bad_request": "This is not HTTP that can be read.",
         "blocked": "Something open stands in the way; `reasons` lists what, `until` when one ends, where known. "
         "`request` is done by itself once nothing stands in the way.",

@@ -211,7 +211,7 @@ def cancel(request_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])
-@needs("rights:read")
+@needs("rights:read", provable=True)
 @blueprint.response(200, PackageShown)
 def package(request_id: str) -> dict[str, Any]:
     """Get a link to the package of an access or portability request: it works once, and the last one given out."""

@@ -7,6 +7,8 @@ import click
 
 from panless import (
     cli_accounts,
+    cli_audit,
+    cli_audit_verify,
     cli_charges,
     cli_clients,
     cli_custodians,
@@ -28,7 +30,19 @@ def commands() -> None:
 
 for command in (cli_custodians.split, cli_custodians.join, cli_reseal.reseal, cli_key_check.check):
     cli_keys.keys_group.add_command(command)
-for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr):
+cli_audit.audit_group.add_command(cli_audit_verify.verify_logs)
+MODULES = (
+    cli_running,
+    cli_clients,
+    cli_accounts,
+    cli_charges,
+    cli_keys,
+    cli_erasure,
+    cli_rights,
+    cli_opendsr,
+    cli_audit,
+)
+for module in MODULES:
     for command in module.COMMANDS:
         commands.add_command(command)
 

@@ -45,6 +45,7 @@ def _settings(home: Home, port: int, sandbox_port: int) -> dict[str, str]:
         "PANLESS_KEYSTORE_URL": f"sqlite:///{home.keystore}",
         "PANLESS_KEYFILE": str(home.keyfile),
         "PANLESS_LEDGER": str(home.ledger),
+        "PANLESS_AUDIT_ANCHOR": str(home.anchors),
         "PANLESS_POLICY": str(home.policy),
         "PANLESS_BIND": f"127.0.0.1:{port}",
         "PANLESS_ACCEPT_RAW_CARDS": "true",

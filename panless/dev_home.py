@@ -54,6 +54,11 @@ class Home:
         return self.folder / "ledger"
 
     @property
+    def anchors(self) -> Path:
+        """Where the audit log is anchored."""
+        return self.folder / "anchors"
+
+    @property
     def policy(self) -> Path:
         """The policy file."""
         return self.folder / "policy.toml"
@@ -111,6 +116,7 @@ def lay_out(home: Home) -> None:
         _make(home)
     else:
         _check(home)
+    home.anchors.mkdir(exist_ok=True)  # homes of before had none
     _sign_as_localhost(home)
 
 

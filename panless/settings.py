@@ -42,6 +42,9 @@ class Settings:
     ledger: Path | Bucket
     ledger_endpoint: str | None
     ledger_lock_days: int | None
+    audit_anchor: Path | Bucket | None
+    audit_anchor_endpoint: str | None
+    audit_anchor_lock_days: int | None
     policy: Path
     cell: str
     bind: str
@@ -85,9 +88,12 @@ def read_settings() -> Settings:
             root_keys=_root_keys(env),
             pkcs11_pin=_secret(env, "PKCS11_PIN"),
             transit_token=_secret(env, "TRANSIT_TOKEN"),
-            ledger=_ledger(env),
-            ledger_endpoint=_ledger_endpoint(env),
-            ledger_lock_days=_ledger_lock_days(env),
+            ledger=_place("LEDGER", env.str("LEDGER")),
+            ledger_endpoint=_endpoint(env, "LEDGER"),
+            ledger_lock_days=_lock_days(env, "LEDGER"),
+            audit_anchor=_anchor(env),
+            audit_anchor_endpoint=_endpoint(env, "AUDIT_ANCHOR"),
+            audit_anchor_lock_days=_lock_days(env, "AUDIT_ANCHOR"),
             policy=env.path("POLICY"),
             cell=_cell(env),
             bind=_address(env, "BIND", "127.0.0.1:8080"),
@@ -145,35 +151,39 @@ def _secret(env: FileAwareEnv, name: str) -> Secret | None:
     return Secret(value) if value else None
 
 
-def _ledger(env: FileAwareEnv) -> Path | Bucket:
-    where: str = env.str("LEDGER")
+def _place(name: str, where: str) -> Path | Bucket:
     if not where.startswith("s3://"):
         return Path(where)
     named = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", where)
     if named is None:
-        raise SettingsError("PANLESS_LEDGER must be a folder or s3://BUCKET/PREFIX.")
+        raise SettingsError(f"PANLESS_{name} must be a folder or s3://BUCKET/PREFIX.")
     return Bucket(name=named[1], prefix=(named[2] or "").strip("/"))
 
 
-def _ledger_endpoint(env: FileAwareEnv) -> str | None:
-    url: str = env.str("LEDGER_ENDPOINT", "")
+def _anchor(env: FileAwareEnv) -> Path | Bucket | None:
+    where: str = env.str("AUDIT_ANCHOR", "")
+    return _place("AUDIT_ANCHOR", where) if where else None
+
+
+def _endpoint(env: FileAwareEnv, of: str) -> str | None:
+    url: str = env.str(f"{of}_ENDPOINT", "")
     if url:
-        _refuse_for_a_folder(env, "LEDGER_ENDPOINT")
-    return _url(url, "LEDGER_ENDPOINT") if url else None
+        _refuse_without_bucket(env, of, "ENDPOINT")
+    return _url(url, f"{of}_ENDPOINT") if url else None
 
 
-def _ledger_lock_days(env: FileAwareEnv) -> int | None:
-    days: int | None = env.int("LEDGER_LOCK_DAYS", None)
+def _lock_days(env: FileAwareEnv, of: str) -> int | None:
+    days: int | None = env.int(f"{of}_LOCK_DAYS", None)
     if days is not None and not 1 <= days <= LONGEST_LOCK:
-        raise SettingsError(f"PANLESS_LEDGER_LOCK_DAYS must be from 1 to {LONGEST_LOCK}.")
+        raise SettingsError(f"PANLESS_{of}_LOCK_DAYS must be from 1 to {LONGEST_LOCK}.")
     if days is not None:
-        _refuse_for_a_folder(env, "LEDGER_LOCK_DAYS")
+        _refuse_without_bucket(env, of, "LOCK_DAYS")
     return days
 
 
-def _refuse_for_a_folder(env: FileAwareEnv, name: str) -> None:
-    if not isinstance(_ledger(env), Bucket):
-        raise SettingsError(f"PANLESS_{name} means nothing for a folder. Unset it, or keep the ledger in s3://.")
+def _refuse_without_bucket(env: FileAwareEnv, of: str, name: str) -> None:
+    if not isinstance(_place(of, env.str(of, "")), Bucket):
+        raise SettingsError(f"PANLESS_{of}_{name} means nothing for a folder. Unset it, or have PANLESS_{of} in s3://.")
 
 
 def _epoch_days(env: FileAwareEnv) -> int:

@@ -11,23 +11,23 @@ from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
 from migrations.run import current, head, upgrade
-from panless import opendsr_files, outgoing, root_keys
+from panless import opendsr_files, outgoing, root_keys, stores
 from panless.errors import WiringError
 from panless.policies import read_policy
-from panless.settings import Bucket, Settings
+from panless.settings import Settings
 from vault import deployments, fides, opendsr, opendsr_callbacks
 from vault.callbacks import Address, Tell
 from vault.caller import Caller
 from vault.guard import Guard
 from vault.ids import new_id
-from vault.ledger import Ledger, LedgerStore
-from vault.ledgers.directory import DirectoryStore
+from vault.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.processors.stripe import StripeProcessor
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
+from vault.tlog.anchoring import LogWatch
 from vault.workshop import Workshop
 
 
@@ -49,6 +49,7 @@ class Components:
     """To servers that clients named."""
     post_anywhere: Post
     """To servers that the operator named."""
+    logs: LogWatch
 
     @property
     def workshop(self) -> Workshop:
@@ -62,6 +63,7 @@ class Components:
             kek_epoch=timedelta(days=self.settings.kek_epoch_days),
             tellers=_tellers(self),
             post=self.post,
+            logs=self.logs,
         )
 
     def close(self) -> None:
@@ -86,7 +88,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         kek_ttl=settings.kek_ttl,
         now=clock,
     )
-    ledger = Ledger(store=_ledger_store(settings), keystore=keystore, keyring=keyring)
+    ledger = Ledger(store=stores.ledger_store(settings), keystore=keystore, keyring=keyring)
     grace = timedelta(seconds=settings.ledger_grace)
     processors = _processors(settings)
     return Components(
@@ -102,6 +104,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         opendsr=opendsr_files.load(settings),
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
+        logs=LogWatch(anchors=stores.anchor_store(settings)),
     )
 
 
@@ -150,22 +153,6 @@ def _deployment(records: Engine, keystore: Engine) -> str:
             "Point PANLESS_RECORDS_URL and PANLESS_KEYSTORE_URL at the two databases of one."
         )
     return of_records
-
-
-def _ledger_store(settings: Settings) -> LedgerStore:
-    """The store that PANLESS_LEDGER names. Raises WiringError where boto3 is needed and not installed."""
-    if not isinstance(settings.ledger, Bucket):
-        return DirectoryStore(settings.ledger)
-    try:
-        from vault.ledgers.s3 import S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
-    except ModuleNotFoundError:
-        raise WiringError("A ledger in s3:// needs boto3. Run: pip install -r requirements/s3.txt.") from None
-    return S3Store(
-        settings.ledger.name,
-        settings.ledger.prefix,
-        endpoint=settings.ledger_endpoint,
-        lock_days=settings.ledger_lock_days,
-    )
 
 
 def _policy(settings: Settings, processors: Processors) -> Policy:

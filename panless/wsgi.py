@@ -63,6 +63,7 @@ def _parts(components: Components) -> Parts:
         opendsr=components.opendsr,
         callback_hosts=components.settings.callback_hosts or frozenset(),
         resumes_fides=components.settings.fides_url is not None,
+        anchored=components.logs.anchors is not None,
     )
 
 

@@ -202,12 +202,14 @@ def build_house(
     """Set up a deployment in `home` over two empty databases."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "ledger").mkdir()
+    (home / "anchors").mkdir()
     keyfile.create(home / "root.key")
     environment = {
         "PANLESS_RECORDS_URL": records,
         "PANLESS_KEYSTORE_URL": keystore,
         "PANLESS_KEYFILE": str(home / "root.key"),
         "PANLESS_LEDGER": str(home / "ledger"),
+        "PANLESS_AUDIT_ANCHOR": str(home / "anchors"),
         "PANLESS_POLICY": str(ROOT / "panless" / "policy.toml"),
         "PANLESS_SANDBOX_URL": sandbox.url,
         "PANLESS_ACCEPT_RAW_CARDS": "true",
@@ -250,6 +252,7 @@ def make_app(components: Components) -> Flask:
             opendsr=components.opendsr,
             callback_hosts=components.settings.callback_hosts or frozenset(),
             resumes_fides=components.settings.fides_url is not None,
+            anchored=components.logs.anchors is not None,
         )
     )
 

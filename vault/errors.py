@@ -156,6 +156,16 @@ class LedgerBroken(VaultError):
     """The erasure ledger does not hold together: cut, or an entry that does not verify."""
 
 
+class LogBroken(VaultError):
+    """The audit log is not what was signed last: nothing more is signed until somebody has looked."""
+
+
+class AnchorStale(VaultError):
+    """The audit log was not anchored for too long: what needs its proof has to wait."""
+
+    retryable = True
+
+
 class CallbackFailed(VaultError):
     """Somebody who wants to be told how a request stands could not be told now."""
 

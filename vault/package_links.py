@@ -76,6 +76,12 @@ def link_of_request(records: Engine, keyring: Keyring, caller: Caller, request_i
     return package, link(records, keyring, caller, package.id).id
 
 
+def tenant_of(link_id: str) -> str:
+    """The tenant that a link says it is of; empty for what is no link of ours."""
+    match = _LINK.fullmatch(link_id)
+    return f"ten_{match[1]}" if match else ""
+
+
 def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id: str) -> Iterator[bytes]:
     """The package behind a link, as the bytes of a ZIP; from now on the link opens nothing.
 

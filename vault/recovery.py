@@ -1,4 +1,4 @@
-"""What the worker does in a round, by lane: what is open of calls, erasures, rights requests, packages, callbacks."""
+"""What the worker does in a round, by lane: open calls, erasures, rights requests, the audit log, callbacks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +30,7 @@ from vault import (
 from vault.ledger import settle
 from vault.notices import notices_of
 from vault.rights_execution import Work
+from vault.tlog import anchoring, sequencing
 from vault.workshop import Workshop, caller_of
 
 Report = Callable[[str, Exception], None]
@@ -38,6 +39,9 @@ Report = Callable[[str, Exception], None]
 ACCOUNTS_AT_ONCE = 4
 SLOW = ("purge", "reconcile", "keys")
 """Lanes whose work is a matter of hours."""
+
+RESTING_SECONDS = 30.0
+"""How long an audit log is left alone whose turn failed."""
 
 TELLING_SECONDS = 5.0
 """After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
@@ -261,6 +265,37 @@ def rotate_once(shop: Workshop, report: Report) -> int:
     return done
 
 
+def sequence_once(shop: Workshop, report: Report) -> int:
+    """Give audit entries their places and sign; of how many logs there is more to be done at once."""
+    due = [each for each in sequencing.waiting(shop.records) if shop.logs.resting.get(each, 0.0) <= monotonic()]
+    return sum(_guarded(report, "audit_log", partial(_sequence, shop, tenant)) for tenant in due)
+
+
+def _sequence(shop: Workshop, tenant: str) -> bool:
+    """Whether there is more to be done. A log that failed rests: it must not hold up those of others."""
+    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
+    anchoring.ensure_continued(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
+    placed = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock())
+    anchoring.note_seen(shop.records, shop.logs, tenant)
+    del shop.logs.resting[tenant]
+    return placed == sequencing.BATCH
+
+
+def anchor_once(shop: Workshop, report: Report) -> int:
+    """Anchor the logs that have grown."""
+    store = shop.logs.anchors
+    if store is not None:
+        with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
+            logs = anchoring.unanchored(shop.records)
+            [*pool.map(lambda log: _guarded(report, "anchor", partial(_anchor, shop, store, log)), logs)]
+    return 0
+
+
+def _anchor(shop: Workshop, store: anchoring.AnchorStore, log: Row[Any]) -> bool:
+    anchoring.anchor(shop.records, store, log, shop.clock())
+    return True
+
+
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": settle_once,
     "catching_up": catch_up_once,
@@ -272,6 +307,8 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "purge": purge_once,
     "reconcile": reconcile_once,
     "keys": rotate_once,
+    "audit": sequence_once,
+    "anchor": anchor_once,
     "events": deliver_once,
     "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
 }

@@ -14,6 +14,7 @@ from vault.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing import Processors
+from vault.tlog.anchoring import LogWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,8 @@ class Workshop:
     """How others are told of rights requests, by protocol."""
     post: Post
     """How a tenant's webhook endpoints are called."""
+    logs: LogWatch
+    """Where audit logs are anchored, and how far they were seen."""
 
     @property
     def keyring(self) -> Keyring:

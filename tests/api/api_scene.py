@@ -42,6 +42,9 @@ PREFIXES = {
     "dispute_id": "dsp",
     "endpoint_id": "whe",
 }
+PLACE = {"level": "0", "place": "x999/999"}
+"""A tile that no log has."""
+
 LINKED = {("GET", "/v1/packages/{link}")}
 """What is open to whoever has a link."""
 
@@ -56,6 +59,11 @@ CONTACT = {
     "phone": "+49 (0)30 1234-567",
     "address": {"line1": "1 Main St", "city": "Berlin", "postal_code": "10115", "country": "DE"},
 }
+
+
+def nothing() -> dict[str, str]:
+    """For each part of a path a value that is of the right form and names nothing."""
+    return {name: never_was(prefix) for name, prefix in PREFIXES.items()} | PLACE
 
 
 def problem(answer: TestResponse, status: int | range, code: str | None = None) -> dict[str, Any]:
@@ -257,7 +265,7 @@ class Stock:
     ids: dict[str, str]
 
     def url(self, path: str) -> str:
-        return path.format(**self.ids)
+        return path.format(**self.ids, **PLACE)
 
 
 class Disputing:

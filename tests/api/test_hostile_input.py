@@ -10,6 +10,8 @@ import pytest
 from api_scene import Stock, leaves, never_was, problem, rows, with_value, writing
 from house import PURPOSE, Tenant
 
+from api.application import CONVERTED
+
 REFUSED = range(400, 500)
 JSON = "application/json"
 DEEP = 3000
@@ -293,7 +295,7 @@ def test_unknown_query_fields_everywhere(stock: Stock) -> None:
     app = stock.tenant.house.app
     for rule in app.url_map.iter_rules():
         for method in rule.methods if rule.rule.startswith("/v1/") else ():
-            url = rule.rule.replace("<", "{").replace(">", "}").format(**stock.ids)
+            url = stock.url(CONVERTED.sub(r"{\1}", rule.rule))
             answer = stock.tenant.call(method, f"{url}?surprise=1", Idempotency_Key="k", **PURPOSE)
             if method == "HEAD":
                 assert answer.status_code == 422

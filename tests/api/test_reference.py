@@ -11,6 +11,7 @@ from house import PURPOSE, House, Tenant
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_roles import NEEDED
 
+from api.application import CONVERTED
 from api.problems import TABLE
 from vault.guard import NOT_CHECKED
 from vault.protocol import KEYSTORE_RESTORED, RECORDS_RESTORED
@@ -29,7 +30,7 @@ def test_document_is_valid(house: House) -> None:
 def test_document_has_every_route(house: House) -> None:
     """Each route of the application with each of its methods, but the document and the page themselves."""
     served = {
-        (method, rule.rule.replace("<", "{").replace(">", "}"))
+        (method, CONVERTED.sub(r"{\1}", rule.rule))
         for rule in house.app.url_map.iter_rules()
         for method in rule.methods - {"HEAD"}
     }

@@ -7,12 +7,13 @@ import pytest
 from api_scene import (
     LINKED,
     OF_OTHERS,
-    PREFIXES,
+    PLACE,
     bodies,
     disputed,
     fixed,
     headers_of,
     never_was,
+    nothing,
     operations,
     problem,
     rows,
@@ -53,6 +54,7 @@ def foreign(house: House) -> Foreign:
     event = other.call("GET", "/v1/events").get_json()["data"][0]["id"]
     endpoint = other.call("POST", "/v1/webhook-endpoints", {"url": "https://shop.example/"}).get_json()["id"]
     both = {"account_id": other.account, "request_id": request, "event_id": event, "endpoint_id": endpoint}
+    both |= PLACE
     return Foreign(ids={**ids, **both}, erased={**erased, **both})
 
 
@@ -73,7 +75,7 @@ def _calls(house: House) -> Iterator[tuple[str, str, dict[str, str], object]]:
 
 def test_foreign_ids_in_paths(tenant: Tenant, foreign: Foreign) -> None:
     """On every path and method: 404, the bytes of an id that never was; erased there or not; nothing is written."""
-    never = {name: never_was(prefix) for name, prefix in PREFIXES.items()}
+    never = nothing()
     before = rows(tenant.house)
     for method, path, headers, body in _calls(tenant.house):
         expected = tenant.call(method, path.format(**never), body, **headers)

@@ -270,7 +270,7 @@ def test_without_boto3(tmp_path: Path) -> None:
     bare = "import sys; sys.modules['boto3'] = sys.modules['botocore'] = None; from panless.cli import main; main()"
     assert run(env, "-c", bare, "erasure", "replay").returncode == 0
     refused = run(env | {"PANLESS_LEDGER": "s3://ledger/x"}, "-c", bare, "erasure", "replay")
-    said = "A ledger in s3:// needs boto3. Run: pip install -r requirements/s3.txt.\n"
+    said = "PANLESS_LEDGER in s3:// needs boto3. Run: pip install -r requirements/s3.txt.\n"
     assert (refused.returncode, refused.stderr) == (1, said)
 
 

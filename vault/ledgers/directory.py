@@ -1,4 +1,4 @@
-"""The ledger in a directory: one file an entry, named by its number, written once and durably.
+"""Numbered files in a directory, each written once and durably: the ledger, or anchors of the audit log.
 
 A new entry is written beside, synced, and then linked to its name: unlike a rename, a link never overwrites.
 """
@@ -10,20 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vault.errors import LedgerAway
-
-_DIGITS = 20
+from vault.ledgers.kinds import DIGITS, LEDGER, Kind
 
 
 class DirectoryStore:
     """Entries in `directory`, which must lie on another disk than the databases to be of use after a restore."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, kind: Kind = LEDGER) -> None:
         """Take the directory; it must exist."""
         self._directory = directory
+        self._kind = kind
+
+    def within(self, folder: str) -> "DirectoryStore":
+        """A folder in it, made if it is not there."""
+        with self._away_when_unreadable():
+            self._refuse_absent()
+            inner = self._directory / folder
+            inner.mkdir(parents=True, exist_ok=True)
+        return DirectoryStore(inner, self._kind)
 
     def read(self, seq: int) -> bytes | None:
         """The entry of that number, None if there is none."""
-        with _away_when_unreadable():
+        with self._away_when_unreadable():
             try:
                 return self._file(seq).read_bytes()
             except FileNotFoundError:
@@ -32,8 +40,8 @@ class DirectoryStore:
 
     def write(self, seq: int, entry: bytes) -> bool:
         """Write entry `seq` durably, only if there is none yet; whether it was written."""
-        with _away_when_unreadable():
-            draft = self._directory / f".{seq:0{_DIGITS}}.{secrets.token_hex(8)}"
+        with self._away_when_unreadable():
+            draft = self._directory / f".{seq:0{DIGITS}}.{secrets.token_hex(8)}"
             try:
                 _write_synced(draft, entry)
                 os.link(draft, self._file(seq))
@@ -46,13 +54,19 @@ class DirectoryStore:
 
     def head(self, known: int) -> int:
         """The number of the last entry, found by walking on from `known`."""
-        with _away_when_unreadable():
+        with self._away_when_unreadable():
             head = known
             while self._file(head + 1).exists():
                 head += 1
             if head == known:  # where nothing is found there may be no directory
                 self._refuse_absent()
             return head
+
+    def newest(self, least: int) -> int | None:
+        """The largest number there is from `least` on; numbers may be missing before it."""
+        with self._away_when_unreadable():
+            names = (entry.name for entry in self._directory.iterdir() if self._kind.is_name(entry.name))
+            return max((number for number in map(_number, names) if number >= least), default=None)
 
     def seems_to_have(self, seq: int) -> bool:
         """Whether there is a file of that number, 2 us; no where the directory is away."""
@@ -61,19 +75,23 @@ class DirectoryStore:
     def _refuse_absent(self) -> None:
         """A directory that is gone is not an empty ledger."""
         if not self._directory.is_dir():
-            raise LedgerAway("The ledger's directory is not there. Mount it, or mend PANLESS_LEDGER.")
+            what, setting = self._kind.what, self._kind.setting
+            raise LedgerAway(f"The {what}'s directory is not there. Mount it, or mend {setting}.")
 
     def _file(self, seq: int) -> Path:
-        return self._directory / f"{seq:0{_DIGITS}}.json"
+        return self._directory / self._kind.name(seq)
+
+    @contextmanager
+    def _away_when_unreadable(self) -> Iterator[None]:
+        """Turn trouble with the disk into LedgerAway."""
+        try:
+            yield
+        except OSError as error:
+            raise LedgerAway(f"The {self._kind.what}'s directory can't be used: {error.strerror}.") from error
 
 
-@contextmanager
-def _away_when_unreadable() -> Iterator[None]:
-    """Turn trouble with the disk into LedgerAway."""
-    try:
-        yield
-    except OSError as error:
-        raise LedgerAway(f"The ledger's directory can't be used: {error.strerror}.") from error
+def _number(name: str) -> int:
+    return int(name[:DIGITS])
 
 
 def _write_synced(file: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The ledger in a bucket of an object store that speaks S3: one object an entry, named by its number, written once.
+"""Numbered objects in a bucket of a store that speaks S3, each written once: the ledger, or the audit log's anchors.
 
 A new entry is put with `If-None-Match: *`, so the store itself refuses to write over one; a store that does not do so
 is found out and not used. boto3 finds credentials and region as it always does: environment, profile, role.
@@ -9,6 +9,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -18,12 +19,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from vault.errors import LedgerAway
+from vault.ledgers.kinds import LEDGER, Kind
 
 LONGEST_CALL = 22.0
 """Seconds after which a request to a silent store has ended: connect 2, ask whether to send 1, read 5, all of it twice,
 and at most 6 between the two."""
 
-_DIGITS = 20
 _PATIENCE = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 _LARGEST_CONFLICT = 5
 
@@ -35,19 +36,26 @@ class S3Store:
     """
 
     def __init__(
-        self, bucket: str, prefix: str = "", *, endpoint: str | None = None, lock_days: int | None = None
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint: str | None = None,
+        lock_days: int | None = None,
+        kind: Kind = LEDGER,
     ) -> None:
         """Take where entries lie; `endpoint` is the URL of a store other than AWS. Nothing is asked before a call."""
         self._bucket = bucket
         self._folder = f"{prefix}/" if prefix else ""
         self._endpoint = endpoint
         self._lock_days = lock_days
+        self._kind = kind
         self._connected: Any = None  # boto3 makes its clients at run time, they have no type
         self._is_proven = False
 
     def read(self, seq: int) -> bytes | None:
         """The entry of that number, None if there is none."""
-        with _away_when_unanswered():
+        with self._away_when_unanswered():
             return self._get(seq)
 
     def write(self, seq: int, entry: bytes) -> bool:
@@ -55,14 +63,32 @@ class S3Store:
 
         False may mean this very entry: boto3 asks again when an answer is lost. Who reads on will find it.
         """
-        with _away_when_unanswered():
+        with self._away_when_unanswered():
             return self._write(seq, entry)
 
     def head(self, known: int) -> int:
         """The number of the last entry, found by listing on from `known`."""
-        with _away_when_unanswered():
+        with self._away_when_unanswered():
             self._prove(max(known, 1))
             return self._last(known)
+
+    def within(self, folder: str) -> "S3Store":
+        """The same a folder further down, over the same connections."""
+        with self._away_when_unanswered():
+            self._client()
+        inner = copy(self)
+        inner._folder = f"{self._folder}{folder}/"  # noqa: SLF001  # one of our own
+        return inner
+
+    def newest(self, least: int) -> int | None:
+        """The largest number there is from `least` on; numbers may be missing before it."""
+        found = None
+        with self._away_when_unanswered():
+            pages = self._client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._folder, StartAfter=self._key(least - 1)):
+                names = (each["Key"].removeprefix(self._folder) for each in page.get("Contents", ()))
+                found = max((int(name.split(".")[0]) for name in names if self._kind.is_name(name)), default=found)
+        return found
 
     def seems_to_have(self, _seq: int) -> bool:
         """No: a bucket is never asked so fast."""
@@ -93,7 +119,7 @@ class S3Store:
                 Key=self._key(seq),
                 Body=entry,
                 IfNoneMatch="*",
-                ContentType="application/json",
+                ContentType=self._kind.media_type,
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=b64encode(sha256(entry).digest()).decode(),
                 **self._retention(),
@@ -155,29 +181,30 @@ class S3Store:
         if self._connected is None:
             session = Session()
             if session.get_credentials() is None:
-                raise LedgerAway("There are no credentials for the ledger's bucket. Provide them where boto3 looks.")
+                what = f"the {self._kind.what}'s bucket"
+                raise LedgerAway(f"There are no credentials for {what}. Provide them where boto3 looks.")
             self._connected = session.client("s3", endpoint_url=self._endpoint, config=_PATIENCE)
         return self._connected
 
     def _key(self, seq: int) -> str:
-        return f"{self._folder}{seq:0{_DIGITS}}.json"
+        return f"{self._folder}{self._kind.name(seq)}"
 
+    @contextmanager
+    def _away_when_unanswered(self) -> Iterator[None]:
+        """Turn all trouble with the store into LedgerAway; a bucket that is gone is not an empty ledger.
 
-@contextmanager
-def _away_when_unanswered() -> Iterator[None]:
-    """Turn all trouble with the store into LedgerAway; a bucket that is gone is not an empty ledger.
-
-    What boto3 said is not handed on: it may quote the request, with the name of the access key.
-    """
-    try:
-        yield
-    except LedgerAway:
-        raise
-    except ClientError as error:
-        what = f"{error.operation_name}: {_code(error)}"
-        raise LedgerAway(f"The ledger's bucket refuses {what}. Mend it, or PANLESS_LEDGER.") from None
-    except Exception as error:  # noqa: BLE001  # besides its own, boto3 lets ValueError, OSError, RecursionError through
-        raise LedgerAway(f"The ledger's bucket does not answer: {type(error).__name__}.") from None
+        What boto3 said is not handed on: it may quote the request, with the name of the access key.
+        """
+        what, setting = self._kind.what, self._kind.setting
+        try:
+            yield
+        except LedgerAway:
+            raise
+        except ClientError as error:
+            refused = f"{error.operation_name}: {_code(error)}"
+            raise LedgerAway(f"The {what}'s bucket refuses {refused}. Mend it, or {setting}.") from None
+        except Exception as error:  # noqa: BLE001  # besides its own, boto3 lets ValueError, OSError, RecursionError through
+            raise LedgerAway(f"The {what}'s bucket does not answer: {type(error).__name__}.") from None
 
 
 def _code(error: ClientError) -> str:

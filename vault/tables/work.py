@@ -1,6 +1,6 @@
-"""What was begun, and what was seen and done."""
+"""What was begun."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text, text
+from sqlalchemy import Column, Index, Integer, String, Table, text
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
@@ -33,23 +33,5 @@ intents = Table(
     ),
     Index("ix_intents_customer", "tenant_id", "customer_id"),
     Index("ix_intents_resource", "tenant_id", "resource_id"),
-    of_tenant(),
-)
-
-audit_entries = Table(
-    "audit_entries",
-    metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("lane", String(32), primary_key=True),
-    Column("counter", BigInteger, primary_key=True),
-    Column("leaf", Text, nullable=False),  # the canonical entry; the columns below are copies for queries
-    Column("mac", LargeBinary(32), nullable=False),
-    Column("at", UtcDateTime, nullable=False),
-    Column("action", Word, nullable=False),
-    Column("client_id", Id),
-    Column("customer_id", Id),
-    Column("resource_id", Id),
-    Index("ix_audit_entries_customer", "tenant_id", "customer_id", "at"),
-    Index("ix_audit_entries_at", "tenant_id", "at"),
     of_tenant(),
 )

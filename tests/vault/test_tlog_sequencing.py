@@ -1,0 +1,258 @@
+"""Entries get their places, each checkpoint continues the one before, and what was changed meanwhile is not signed."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from house import PURPOSE, House, Tenant
+from records_scene import CONTACT, at_once, rows
+from rights_scene import approved, asked
+from sqlalchemy import delete, select, update
+from tlog_scene import exported, findings, in_records, log, look, place
+
+from keys.database import reading, transaction
+from vault.errors import LogBroken
+from vault.recovery import anchor_once, sequence_once
+from vault.tables import audit_entries, audit_logs, audit_tiles
+from vault.tlog import lateness, sequencing
+
+Older = dict[str, list[dict[str, object]]]
+Reported = list[tuple[str, Exception]]
+
+
+def rounds(house: House, count: int = 1) -> Reported:
+    """Rounds of the two lanes of a worker that keeps what it saw; what they reported."""
+    reported: Reported = []
+    shop = house.components.workshop
+    for _ in range(count):
+        sequence_once(shop, lambda what, error: reported.append((what, error)))
+        anchor_once(shop, lambda what, error: reported.append((what, error)))
+    return reported
+
+
+def test_every_entry_gets_one_place(tenant: Tenant) -> None:
+    """In any number of rounds: places 0, 1, 2 ...; a lane's numbers in their order; nothing wrong anywhere."""
+    look(tenant, 3)
+    assert place(tenant) == 4  # the first tells of the tenant's processor account
+    look(tenant, 300)
+    assert (place(tenant), place(tenant)) == (300, 0)
+    entries = sorted(rows(tenant.house, audit_entries, tenant_id=tenant.id), key=lambda each: each.position)
+    assert [each.position for each in entries] == list(range(304))
+    for lane in {each.lane for each in entries}:
+        counters = [each.counter for each in entries if each.lane == lane]
+        assert counters == list(range(1, len(counters) + 1))
+    assert findings(tenant, in_records(tenant)) == []
+
+
+def test_what_a_customer_does_is_in_the_log(tenant: Tenant, tmp_path: Path) -> None:
+    """Through the door, with the worker's rounds: the exported log holds the look, and continues each checkpoint."""
+    token = tenant.token(customer={"billing_contact": CONTACT})
+    notes = []
+    for _ in range(5):
+        answer = tenant.call("GET", f"/v1/customers/{token['customer']}/billing-contact", **PURPOSE)
+        assert rounds(tenant.house) == []
+        notes.append(log(tenant.house, tenant.id).checkpoint)
+    assert findings(tenant, exported(tenant, tmp_path), *notes) == []
+    [bundle] = tmp_path.glob("tile/entries/*.p/*")
+    assert answer.headers["Request-Id"].encode() in bundle.read_bytes()
+
+
+def test_two_workers_make_one_log(tenant: Tenant) -> None:
+    """Many at once, while entries are written: one line of checkpoints, each entry in one place."""
+    sequencing.found(tenant.house.components.records, tenant.id)
+
+    def write_or_place(number: int) -> None:
+        look(tenant, 5) if number % 2 else place(tenant)
+
+    at_once(40, write_or_place, threads=8)
+    while place(tenant):
+        pass
+    assert sorted(each.position for each in rows(tenant.house, audit_entries, tenant_id=tenant.id)) == list(range(101))
+    assert findings(tenant, in_records(tenant)) == []
+
+
+def test_a_backlog_is_placed_in_batches(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one batch holds: the rest comes next, and at each checkpoint no lane lacks a number."""
+    monkeypatch.setattr(sequencing, "BATCH", 70)
+    at_once(20, lambda _number: look(tenant, 10), threads=4)
+    placed = []
+    while done := place(tenant):
+        placed.append(done)
+        assert findings(tenant, in_records(tenant)) == []
+    assert placed == [70, 70, 61]
+
+
+@pytest.mark.parametrize(("word", "other"), [("contact.read", "token.create"), ("x", "x")], ids=["forged", "copied"])
+def test_a_forged_entry_gets_no_place(tenant: Tenant, word: str, other: str) -> None:
+    """A writer of the database can have neither an entry of its own signed nor a copy, and holds up nobody's."""
+    look(tenant, 2)
+    with transaction(tenant.house.components.records) as tx:
+        mine = select(audit_entries).where(
+            audit_entries.c.tenant_id == tenant.id, audit_entries.c.action == "contact.read"
+        )
+        first = tx.execute(mine.limit(1)).mappings().one()
+        forged = {**first, "lane": "0" * 32, "counter": 1, "leaf": first["leaf"].replace(word, other)}
+        tx.execute(audit_entries.insert(), forged)
+    assert place(tenant) == 3
+    [left] = [each for each in rows(tenant.house, audit_entries, tenant_id=tenant.id) if each.position is None]
+    assert left.lane == "0" * 32
+
+
+@pytest.mark.parametrize("what", ["tile", "root", "size", "checkpoint"])
+def test_what_was_changed_is_not_signed_over(tenant: Tenant, what: str) -> None:
+    """A tile or the log's row differs from what was signed: nothing more is signed, and the worker says so."""
+    look(tenant, 299)
+    assert place(tenant) == 300
+    mine = audit_logs.c.tenant_id == tenant.id
+    note = log(tenant.house, tenant.id).checkpoint
+    changes = {
+        "tile": update(audit_tiles).where(audit_tiles.c.tenant_id == tenant.id).values(hashes=bytes(32 * 256)),
+        "size": update(audit_logs).where(mine).values(size=299),
+        "root": update(audit_logs).where(mine).values(checkpoint=note.replace(b"\n300\n", b"\n301\n")),
+        "checkpoint": update(audit_logs).where(mine).values(checkpoint=b""),
+    }
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(changes[what])
+    look(tenant)
+    with pytest.raises(LogBroken, match="was changed"):
+        place(tenant)
+    assert rows(tenant.house, audit_entries, tenant_id=tenant.id, position=300) == []
+
+
+def test_a_log_that_was_changed_holds_up_no_other(own_house: House) -> None:
+    """It is reported once and then left alone for a while; others go on."""
+    house = own_house
+    broken, whole = house.tenant(), house.tenant()
+    look(broken)
+    place(broken)
+    with transaction(house.components.records) as tx:
+        tx.execute(update(audit_logs).where(audit_logs.c.tenant_id == broken.id).values(size=9))
+    look(broken)
+    look(whole)
+    reported = rounds(house, 3)
+    assert [error.args[0].split()[4] for _, error in reported] == [broken.id]
+    assert log(house, whole.id).size == len(rows(house, audit_entries, tenant_id=whole.id))
+
+
+def test_anchors_follow_the_log(tenant: Tenant) -> None:
+    """Each checkpoint that was anchored lies there unchanged, and what is anchored waits no longer."""
+    rounds(tenant.house)
+    first = log(tenant.house, tenant.id)
+    look(tenant)
+    rounds(tenant.house, 2)
+    second = log(tenant.house, tenant.id)
+    folder = tenant.house.components.settings.audit_anchor / tenant.id / "1"
+    assert [path.name for path in sorted(folder.iterdir())] == [f"{row.size:020}.checkpoint" for row in (first, second)]
+    assert [path.read_bytes() for path in sorted(folder.iterdir())] == [first.checkpoint, second.checkpoint]
+    assert (second.anchored_size, second.waiting_since) == (second.size, None)
+
+
+@pytest.fixture
+def older(tenant: Tenant) -> Older:
+    """What the records had of this log when it was younger."""
+    look(tenant, 5)
+    rounds(tenant.house)
+    tables = (audit_entries, audit_logs, audit_tiles)
+    with reading(tenant.house.components.records) as connection:
+        found = {each.name: connection.execute(select(each).where(each.c.tenant_id == tenant.id)) for each in tables}
+        return {name: [dict(row) for row in result.mappings()] for name, result in found.items()}
+
+
+def put_back(tenant: Tenant, older: Older) -> None:
+    with transaction(tenant.house.components.records) as tx:
+        for table in (audit_entries, audit_logs, audit_tiles):
+            tx.execute(delete(table).where(table.c.tenant_id == tenant.id))
+            tx.execute(table.insert(), older[table.name])
+    tenant.house.components.records.dispose()  # lanes end with their connections
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["other worker", "same worker"])
+def test_restored_records_begin_a_new_generation(tenant: Tenant, older: Older, tmp_path: Path, *, again: bool) -> None:
+    """Nothing that was signed before is contradicted: the log says what it lost, and a verifier tells it so."""
+    shop = tenant.house.components.workshop
+    kept = log(tenant.house, tenant.id)
+    look(tenant, 4)
+    rounds(tenant.house)
+    lost = log(tenant.house, tenant.id)
+    put_back(tenant, older)
+    look(tenant, 3)
+    reported: Reported = []
+    worker = shop if again else tenant.house.components.workshop
+    for _ in range(3):
+        sequence_once(worker, lambda what, error: reported.append((what, error)))
+    assert reported == []
+    now = log(tenant.house, tenant.id)
+    assert (now.generation, now.size) == (2, kept.size + 3 + 1)
+    assert now.checkpoint.startswith(f"panless/{tenant.house.components.keyring.deployment}/{tenant.id}/2\n".encode())
+    folder = exported(tenant, tmp_path)
+    assert findings(tenant, folder, kept.checkpoint, now.checkpoint) == []
+    [told] = findings(tenant, folder, lost.checkpoint)
+    assert (
+        told.what == f"Entries {kept.size} to {lost.size - 1} are lost, the log says so: older records were restored."
+    )
+
+
+def test_a_database_writer_can_not_roll_the_log_back(tenant: Tenant, older: Older, tmp_path: Path) -> None:
+    """Who puts back the log from before a look has it told in a new generation; the anchor still names the look."""
+    look(tenant, 1)
+    rounds(tenant.house)
+    seen = log(tenant.house, tenant.id).checkpoint
+    put_back(tenant, older)
+    assert findings(tenant, in_records(tenant), seen) != []
+    look(tenant, 1)
+    rounds(tenant.house, 2)
+    assert [each.action for each in rows(tenant.house, audit_entries, tenant_id=tenant.id)].count("log.restored") == 1
+    assert len(findings(tenant, exported(tenant, tmp_path), seen)) == 1
+
+
+def test_an_anchor_of_somebody_else_stops_the_log(tenant: Tenant) -> None:
+    """What lies among the anchors and is none of ours is not understood, so nothing is signed over it."""
+    look(tenant)
+    rounds(tenant.house)
+    folder = tenant.house.components.settings.audit_anchor / tenant.id / "1"
+    (folder / f"{99:020}.checkpoint").write_bytes(b"panless/x/y\n99\n\n")
+    look(tenant)
+    tenant.house.components.logs.seen.clear()  # as in a worker that has just been started
+    [(what, error)] = [each for each in rounds(tenant.house) if tenant.id in str(each[1])]
+    assert (what, type(error)) == ("audit_log", LogBroken)
+    assert log(tenant.house, tenant.id).size == 2
+
+
+def test_what_must_be_provable_waits_for_a_stale_anchor(tenant: Tenant) -> None:
+    """Export, package and certificate: 503 once nothing was anchored for five minutes. Charging: never."""
+    token = tenant.token(customer={"billing_contact": CONTACT})
+    gone = tenant.token()
+    request = tenant.call("DELETE", f"/v1/customers/{gone['customer']}").get_json()["id"]
+    while tenant.house.work()[0]:
+        pass
+    ordered = approved(tenant, asked(tenant, "access", customers=[token["customer"]])["id"])["id"]
+    while tenant.house.work()[0]:
+        pass
+    provable = {
+        f"/v1/customers/{token['customer']}/export": PURPOSE,
+        f"/v1/rights-requests/{request}/certificate": {},
+        f"/v1/rights-requests/{ordered}/package": {},
+    }
+    assert {
+        path: tenant.call("GET", path, **headers).status_code for path, headers in provable.items()
+    } == dict.fromkeys(provable, 200)
+    folder = tenant.house.components.settings.audit_anchor
+    away = folder.rename(folder.with_name("away"))
+    look(tenant)
+    parts = tenant.house.components
+    with transaction(parts.records) as tx:
+        tx.execute(
+            update(audit_logs)
+            .where(audit_logs.c.tenant_id == tenant.id)
+            .values(waiting_since=parts.clock() - lateness.STALE - timedelta(seconds=1))
+        )
+    for path, headers in provable.items():
+        answer = tenant.call("GET", path, **headers)
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "audit_anchor_stale")
+    assert tenant.charge(token["id"]).status_code == 201
+    assert tenant.call("GET", f"/v1/customers/{token['customer']}/billing-contact", **PURPOSE).status_code == 200
+    away.rename(folder)
+    assert rounds(tenant.house) == []
+    assert {
+        path: tenant.call("GET", path, **headers).status_code for path, headers in provable.items()
+    } == dict.fromkeys(provable, 200)

@@ -1,0 +1,57 @@
+"""What tests of the audit log's tree share: logs with entries in them, exported, and verified."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from house import House, Tenant
+from sqlalchemy import Row
+
+from keys.database import reading
+from vault import audit
+from vault.tlog import kept, sequencing
+from vault.tlog.files import Folder, Kept, write
+from vault.tlog.signing import verifiers
+from vault.tlog.verifying import Files, Finding, verify
+
+
+def look(tenant: Tenant, count: int = 1) -> None:
+    """Write so many entries of the tenant."""
+    parts = tenant.house.components
+    for number in range(count):
+        caller = replace(tenant.caller, at=parts.clock(), request_id=f"req_{number}")
+        with audit.transaction(parts.records) as tx:
+            audit.record(tx, parts.keyring, caller, "contact.read", customer="cus_x", details={"n": number})
+
+
+def log(house: House, tenant: str) -> Row[Any]:
+    """The row of a log that there is."""
+    with reading(house.components.records) as connection:
+        row = kept.log_of(connection, tenant)
+    assert row is not None
+    return row
+
+
+def place(tenant: Tenant) -> int:
+    """Have entries placed by one worker round of this log; how many."""
+    parts = tenant.house.components
+    sequencing.found(parts.records, tenant.id)
+    return sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock())
+
+
+def exported(tenant: Tenant, folder: Path) -> Path:
+    """The log's files in a folder."""
+    row = log(tenant.house, tenant.id)
+    write(Kept(tenant.house.components.records, tenant.id, row.checkpoint), row.size, folder, lambda _count: None)
+    return folder
+
+
+def in_records(tenant: Tenant) -> Kept:
+    """The log's files out of the records."""
+    return Kept(tenant.house.components.records, tenant.id, log(tenant.house, tenant.id).checkpoint)
+
+
+def findings(tenant: Tenant, files: Files | Path, *against: bytes) -> list[Finding]:
+    """What verifying finds, with the log's own keys."""
+    keys = verifiers(tenant.house.components.keyring, tenant.id)
+    return verify(Folder(files) if isinstance(files, Path) else files, keys, against, lambda _count: None)
