@@ -1,0 +1,144 @@
+"""`panless audit`: verify, export, show, key, as an operator and a stranger call them."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from house import PURPOSE, ROOT, House, Tenant
+from records_scene import CONTACT
+from sqlalchemy import delete, update
+from tlog_scene import look
+
+from keys.database import transaction
+from vault.tables import audit_entries, audit_tiles
+
+
+def run(environment: Mapping[str, str], *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "panless", "audit", *map(str, words)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def tenant(own_house: House) -> Tenant:
+    """A tenant with looks in its log, all in their places and anchored."""
+    tenant = own_house.tenant()
+    look(tenant, 300)
+    own_house.work()
+    return tenant
+
+
+def test_a_good_log_verifies(tenant: Tenant, tmp_path: Path) -> None:
+    """In the records, and exported with nothing of ours at hand; against a checkpoint that a client has kept."""
+    kept = tmp_path / "kept"
+    kept.write_bytes(tenant.call("GET", "/v1/audit/checkpoint", role="auditor").get_data())
+    look(tenant, 5)
+    tenant.house.work()
+    assert run(tenant.house.environment, "verify", "--against", kept).stdout == "Nothing wrong was found.\n"
+    exported = run(tenant.house.environment, "export", tmp_path / "export")
+    assert (exported.returncode, exported.stdout) == (0, ""), exported.stderr
+    [*keys] = run(tenant.house.environment, "key", "--tenant", tenant.id).stdout.splitlines()
+    for given in (["--key", keys[0]], []):
+        place = tmp_path / "export" / tenant.id
+        answer = run({}, "verify", "--offline", place, "--against", kept, *given)
+        assert (answer.returncode, answer.stdout) == (0, "Nothing wrong was found.\n"), answer.stderr
+        assert ("compare them" in answer.stderr) == (not given)
+    assert run({}, "verify", "--offline", tmp_path / "export").returncode == 0
+
+
+def test_an_export_goes_on_where_it_was(tenant: Tenant, tmp_path: Path) -> None:
+    """Full tiles that are there are left alone, partial ones of before are gone, what was cut off is made whole."""
+    run(tenant.house.environment, "export", tmp_path)
+    full = tmp_path / tenant.id / "tile/0/000"
+    before = full.stat().st_mtime_ns
+    look(tenant, 300)
+    tenant.house.work()
+    (tmp_path / tenant.id / "tile/entries/000").unlink()
+    run(tenant.house.environment, "export", tmp_path)
+    assert full.stat().st_mtime_ns == before
+    assert run({}, "verify", "--offline", tmp_path).stdout == "Nothing wrong was found.\n"
+
+
+def test_a_changed_log_is_named(tenant: Tenant) -> None:
+    """What a database writer did is told with its place, and the exit code is 1."""
+    mine = audit_entries.c.tenant_id == tenant.id
+    changes = {
+        "forged": update(audit_entries).where(mine, audit_entries.c.position == 7).values(leaf="{}"),
+        "hash to": update(audit_tiles).where(audit_tiles.c.tenant_id == tenant.id).values(hashes=b""),
+        "other values in client_id": update(audit_entries)
+        .where(mine, audit_entries.c.position == 9)
+        .values(client_id="cli_x"),
+        "missing": delete(audit_entries).where(mine, audit_entries.c.position == 200),
+    }
+    for words, change in changes.items():
+        with transaction(tenant.house.components.records) as tx:
+            tx.execute(change)
+        answer = run(tenant.house.environment, "verify", "--tenant", tenant.id)
+        assert answer.returncode == 1
+        assert words in answer.stdout
+        assert answer.stdout.startswith(f"{tenant.id}")
+
+
+def test_an_entry_without_a_place_is_named(tenant: Tenant) -> None:
+    """One that waits for over a minute says that no worker runs."""
+    look(tenant)
+    with transaction(tenant.house.components.records) as tx:
+        waiting = audit_entries.c.position.is_(None)
+        tx.execute(update(audit_entries).where(waiting).values(at=tenant.caller.at.replace(year=2001)))
+    answer = run(tenant.house.environment, "verify")
+    assert answer.returncode == 1
+    assert "has had no place since 2001" in answer.stdout
+
+
+def test_anchors_are_held_against_the_log(tenant: Tenant) -> None:
+    """Without being told to: what was anchored and is not in the log is named."""
+    [anchor] = (tenant.house.components.settings.audit_anchor / tenant.id / "1").iterdir()
+    anchor.write_bytes(anchor.read_bytes().replace(b"\n301\n", b"\n300\n"))
+    answer = run(tenant.house.environment, "verify", "--tenant", tenant.id)
+    assert (answer.returncode, answer.stdout.count("\n")) == (1, 1)
+    assert "The checkpoint to verify against: A signature of this checkpoint is wrong" in answer.stdout
+
+
+def test_words_that_do_not_fit_are_refused(tenant: Tenant, tmp_path: Path) -> None:
+    """Each is one sentence, and nothing is verified by accident."""
+    other = tmp_path / "other"
+    other.write_text("panless/dep_x/ten_x\n1\nAAAA\n")
+    shutil.copytree(tenant.house.home, tmp_path / "no log")
+    for words, said in {
+        ("verify", "--key", "x"): "--key goes with --offline",
+        ("verify", "--against", other): "is no checkpoint of a log that is looked at",
+        ("verify", "--tenant", "ten_x"): "There is no audit log of ten_x",
+        ("verify", "--offline", tmp_path / "no log"): "There is no such log",
+        ("show", "--customer", "cus_x1"): "has nothing about cus_x1",
+    }.items():
+        answer = run(tenant.house.environment, *words)
+        assert answer.returncode == 1
+        assert said in answer.stderr
+
+
+def test_who_looked_when_and_why(tenant: Tenant) -> None:
+    """Newest first, with the client's name; after the erasure too."""
+    customer = tenant.token(customer={"billing_contact": CONTACT})["customer"]
+    tenant.call("GET", f"/v1/customers/{customer}/billing-contact", role="privacy", Panless_Actor="ops.7", **PURPOSE)
+    tenant.erase(customer)
+    tenant.house.work()
+    shown = run(tenant.house.environment, "show", "--customer", customer).stdout.splitlines()
+    assert [line.split()[2] for line in shown[1:]] == [
+        "customer.erased",
+        "customer.erase",
+        "contact.read",
+        "token.create",
+        "customer.create",
+    ]
+    [look_at] = [line for line in shown if "contact.read" in line]
+    assert look_at.split()[3:7] == ["privacy", "ops.7", "support", "T-1"]
+    lines = run(tenant.house.environment, "show", "--customer", customer, "--json").stdout.splitlines()
+    assert len(lines) == len(shown) - 1
