@@ -93,7 +93,7 @@ def tile(level: str, place: str) -> Response:
 @blueprint.arguments(EntryQuery, location="query")
 @blueprint.response(200, EntryPage)
 def entries(query: dict[str, Any]) -> Page[Entry]:
-    """List entries, newest first: all, or those about one customer, erased or not."""
+    """List entries, the last in the log first: all, or those about one customer, erased or not."""
     here = passed()
     wanted = Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return listed.entries(here.parts.records, here.caller.tenant, query.get("customer"), wanted)

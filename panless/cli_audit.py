@@ -69,7 +69,7 @@ def show(*, customer: str, as_json: bool) -> None:
         tenant = connection.execute(mine).scalar_one_or_none()
     if tenant is None:
         raise Refused(f"The audit log has nothing about {customer}.")
-    found = _about(house, tenant, customer)
+    found = sorted(_about(house, tenant, customer), key=lambda each: str(each.leaf["at"]), reverse=True)
     if as_json:
         for each in found:
             click.echo(json.dumps({"position": each.position} | each.leaf))

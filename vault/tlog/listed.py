@@ -1,4 +1,7 @@
-"""The log's entries for people: newest first, all of a tenant or those about one customer."""
+"""The log's entries for people: the last one first, all of a tenant or those about one customer.
+
+Entries that got their places together, within a fifth of a second, stand lane by lane.
+"""
 
 import json
 from dataclasses import dataclass
