@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from bench import counts, crypto, http, large, ratios, rewrap
+from bench import audit, counts, crypto, http, large, ratios, rewrap
 from bench.databases import BACKENDS
 from bench.figures import Figure, print_table, write_json
 from bench.house import log_to_nowhere
@@ -13,7 +13,7 @@ from bench.profiling import profile
 from bench.scene import Scene, setting
 
 PATHS = ("tokenize", "charge", "metadata", "contact", "erase")
-SECTIONS = ("counts", "crypto", "rewrap", "http", "large")
+SECTIONS = ("counts", "crypto", "rewrap", "http", "audit", "large")
 QUICK_ROUNDS, ROUNDS = 7, 30
 
 
@@ -67,6 +67,8 @@ def _of_scene(scene: Scene, options: argparse.Namespace) -> list[Figure]:
         figures += rewrap.figures(scene)
     if scene.backend == "postgresql" and _wants(options, "http", unasked=not options.quick):
         figures += http.figures(scene)
+    if _wants(options, "audit", unasked=not options.quick):
+        figures += audit.figures(scene)
     return figures
 
 

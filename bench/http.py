@@ -121,6 +121,16 @@ def ours(scene: Scene) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
+def unaudited(scene: Scene) -> Iterator[str]:
+    """The same without an audit log."""
+    address = _free_address()
+    command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.unaudited:app()")
+    environment = {**scene.house.environment, "PANLESS_BIND": address, "PANLESS_LOG_LEVEL": "INFO"}
+    with _serving(scene, "unaudited", command, environment, address) as (url, _):
+        yield url
+
+
+@contextmanager
 def _bare(scene: Scene) -> Iterator[str]:
     """The other one, with gunicorn set up as `panless serve` sets it up."""
     address = _free_address()

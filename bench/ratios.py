@@ -57,7 +57,7 @@ def _audit(scene: Scene, name: str) -> Figure:
     shares = []
     for _ in range(max(7, scene.rounds)):
         whole = run(path, path.block).cpu
-        with _no_audit():
+        with without_audit():
             shares.append(whole / run(path, path.block).cpu - 1)
     return Figure(
         name=f"audit on {name}, share",
@@ -70,7 +70,7 @@ def _audit(scene: Scene, name: str) -> Figure:
 
 
 @contextmanager
-def _no_audit() -> Iterator[None]:
+def without_audit() -> Iterator[None]:
     """Entries are neither made nor written: what a call writes together is written without one."""
     nothing, write_whole = inserted(audit_entries, {}), statements.write_whole
 

@@ -266,15 +266,22 @@ def rotate_once(shop: Workshop, report: Report) -> int:
 
 
 def sequence_once(shop: Workshop, report: Report) -> int:
-    """Give audit entries their places and sign; of how many logs there is more to be done at once."""
-    due = [each for each in sequencing.waiting(shop.records) if shop.logs.resting.get(each, 0.0) <= monotonic()]
+    """Give audit entries their places and sign; of how many logs there is more to be done at once.
+
+    Asks no anchor, which may hang. A log that this worker has not looked at yet waits for `anchor_once`.
+    """
+    due = [each for each in _waiting(shop) if anchoring.is_continued(shop.records, shop.logs, each)]
     return sum(_guarded(report, "audit_log", partial(_sequence, shop, tenant)) for tenant in due)
 
 
+def _waiting(shop: Workshop) -> list[str]:
+    """The logs that have something to be placed. One that failed rests: it must not hold up the others."""
+    now = monotonic()
+    return [each for each in sequencing.waiting(shop.records) if shop.logs.resting.get(each, 0.0) <= now]
+
+
 def _sequence(shop: Workshop, tenant: str) -> bool:
-    """Whether there is more to be done. A log that failed rests: it must not hold up those of others."""
     shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
-    anchoring.ensure_continued(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
     placed = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock())
     anchoring.note_seen(shop.records, shop.logs, tenant)
     del shop.logs.resting[tenant]
@@ -282,17 +289,26 @@ def _sequence(shop: Workshop, tenant: str) -> bool:
 
 
 def anchor_once(shop: Workshop, report: Report) -> int:
-    """Anchor the logs that have grown."""
-    store = shop.logs.anchors
-    if store is not None:
+    """Look at the logs that are new to this worker, or have become shorter; anchor what has waited for it."""
+    unseen = [each for each in _waiting(shop) if not anchoring.is_continued(shop.records, shop.logs, each)]
+    due = [] if shop.logs.anchors is None else anchoring.unanchored(shop.records, shop.clock())
+    steps = [partial(_look, shop, tenant) for tenant in unseen] + [partial(_anchor, shop, log) for log in due]
+    if steps:
         with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
-            logs = anchoring.unanchored(shop.records)
-            [*pool.map(lambda log: _guarded(report, "anchor", partial(_anchor, shop, store, log)), logs)]
+            [*pool.map(partial(_guarded, report, "anchor"), steps)]
     return 0
 
 
-def _anchor(shop: Workshop, store: anchoring.AnchorStore, log: Row[Any]) -> bool:
-    anchoring.anchor(shop.records, store, log, shop.clock())
+def _look(shop: Workshop, tenant: str) -> bool:
+    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
+    anchoring.look(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
+    del shop.logs.resting[tenant]
+    return True
+
+
+def _anchor(shop: Workshop, log: Row[Any]) -> bool:
+    if shop.logs.anchors is not None:
+        anchoring.anchor(shop.records, shop.logs.anchors, log, shop.clock())
     return True
 
 
@@ -307,8 +323,8 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "purge": purge_once,
     "reconcile": reconcile_once,
     "keys": rotate_once,
-    "audit": sequence_once,
     "anchor": anchor_once,
+    "audit": sequence_once,
     "events": deliver_once,
     "telling": tell_once,  # last where they run one after the other: others' servers take as long as they like
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house import PURPOSE, ROOT, House, Tenant
-from records_scene import CONTACT
+from records_scene import CONTACT, later
 from sqlalchemy import delete, update
 from tlog_scene import look
 
@@ -33,6 +33,7 @@ def tenant(own_house: House) -> Tenant:
     tenant = own_house.tenant()
     look(tenant, 300)
     own_house.work()
+    later(own_house, seconds=30).work()
     return tenant
 
 
@@ -132,13 +133,9 @@ def test_who_looked_when_and_why(tenant: Tenant) -> None:
     while tenant.house.work()[0]:
         pass
     shown = run(tenant.house.environment, "show", "--customer", customer).stdout.splitlines()
-    assert [line.split()[2] for line in shown[1:]] == [
-        "customer.erased",
-        "customer.erase",
-        "contact.read",
-        "token.create",
-        "customer.create",
-    ]
+    actions = [line.split()[2] for line in shown[1:]]
+    assert actions[:3] == ["customer.erased", "customer.erase", "contact.read"]
+    assert sorted(actions[3:]) == ["customer.create", "token.create"]  # of one moment
     [look_at] = [line for line in shown if "contact.read" in line]
     assert look_at.split()[3:7] == ["privacy", "ops.7", "support", "T-1"]
     lines = run(tenant.house.environment, "show", "--customer", customer, "--json").stdout.splitlines()

@@ -7,7 +7,7 @@ its first entry says what was lost.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, Row, case, null, select, update
@@ -23,6 +23,9 @@ from vault.tlog import kept, sequencing
 from vault.tlog.notes import Checkpoint, NotGenuine, open_note
 from vault.tlog.signing import parse_origin, verifiers
 from vault.tlog.verifying import RESTORED
+
+ANCHOR_AFTER = timedelta(seconds=20)
+"""What is signed is anchored that much later: one anchor for all of it, and well within a minute."""
 
 
 class AnchorStore(Protocol):
@@ -52,28 +55,31 @@ class LogWatch:
     """Until when (`time.monotonic`) a log is left alone whose last turn failed, by tenant."""
 
 
-def ensure_continued(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> None:
-    """Begin a new generation of the tenant's log if this one was signed further than its row says.
+def is_continued(records: Engine, watch: LogWatch, tenant: str) -> bool:
+    """Whether this worker may sign on: it has looked at the log, which has not become shorter since."""
+    with reading(records) as connection:
+        log = kept.log_of(connection, tenant)
+    known = watch.seen.get(tenant)
+    return log is not None and known is not None and (log.generation, log.size) >= known[:2]
 
-    Looks at the anchors the first time, and whenever the log has become shorter. Raises LogBroken, LedgerAway.
+
+def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> None:
+    """See how far the tenant's log was signed; begin a new generation if that is further than its row says.
+
+    Asks the anchors, so it takes as long as those. Raises LogBroken, LedgerAway.
     """
+    sequencing.found(records, caller.tenant)
     with reading(records) as connection:
         log = kept.log_of(connection, caller.tenant)
     if log is None:
-        sequencing.found(records, caller.tenant)
-        with reading(records) as connection:
-            log = kept.log_of(connection, caller.tenant)
-    if log is None:
         raise LogBroken(f"The audit log of {caller.tenant} was deleted while it was begun.")
     known = watch.seen.get(caller.tenant)
-    if known is None or (log.generation, log.size) < known[:2]:
-        lost = _ahead(keyring, watch, log, known)
-        if lost is not None:
-            _begin_generation(records, keyring, caller, log, lost)
-            watch.seen.pop(caller.tenant, None)  # the next look holds it against anchors of the new one
-            return
-    if log.checkpoint:
+    lost = _ahead(keyring, watch, log, known)
+    if lost is None:
         watch.seen[caller.tenant] = (log.generation, log.size, log.checkpoint)
+    else:
+        _begin_generation(records, keyring, caller, log, lost)
+        watch.seen.pop(caller.tenant, None)  # the next look holds it against anchors of the new one
 
 
 def note_seen(records: Engine, watch: LogWatch, tenant: str) -> None:
@@ -84,10 +90,10 @@ def note_seen(records: Engine, watch: LogWatch, tenant: str) -> None:
         watch.seen[tenant] = (log.generation, log.size, log.checkpoint)
 
 
-def unanchored(records: Engine) -> Sequence[Row[Any]]:
-    """The logs that have grown since they were anchored last."""
+def unanchored(records: Engine, now: datetime) -> Sequence[Row[Any]]:
+    """The logs of which something has had no anchor for ANCHOR_AFTER."""
     with reading(records) as connection:
-        return connection.execute(select(audit_logs).where(audit_logs.c.size > audit_logs.c.anchored_size)).all()
+        return connection.execute(select(audit_logs).where(audit_logs.c.waiting_since <= now - ANCHOR_AFTER)).all()
 
 
 def anchor(records: Engine, store: AnchorStore, log: Row[Any], at: datetime) -> None:
@@ -114,7 +120,7 @@ def anchored(store: AnchorStore, tenant: str, generation: int) -> list[bytes]:
 
 def _ahead(keyring: Keyring, watch: LogWatch, log: Row[Any], known: tuple[int, int, bytes] | None) -> Checkpoint | None:
     """What was signed and is not in this log: the newest of it, as far as anybody here knows."""
-    notes = [known[2]] if known is not None else []
+    notes = [known[2]] if known is not None and known[2] else []
     if watch.anchors is not None:
         place = watch.anchors.within(f"{log.tenant_id}/{log.generation}")
         number = place.newest(max(log.size, 1))
