@@ -1,6 +1,5 @@
 """The command line. Each command reads the settings, puts the parts together, and calls one function."""
 
-import os
 import sys
 
 import click
@@ -18,6 +17,7 @@ from panless import (
     cli_rights,
     cli_running,
 )
+from panless.hardening import harden
 from panless.trouble import EXPECTED, sentence
 
 
@@ -35,7 +35,7 @@ for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cl
 
 def main() -> None:
     """Run the command line. Expected trouble is one sentence on standard error and exit code 1."""
-    os.umask(0o077)
+    harden()
     try:
         commands()
     except EXPECTED as error:
