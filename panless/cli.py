@@ -7,6 +7,7 @@ import click
 from panless import (
     cli_accounts,
     cli_charges,
+    cli_check,
     cli_clients,
     cli_custodians,
     cli_erasure,
@@ -26,9 +27,13 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
+MODULES = (
+    *(cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr),
+    cli_check,
+)
 for command in (cli_custodians.split, cli_custodians.join, cli_reseal.reseal, cli_key_check.check):
     cli_keys.keys_group.add_command(command)
-for module in (cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr):
+for module in MODULES:
     for command in module.COMMANDS:
         commands.add_command(command)
 
