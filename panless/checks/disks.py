@@ -40,7 +40,7 @@ def ledger_apart(settings: Settings) -> Iterator[Finding]:
 
 
 def open_files(settings: Settings) -> Iterator[Finding]:
-    """Databases that others can read; of a keyfile `roots.loads` says it."""
+    """Databases that others can read; a keyfile that others can read does not load."""
     for _, file in _files(settings):
         if file.exists() and file.stat().st_mode & 0o077:
             yield Finding(what=f"{file} can be read by other users.", mend=f"Run: chmod 600 {file}")

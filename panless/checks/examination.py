@@ -18,7 +18,6 @@ from panless.wiring import build
 T = TypeVar("T")
 
 OF_SETTINGS: tuple[OfSettings, ...] = (
-    roots.loads,
     upkeep.policy,
     disks.keyfile_apart,
     disks.ledger_apart,

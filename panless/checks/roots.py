@@ -1,19 +1,12 @@
-"""Root keys: whether each can be loaded, and whether they open this keystore."""
+"""Root keys: whether they open this keystore. One that can't be loaded keeps the house from being built."""
 
 from collections.abc import Iterator
 
 from keys.errors import KeyMissing, RootKeyAway, RootKeyDenied, Unreadable
-from panless import root_keys
 from panless.checks.finding import Finding
 from panless.settings import Settings
 from panless.trouble import sentence
 from panless.wiring import Components
-
-
-def loads(settings: Settings) -> Iterator[Finding]:
-    """A keyfile that others can read, a module that is missing: said by the error itself."""
-    root_keys.load(settings.roots)
-    yield from ()
 
 
 def open_the_keystore(house: Components) -> Iterator[Finding]:

@@ -133,10 +133,16 @@ def test_debugging_is_unsafe(name: str, found: Callable[..., list[Finding]], mon
 
 
 def test_a_policy_without_a_backup_window_is_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
-    """How long backups are kept must be said: certificates promise a date by it. It is one finding."""
+    """How long backups are kept must be said: certificates promise a date by it.
+
+    It is one finding, and said even where a database can't be used.
+    """
     file = tmp_path / "policy.toml"
     file.write_text(re.sub(r"^keystore_backup_days = .*$", "", file.read_text(), flags=re.MULTILINE))
     assert sentences(found()).count("keystore_backup_days") == 1
+    said = sentences(found(RECORDS_URL=f"sqlite:///{tmp_path}/new.db"))
+    assert "keystore_backup_days" in said
+    assert "Run: panless migrate." in said
 
 
 def test_an_open_keyfile_is_found_once(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
