@@ -5,16 +5,25 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import PANLESS, PLAIN, ROOT, answers, free_port, panless, refusal, settings_in, until
+from program_scene import (
+    PANLESS,
+    PLAIN,
+    ROOT,
+    answers,
+    folder_of_figures,
+    free_port,
+    panless,
+    refusal,
+    settings_in,
+    until,
+)
 
-from panless.hardening import memory_folder
 from panless.privilege import RUN_AS_ROOT, in_container, refuse_root
 from panless.settings import SECRETS, read_settings
 from panless.trouble import Refused
@@ -88,11 +97,6 @@ def is_open_to_its_user(pid: int) -> bool:
     done = subprocess.run(command, preexec_fn=as_others_do, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0 or b"PermissionError" in done.stderr, done.stderr
     return done.returncode == 0
-
-
-def folder_of_figures(pid: int) -> Path:
-    """Where this server process keeps them; its environment, which says so, can't be read."""
-    return next(Path(memory_folder() or tempfile.gettempdir()).glob(f"panless-metrics-*/*_{pid}.db")).parent
 
 
 def umask_of(pid: int) -> str:
