@@ -6,7 +6,7 @@ PORT ?= 8080
 EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
-.PHONY: setup run test check bench lock clean
+.PHONY: setup run test check sbom audit bench lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/dev.stamp  ## the environment, with what tests need
@@ -22,6 +22,12 @@ check: .venv/dev.stamp  ## style, types, and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+sbom: .venv/dev.stamp  ## what Panless is made of: build/panless.cdx.json (CycloneDX)
+	@.ci/sbom build/panless.cdx.json
+
+audit: .venv/dev.stamp  ## known weaknesses of the locked versions; fails where nobody can be asked
+	@.ci/audit
 
 bench: .venv/dev.stamp  ## the figures of design.md 10
 	$(BIN)/python -m bench $(BENCH_ARGS)

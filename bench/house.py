@@ -79,6 +79,7 @@ def build_house(home: Path, records: str, keystore: str, processor: str) -> Hous
         "PANLESS_POLICY": str(POLICY),
         "PANLESS_SANDBOX_URL": processor,
         "PANLESS_ACCEPT_RAW_CARDS": "true",
+        "PANLESS_RUN_AS_ROOT": "always",
         "PANLESS_LOG_LEVEL": "INFO",
     }
     with mock.patch.dict(os.environ, environment):  # settings come from the environment, as they do for users

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from keys.errors import KeyMissing
+from panless import secret_files
 from panless.cli_tenancy import caller_of, house_of, mode, mode_of, of_tenant, when
 from panless.tables import table
 from panless.trouble import Refused
@@ -101,6 +102,8 @@ def _credentials(api_key_file: Path | None, webhook_secret_file: Path | None) ->
 
 
 def _secret(name: str, file: Path | None) -> str:
+    if file is not None:
+        secret_files.refuse_open(file, f"--{name.replace('_', '-')}-file")
     value = file.read_text() if file else os.environ.get(ENVIRONMENT[name], "")
     return _checked(value.strip()) if value else ""
 

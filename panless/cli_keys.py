@@ -1,7 +1,6 @@
-"""Commands about keys, and `check`: what is wrong with this deployment."""
+"""Commands about keys."""
 
 import json
-import sys
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ from keys import keks, roots
 from keys.keks import KekStatus
 from keys.providers import keyfile
 from keys.rewrapping import rewrap
-from panless.checks import Finding, examine
 from panless.progress import progress
 from panless.settings import read_settings
 from panless.tables import table
@@ -122,21 +120,4 @@ def drop_root(name: str) -> None:
     click.echo(f"{dropped} wraps deleted. Take {name} out of the settings now.")
 
 
-@click.command()
-def check() -> None:
-    """Say what is wrong with this deployment and how to mend it; exit code 1 if anything is unsafe."""
-    findings = examine()
-    for finding in findings:
-        click.echo(_shown(finding))
-    unsafe = sum(finding.is_unsafe for finding in findings)
-    if unsafe:
-        click.echo(f"{unsafe} unsafe.", err=True)
-        sys.exit(1)
-    click.echo("Nothing unsafe was found.")
-
-
-def _shown(finding: Finding) -> str:
-    return f"{'UNSAFE' if finding.is_unsafe else 'note  '}  {finding.what} {finding.mend}"
-
-
-COMMANDS = (keys_group, check)
+COMMANDS = (keys_group,)

@@ -11,8 +11,9 @@ import click
 
 from panless import logs, wiring
 from panless.dev import run_dev
-from panless.hardening import forbid_core_files, harden, memory_folder
+from panless.hardening import memory_folder
 from panless.ports import refuse_taken
+from panless.privilege import in_container, refuse_root
 from panless.settings import Settings, read_settings
 from panless.stopping import Stop
 from panless.trouble import Refused
@@ -36,15 +37,19 @@ def dev(home: Path, port: int, sandbox_port: int | None) -> None:
 def serve() -> None:
     """Serve HTTP (with gunicorn)."""
     settings = read_settings()
+    _refuse_root(settings)
     wiring.build(settings).close()
     refuse_taken(settings.bind, "Stop what listens there, or set PANLESS_BIND.")
     if settings.metrics_bind is not None:
         refuse_taken(settings.metrics_bind, "Stop what listens there, or set PANLESS_METRICS_BIND.")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="panless-metrics-", dir=memory_folder())
-    forbid_core_files()
     command = gunicorn_command(settings)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606  # our own interpreter, no shell
+
+
+def _refuse_root(settings: Settings) -> None:
+    refuse_root(settings.run_as_root, os.geteuid(), contained=in_container())
 
 
 def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list[str]:
@@ -62,8 +67,8 @@ def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list
 def worker(*, once: bool) -> None:
     """End what a crash or an unknown outcome left open, round after round."""
     settings = read_settings()
+    _refuse_root(settings)
     logs.start(settings.log_level)
-    harden()
     components = wiring.build(settings)
     if not once:
         run(lanes_of(components), Stop(signal.SIGTERM, signal.SIGINT).wait)

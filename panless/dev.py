@@ -15,7 +15,6 @@ from panless import dev_accounts, dev_home
 from panless.dev_accounts import KEY_NAMES
 from panless.dev_children import Family
 from panless.dev_home import Home
-from panless.hardening import forbid_core_files
 from panless.ports import free_port, refuse_taken, split
 from panless.stopping import Stop
 from panless.trouble import Refused
@@ -26,8 +25,6 @@ SANDBOX = "PANLESS_SANDBOX_URL"
 
 def run_dev(folder: Path, port: int, sandbox_port: int | None) -> None:
     """Set the home up, run everything until told to stop. Raises Refused and whatever is wrong with the home."""
-    os.umask(0o077)
-    forbid_core_files()
     home = Home(folder)
     with dev_home.locked(home):
         before = _read(home.environment)
@@ -49,6 +46,7 @@ def _settings(home: Home, port: int, sandbox_port: int) -> dict[str, str]:
         "PANLESS_POLICY": str(home.policy),
         "PANLESS_BIND": f"127.0.0.1:{port}",
         "PANLESS_ACCEPT_RAW_CARDS": "true",
+        "PANLESS_RUN_AS_ROOT": "always",
         "PANLESS_OPENDSR_DOMAIN": dev_home.OPENDSR_DOMAIN,
         "PANLESS_OPENDSR_KEY_FILE": str(home.opendsr_key),
         "PANLESS_OPENDSR_CERTIFICATE_FILE": str(home.opendsr_certificate),

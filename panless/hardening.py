@@ -1,4 +1,8 @@
-"""What a process that holds keys and cards asks of the operating system: no core dump, nothing readable by others."""
+"""What a process that holds keys and cards asks of the operating system: no core dump, nothing readable by others.
+
+The command line does so before anything else, in every command; gunicorn once more, because what is asked for here is
+lost where a program becomes another one.
+"""
 
 import ctypes
 import os
@@ -11,7 +15,7 @@ PR_SET_DUMPABLE = 4
 
 def harden() -> None:
     """Write no core file, refuse to be traced, and make files that only their owner can read."""
-    forbid_core_files()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core pattern that is a pipe ignores the limit above
     os.umask(0o077)
 
@@ -19,8 +23,3 @@ def harden() -> None:
 def memory_folder() -> str | None:
     """A folder in memory for short-lived files, where there is one; None for the usual temporary folder."""
     return MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None
-
-
-def forbid_core_files() -> None:
-    """Write no core file, in this process and in all that it starts."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,7 +1,8 @@
 """Every setting, read from `PANLESS_*` variables and checked at start; `NAME_FILE` reads a mounted file instead."""
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,8 +10,9 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import root_keys
+from panless import root_keys, secret_files
 from panless.errors import SettingsError
+from panless.privilege import RUN_AS_ROOT
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
 from vault.personal import Secret
 
@@ -63,6 +65,7 @@ class Settings:
     opendsr_certificate_file: Path | None
     callback_hosts: frozenset[str] | None
     fides_url: str | None
+    run_as_root: str
     log_level: str
 
     @property
@@ -77,8 +80,12 @@ class Settings:
         return any(make_url(url).get_backend_name() == "sqlite" for url in urls)
 
 
+SECRETS = tuple(f"PANLESS_{each.name.upper()}" for each in fields(Settings) if each.type in {Secret, Secret | None})
+
+
 def read_settings() -> Settings:
     """The settings in this process's environment. Raises SettingsError."""
+    secret_files.refuse_open_settings(SECRETS, os.environ)
     env = FileAwareEnv(prefix="PANLESS_", strip_whitespace=True)
     try:
         return Settings(
@@ -112,6 +119,7 @@ def read_settings() -> Settings:
             opendsr_certificate_file=env.path("OPENDSR_CERTIFICATE_FILE", None),
             callback_hosts=_callback_hosts(env),
             fides_url=_optional_url(env, "FIDES_URL"),
+            run_as_root=_run_as_root(env),
             log_level=_log_level(env),
         )
     except (EnvError, ValueError) as error:
@@ -251,6 +259,13 @@ def _callback_hosts(env: FileAwareEnv) -> frozenset[str] | None:
 def _optional_url(env: FileAwareEnv, name: str) -> str | None:
     url: str = env.str(name, "")
     return _url(url, name) if url else None
+
+
+def _run_as_root(env: FileAwareEnv) -> str:
+    choice: str = env.str("RUN_AS_ROOT", "in-container")
+    if choice not in RUN_AS_ROOT:
+        raise SettingsError("PANLESS_RUN_AS_ROOT must be never, in-container or always.")
+    return choice
 
 
 def _log_level(env: FileAwareEnv) -> str:

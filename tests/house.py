@@ -213,6 +213,7 @@ def build_house(
         "PANLESS_POLICY": str(ROOT / "panless" / "policy.toml"),
         "PANLESS_SANDBOX_URL": sandbox.url,
         "PANLESS_ACCEPT_RAW_CARDS": "true",
+        "PANLESS_RUN_AS_ROOT": "always",
     }
     return open_house(home, environment, sandbox, clock, fresh=True)
 

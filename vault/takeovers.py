@@ -45,6 +45,14 @@ def beat(records: Engine) -> None:
             tx.execute(update(heartbeat).where(alive).values(at=database_clock()))
 
 
+def silence(records: Engine) -> timedelta:
+    """How long ago the worker last said so, by the database's clock."""
+    with reading(records) as connection:
+        row = connection.execute(select(database_clock().label("now"), heartbeat.c.at)).one()
+    silent: timedelta = row.now - row.at
+    return silent
+
+
 def notice(records: Engine) -> bool:
     """Set every account behind if the records lie in another database than before; whether they do."""
     with reading(records) as connection:

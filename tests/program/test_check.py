@@ -1,37 +1,59 @@
+import json
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from program_scene import panless
+from sqlalchemy import make_url, text
 
-from panless import checks
+from keys.database import open_database, transaction
+from panless.checks import disks, listening
+from panless.checks.choices import DEBUGGING
+from panless.checks.examination import examine
+from panless.checks.finding import Finding
 from panless.settings import read_settings
 from panless.wiring import build
-from vault.guard import Verdict
 
 Deployment = dict[str, str]
 
 
 @pytest.fixture
-def found(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[checks.Finding]]:
+def found(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
     """What is found in the deployment, its settings changed."""
 
-    def examine(**changed: str) -> list[checks.Finding]:
+    def look(**changed: str) -> list[Finding]:
         for name, value in (deployment | {f"PANLESS_{name}": value for name, value in changed.items()}).items():
             monkeypatch.setenv(name, value)
-        return checks.examine()
+        return examine()
 
-    return examine
+    return look
 
 
-def sentences(findings: list[checks.Finding], *, unsafe: bool = True) -> str:
+@pytest.fixture
+def safe(on_postgresql: Deployment, tmp_path: Path) -> Deployment:
+    """A deployment on two servers, as far as addresses tell, under two users, on this machine."""
+    url = make_url(on_postgresql["PANLESS_KEYSTORE_URL"])
+    other = tmp_path / "other-server"
+    other.symlink_to(str(url.query["host"]))
+    admin = open_database(on_postgresql["PANLESS_KEYSTORE_URL"])
+    with transaction(admin) as tx:
+        tx.execute(text(f"CREATE ROLE {url.database} SUPERUSER LOGIN"))
+    admin.dispose()
+    apart = url.set(username=url.database, query={"host": str(other)}).render_as_string(hide_password=False)
+    return on_postgresql | {"PANLESS_KEYSTORE_URL": apart}
+
+
+def sentences(findings: list[Finding], *, unsafe: bool = True) -> str:
     return "\n".join(f"{one.what} {one.mend}" for one in findings if one.is_unsafe == unsafe)
 
 
 def test_one_disk_for_everything_is_unsafe(deployment: Deployment) -> None:
     """The command says what a copy of that disk gives away, how to mend it, and ends with exit code 1."""
+    assert panless("worker", "--once", env=deployment).returncode == 0
     done = panless("check", env=deployment)
     assert done.returncode == 1
     assert "UNSAFE  The keyfile lies on the same disk as the keystore" in done.stdout
@@ -40,53 +62,122 @@ def test_one_disk_for_everything_is_unsafe(deployment: Deployment) -> None:
     assert done.stderr == "5 unsafe.\n"
 
 
-def test_nothing_unsafe_is_exit_code_0(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where every part lies on its own disk nothing is unsafe."""
-    monkeypatch.setattr(checks, "_same_disk", lambda *_: False)
-    for name, value in deployment.items():
-        monkeypatch.setenv(name, value)
-    assert sentences(checks.examine()) == ""
+def test_programs_read_it_as_json(deployment: Deployment) -> None:
+    """The same findings with the same exit code, each with severity, what and mend; nothing else is printed."""
+    assert panless("worker", "--once", env=deployment).returncode == 0
+    done = panless("check", "--json", env=deployment)
+    assert (done.returncode, done.stderr) == (1, "")
+    findings = json.loads(done.stdout)
+    assert {tuple(one) for one in findings} == {("severity", "what", "mend")}
+    assert [one["severity"] for one in findings].count("unsafe") == 5
+    assert {one["severity"] for one in findings} == {"unsafe", "note"}
 
 
-def test_readable_databases_are_unsafe(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+def test_nothing_unsafe_is_exit_code_0(safe: Deployment) -> None:
+    """Where every part stands apart nothing is unsafe, for people and for programs."""
+    done = panless("check", env=safe)
+    assert (done.stdout.splitlines()[-1], done.stderr, done.returncode) == ("Nothing unsafe was found.", "", 0)
+    as_json = panless("check", "--json", env=safe)
+    assert as_json.returncode == 0
+    assert {one["severity"] for one in json.loads(as_json.stdout)} <= {"note"}
+
+
+def test_readable_databases_are_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """A database file that others may read is named with its chmod."""
     (tmp_path / "records.db").chmod(0o644)
     assert f"Run: chmod 600 {tmp_path}/records.db" in sentences(found())
 
 
-def test_an_open_keyfile_is_found_once(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+def test_folders_that_others_write_to_are_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    """Of keyfile, databases and ledger; one with a sticky bit, as /tmp has it, lets nobody replace what is ours."""
+    assert "can replace files" not in sentences(found())
+    for folder in (tmp_path, tmp_path / "ledger"):
+        before = folder.stat().st_mode
+        folder.chmod(0o770)
+        assert f"Run: chmod go-w {folder}" in sentences(found())
+        folder.chmod(0o1777)
+        assert "can replace files" not in sentences(found())
+        folder.chmod(before)
+
+
+def test_a_database_file_on_a_shared_disk_is_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    """SQLite's locks do not hold where several machines write; a disk of this machine's own is fine."""
+    assert "other machines" not in sentences(found())
+    device = (tmp_path / "records.db").stat().st_dev
+    mount = f"36 35 {os.major(device)}:{os.minor(device)} / /data rw,noatime shared:1 - %s server:/export rw\n"
+    mounts = tmp_path / "mountinfo"
+    for kind, count in (("ext4", 0), ("nfs4", 2)):
+        mounts.write_text(mount % kind)
+        said = sentences([*disks.shared_files(read_settings(), mounts)])
+        assert said.count(f"a SQLite file on {kind}") == count
+    assert disks.MOUNTS.exists()
+
+
+def test_plain_http_beyond_this_machine_is_unsafe(found: Callable[..., list[Finding]]) -> None:
+    """Except from inside a container, from where nobody can tell who reaches its ports: there it is a note."""
+    found(BIND="0.0.0.0:8080")
+    settings = read_settings()
+    for contained in (False, True):
+        (one,) = listening.plain_http(settings, contained=contained)
+        assert "plain HTTP" in one.what
+        assert one.is_unsafe is not contained
+    assert not [*listening.plain_http(replace(settings, bind="127.0.0.1:8080"), contained=False)]
+
+
+@pytest.mark.parametrize("name", DEBUGGING)
+def test_debugging_is_unsafe(name: str, found: Callable[..., list[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opens a library below us up for looking into it; 0 is off."""
+    for value, is_said in (("0", False), ("", False), ("1", True)):
+        monkeypatch.setenv(name, value)
+        assert (f"Unset {name}." in sentences(found())) is is_said
+
+
+def test_a_policy_without_a_backup_window_is_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    """How long backups are kept must be said: certificates promise a date by it.
+
+    It is one finding, and said even where a database can't be used.
+    """
+    file = tmp_path / "policy.toml"
+    file.write_text(re.sub(r"^keystore_backup_days = .*$", "", file.read_text(), flags=re.MULTILINE))
+    assert sentences(found()).count("keystore_backup_days") == 1
+    said = sentences(found(RECORDS_URL=f"sqlite:///{tmp_path}/new.db"))
+    assert "keystore_backup_days" in said
+    assert "Run: panless migrate." in said
+
+
+def test_an_open_keyfile_is_found_once(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """Wrong permissions are one finding, although everything else fails for them too."""
     (tmp_path / "keyfile").chmod(0o644)
     assert sentences(found()).count("chmod 600") == 1
 
 
-def test_wrong_settings_are_a_finding(found: Callable[..., list[checks.Finding]]) -> None:
+def test_wrong_settings_are_a_finding(found: Callable[..., list[Finding]]) -> None:
     """A setting that can't be read is the one finding: nothing else can be looked at."""
     (one,) = found(CELL="nope")
     assert one.what.startswith("PANLESS_CELL")
     assert one.is_unsafe
 
 
-def test_a_foreign_keyfile_is_found(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+def test_a_foreign_keyfile_is_found(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """A root key that does not open the keystore is told from one that is away."""
     assert panless("keys", "new-keyfile", str(tmp_path / "other")).returncode == 0
     assert "The root key does not open this keystore" in sentences(found(KEYFILE=str(tmp_path / "other")))
 
 
-def test_the_guards_verdict_is_a_finding(
-    found: Callable[..., list[checks.Finding]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_guards_verdict_is_a_finding(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """What the boot guard refuses for is said."""
-    monkeypatch.setattr("vault.guard.Guard.check", lambda _: Verdict(code="ledger_cut", message="It was cut."))
-    assert "It was cut." in sentences(found())
+    silent = "The erasure ledger does not answer."
+    assert silent not in sentences(found())
+    (tmp_path / "ledger").rmdir()
+    assert silent in sentences(found())
 
 
-def test_an_old_schema_is_a_finding(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+def test_an_old_schema_is_a_finding(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """A database that is not migrated is named with the command."""
     assert "Run: panless migrate." in sentences(found(RECORDS_URL=f"sqlite:///{tmp_path}/new.db"))
 
 
-def test_databases_over_the_net(found: Callable[..., list[checks.Finding]]) -> None:
+def test_databases_over_the_net(found: Callable[..., list[Finding]]) -> None:
     """Without verified TLS, on one server, under one user: each is unsafe by itself."""
     one = "postgresql://panless@db.invalid/records"
     said = sentences(found(RECORDS_URL=one, KEYSTORE_URL=f"{one}?sslmode=require"))
@@ -102,23 +193,24 @@ def test_databases_over_the_net(found: Callable[..., list[checks.Finding]]) -> N
     assert not {"prove", "beside", "same database user"} & set(apart.split())
 
 
-def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[checks.Finding]]) -> None:
-    """Raw cards, a sandbox, a long KEK life, DEBUG, plain HTTP beyond this machine: said, but not unsafe."""
+def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[Finding]]) -> None:
+    """Raw cards, a sandbox, a long KEK life, DEBUG, open figures, root, SQLite: said, but not unsafe."""
     said = sentences(
         found(
             ACCEPT_RAW_CARDS="true",
             SANDBOX_URL="http://127.0.0.1:1",
             KEK_TTL="3600",
             LOG_LEVEL="DEBUG",
-            BIND="0.0.0.0:8080",
+            METRICS_BIND="0.0.0.0:9090",
+            RUN_AS_ROOT="always",
         ),
         unsafe=False,
     )
-    for what in ("PCI scope", "sandbox processor", "3600 s", "DEBUG", "plain HTTP"):
+    for what in ("PCI scope", "sandbox processor", "3600 s", "DEBUG", "0.0.0.0:9090", "root of this machine", "SQLite"):
         assert what in said
 
 
-def test_holidays_that_run_out_are_a_note(found: Callable[..., list[checks.Finding]], tmp_path: Path) -> None:
+def test_holidays_that_run_out_are_a_note(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """Next year's holidays are asked for before a request can be due in it; none at all likewise."""
     file, known = tmp_path / "policy.toml", "holidays = [\n  {},\n]"
     policy = re.sub(r"holidays = \[[^\]]*\]", "%s", file.read_text())
@@ -128,7 +220,7 @@ def test_holidays_that_run_out_are_a_note(found: Callable[..., list[checks.Findi
         assert ("names no holiday on" in sentences(found(), unsafe=False)) is is_said
 
 
-def test_looking_changes_nothing(found: Callable[..., list[checks.Finding]]) -> None:
+def test_looking_changes_nothing(found: Callable[..., list[Finding]]) -> None:
     """The deployment works on as before."""
     found()
     assert build(read_settings()).guard.check().is_good

@@ -36,6 +36,7 @@ def test_clients_come_and_go(deployment: Deployment) -> None:
 def test_credentials_come_in_by_file_environment_or_input(deployment: Deployment, tmp_path: Path) -> None:
     """An account can be added with its key from each; none is shown again, and the last default wins."""
     (tmp_path / "key").write_text("sk_test_from_a_file\n")
+    (tmp_path / "key").chmod(0o600)
     add = ("processor-accounts", "add", "--kind", "stripe", "--label")
     by_file = first_word(*add, "one", "--api-key-file", str(tmp_path / "key"), env=deployment)
     by_env = first_word(*add, "two", "--default", env=deployment | {"PANLESS_PROCESSOR_API_KEY": "sk_test_from_env"})

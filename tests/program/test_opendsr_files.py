@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from program_scene import panless, refusal
 
 from keys.errors import KeyfileRefused
-from panless import checks, opendsr_files
+from panless import opendsr_files
+from panless.checks.examination import examine
 from panless.errors import SettingsError
 from panless.settings import read_settings
 
@@ -154,5 +155,5 @@ def test_check_says_when_it_ends(
         **{f"PANLESS_OPENDSR_{name}": str(value) for name, value in zip(names, (DOMAIN, *files), strict=True)},
     }.items():
         monkeypatch.setenv(name, value)
-    [found] = [each for each in checks.examine() if "OpenDSR" in each.what]
+    [found] = [each for each in examine() if "OpenDSR" in each.what]
     assert found.is_unsafe == unsafe

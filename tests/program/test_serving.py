@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import PANLESS, PLAIN, ROOT, answers, ask, free_port, panless, refusal, until
+from program_scene import PANLESS, PLAIN, ROOT, answers, ask, folder_of_figures, free_port, panless, refusal, until
 
 from panless.cli_running import APPLICATION, gunicorn_command
 from panless.settings import read_settings
@@ -147,7 +147,7 @@ def test_figures_have_an_address_of_their_own(serve: Serve, on_postgresql: Deplo
         assert 'panless_guard_verdict{verdict="good"} 1.0' in figures
         assert 'panless_rights_requests{which="overdue"} 0.0' in figures
     assert "jo" not in figures
-    folder = Path(server.workers[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+    folder = folder_of_figures(server.workers[0].pid)
     assert folder.is_dir()
     server.process.terminate()
     server.process.wait(20)

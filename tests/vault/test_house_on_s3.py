@@ -22,7 +22,7 @@ from records_scene import CONTACT, row, rows, work
 from keys.database import reading
 from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
-from panless.checks import examine
+from panless.checks.examination import examine
 from panless.errors import SettingsError
 from panless.settings import Bucket, read_settings
 from vault.guard import Guard
@@ -59,7 +59,7 @@ def on_s3(own_house: House, objects: ObjectStore) -> Iterator[OnS3]:
     where = {
         "PANLESS_LEDGER": f"s3://{bucket}/shop/",
         "PANLESS_LEDGER_ENDPOINT": objects.url,
-        "PANLESS_LEDGER_LOCK_DAYS": "7",
+        "PANLESS_LEDGER_LOCK_DAYS": "36",
     }
     house = open_house(own_house.home, own_house.environment | where | CREDENTIALS, own_house.sandbox)
     yield OnS3(house, bucket, objects.client())

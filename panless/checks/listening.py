@@ -1,0 +1,29 @@
+"""Where the server listens, and what it speaks there."""
+
+from collections.abc import Iterator
+
+from panless.checks.finding import Finding
+from panless.ports import split
+from panless.privilege import in_container
+from panless.root_keys import LOOPBACK
+from panless.settings import Settings
+
+
+def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator[Finding]:
+    """API keys and cards go over it. From inside a container nobody can tell who reaches its ports."""
+    if split(settings.bind)[0] not in LOOPBACK:
+        yield Finding(
+            what=f"The server listens beyond this machine ({settings.bind}) and speaks plain HTTP.",
+            mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or let only that proxy reach it.",
+            is_unsafe=not (in_container() if contained is None else contained),
+        )
+
+
+def figures(settings: Settings) -> Iterator[Finding]:
+    """They name no person, but how much business there is."""
+    if settings.metrics_bind is not None and split(settings.metrics_bind)[0] not in LOOPBACK:
+        yield Finding(
+            what=f"Anybody who reaches {settings.metrics_bind} can read the figures.",
+            mend="Let only Prometheus reach it (PANLESS_METRICS_BIND).",
+            is_unsafe=False,
+        )

@@ -1,0 +1,49 @@
+"""Database servers: keys and what they open must not fall together, nor be read on the way."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import URL
+
+from panless.checks.finding import Finding
+from panless.checks.places import databases, same_server
+from panless.root_keys import LOOPBACK
+from panless.settings import Settings
+
+SAFE_TLS = ("verify-full", "verify-ca")
+
+
+def apart(settings: Settings) -> Iterator[Finding]:
+    """Records and keystore, each on a server of its own."""
+    records, keystore = (url for _, url in databases(settings))
+    if same_server(records, keystore):
+        yield Finding(
+            what="The keystore stands beside the records: one stolen backup holds both.",
+            mend="Give it a server of its own, with its own short backups (PANLESS_KEYSTORE_URL).",
+        )
+
+
+def users(settings: Settings) -> Iterator[Finding]:
+    """One database user each."""
+    records, keystore = (url for _, url in databases(settings))
+    if records.username and records.username == keystore.username:
+        yield Finding(
+            what="Records and keystore are opened by the same database user.",
+            mend="Give each its own user, which can't open the other.",
+        )
+
+
+def encrypted(settings: Settings) -> Iterator[Finding]:
+    """A connection that leaves this machine proves who answers."""
+    for name, url in databases(settings):
+        host = _host(url)
+        if host and url.query.get("sslmode") not in SAFE_TLS:
+            yield Finding(
+                what=f"The connection to the {name} at {host} does not prove who answers.",
+                mend="Add ?sslmode=verify-full&sslrootcert=FILE to its URL.",
+            )
+
+
+def _host(url: URL) -> str:
+    """The other machine; empty for this one, reached by a file, a socket's folder or loopback."""
+    host = str(url.host or url.query.get("host", ""))
+    return "" if host in LOOPBACK or host.startswith("/") else host
