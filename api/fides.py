@@ -42,7 +42,7 @@ class FidesIdentity(Lenient):
 class FidesAnnouncement(Lenient):
     """What Fides is about to do."""
 
-    privacy_request_id = fields.String(required=True, validate=Whole(RUN))
+    privacy_request_id = fields.String(required=True, validate=Whole(f"^{RUN}$"))
     direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
     callback_type = fields.String(required=True, validate=validate.Length(max=40))
     policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))

@@ -56,7 +56,9 @@ class EndpointShown(Schema):
     url = fields.String()
     events = fields.List(fields.String())
     status = fields.String()
-    secret = fields.Function(lambda endpoint: endpoint.secret.value if endpoint.secret else None)
+    secret = fields.Function(
+        lambda endpoint: endpoint.secret.value if endpoint.secret else None, metadata={"type": ["string", "null"]}
+    )
     created_at = Moment()
 
 

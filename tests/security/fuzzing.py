@@ -1,0 +1,42 @@
+"""The fuzzer as a program: schemathesis against `panless serve`, by our own OpenAPI document."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from house import ROOT, Tenant
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "ignored_auth",
+)
+
+
+def fuzz(tenant: Tenant, url: str, home: Path, *, seconds: int, seed: int) -> dict[str, Any]:
+    """Run it for so long; its report. Raises AssertionError with what it found."""
+    report = home / "fuzz.json"
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]
+    command += ["--header", f"Authorization: Bearer {tenant.keys['all']}", "--checks", ",".join(CHECKS)]
+    command += ["--max-time", str(seconds), "--seed", str(seed), "--continue-on-failure", "--warnings", "off"]
+    command += ["--report", "json", "--report-json-path", str(report), "--generation-database", "none"]
+    paths = [str(ROOT / "tests" / "security"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment |= {"SCHEMATHESIS_HOOKS": "fuzz_hooks", "FUZZ_ACCOUNT": tenant.account}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+def answered(log: Path) -> set[tuple[str, str, int]]:
+    """(method, route, status) of every answer in a server's log. What it logs as an error fails the test."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert [line for line in lines if line["level"] in {"error", "critical"}] == []
+    return {(line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request"}
