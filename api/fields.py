@@ -68,7 +68,14 @@ class Ident(fields.String):
 
 
 class Moment(fields.AwareDateTime):
-    """RFC 3339, UTC, to the second."""
+    """RFC 3339, with its offset; what is answered is in UTC, to the second."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401  # marshmallow's
+        """The same moment in UTC, which has none before the year 1 and none after 9999."""
+        try:
+            return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002  # marshmallow's
         return None if value is None else moment(value)

@@ -7,7 +7,7 @@ from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.door import SUBJECT_REQUEST_ID
-from api.fields import Lenient, Whole, one_of, text
+from api.fields import Lenient, Moment, Whole, one_of, text
 from api.problems import answer_to
 from vault.opendsr import FIELDS, FORMATS, TYPES
 
@@ -36,7 +36,7 @@ class SubjectRequest(Lenient):
         required=True, validate=Whole(f"^{SUBJECT_REQUEST_ID.pattern}$", error="A lower-case UUID, version 4.")
     )
     subject_request_type = one_of(*TYPES, required=True)
-    submitted_time = fields.AwareDateTime(required=True)
+    submitted_time = Moment(required=True)
     subject_identities = fields.List(
         fields.Nested(SubjectIdentity), required=True, validate=validate.Length(min=1, max=20)
     )

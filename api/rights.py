@@ -41,7 +41,7 @@ class VerificationFields(Strict):
     """How the controller verified the person, as it says."""
 
     method = one_of(*VERIFICATIONS, required=True)
-    verified_at = fields.AwareDateTime()
+    verified_at = Moment()
 
 
 class RequestOrder(Strict):
@@ -51,7 +51,7 @@ class RequestOrder(Strict):
     customers = fields.List(Ident("cus"), validate=validate.Length(min=1, max=MOST_CUSTOMERS))
     identities = fields.List(fields.Nested(IdentityFields), validate=validate.Length(min=1, max=20))
     regulation = fields.String(validate=Whole(r"^[a-z0-9_-]{1,20}$"))
-    submitted_at = fields.AwareDateTime()
+    submitted_at = Moment()
     verification = fields.Nested(VerificationFields)
     ground = one_of(*GROUNDS)
     external_id = fields.String(validate=Whole(f"^{EXTERNAL_ID}$"))
@@ -69,14 +69,14 @@ class Denial(Strict):
     """Why a request is refused, and when the person was told so."""
 
     reason = one_of(*DENIALS, required=True)
-    notified_at = fields.AwareDateTime(required=True)
+    notified_at = Moment(required=True)
 
 
 class Extension(Strict):
     """Why a request takes longer, and when the person was told so."""
 
     reason = one_of(*EXTENSIONS, required=True)
-    notified_at = fields.AwareDateTime(required=True)
+    notified_at = Moment(required=True)
 
 
 class RequestQuery(PageOf):

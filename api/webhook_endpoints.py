@@ -40,7 +40,7 @@ class Replay(Strict):
     """What to deliver again: one event, or all since a moment."""
 
     event = Ident("evt")
-    since = fields.AwareDateTime()
+    since = Moment()
 
     @validates_schema
     def _one(self, data: dict[str, Any], **_: object) -> None:
