@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,25 @@ def answered(log: Path) -> set[tuple[str, str, int]]:
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     assert [line for line in lines if line["level"] in {"error", "critical"}] == []
     return {(line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request"}
+
+
+def body_fields(document: Mapping[str, Any], operation: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The path to every value and every free key that an operation's body may have; `0` for items, `<key>` for keys."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return [where for media in content.values() for where in _fields(document, media["schema"])]
+
+
+def _fields(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    for inner in [*schema.get("anyOf", ()), *schema.get("oneOf", ())]:
+        yield from _fields(document, inner)
+    for name, inner in schema.get("properties", {}).items():
+        yield from ((name, *rest) for rest in _fields(document, inner))
+    if "items" in schema:
+        yield from ((0, *rest) for rest in _fields(document, schema["items"]))
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield ("<key>",)
+        yield from (("note", *rest) for rest in _fields(document, schema["additionalProperties"]))
+    if not {"properties", "items", "anyOf", "oneOf", "additionalProperties"} & schema.keys():
+        yield ()
