@@ -31,9 +31,9 @@ NAMES = {
 """What paths call an id, by how it begins."""
 
 KEPT = {
-    "POST /v1/tokens": ("usage", "metadata"),
-    "POST /v1/charges": ("capture_method", "initiator", "metadata"),
-    "POST /v1/rights-requests": ("type", "external_id"),
+    "POST /v1/tokens": ("metadata",),
+    "POST /v1/charges": ("capture_method",),
+    "POST /v1/rights-requests": ("external_id",),
     "POST /v1/webhook-endpoints": ("events",),
     "POST /v1/webhook-endpoints/{endpoint_id}/replay": (),
     "POST /v1/customers/search": (),
@@ -51,6 +51,8 @@ def after_call(_context: Any, _case: Any, response: Any) -> None:
     """Remember what was made, or is there."""
     shown = response.json() if response.status_code in {200, 201, 202} and b"{" in response.content[:1] else {}
     ident = shown.get("id")
+    if str(shown.get("url")).startswith("/v1/packages/"):
+        SEEN["link"] = shown["url"].rpartition("/")[2]
     if isinstance(ident, str) and (ident[:4] != "tok_" or shown["status"] == "active"):
         SEEN[NAMES.get(ident.partition("_")[0], "")] = ident
 
@@ -111,6 +113,7 @@ def _good(label: str, number: int) -> dict[str, Any]:
             "obligation": f"invoice-{number}",
         },
         "POST /v1/rights-requests": {
+            "type": ("access", "portability", "rectification", "erasure")[number % 4],
             "customers": [SEEN.get("customer_id", "none")],
             "submitted_at": now,
             "verification": {"method": "account"},

@@ -5,10 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
-from house import ROOT, Tenant
+from house import ROOT, House, Tenant
+
+from vault.errors import CallbackFailed
+from vault.outgoing import NotPosted
 
 CHECKS = (
     "not_a_server_error",
@@ -34,6 +40,30 @@ def fuzz(tenant: Tenant, url: str, home: Path, *, seconds: int, seed: int) -> di
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found: dict[str, Any] = json.loads(report.read_text())
     return found
+
+
+@contextmanager
+def worker(house: House) -> Iterator[list[Exception]]:
+    """The worker beside it, round after round, whom nobody outside answers; what it reports besides that."""
+    over, reported = Event(), list[Exception]()
+    components = replace(house.components, post=_nobody, post_anywhere=_nobody)
+    working = replace(house, components=components)
+
+    def work() -> None:
+        while not over.wait(2):
+            reported.extend(error for _, error in working.work()[1] if not isinstance(error, CallbackFailed))
+
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield reported
+    finally:
+        over.set()
+        thread.join()
+
+
+def _nobody(*_: object) -> NotPosted:
+    return NotPosted("no_answer")
 
 
 def answered(log: Path) -> set[tuple[str, str, int]]:
