@@ -1,12 +1,14 @@
-# Everything a person types here: run, test, check, bench. Each makes what it needs.
+# Everything a person types here: run, test, check, fuzz, bench. Each makes what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= $(shell date +%s)
 EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
-.PHONY: setup run test check sbom audit bench lock clean
+.PHONY: setup run test check fuzz sbom audit bench lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/dev.stamp  ## the environment, with what tests need
@@ -22,6 +24,9 @@ check: .venv/dev.stamp  ## style, types, and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: .venv/dev.stamp  ## the door under a fuzzer, ten minutes with a seed of its own; FUZZ_SECONDS, FUZZ_SEED
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -n 0 -s tests/security/test_fuzz.py
 
 sbom: .venv/dev.stamp  ## what Panless is made of: build/panless.cdx.json (CycloneDX)
 	@.ci/sbom build/panless.cdx.json

@@ -1,6 +1,5 @@
 """The Flask application: routes, problem details, request ids, one log line a request, the OpenAPI document."""
 
-import re
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from api import (
     charges,
     customers,
     disputes,
+    document,
     erasures,
     events,
     fides,
@@ -30,12 +30,9 @@ from api import (
     webhooks,
 )
 from api.bodies import LARGEST, take_the_rest
-from api.door import Needs, needs_of, new_request_id
-from api.fields import ProblemShown
-from api.opendsr_wire import OpenDsrError
+from api.door import new_request_id
 from api.parts import NAME, Parts
-from api.problems import MEDIA_TYPE, answer_errors
-from vault.opendsr import BASE
+from api.problems import answer_errors
 
 ROOMS = (
     tokens,
@@ -58,8 +55,6 @@ ROOMS = (
     health,
 )
 VERSION = "0.1.0"
-CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
-"""A part of a route that takes a value, perhaps by a converter: `<name>`, `<path:name>`."""
 
 
 class PanlessApi(Api):
@@ -91,7 +86,7 @@ def create_app(house: Parts) -> Flask:
     documented = PanlessApi(app)
     for room in ROOMS:
         documented.register_blueprint(room.blueprint)
-    _document(app, documented)
+    document.amend(app, documented)
     reference.serve_reference(app, documented)
     return app
 
@@ -103,53 +98,6 @@ _SPEC: dict[str, Any] = {
     },
     "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
 }
-
-
-def _document(app: Flask, documented: Api) -> None:
-    """Write into the OpenAPI document what the decorators of routes know, and that errors are problems."""
-    for unused in ("Error", "PaginationMetadata"):  # flask-smorest's own; errors here are problems
-        documented.spec.components.schemas.pop(unused)
-    documented.spec.components.responses.clear()
-    documented.spec.components.schema("Problem", schema=ProblemShown)
-    documented.spec.components.schema("OpenDsrError", schema=OpenDsrError)
-    documented.spec.components.schema("CustomerFields", schema=tokens.CustomerFields)
-    problem = {
-        "description": "What is wrong (RFC 9457)",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    of_opendsr = {
-        "description": "What is wrong, in OpenDSR's form",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenDsrError"}}},
-    }
-    paths = documented.spec._paths  # noqa: SLF001  # apispec has no public way to amend a path
-    for rule in app.url_map.iter_rules():
-        path = CONVERTED.sub(r"{\1}", rule.rule)
-        needed = needs_of(app.view_functions[rule.endpoint])
-        for method in rule.methods or ():
-            operation = paths.get(path, {}).get(method.lower())
-            if operation is not None:
-                operation["responses"].pop("422", None)
-                operation["responses"]["default"] = of_opendsr if path.startswith(BASE) else problem
-                operation |= _of_key(method, path, operation, needed) if needed else {}
-
-
-def _of_key(method: str, path: str, operation: dict[str, Any], needed: Needs) -> dict[str, Any]:
-    """What a call with an API key carries: its scope, and the headers that have a meaning here."""
-    headers = [_header("Panless-Actor", "The human behind the client: letters, digits and ._:-", required=False)]
-    if method == "POST" and path.startswith("/v1/"):  # other protocols name their calls in their bodies
-        headers.append(
-            _header(
-                "Idempotency-Key", "Names this call: a retry with the same key is the same call", required=needed.key
-            )
-        )
-    if needed.purpose:
-        headers.append(_header("Access-Purpose", 'Why: <code>; ref="<ticket>"', required=True))
-    parameters = [*operation.get("parameters", []), *headers]
-    return {"security": [{"key": []}], "x-scope": needed.scope, "parameters": parameters}
-
-
-def _header(name: str, meaning: str, *, required: bool) -> dict[str, Any]:
-    return {"in": "header", "name": name, "description": meaning, "required": required, "schema": {"type": "string"}}
 
 
 def _begin() -> None:

@@ -53,7 +53,7 @@ class EntryQuery(PageOf):
 
 
 @blueprint.route("/v1/audit/checkpoint", methods=["GET"])
-@needs("audit:read")
+@needs("audit:read", refusals=frozenset({404}))
 @blueprint.response(200, description="A signed note (C2SP tlog-checkpoint).")
 @blueprint.doc(responses={200: _AS_TEXT})
 def checkpoint() -> Response:

@@ -15,6 +15,7 @@ from vault.errors import ProcessorRefused
 from vault.retrying import caps_of
 
 blueprint = Blueprint("charges", __name__, description="Money")
+STEP = frozenset({402, 502})
 UNSETTLED = frozenset({"pending", "processing", "unknown"})
 
 
@@ -80,9 +81,10 @@ class ChargeQuery(PageOf):
 
 
 @blueprint.route("/v1/charges", methods=["POST"])
-@needs("charges:create", key=True, body=True)
+@needs("charges:create", key=True, body=True, refusals=frozenset({402, 423, 502}))
 @blueprint.arguments(ChargeOrder)
 @blueprint.response(201, ChargeShown)
+@blueprint.alt_response(202, schema=ChargeShown, description="What became of it is not known yet, or it is on its way.")
 def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
     """Charge a token, once per Idempotency-Key and once per obligation."""
     here = passed()
@@ -120,25 +122,28 @@ def find(query: dict[str, Any]) -> pages.Page[Charge]:
 
 
 @blueprint.route("/v1/charges/<charge_id>/capture", methods=["POST"])
-@needs("charges:create", key=True, body=True, optional=True)
+@needs("charges:create", key=True, body=True, optional=True, refusals=STEP)
 @blueprint.arguments(CaptureOrder)
 @blueprint.response(200, ChargeShown)
+@blueprint.alt_response(202, schema=ChargeShown, description="What became of it is not known yet, or it is on its way.")
 def capture(order: dict[str, Any], charge_id: str) -> tuple[Charge, int, dict[str, str]]:
     """Take what was authorized, or a part of it: the rest is released."""
     return _step(charge_id, Step(name="capture", amount=order.get("amount")))
 
 
 @blueprint.route("/v1/charges/<charge_id>/void", methods=["POST"])
-@needs("charges:create", key=True)
+@needs("charges:create", key=True, refusals=STEP)
 @blueprint.response(200, ChargeShown)
+@blueprint.alt_response(202, schema=ChargeShown, description="What became of it is not known yet, or it is on its way.")
 def void(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
     """Call off a charge that is authorized, or waits for the person."""
     return _step(charge_id, Step(name="void"))
 
 
 @blueprint.route("/v1/charges/<charge_id>/confirm", methods=["POST"])
-@needs("charges:create")
+@needs("charges:create", refusals=STEP)
 @blueprint.response(200, ChargeShown)
+@blueprint.alt_response(202, schema=ChargeShown, description="What became of it is not known yet, or it is on its way.")
 def confirm(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
     """Where a charge stands, once the person has authenticated: asked of the processor."""
     here = passed()

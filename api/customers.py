@@ -109,7 +109,7 @@ def search(wanted: dict[str, str]) -> dict[str, Any]:
 
 
 @blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["GET"])
-@needs("contacts:read", purpose=True)
+@needs("contacts:read", purpose=True, refusals=frozenset({423}))
 @blueprint.response(200, ContactShown)
 def read_contact(customer_id: str) -> BillingContact:
     """Read the billing contact. The look is on the record before the answer goes out."""

@@ -33,7 +33,7 @@ ACTOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 SUBJECT_REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 REPLAYED = {"Idempotent-Replayed": "true"}
-_PREFIXES = {
+PREFIXES = {
     "token_id": ("tok", "token"),
     "customer_id": ("cus", "customer"),
     "charge_id": ("chg", "charge"),
@@ -60,6 +60,8 @@ class Needs:
     scope: str
     purpose: bool
     key: bool
+    optional: bool
+    refusals: frozenset[int]
 
 
 class _Parser(FlaskParser):
@@ -113,12 +115,14 @@ def needs(
     purpose: bool = False,
     key: bool = False,
     provable: bool = False,
+    refusals: frozenset[int] = frozenset(),
 ) -> Callable[[Route], Route]:
     """Open a route to clients with `scope`.
 
     `query` names its query fields, `body` says whether it takes one, `optional` whether it can do without, `raw`
     whether it looks at the body's very bytes, `purpose` and `key` which headers it can't do without, `provable`
-    whether it has to wait while the audit log is not anchored.
+    whether it has to wait while the audit log is not anchored, `refusals` the statuses of refusals that few routes
+    have (api/document.py).
     """
 
     def decorate(route: Route) -> Route:
@@ -129,7 +133,7 @@ def needs(
                 refuse_unproven(passed().parts, passed().caller.tenant)
             return route(*args, **kwargs)
 
-        setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key))
+        setattr(opened, _NEEDS, Needs(scope=scope, purpose=purpose, key=key, optional=optional, refusals=refusals))
         return cast("Route", opened)
 
     return decorate
@@ -252,7 +256,7 @@ def _check_path(path_ids: dict[str, str]) -> None:
         if name == "subject_request_id":  # the controller's own
             fits, what = SUBJECT_REQUEST_ID.fullmatch(value) is not None, "request"
         else:
-            prefix, what = _PREFIXES[name]
+            prefix, what = PREFIXES[name]
             fits = is_id(value, prefix)
         if not fits:
             raise NotFoundHere(f"No such {what}.")

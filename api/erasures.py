@@ -112,7 +112,7 @@ def erase(customer_id: str) -> tuple[dict[str, Any], int]:
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/certificate", methods=["GET"])
-@needs("rights:read", query=frozenset({"customer"}), provable=True)
+@needs("rights:read", query=frozenset({"customer"}), refusals=frozenset({409}), provable=True)
 @blueprint.arguments(OfCustomer, location="query")
 @blueprint.response(200, CertificateShown)
 def certificate(query: dict[str, str], request_id: str) -> Mapping[str, Any]:

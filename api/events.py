@@ -36,7 +36,7 @@ class EventQuery(PageOf):
 
     type = name()
     resource = name()
-    since = fields.AwareDateTime()
+    since = Moment()
 
 
 @blueprint.route("/v1/events", methods=["GET"])

@@ -11,6 +11,7 @@ from typing import Any
 from flask import request
 from marshmallow import Schema, fields, validate
 
+from api.bodies import check_values
 from api.door import Blueprint, needs, passed
 from api.fields import Lenient, Whole, text
 from api.problems import Problem
@@ -42,7 +43,7 @@ class FidesIdentity(Lenient):
 class FidesAnnouncement(Lenient):
     """What Fides is about to do."""
 
-    privacy_request_id = fields.String(required=True, validate=Whole(RUN))
+    privacy_request_id = fields.String(required=True, validate=Whole(f"^{RUN}$"))
     direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
     callback_type = fields.String(required=True, validate=validate.Length(max=40))
     policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))
@@ -64,6 +65,7 @@ def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
     """Erase whom Fides is about to erase, and have Fides wait while something stands in the way."""
     if not passed().parts.resumes_fides:
         raise Problem(404, "not_configured", "Fides is not configured here: PANLESS_FIDES_URL is not set.")
+    check_values([(("reply-to-token",), request.headers.get("reply-to-token", ""))])
     identities = [
         Identity(field=FIELDS[kind], form="raw", value=value) for kind, value in sent["identity"].items() if value
     ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from vault.ids import is_id
+from vault.ids import is_id, pattern
 from vault.pages import MOST
 
 LARGEST_AMOUNT = 99_999_999_999
@@ -40,7 +40,10 @@ class Flag(fields.Boolean):
 
 
 class Whole(validate.Regexp):
-    """A pattern for all of a value: marshmallow's own lets a last line break pass behind `$`."""
+    """A pattern for all of a value: marshmallow's own lets a last line break pass behind `$`.
+
+    It begins with `^` and ends with `$` all the same, for readers of the OpenAPI document.
+    """
 
     def __call__(self, value: Any) -> Any:  # noqa: ANN401  # marshmallow's
         """The value. Raises ValidationError."""
@@ -54,7 +57,7 @@ class Ident(fields.String):
 
     def __init__(self, prefix: str, **kwargs: Any) -> None:  # noqa: ANN401  # marshmallow's own arguments
         """Take the prefix that says the kind."""
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, metadata={"pattern": pattern(prefix)})
         self.prefix = prefix
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401  # marshmallow's
@@ -64,8 +67,15 @@ class Ident(fields.String):
         return text
 
 
-class Moment(fields.Field[datetime]):
-    """RFC 3339, UTC, to the second."""
+class Moment(fields.AwareDateTime):
+    """RFC 3339, with its offset; what is answered is in UTC, to the second."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401  # marshmallow's
+        """The same moment in UTC, which has none before the year 1 and none after 9999."""
+        try:
+            return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+        except OverflowError:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from None
 
     def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ANN401, ARG002  # marshmallow's
         return None if value is None else moment(value)
@@ -119,9 +129,15 @@ def metadata() -> fields.Dict:
     return fields.Dict(
         keys=fields.String(validate=validate.Length(min=1, max=METADATA_KEY)),
         values=fields.String(validate=validate.Length(max=METADATA_VALUE)),
-        validate=validate.Length(max=METADATA_KEYS),
+        validate=_few,  # apispec would call marshmallow's Length of an object a string's
         load_default=dict,
+        metadata={"maxProperties": METADATA_KEYS, "propertyNames": {"minLength": 1, "maxLength": METADATA_KEY}},
     )
+
+
+def _few(notes: dict[str, str]) -> None:
+    if len(notes) > METADATA_KEYS:
+        raise ValidationError(f"At most {METADATA_KEYS} notes.")
 
 
 class Address(Strict):
@@ -179,8 +195,20 @@ class PageOf(Strict):
     cursor = text(200)
 
 
+class FieldProblem(Schema):
+    """What is wrong with one field."""
+
+    field = fields.String()
+    message = fields.String()
+
+
 class ProblemShown(Schema):
-    """Problem details (RFC 9457)."""
+    """Problem details (RFC 9457). What else stands there depends on `code`: ids, reasons."""
+
+    class Meta:
+        """Others than these are there too."""
+
+        unknown = "include"
 
     type = fields.String(required=True)
     title = fields.String(required=True)
@@ -188,8 +216,9 @@ class ProblemShown(Schema):
     detail = fields.String(required=True)
     code = fields.String(required=True)
     doc = fields.String(required=True)
+    errors = fields.List(fields.Nested(FieldProblem))
 
 
 def of_type(value: str) -> fields.Constant[str]:
     """The `object` field of an answer."""
-    return fields.Constant(value, dump_only=True)
+    return fields.Constant(value, dump_only=True, metadata={"type": "string", "enum": [value]})

@@ -17,7 +17,7 @@ class HoldOrder(Strict):
 
     reason = one_of(*REASONS, required=True)
     classes = fields.List(one_of(*CLASSES), validate=validate.Length(min=1), load_default=CLASSES)
-    until = fields.AwareDateTime()
+    until = Moment()
 
 
 class HoldShown(Schema):

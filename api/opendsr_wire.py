@@ -7,7 +7,7 @@ from flask import Response
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from api.door import SUBJECT_REQUEST_ID
-from api.fields import Lenient, Whole, one_of, text
+from api.fields import Lenient, Moment, Whole, one_of, text
 from api.problems import answer_to
 from vault.opendsr import FIELDS, FORMATS, TYPES
 
@@ -33,14 +33,14 @@ class SubjectRequest(Lenient):
 
     regulation = one_of("gdpr", "ccpa", required=True)
     subject_request_id = fields.String(
-        required=True, validate=Whole(SUBJECT_REQUEST_ID.pattern, error="A lower-case UUID, version 4.")
+        required=True, validate=Whole(f"^{SUBJECT_REQUEST_ID.pattern}$", error="A lower-case UUID, version 4.")
     )
     subject_request_type = one_of(*TYPES, required=True)
-    submitted_time = fields.AwareDateTime(required=True)
+    submitted_time = Moment(required=True)
     subject_identities = fields.List(
         fields.Nested(SubjectIdentity), required=True, validate=validate.Length(min=1, max=20)
     )
-    api_version = fields.String(validate=Whole(r"2(\.\d{1,3}){0,2}", error="This is version 2."))
+    api_version = fields.String(validate=Whole(r"^2(\.[0-9]{1,3}){0,2}$", error="This is version 2."))
     status_callback_urls = fields.List(text(2000), validate=validate.Length(max=MOST_CALLBACKS), load_default=list)
     extensions = fields.Dict()
 

@@ -10,8 +10,10 @@ Chinese or Arabic text stands next to a card number without a space.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
+from urllib.parse import unquote
 
 _HIDDEN = "\x1f"
 """Stands for any row of invisible characters: it parts two groups of digits, and may also stand within one."""
@@ -20,6 +22,8 @@ _BETWEEN = rf"(?![0-9]){_HIDDEN}?(?:(?: ++|(?!{_HIDDEN})[\W_]){_HIDDEN}?){{0,3}}
 _RUN = re.compile(rf"[0-9]+(?:{_BETWEEN}[0-9]+)*")
 _GROUP = re.compile("[0-9]+")
 SHORTEST = 14
+ENCODINGS = 3
+"""How often a text is percent-decoded, which programs on its way may have encoded one after the other."""
 
 BRANDS = (
     ("visa", re.compile("4"), (16, 19)),
@@ -41,7 +45,21 @@ _BLANKS = "\u115f\u1160\u3164\u2800"
 
 
 def has_card_number(text: str) -> bool:
-    """Whether a card number stands anywhere in `text`."""
+    """Whether a card number stands anywhere in `text`, as it is or percent-encoded."""
+    return any(map(_stands_in, _decoded(text)))
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """The text, and what it is percent-decoded, some times over: each time costs as much as all of it."""
+    yield text
+    for _ in range(ENCODINGS):
+        text, before = unquote(text), text
+        if text == before:
+            return
+        yield text
+
+
+def _stands_in(text: str) -> bool:
     plain = text if text.isascii() and text.isprintable() else _plain(text)
     if sum(map(str.isdigit, plain)) < SHORTEST:
         return False

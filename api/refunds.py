@@ -41,9 +41,10 @@ class RefundPage(Schema):
 
 
 @blueprint.route("/v1/charges/<charge_id>/refunds", methods=["POST"])
-@needs("refunds:create", key=True, body=True, optional=True)
+@needs("refunds:create", key=True, body=True, optional=True, refusals=frozenset({502}))
 @blueprint.arguments(RefundOrder)
 @blueprint.response(201, RefundShown)
+@blueprint.alt_response(202, schema=RefundShown, description="What became of it is not known yet, or it is on its way.")
 def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str, str]]:
     """Give back what a charge took, or a part of it."""
     here = passed()

@@ -22,7 +22,7 @@ class RestrictionOrder(Strict):
 class Notice(Strict):
     """When the person was told that the restriction ends: before it does."""
 
-    notified_at = fields.AwareDateTime(required=True)
+    notified_at = Moment(required=True)
 
 
 class RestrictionShown(Schema):

@@ -6,7 +6,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from api.door import REPLAYED, Blueprint, needs, passed
-from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, of_type, one_of, text
+from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
 from api.parts import Parts
 from api.rights_shown import RequestShown, shown
 from vault import (
@@ -41,7 +41,7 @@ class VerificationFields(Strict):
     """How the controller verified the person, as it says."""
 
     method = one_of(*VERIFICATIONS, required=True)
-    verified_at = fields.AwareDateTime()
+    verified_at = Moment()
 
 
 class RequestOrder(Strict):
@@ -50,11 +50,11 @@ class RequestOrder(Strict):
     type = one_of(*TYPES, required=True)
     customers = fields.List(Ident("cus"), validate=validate.Length(min=1, max=MOST_CUSTOMERS))
     identities = fields.List(fields.Nested(IdentityFields), validate=validate.Length(min=1, max=20))
-    regulation = fields.String(validate=validate.Regexp(r"[a-z0-9_-]{1,20}\Z"))
-    submitted_at = fields.AwareDateTime()
+    regulation = fields.String(validate=Whole(r"^[a-z0-9_-]{1,20}$"))
+    submitted_at = Moment()
     verification = fields.Nested(VerificationFields)
     ground = one_of(*GROUNDS)
-    external_id = fields.String(validate=validate.Regexp(EXTERNAL_ID + r"\Z"))
+    external_id = fields.String(validate=Whole(f"^{EXTERNAL_ID}$"))
 
 
 class Approval(Strict):
@@ -69,20 +69,20 @@ class Denial(Strict):
     """Why a request is refused, and when the person was told so."""
 
     reason = one_of(*DENIALS, required=True)
-    notified_at = fields.AwareDateTime(required=True)
+    notified_at = Moment(required=True)
 
 
 class Extension(Strict):
     """Why a request takes longer, and when the person was told so."""
 
     reason = one_of(*EXTENSIONS, required=True)
-    notified_at = fields.AwareDateTime(required=True)
+    notified_at = Moment(required=True)
 
 
 class RequestQuery(PageOf):
     """Which requests."""
 
-    status = fields.String(validate=validate.Regexp(r"[a-z_]{1,40}\Z"))
+    status = fields.String(validate=Whole(r"^[a-z_]{1,40}$"))
     type = one_of(*TYPES)
     customer = Ident("cus")
     overdue = fields.Boolean(truthy={"true"}, falsy={"false"})
@@ -211,7 +211,7 @@ def cancel(request_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])
-@needs("rights:read", provable=True)
+@needs("rights:read", refusals=frozenset({409}), provable=True)
 @blueprint.response(200, PackageShown)
 def package(request_id: str) -> dict[str, Any]:
     """Get a link to the package of an access or portability request: it works once, and the last one given out."""

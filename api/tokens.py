@@ -23,6 +23,7 @@ from api.fields import (
 from api.problems import Problem
 from vault import pages, token_resuming, tokenizing, tokens
 from vault.errors import ProcessorRefused, RawCardsRefused
+from vault.ids import pattern
 from vault.personal import BillingContact, Card
 from vault.storing import Tokenized
 
@@ -67,7 +68,11 @@ class TokenOrder(Strict):
     type = one_of("card", required=True)
     card = fields.Nested(CardFields)
     processor_reference = fields.String(validate=Whole(r"^[A-Za-z0-9_-]{3,255}$", error="Not a processor's reference."))
-    customer = CustomerOrId(metadata={"oneOf": [{"type": "string"}, {"$ref": "#/components/schemas/CustomerFields"}]})
+    customer = CustomerOrId(
+        metadata={
+            "oneOf": [{"type": "string", "pattern": pattern("cus")}, {"$ref": "#/components/schemas/CustomerFields"}]
+        }
+    )
     processor_account = Ident("pa")
     usage = one_of("on_session", "off_session", load_default="off_session")
     metadata = metadata()
@@ -83,7 +88,7 @@ class TokenShown(Schema):
 
     id = fields.String()
     object = of_type("token")
-    type = fields.Constant("card")
+    type = of_type("card")
     customer = fields.String()
     card = fields.Nested(CardShown, allow_none=True)
     fingerprint = fields.String(allow_none=True)
@@ -93,7 +98,7 @@ class TokenShown(Schema):
     blocked = fields.String(allow_none=True, metadata={"description": "Why it is not to be charged: renew the card."})
     processor = fields.String()
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
-    deduplicated = fields.Function(lambda _token: g.get("deduplicated", False))
+    deduplicated = fields.Function(lambda _token: g.get("deduplicated", False), metadata={"type": "boolean"})
     created_at = Moment()
 
 
@@ -111,9 +116,11 @@ class TokenQuery(PageOf):
 
 
 @blueprint.route("/v1/tokens", methods=["POST"])
-@needs("tokens:create", body=True)
+@needs("tokens:create", body=True, refusals=frozenset({402, 423, 502}))
 @blueprint.arguments(TokenOrder)
 @blueprint.response(201, TokenShown)
+@blueprint.alt_response(200, schema=TokenShown, description="The same card of the same customer: it was stored before.")
+@blueprint.alt_response(202, schema=TokenShown, description="Nobody knows yet whether it was stored.")
 def create(order: dict[str, Any]) -> Answer:
     """Store a card and get a token for it."""
     here = passed()
@@ -134,8 +141,9 @@ def create(order: dict[str, Any]) -> Answer:
 
 
 @blueprint.route("/v1/tokens/<token_id>/confirm", methods=["POST"])
-@needs("tokens:create")
+@needs("tokens:create", refusals=frozenset({402, 423, 502}))
 @blueprint.response(200, TokenShown)
+@blueprint.alt_response(202, schema=TokenShown, description="Nobody knows yet whether it was stored.")
 def confirm(token_id: str) -> Answer:
     """Take a token up again after its person authenticated."""
     here = passed()
@@ -156,7 +164,7 @@ def read(token_id: str) -> tokens.Token:
 
 
 @blueprint.route("/v1/tokens", methods=["GET"])
-@needs("tokens:read", query=frozenset({"customer", "limit", "cursor"}))
+@needs("tokens:read", query=frozenset({"customer", "limit", "cursor"}), refusals=frozenset({404, 410}))
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.response(200, TokenPage)
 def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:

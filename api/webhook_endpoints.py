@@ -40,7 +40,7 @@ class Replay(Strict):
     """What to deliver again: one event, or all since a moment."""
 
     event = Ident("evt")
-    since = fields.AwareDateTime()
+    since = Moment()
 
     @validates_schema
     def _one(self, data: dict[str, Any], **_: object) -> None:
@@ -56,7 +56,9 @@ class EndpointShown(Schema):
     url = fields.String()
     events = fields.List(fields.String())
     status = fields.String()
-    secret = fields.Function(lambda endpoint: endpoint.secret.value if endpoint.secret else None)
+    secret = fields.Function(
+        lambda endpoint: endpoint.secret.value if endpoint.secret else None, metadata={"type": ["string", "null"]}
+    )
     created_at = Moment()
 
 

@@ -33,8 +33,10 @@ LARGEST = 256 * 1024
 IPV6_UNICAST = IPv6Network("2000::/3")
 """All that IANA gives out; outside of it are addresses of sites, of SRv6, and those that carry an IPv4 one."""
 
-SPECIAL = [ip_network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20")]
-"""What Python calls global in some version: protocol assignments, gateways that may lead anywhere, documentation."""
+_NOT_OUTSIDE = ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "2002::/16", "3fff::/20")
+SPECIAL = [ip_network(net) for net in _NOT_OUTSIDE]
+"""What Python calls global in some version: protocol assignments, gateways that may lead anywhere, documentation; and
+the one public address behind which a cloud (Azure) serves each machine its own name server and configuration."""
 
 
 def is_global(address: IpAddress) -> bool:

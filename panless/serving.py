@@ -7,11 +7,13 @@ imported here may import a database driver or an HTTP client, or those would blo
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import structlog
 from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
@@ -31,7 +33,11 @@ class Log(glogging.Logger):  # type: ignore[misc]  # as above
 
     def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
         """Log a warning; of a request that is no HTTP, only where it came from."""
-        super().warning(msg.partition(": ")[0] if msg.startswith("Invalid request") else msg, *args, **kwargs)
+        if msg.startswith("Invalid request"):
+            msg = msg.partition(": ")[0]
+            structlog.contextvars.clear_contextvars()  # they are those of the request before, in this thread
+            structlog.contextvars.bind_contextvars(request_id=_request_id())
+        super().warning(msg, *args, **kwargs)
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
         """Log an exception; of the request that it broke, no path and no query."""
@@ -69,15 +75,21 @@ def post_fork(_server: object, _worker: object) -> None:
     util.write_error = write_problem  # gunicorn has no setting for it, and its own page quotes the request line
 
 
+def _request_id() -> str:
+    """As the application makes them (api/door.py), which never sees these requests."""
+    return f"req_{secrets.token_hex(16)}"
+
+
 def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  # noqa: ANN401  # gunicorn has no types
     """Answer a request that is no HTTP in problem details, without a word of what was sent."""
     doc = "/docs#problem-bad-request"
     detail = "This is not HTTP that can be read."
     problem = {"type": doc, "title": reason, "status": status, "detail": detail, "code": "bad_request", "doc": doc}
     body = json.dumps(problem)
+    request_id = structlog.contextvars.get_contextvars().get("request_id") or _request_id()
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nRequest-Id: {request_id}\r\n\r\n"
     )
     util.write_nonblock(sock, (head + body).encode("latin1"))
 

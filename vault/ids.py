@@ -29,6 +29,11 @@ def derived_id(prefix: str, home: str, seed: bytes) -> str:
     return f"{prefix}_{cell_of(home)}{seed[: BODY_LENGTH - 2].translate(_LETTERS).decode()}"
 
 
+def pattern(prefix: str) -> str:
+    """The form of an id of that kind, for who reads our documents."""
+    return f"^{prefix}_[a-z0-9]{{2}}[a-z2-7]{{26}}$"
+
+
 def cell_of(home: str) -> str:
     """The cell that an id (or a bare cell) names."""
     return home.rpartition("_")[2][:2]

@@ -147,7 +147,8 @@ def _check(url: str) -> None:
     try:
         parts = urlsplit(url)
         fit = parts.scheme == "https" and parts.hostname and not parts.fragment and not parts.username
-    except ValueError:
+        fit = fit and parts.port != 0
+    except ValueError:  # a port that is none, brackets that hold no address
         fit = False
     if not fit or not (url.isascii() and url.isprintable()) or " " in url or len(url) > LONGEST_URL:
         raise Invalid("url", "Not an https URL that can be called.")

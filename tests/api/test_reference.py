@@ -2,8 +2,10 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_scene import never_was, operations, problem
@@ -11,7 +13,7 @@ from house import PURPOSE, House, Tenant
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_roles import NEEDED
 
-from api.application import CONVERTED
+from api.document import CONVERTED
 from api.problems import TABLE
 from vault.guard import NOT_CHECKED
 from vault.protocol import KEYSTORE_RESTORED, RECORDS_RESTORED
@@ -44,8 +46,12 @@ def test_document_says_what_a_call_needs(house: House) -> None:
     """Scope and key where one is asked for, the headers with a meaning, and problem details as the other answer."""
     for method, path, operation in operations(house.app):
         assert operation["summary"], path
-        [media] = operation["responses"]["default"]["content"]
-        assert media == ("application/json" if path.startswith("/opendsr/") else "application/problem+json")
+        assert "default" not in operation["responses"], path  # it would make any status one that is documented
+        for status, response in operation["responses"].items():
+            assert response["headers"]["Request-Id"]["required"]
+            if status >= "400":
+                ours = not path.startswith("/opendsr/")
+                assert ("application/problem+json" if ours else "application/json") in response["content"], path
         if (method, path) in NEEDED:
             assert operation["security"] == [{"key": []}]
             headers = {one["name"]: one["required"] for one in operation["parameters"] if one["in"] == "header"}
@@ -86,7 +92,45 @@ def test_answers_are_as_the_document_says(tenant: Tenant) -> None:
         "CertificateShown": certificate,
         "Problem": problem(tenant.call("GET", f"/v1/tokens/{never_was('tok')}"), 404),
     }.items():
-        assert shown.keys() == schemas[name]["properties"].keys(), name
+        optional = {"errors"} if name == "Problem" else set()
+        assert shown.keys() == schemas[name]["properties"].keys() - optional, name
+
+
+def _parts_of(value: Any) -> Iterator[Any]:
+    """Every object anywhere in a document."""
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from _parts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _parts_of(inner)
+
+
+def test_patterns_hold_for_all_of_a_value(house: House) -> None:
+    """A pattern in a JSON schema may match anywhere: ours begin and end with the value, in a syntax that all share."""
+    document = house.app.test_client().get("/openapi.json").get_json()
+    patterns = {part["pattern"] for part in _parts_of(document) if isinstance(part.get("pattern"), str)}
+    assert len(patterns) > 15
+    for pattern in patterns:
+        assert (pattern[0], pattern[-1]) == ("^", "$"), pattern
+        assert not re.search(r"\\[AZzdws]", pattern), pattern
+
+
+def test_links_lead_somewhere(house: House) -> None:
+    """From each thing that is answered, by its id, to each call that can name it: all paths with an id are led to."""
+    document = house.app.test_client().get("/openapi.json").get_json()
+    links = [link for part in _parts_of(document["paths"]) for link in part.get("links", {}).values()]
+    led_to = set()
+    for link in links:
+        _, _, path, method = link["operationRef"].split("/")
+        path = path.replace("~1", "/")
+        led_to.add((path, method))
+        named = {one["name"] for one in document["paths"][path].get("parameters", ())}
+        assert {name.removeprefix("path.") for name in link.get("parameters", {})} <= named
+        assert document["paths"][path][method]
+    ours = {(path, method.lower()) for method, path, _ in operations(house.app) if "_id}" in path}
+    assert {each for each in ours if not each[0].startswith("/opendsr/")} <= led_to
 
 
 class _Page(HTMLParser):

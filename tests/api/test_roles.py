@@ -4,7 +4,7 @@ import pytest
 from api_scene import LINKED, headers_of, never_was, nothing, operations, problem
 from house import House, Tenant
 
-from api.application import CONVERTED
+from api.document import CONVERTED
 from vault.scopes import ROLES, SCOPES
 
 NEEDED = {

@@ -1,5 +1,6 @@
 import http.client
 import json
+import re
 import resource
 import socket
 import subprocess
@@ -122,6 +123,20 @@ def test_what_clients_send_is_not_in_the_log(serve: Serve, deployment: Deploymen
     assert "jo@example" not in server.log
     assert "4242" not in server.log
     assert all(json.loads(line) for line in server.log.splitlines())
+
+
+def test_what_is_no_http_has_a_request_id_too(serve: Serve, deployment: Deployment) -> None:
+    """Each its own, also in the log: never that of the request before it on the same thread."""
+    server = serve(deployment)
+    assert ask(f"{server.url}/livez").status == 200
+    answered = [server.raw(b"GET / HTTP/9.9\r\n\r\n") for _ in range(3)]
+    found = [re.findall(rb"\r\nRequest-Id: (req_[0-9a-f]{32})\r\n", answer) for answer in answered]
+    ids = {ident.decode() for [ident] in found}
+    until(lambda: server.log.count("Invalid request from ip=127.0.0.1") == 3)
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert {line["request_id"] for line in lines if line["event"].startswith("Invalid request")} == ids
+    assert len(ids) == 3
+    assert not ids & {line["request_id"] for line in lines if line["event"] == "request"}
 
 
 def test_long_headers_are_refused(serve: Serve, deployment: Deployment) -> None:

@@ -317,6 +317,14 @@ def test_what_is_refused(speaker: Tenant, changes: dict[str, Any]) -> None:
     assert rows(speaker.house, rights_requests, tenant_id=speaker.id) == []
 
 
+def test_a_card_number_in_place_of_the_token(speaker: Tenant) -> None:
+    """It would be kept: refused before anybody is erased."""
+    customer = person(speaker)
+    answer = announce(speaker, token="4242-4242-4242-4242")
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "card_number_misplaced")
+    assert speaker.call("GET", f"/v1/customers/{customer}").status_code == 200
+
+
 def test_the_program_itself_reaches_a_fides_on_this_machine(tenant: Tenant) -> None:
     """As it is wired for users: the server that the operator named is called wherever it is."""
     heard = []

@@ -4,6 +4,7 @@ Source: docs.stripe.com/webhooks (signatures over the raw body, `t` and `v1`), c
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,8 @@ from vault.processors.stripe_errors import Object, dig
 from vault.processors.stripe_outcomes import REFUND
 
 TOLERANCE = timedelta(seconds=300)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_TYPE = re.compile(r"[a-z0-9_.]{1,100}")
 
 
 def parse(body: bytes, headers: Mapping[str, str], secret: Secret, now: datetime) -> Notice | None:
@@ -29,18 +32,26 @@ def parse(body: bytes, headers: Mapping[str, str], secret: Secret, now: datetime
         if abs(now - datetime.fromtimestamp(signed, UTC)) > TOLERANCE or event["object"] != "event":
             return None
         return _notice(event)
-    except (SignatureVerificationError, ValueError, KeyError, TypeError, OverflowError, StopIteration):
+    except (SignatureVerificationError, ValueError, KeyError, TypeError, OverflowError, StopIteration, RecursionError):
         return None
 
 
 def _notice(event: Object) -> Notice:
-    kind, about = str(event["type"]), event["data"]["object"]
-    names = {"payment": None, "method": None, "dispute": None}
+    """Raises ValueError for one whose own name or type can't be Stripe's."""
+    ident, kind, about = event["id"], event["type"], event["data"]["object"]
+    if not _NAME.fullmatch(ident) or not _TYPE.fullmatch(kind):
+        raise ValueError("no event of Stripe's")
+    names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None}
     for prefix, named in _NAMED.items():
         if kind.startswith(prefix):
-            names |= {name: dig(about, path) for name, path in named.items()}
+            names |= {name: _name(dig(about, path)) for name, path in named.items()}
             break
-    return Notice(event=str(event["id"]), type=kind[:40], **names)
+    return Notice(event=ident, type=kind[:40], **names)
+
+
+def _name(value: object) -> str | None:
+    """What can be the name of an object of Stripe's."""
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
 _NAMED: Mapping[str, Mapping[str, str]] = {
