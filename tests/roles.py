@@ -17,6 +17,7 @@ from migrations.roles import Roles
 from panless.settings import read_settings
 from panless.wiring import migrate
 
+URLS = ("PANLESS_RECORDS_URL", "PANLESS_KEYSTORE_URL")
 _numbers = count(1)
 
 
@@ -60,24 +61,30 @@ def used_by(environment: dict[str, str], records: str, keystore: str) -> dict[st
 
 @contextmanager
 def house_apart(
-    home: Path, server: str, sandbox: Sandbox, through: Callable[[str], str] = str, **settings: str
+    home: Path, server: str, sandbox: Sandbox, through: Callable[[str, Roles], str] | None = None, **settings: str
 ) -> Iterator[House]:
     """A deployment whose door is APP's; what else the house does, its worker's part too, is WORKER's.
 
-    `through` says by which URL a database is reached once it is migrated.
+    `through` says by which URL the roles reach a database, once it is migrated.
     """
     owner, roles = new_roles(server)
     environment = {**databases_of(server, owner), **_settings(home, sandbox), **settings}
-    with mock.patch.dict(os.environ, environment):  # settings come from the environment, as they do for users
-        migrate(read_settings(), roles=roles)
-    urls = {name: through(environment[name]) for name in ("PANLESS_RECORDS_URL", "PANLESS_KEYSTORE_URL")}
-    served = open_house(home, used_by(environment | urls, roles.app, roles.keys), sandbox)
-    working = open_house(home, used_by(environment | urls, roles.worker, roles.keys), sandbox)
+    migrate_with(environment, roles)
+    if through is not None:
+        environment |= {name: through(environment[name], roles) for name in URLS}
+    served = open_house(home, used_by(environment, roles.app, roles.keys), sandbox)
+    working = open_house(home, used_by(environment, roles.worker, roles.keys), sandbox)
     try:
         yield replace(working, app=served.app, environment=served.environment)
     finally:
         served.components.close()
         working.components.close()
+
+
+def migrate_with(environment: dict[str, str], roles: Roles) -> None:
+    """`panless migrate --roles`."""
+    with mock.patch.dict(os.environ, environment):  # settings come from the environment, as they do for users
+        migrate(read_settings(), roles=roles)
 
 
 def _settings(home: Path, sandbox: Sandbox) -> dict[str, str]:

@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 from api_scene import Stock, stock_of
 from house import House
@@ -7,3 +9,12 @@ from house import House
 def stock(house: House) -> Stock:
     """A tenant that has one of everything that a path can name; for tests that change nothing."""
     return stock_of(house.tenant())
+
+
+@pytest.fixture
+def port_of_server() -> int:
+    """A free port more, for tests that need two."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
