@@ -1,14 +1,23 @@
 import socket
+from collections.abc import Iterator
 
 import pytest
 from api_scene import Stock, stock_of
-from house import House
+from house import House, Sandbox
+from roles import house_apart
 
 
 @pytest.fixture(scope="session")
 def stock(house: House) -> Stock:
     """A tenant that has one of everything that a path can name; for tests that change nothing."""
     return stock_of(house.tenant())
+
+
+@pytest.fixture(scope="session")
+def apart(postgresql: str, tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Iterator[House]:
+    """A deployment on PostgreSQL whose door is held to the rows of one tenant at a time."""
+    with house_apart(tmp_path_factory.mktemp("apart"), postgresql, sandbox) as built:
+        yield built
 
 
 @pytest.fixture

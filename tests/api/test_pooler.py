@@ -1,17 +1,14 @@
 """Through PgBouncer in transaction mode, with two connections to the server for everybody."""
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from api_scene import at_once
-from house import PURPOSE, House, Sandbox, Tenant, serve, token_order
+from house import House, Sandbox, serve
+from http_job import ask, main_job
 from pooler import run_pooler
 from roles import house_apart
 from sqlalchemy import make_url, text
@@ -40,34 +37,9 @@ def pooled(postgresql: str, tmp_path: Path, sandbox: Sandbox, free_port: int) ->
         )
 
 
-def ask(url: str, tenant: Tenant, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-    data = None if body is None else json.dumps(body).encode()
-    sent = {"Authorization": f"Bearer {tenant.keys['all']}", "Content-Type": "application/json", **PURPOSE}
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url + path, data, sent, method=method), timeout=30) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
 def test_the_main_job(pooled: House, port_of_server: int) -> None:
-    """`panless serve` tokenizes, charges, shows the contact and erases; the worker's round ends it; then 410."""
-    tenant = pooled.tenant()
-    contact = {"name": "Ada Lovelace", "email": "ada@example.com"}
-    order = token_order(customer={"reference": "c-1", "billing_contact": contact})
-    with serve(pooled, port_of_server) as (_, url):
-        status, token = ask(url, tenant, "POST", "/v1/tokens", order)
-        assert status == 201
-        charge = {"token": token["id"], "amount": 1234, "currency": "eur", "obligation": "INV-1"}
-        assert ask(url, tenant, "POST", "/v1/charges", charge, Idempotency_Key="k-1")[0] == 201
-        person = f"/v1/customers/{token['customer']}"
-        assert ask(url, tenant, "GET", f"{person}/billing-contact")[1]["email"] == "ada@example.com"
-        assert ask(url, tenant, "DELETE", person)[0] == 202
-        assert pooled.work()[1] == []
-        assert ask(url, tenant, "DELETE", person)[0] == 200
-        assert ask(url, tenant, "GET", f"{person}/billing-contact")[0] == 410
-    assert len(tenant.charges_at_processor()) == 1
+    """`panless serve` tokenizes, charges, shows the contact and erases, and the worker ends it."""
+    main_job(pooled, port_of_server)
 
 
 def test_one_obligation_from_many_callers(pooled: House, port_of_server: int) -> None:
