@@ -92,8 +92,11 @@ def _grant_keystore(tx: Connection, roles: Roles) -> None:
 
 def _grant_records(tx: Connection, roles: Roles) -> None:
     tx.execute(select(func.pg_advisory_xact_lock(LOCK)))
-    for place, role in enumerate((roles.app, roles.worker)):
+    for role in (roles.app, roles.worker):
         _refuse_unfit(tx, role)
+    if tx.scalar(select(func.pg_has_role(roles.app, roles.worker, "MEMBER"))):
+        raise RoleRefused(f"{roles.app} may act as {roles.worker}, and would see every tenant. Revoke that membership.")
+    for place, role in enumerate((roles.app, roles.worker)):
         _run(tx, _closed(tx, role))
         for name in _tables("records"):
             privileges = RECORDS.get(name, (EVERYTHING, EVERYTHING))[place]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
+from keys.database import reading
 from keys.errors import KeyMissing, RootKeyAway, RootKeyDenied, Unreadable
+from keys.tenant_rows import is_kept_apart
 from panless import opendsr_files, root_keys
 from panless.policies import read_policy
 from panless.ports import split
@@ -44,7 +46,7 @@ def examine() -> list[Finding]:
     findings = [finding for look in LOOKS for finding in look(settings)]
     try:
         with closing(build(settings)) as house:
-            return [*findings, *_of_house(house), *_holidays(house)]
+            return [*findings, *_of_house(house), *_tenants(house), *_holidays(house)]
     except EXPECTED as error:
         broken = _broken(error)
         return findings if broken in findings else [*findings, broken]
@@ -164,6 +166,17 @@ def _of_house(house: Components) -> Iterator[Finding]:
                 mend="Renew it (PANLESS_OPENDSR_CERTIFICATE_FILE).",
                 is_unsafe=days < 0,
             )
+
+
+def _tenants(house: Components) -> Iterator[Finding]:
+    """Whether the database keeps tenants apart, should the program ever forget to."""
+    with reading(house.records) as connection:
+        if connection.dialect.name == "sqlite" or is_kept_apart(connection):
+            return
+    yield _note(
+        "The records' user sees every tenant's rows: right for the worker and for commands, not for the server.",
+        "Let `panless serve` come as a user of its own (panless migrate --roles, docs/postgresql.md).",
+    )
 
 
 def _holidays(house: Components) -> Iterator[Finding]:

@@ -182,7 +182,7 @@ def _is_pending(records: Engine, body: Mapping[str, Any], pending: Sequence[Mapp
     """Whether an entry still waits for its place. Raises RecordsRestored if it is lost."""
     if any(each["entry_id"] == body["entry_id"] for each in pending):
         return True
-    with reading(for_tenant(records, body["tenant"])) as connection:
+    with reading(records) as connection:
         known = _KNOWN.one_or_none(connection, {"of_tenant": body["tenant"], "of_entry": body["entry_id"]})
     if protocol.lost(pending=False, known=known is not None) == protocol.UNKNOWN:
         raise RecordsRestored("These records do not have what was just decided in them: they were restored.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from api_scene import stock_of
-from house import PURPOSE, House, Tenant, make_app, word
+from house import PURPOSE, House, Tenant, link_to, make_app, package_of, word
 from http_job import main_job
 from sqlalchemy import Connection, Engine, Table, delete, event, func, insert, inspect, select, text, update
 from sqlalchemy.exc import ProgrammingError
@@ -21,7 +21,8 @@ from keys.database import reader_of, reading, transaction
 from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
-from vault import open_intents, rights_watch
+from vault import audit, open_intents, rights_watch
+from vault.ledger import append, decide
 from vault.tables import (
     audit_entries,
     charges,
@@ -39,6 +40,7 @@ from vault.tables import (
     tenants,
     webhook_inbox,
 )
+from vault.watermarks import watermark
 
 OF_TENANTS = [each for each in metadata.sorted_tables if "tenant_id" in each.c]
 Looks = Callable[[Engine], Any]
@@ -175,6 +177,41 @@ def test_a_webhook_finds_its_tenant(apart: House) -> None:
     with reading(for_tenant(served(apart), shop.id)) as connection:
         assert connection.scalar(select(func.count()).select_from(webhook_inbox)) == 1
     assert apart.work()[1] == []
+
+
+def test_a_link_opens_its_package(apart: House) -> None:
+    """Who follows a link shows no key: the link says for which tenant, and the package comes whole."""
+    tenant = apart.tenant()
+    link = link_to(tenant, package_of(tenant, tenant.token()["customer"]))
+    answer = apart.app.test_client().get(f"/v1/packages/{link}")
+    assert (answer.status_code, answer.get_data()[:2]) == (200, b"PK")
+
+
+def test_looks_of_several_tenants_are_written_down(apart: House) -> None:
+    """What a process counted for two tenants becomes an audit entry for each of them."""
+    parts, both = apart.app.extensions[NAME], [apart.tenant(), apart.tenant()]
+    for tenant in both:
+        tenant.call("GET", f"/v1/tokens/{tenant.token()['id']}")
+    assert parts.reads.write_down(parts.records, parts.keyring, parts.clock(), all_of_it=True) >= len(both)
+    mine = audit_entries.c.tenant_id.in_([tenant.id for tenant in both])
+    with reading(apart.components.records) as worker:
+        seen = worker.scalars(select(audit_entries.c.tenant_id).where(mine, audit_entries.c.action == "token.read"))
+        assert sorted(seen) == sorted(tenant.id for tenant in both)
+
+
+def test_the_ledger_is_followed_past_other_tenants(apart: House) -> None:
+    """An entry of one tenant that lies there unfollowed worries no guard; another tenant's call follows it."""
+    one, other = apart.tenant(), apart.tenant()
+    worker, door, token = apart.components, apart.app.extensions[NAME], one.token()["id"]
+    with audit.transaction(worker.records) as tx:
+        mark = watermark(tx)
+        entry = decide(tx, worker.ledger, one.caller, "token.delete", token, version=1)
+        body = tx.scalar(select(ledger_outbox.c.body).where(ledger_outbox.c.entry_id == entry))
+    append(worker.ledger, worker.records, mark, json.loads(body or ""))
+    assert door.guard.check().is_good
+    assert other.call("DELETE", f"/v1/tokens/{other.token()['id']}").status_code == 200
+    assert one.call("GET", f"/v1/tokens/{token}").get_json()["status"] == "detached"
+    assert door.guard.check().is_good
 
 
 DEFINING = (
