@@ -4,7 +4,7 @@ import functools
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -17,6 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
+from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
 from vault.clients import Client, authenticate, parse_key
@@ -176,8 +177,8 @@ def open_to_signatures(route: Route) -> Route:
 
 def refuse_unproven(house: Parts, tenant: str) -> None:
     """Raises AnchorStale where the audit log is to be anchored, and has not been for too long."""
-    if house.anchored:
-        require_fresh(house.records, tenant, house.clock())
+    if house.anchored and tenant:
+        require_fresh(for_tenant(house.records, tenant), tenant, house.clock())
 
 
 def needs_of(view: Callable[..., Any]) -> Needs | None:
@@ -198,7 +199,7 @@ def _pass(
 ) -> None:
     house = parts()
     _refuse_unfit(house)
-    client = _authenticated(house)
+    client, house = _authenticated(house)
     if scope not in client.scopes:
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
@@ -232,17 +233,26 @@ def _refuse_unfit(house: Parts) -> None:
         raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
 
 
-def _authenticated(house: Parts) -> Client:
-    """The client whose API key this request shows. Raises Problem 401: the same for every cause."""
+def _authenticated(house: Parts) -> tuple[Client, Parts]:
+    """The client whose API key this request shows, and the parts for its tenant: its records are all that they reach.
+
+    Raises Problem 401: the same for every cause.
+    """
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     presented = parse_key(key) if kind.lower() == "bearer" else None
     client = None
     if presented is not None:
+        house = _bound(house, presented.tenant)
         client = authenticate(house.records, house.ledger, presented, house.clock())
     if client is None:
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
-    return client
+    return client, house
+
+
+def _bound(house: Parts, tenant: str) -> Parts:
+    records = for_tenant(house.records, tenant)
+    return house if records is house.records else replace(house, records=records)
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -28,12 +28,13 @@ WAIT_SECONDS = 10
 """How long a request waits for a connection before it is told that the database is busy."""
 
 
-def open_database(url: str, connections: int = 10) -> Engine:
+def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> Engine:
     """An engine for `url` (`sqlite:///path` or `postgresql://...`) that prints no parameters in its errors.
 
     It opens at most `connections`; who comes later waits: a server has its limit, and meeting it is an outage for all.
     It carries a second one of the same size for reading, whose connections stay in AUTOCOMMIT: switching a connection
-    back and forth costs more than reading a row. Nothing connects before the first statement.
+    back and forth costs more than reading a row. Nothing connects before the first statement. `prepares`: PostgreSQL
+    keeps statements for the next time, which not every pooler can do.
     """
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
@@ -46,10 +47,10 @@ def open_database(url: str, connections: int = 10) -> Engine:
         "pool_timeout": WAIT_SECONDS,
         "pool_use_lifo": True,
         "pool_reset_on_return": None,  # `transaction` ends what it began; a rollback more would cost every reading
-        "connect_args": _SQLITE if sqlite_file else _POSTGRESQL,
+        "connect_args": _SQLITE if sqlite_file else {**_POSTGRESQL, "prepare_threshold": 0 if prepares else None},
     }
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
-    writer = create_engine(parsed, execution_options={_READER: reader}, **options)
+    writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
     for one in (reader, writer):
         event.listen(one, "connect", _prepare_sqlite if sqlite_file else _prepare_postgresql)
@@ -60,11 +61,12 @@ def open_database(url: str, connections: int = 10) -> Engine:
 
 def reader_of(engine: Engine) -> Engine:
     """The engine that `reading` takes its connections from."""
-    reader: Engine = engine.get_execution_options()[_READER]
+    reader: Engine = engine.get_execution_options()[READER]
     return reader
 
 
-_READER = "panless_reader"
+READER = "panless_reader"
+"""The option of an engine under which it carries the one for reading."""
 
 OPENED = "panless_opened"
 """Under which name a connection to a SQLite file keeps which file it opened."""
@@ -91,7 +93,7 @@ REPLACED = "replaced"
 
 
 _SQLITE = {"timeout": BUSY_SECONDS}
-_POSTGRESQL = {"prepare_threshold": 0, "connect_timeout": 5}
+_POSTGRESQL = {"connect_timeout": 5}
 
 
 def _prepare_postgresql(dbapi: Any, _entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
+
+from keys.driver_errors import as_sqlalchemy_says
+from keys.tenant_rows import BIND, said, saying
 
 _Process = Callable[[Any], Any]
 
@@ -39,12 +41,12 @@ class Prepared:
 
     def all(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Every row."""
-        form = self._form(connection.dialect)
+        form = self._form(connection)
         return [form.row(raw) for raw in self._run(connection, form, values).fetchall()]
 
     def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # a row has its statement's columns
         """The first row, None if there is none: for statements that find one at most."""
-        form = self._form(connection.dialect)
+        form = self._form(connection)
         raw = self._run(connection, form, values).fetchone()
         return None if raw is None else form.row(raw)
 
@@ -62,16 +64,19 @@ class Prepared:
 
     def change(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """How many rows an INSERT, UPDATE or DELETE made, changed or took away."""
-        return int(self._run(connection, self._form(connection.dialect), values).rowcount)
+        return int(self._run(connection, self._form(connection), values).rowcount)
 
-    def _form(self, dialect: Dialect) -> _Form:
-        form = self._forms.get(dialect.name)
+    def _form(self, connection: Connection) -> _Form:
+        dialect, tenant = connection.dialect, said(connection)
+        name = dialect.name if tenant is None else _SAYING
+        form = self._forms.get(name)
         if form is None:  # two threads may both make it; it is the same
-            form = self._forms[dialect.name] = _formed(self._statement, dialect)
+            statement = self._statement if tenant is None else saying(self._statement)
+            form = self._forms[name] = _formed(statement, dialect)
         return form
 
     def _run(self, connection: Connection, form: _Form, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # the driver's cursor
-        named = {**form.constants, **values}
+        named = {**form.constants, **values, BIND: said(connection)}
         for name, process in form.binds:
             named[name] = process(named[name])
         given = named if form.order is None else [named[name] for name in form.order]
@@ -82,7 +87,7 @@ class Prepared:
         try:
             cursor.execute(form.sql, given)
         except connection.dialect.loaded_dbapi.Error as error:
-            raise _as_sqlalchemy_says(connection, proxied, cursor, form.sql, error) from None
+            raise as_sqlalchemy_says(connection, cursor, form.sql, error) from None
         for told in connection.dispatch.after_cursor_execute:
             told(connection, cursor, form.sql, given, None, False)  # noqa: FBT003  # as above
         return cursor
@@ -115,6 +120,7 @@ def _formed(statement: Executable, dialect: Dialect) -> _Form:
 
 
 _NUMBERED = "postgresql"
+_SAYING = "postgresql, saying the tenant"
 
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401  # of any column
@@ -147,20 +153,3 @@ def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
 
 def _out_of(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
     return kind.dialect_impl(dialect).result_processor(dialect, None)
-
-
-def _as_sqlalchemy_says(connection: Connection, proxied: Any, cursor: Any, sql: str, error: Any) -> Exception:  # noqa: ANN401  # the driver's
-    """The driver's error as SQLAlchemy's, without parameters; a connection that is gone leaves the pool."""
-    gone = connection.dialect.is_disconnect(error, proxied, cursor)
-    if gone:
-        connection.invalidate(error)
-    told: Exception = DBAPIError.instance(
-        sql,
-        None,
-        error,
-        connection.dialect.loaded_dbapi.Error,
-        hide_parameters=True,
-        connection_invalidated=gone,
-        dialect=connection.dialect,
-    )
-    return told

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from migrations.roles import Roles
 from panless import logs, wiring
 from panless.dev import run_dev
 from panless.hardening import memory_folder
@@ -80,10 +81,18 @@ def worker(*, once: bool) -> None:
 
 
 @click.command()
-def migrate() -> None:
-    """Bring both databases to their newest schema."""
-    wiring.migrate(read_settings())
+@click.option(
+    "--roles",
+    nargs=3,
+    metavar="APP WORKER KEYS",
+    help="Then say what these login roles may do: the server's and the worker's on the records, both on the keystore.",
+)
+def migrate(roles: tuple[str, str, str] | None) -> None:
+    """Bring both databases to their newest schema (PostgreSQL: as the owner of both)."""
+    wiring.migrate(read_settings(), roles=Roles(*roles) if roles else None)
     click.echo("Both databases are at their newest schema.")
+    if roles:
+        click.echo(f"{roles[0]} sees one tenant at a time, {roles[1]} all of them; {roles[2]} may use the keys.")
 
 
 @click.command()

@@ -54,6 +54,7 @@ class Settings:
     workers: int
     threads: int
     connections: int
+    prepared_statements: bool
     kek_ttl: float
     kek_epoch_days: int
     ledger_grace: float
@@ -108,6 +109,7 @@ def read_settings() -> Settings:
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),
             connections=env.int("CONNECTIONS", 10),
+            prepared_statements=env.bool("PREPARED_STATEMENTS", True),
             kek_ttl=env.float("KEK_TTL", 300.0),
             kek_epoch_days=_epoch_days(env),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),

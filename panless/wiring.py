@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
+from keys.tenant_rows import is_kept_apart, keep_apart
+from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
 from panless import opendsr_files, outgoing, root_keys, stores
 from panless.errors import WiringError
@@ -79,12 +81,13 @@ def utc_now() -> datetime:
 
 def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Components:
     """Put the parts together. Raises WiringError, KeyfileRefused, PolicyError."""
-    records = open_database(settings.records_url.value, settings.connections)
-    keystore = open_database(settings.keystore_url.value, settings.connections)
+    records, keystore = _opened(settings, settings.connections)
+    deployment = _deployment(records, keystore)
+    records = _kept_apart(records)
     keyring = Keyring(
         keystore=keystore,
         roots=root_keys.load(settings.roots),
-        deployment=_deployment(records, keystore),
+        deployment=deployment,
         kek_ttl=settings.kek_ttl,
         now=clock,
     )
@@ -108,20 +111,46 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
     )
 
 
-def migrate(settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
-    """Bring both databases to their newest schema; give empty ones their deployment's id. Keystore first."""
-    roots = root_keys.load(settings.roots)
-    records = open_database(settings.records_url.value)
-    keystore = open_database(settings.keystore_url.value)
+def _opened(settings: Settings, connections: int) -> tuple[Engine, Engine]:
+    """The records and the keystore."""
+    records, keystore = (
+        open_database(url.value, connections, prepares=settings.prepared_statements)
+        for url in (settings.records_url, settings.keystore_url)
+    )
+    return records, keystore
+
+
+def _kept_apart(records: Engine) -> Engine:
+    """The records, by tenant where their user sees one at a time."""
+    with reading(records) as connection:
+        return keep_apart(records) if is_kept_apart(connection) else records
+
+
+def migrate(settings: Settings, clock: Callable[[], datetime] = utc_now, roles: Roles | None = None) -> None:
+    """Bring both databases to their newest schema; give empty ones their deployment's id. Keystore first.
+
+    With `roles`, then say what these may do there. Raises WiringError for roles that must not have it.
+    """
+    given_roots = root_keys.load(settings.roots)
+    records, keystore = _opened(settings, 1)
     try:
         upgrade(keystore, "keystore")
         upgrade(records, "records")
         _found(records, keystore, clock())
         deployment = _deployment(records, keystore)
-        Keyring(keystore=keystore, roots=roots, deployment=deployment, now=clock).create_tenant(deployment)
+        Keyring(keystore=keystore, roots=given_roots, deployment=deployment, now=clock).create_tenant(deployment)
+        if roles is not None:
+            _grant(records, keystore, roles)
     finally:
         records.dispose()
         keystore.dispose()
+
+
+def _grant(records: Engine, keystore: Engine, roles: Roles) -> None:
+    try:
+        grant(keystore, records, roles)
+    except RoleRefused as error:
+        raise WiringError(str(error)) from None
 
 
 def _found(records: Engine, keystore: Engine, at: datetime) -> None:

@@ -16,6 +16,7 @@ from keys import keystore as keystores
 from keys.database import REPLACED, reading
 from keys.errors import KeyMissing
 from keys.identity import Identity, Witness, of_keystore
+from keys.tenant_rows import for_tenant
 from vault import protocol
 from vault.effects import Entry
 from vault.errors import LedgerAway, LedgerBroken, Refused
@@ -152,8 +153,7 @@ def _inspect(records: Engine, ledger: Ledger, before: Seen) -> tuple[Verdict | N
         return _verdict("deployment_mismatch"), before
     after = chain(ledger, before.records.mark)
     chain(ledger, before.keystore.mark)
-    with reading(records) as connection:
-        known = _known(connection, after)
+    known = _known(records, after)
     again = _seen(records, ledger)
     found = protocol.finding(before, after, known, again)
     return (None if found is None else _verdict(found)), again
@@ -181,12 +181,14 @@ def _same_deployment(records: Engine, ledger: Ledger) -> bool:
         return ours is not None and ours == keystores.deployment_of(connection)
 
 
-def _known(connection: Connection, entries: list[Entry]) -> set[str]:
+def _known(records: Engine, entries: list[Entry]) -> set[str]:
     """Which of these entries' ids the records have decided."""
-    ids = [entry.id for entry in entries]
-    if not ids:
-        return set()
-    return set(connection.scalars(select(ledger_outbox.c.entry_id).where(ledger_outbox.c.entry_id.in_(ids))))
+    wanted = ledger_outbox.c.entry_id.in_([entry.id for entry in entries])
+    known: set[str] = set()
+    for rows in {for_tenant(records, tenant) for tenant in {entry.body["tenant"] for entry in entries}}:
+        with reading(rows) as connection:
+            known.update(connection.scalars(select(ledger_outbox.c.entry_id).where(wanted)))
+    return known
 
 
 def _verdict(code: str, cause: str = "") -> Verdict:

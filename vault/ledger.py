@@ -21,6 +21,7 @@ from keys.identity import Witness
 from keys.keyring import Keyring
 from keys.keystore import Watermark
 from keys.prepared import Prepared
+from keys.tenant_rows import for_tenant
 from vault import audit, protocol
 from vault.caller import Caller
 from vault.canonical import canonical
@@ -146,6 +147,7 @@ def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | Non
     """Take every decided entry through all its steps, or the one that was `just` decided.
 
     That one comes with the records' watermark, read in its transaction: it can only lie in the ledger behind it.
+    Of records bound to one tenant those are its own entries: the others are their processes', and the worker's.
     Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
     """
     mark, pending = (just[0], [parsed(just[1].values["body"])]) if just else _open_work(records)
@@ -311,8 +313,9 @@ def _apply_to_records(
 def _apply(records: Engine, mark: Watermark, entries: Sequence[Entry]) -> Watermark:
     """Apply entries, each in one transaction; where the records stand when all are, or another process was first."""
     for entry in entries:
-        if not audit.write_whole(records, partial(_applying, mark, entry)):
-            _refuse_unknown(records, mark, entry)
+        its_own = for_tenant(records, entry.body["tenant"])
+        if not audit.write_whole(its_own, partial(_applying, mark, entry)):
+            _refuse_unknown(its_own, mark, entry)
             return mark
         mark = entry.mark
     return mark

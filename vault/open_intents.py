@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, func, select, update
 
 from keys.database import reading, transaction
+from keys.tenant_rows import EVERY, for_tenant
 from vault.columns import database_clock
 from vault.tables import intents, processor_accounts
 
@@ -29,7 +30,7 @@ def watch(records: Engine, at: datetime) -> Watch:
         func.count().filter(pending), func.count().filter(manual_ones), func.min(intents.c.created_at).filter(pending)
     ).where(intents.c.state.in_(("pending", "manual")))
     differences = select(func.coalesce(func.sum(processor_accounts.c.differences), 0))
-    with reading(records) as connection:
+    with reading(for_tenant(records, EVERY)) as connection:
         open_ones, humans, oldest = connection.execute(statement).one()
         differ = connection.scalar(differences)
     age = int((at - oldest).total_seconds()) if oldest is not None else 0

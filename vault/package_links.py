@@ -23,6 +23,7 @@ from keys.envelope import unseal
 from keys.errors import KeyDestroyed, KeyMissing
 from keys.framing import frame
 from keys.keyring import Keyring
+from keys.tenant_rows import for_tenant
 from vault import audit
 from vault.archive import as_zip
 from vault.caller import Caller
@@ -96,8 +97,9 @@ def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id
     except (KeyDestroyed, KeyMissing):  # the records, or both databases, are older than the end of this package
         raise _gone() from None
     caller = Caller(tenant=row.tenant_id, client="", live=row.live, at=at, request_id=request_id)
-    _claim(records, ledger.keyring, caller, row, digest)
-    return _streamed(records, ledger, caller, row, dek)
+    its_own = for_tenant(records, row.tenant_id)
+    _claim(its_own, ledger.keyring, caller, row, digest)
+    return _streamed(its_own, ledger, caller, row, dek)
 
 
 def _presented(records: Engine, keyring: Keyring, link_id: str) -> tuple[Row[Any], bytes]:
@@ -110,7 +112,7 @@ def _presented(records: Engine, keyring: Keyring, link_id: str) -> tuple[Row[Any
         keyring.subkey(tenant, *_PEPPER)
     except KeyMissing:
         raise _unknown() from None
-    with reading(records) as connection:
+    with reading(for_tenant(records, tenant)) as connection:
         row = find(connection, tenant, package_id)
     if row is None or row.link_digest is None or not _is_genuine(keyring, row, secret):
         raise _unknown()

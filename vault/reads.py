@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from keys.keyring import Keyring
+from keys.tenant_rows import for_tenant
 from vault import audit
 from vault.caller import Caller
 from vault.ids import new_id
@@ -39,19 +40,27 @@ class ReadCounter:
             taken = {key: self._counts.pop(key) for key in over}
         if not taken:
             return 0
+        found = len(taken)
         try:
-            self._write(records, keyring, now, taken)
+            while taken:
+                self._write_down_one(records, keyring, now, taken)
         except BaseException:
             with self._lock:
                 self._counts.update(taken)
             raise
-        return len(taken)
+        return found
 
-    def _write(
+    def _write_down_one(
         self, records: Engine, keyring: Keyring, now: datetime, taken: dict[tuple[str, str, bool, datetime], int]
     ) -> None:
-        with audit.transaction(records) as tx:
-            for (tenant, client, live, minute), cards in taken.items():
+        """Take one tenant's counts out of `taken`, in a transaction that is for its rows."""
+        tenant = next(iter(taken))[0]
+        its_own = [key for key in taken if key[0] == tenant]
+        with audit.transaction(for_tenant(records, tenant)) as tx:
+            for key in its_own:
+                _, client, live, minute = key
                 caller = Caller(tenant=tenant, client=client, live=live, at=now, request_id=new_id("req", tenant))
-                details: dict[str, str | int] = {"cards": cards, "minute": minute.isoformat()}
+                details: dict[str, str | int] = {"cards": taken[key], "minute": minute.isoformat()}
                 audit.record(tx, keyring, caller, "token.read", details=details)
+        for key in its_own:
+            del taken[key]

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
 from keys.database import reading
+from keys.tenant_rows import EVERY, for_tenant
 from vault import deadlines, rights_listed
 from vault.policy import Policy
 from vault.tables import rights_requests
@@ -31,7 +32,7 @@ def watch(records: Engine, policy: Policy, at: datetime) -> Watch:
         func.count().filter(pressing),
         func.count().filter(late),
     ).where(rights_requests.c.completed_at.is_(None))
-    with reading(records) as connection:
+    with reading(for_tenant(records, EVERY)) as connection:
         every, blocked, soon, overdue = connection.execute(statement).one()
     return Watch(open=every, blocked=blocked, pressing=soon, overdue=overdue)
 

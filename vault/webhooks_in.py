@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
 from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
+from keys.tenant_rows import EVERY, for_tenant
 from vault import charge_looking, disputes, processor_accounts, references, refunds_elsewhere, token_updates
 from vault.columns import database_clock
 from vault.processing import Connected, Processors, connect
@@ -42,7 +43,7 @@ def receive(
 ) -> bool:
     """Store a genuine event, once; False for one that is not genuine, or of an account that is not there."""
     there = select(account_table).where(account_table.c.account_id == account_id, account_table.c.deleted_at.is_(None))
-    with reading(records) as connection:
+    with reading(for_tenant(records, EVERY)) as connection:
         account = connection.execute(there).one_or_none()
     processor = processors.get(account.kind) if account is not None else None
     if account is None or processor is None:
@@ -51,7 +52,7 @@ def receive(
     notice = processor.parse_webhook(body, headers, secret=secret, now=at) if secret is not None else None
     if notice is None:
         return False
-    with transaction(records) as tx:
+    with transaction(for_tenant(records, account.tenant_id)) as tx:
         insert_if_absent(tx, webhook_inbox, _row(keyring, account, notice, at))
     return True
 

@@ -38,6 +38,7 @@ OF_SETTINGS: tuple[OfSettings, ...] = (
 OF_HOUSE: tuple[OfHouse, ...] = (
     running.guard,
     running.worker,
+    servers.tenants_apart,
     upkeep.kek_epochs,
     upkeep.backups,
     upkeep.ledger_lock,

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 from sqlalchemy import URL
 
-from panless.checks.finding import Finding
+from keys.database import reading
+from keys.tenant_rows import is_kept_apart
+from panless.checks.finding import Finding, note
 from panless.checks.places import databases, same_server
 from panless.root_keys import LOOPBACK
 from panless.settings import Settings
+from panless.wiring import Components
 
 SAFE_TLS = ("verify-full", "verify-ca")
 
@@ -47,3 +50,14 @@ def _host(url: URL) -> str:
     """The other machine; empty for this one, reached by a file, a socket's folder or loopback."""
     host = str(url.host or url.query.get("host", ""))
     return "" if host in LOOPBACK or host.startswith("/") else host
+
+
+def tenants_apart(house: Components) -> Iterator[Finding]:
+    """Whether the database keeps tenants apart, should the program ever forget to."""
+    with reading(house.records) as connection:
+        if connection.dialect.name == "sqlite" or is_kept_apart(connection):
+            return
+    yield note(
+        "The records' user sees every tenant's rows: right for the worker and for commands, not for the server.",
+        "Let `panless serve` come as a user of its own (panless migrate --roles, docs/postgresql.md).",
+    )

@@ -33,13 +33,19 @@ def running(home: Path, port: int) -> Iterator[None]:
         assert program.wait(30) == 0
 
 
-def run_page(page: str, kind: str, home: Path) -> list[str]:
+def run_page(page: str, kind: str, home: Path, **environment: str) -> list[str]:
     """Run the page's blocks of this kind in one shell; what each of them wrote."""
     block = re.compile(rf"^( *)```sh {kind}\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
     steps = [step for _, step in block.findall((ROOT / page).read_text())]
     script = "\n".join(["set -euo pipefail", *(f"echo '#### {number}'\n{step}" for number, step in enumerate(steps))])
     done = subprocess.run(
-        ["bash", "-c", script], cwd=home, env=LOCAL, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", script],
+        cwd=home,
+        env=LOCAL | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     return [part.partition("\n")[2] for part in done.stdout.split("#### ")[1:]]

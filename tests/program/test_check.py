@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from program_scene import panless
+from roles import databases_of, migrate_with, new_roles, used_by
 from sqlalchemy import make_url, text
 
 from keys.database import open_database, transaction
@@ -208,6 +209,19 @@ def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[Fin
     )
     for what in ("PCI scope", "sandbox processor", "3600 s", "DEBUG", "0.0.0.0:9090", "root of this machine", "SQLite"):
         assert what in said
+
+
+def test_a_server_that_sees_every_tenant_is_a_note(
+    found: Callable[..., list[Finding]], deployment: Deployment, postgresql: str
+) -> None:
+    """It is said of a user whom nothing in the database holds to one tenant, and not of the server's own."""
+    owner, roles = new_roles(postgresql)
+    databases = databases_of(postgresql, owner)
+    migrate_with(deployment | databases, roles)
+    for user, is_said in ((roles.worker, True), (roles.app, False)):
+        urls = used_by(databases, user, roles.keys)
+        settings = {name.removeprefix("PANLESS_"): url for name, url in urls.items()}
+        assert ("sees every tenant's rows" in sentences(found(**settings), unsafe=False)) is is_said
 
 
 def test_holidays_that_run_out_are_a_note(found: Callable[..., list[Finding]], tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""A Panless whose database users are those of docs/postgresql.md: an owner migrates, others serve and work."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from unittest import mock
+
+from house import ROOT, House, Sandbox, open_house
+from sqlalchemy import make_url, text
+
+from keys.database import open_database
+from keys.providers import keyfile
+from migrations.roles import Roles
+from panless.settings import read_settings
+from panless.wiring import migrate
+
+URLS = ("PANLESS_RECORDS_URL", "PANLESS_KEYSTORE_URL")
+_numbers = count(1)
+
+
+def as_user(url: str, name: str) -> str:
+    """The same database, opened by another user."""
+    return make_url(url).set(username=name).render_as_string(hide_password=False)
+
+
+def run_as_admin(server: str, *statements: str) -> None:
+    """Statements of the server's own superuser, each by itself."""
+    admin = open_database(server)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    admin.dispose()
+
+
+def new_roles(server: str) -> tuple[str, Roles]:
+    """An owner and three roles, which may log in and nothing else."""
+    number = f"{os.getpid()}_{next(_numbers)}"
+    owner, *others = (f"{name}_{number}" for name in ("owner", "app", "worker", "keys"))
+    run_as_admin(server, *(f'CREATE ROLE "{name}" LOGIN' for name in (owner, *others)))
+    return owner, Roles(*others)
+
+
+def databases_of(server: str, owner: str) -> dict[str, str]:
+    """Two empty databases of this owner: their settings."""
+    urls = {}
+    for name in ("records", "keystore"):
+        run_as_admin(server, f'CREATE DATABASE "{name}_{owner}" OWNER "{owner}"')
+        url = make_url(server).set(database=f"{name}_{owner}").render_as_string(hide_password=False)
+        urls[f"PANLESS_{name.upper()}_URL"] = as_user(url, owner)
+    return urls
+
+
+def used_by(environment: dict[str, str], records: str, keystore: str) -> dict[str, str]:
+    """The same deployment, opened by these users."""
+    users = {"PANLESS_RECORDS_URL": records, "PANLESS_KEYSTORE_URL": keystore}
+    return environment | {name: as_user(environment[name], user) for name, user in users.items()}
+
+
+@contextmanager
+def house_apart(
+    home: Path, server: str, sandbox: Sandbox, through: Callable[[str, Roles], str] | None = None, **settings: str
+) -> Iterator[House]:
+    """A deployment whose door is APP's; what else the house does, its worker's part too, is WORKER's.
+
+    `through` says by which URL the roles reach a database, once it is migrated.
+    """
+    owner, roles = new_roles(server)
+    environment = {**databases_of(server, owner), **_settings(home, sandbox), **settings}
+    migrate_with(environment, roles)
+    if through is not None:
+        environment |= {name: through(environment[name], roles) for name in URLS}
+    served = open_house(home, used_by(environment, roles.app, roles.keys), sandbox)
+    working = open_house(home, used_by(environment, roles.worker, roles.keys), sandbox)
+    try:
+        yield replace(working, app=served.app, environment=served.environment)
+    finally:
+        served.components.close()
+        working.components.close()
+
+
+def migrate_with(environment: dict[str, str], roles: Roles) -> None:
+    """`panless migrate --roles`."""
+    with mock.patch.dict(os.environ, environment):  # settings come from the environment, as they do for users
+        migrate(read_settings(), roles=roles)
+
+
+def _settings(home: Path, sandbox: Sandbox) -> dict[str, str]:
+    (home / "ledger").mkdir(parents=True, exist_ok=True)
+    keyfile.create(home / "root.key")
+    return {
+        "PANLESS_KEYFILE": str(home / "root.key"),
+        "PANLESS_LEDGER": str(home / "ledger"),
+        "PANLESS_POLICY": str(ROOT / "panless" / "policy.toml"),
+        "PANLESS_SANDBOX_URL": sandbox.url,
+        "PANLESS_ACCEPT_RAW_CARDS": "true",
+    }
