@@ -19,7 +19,8 @@ from api.parts import Parts, parts
 from api.problems import Problem
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
-from vault.clients import Client, authenticate, parse_key
+from vault.client_keys import Arrival, parse_key
+from vault.clients import Client, authenticate
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.intents import Attempt, body_fingerprint
@@ -218,11 +219,12 @@ def _authenticated(house: Parts) -> Client:
     """The client whose API key this request shows. Raises Problem 401: the same for every cause."""
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     presented = parse_key(key) if kind.lower() == "bearer" else None
-    client = None
+    client, at = None, house.clock()
     if presented is not None:
-        client = authenticate(house.records, house.ledger, presented, house.clock())
+        client = authenticate(house.records, house.ledger, presented, at, Arrival(address=request.remote_addr or ""))
     if client is None:
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
+    house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
     return client
 

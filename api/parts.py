@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from keys.keyring import Keyring
 from vault.guard import Guard
+from vault.key_uses import KeyUses
 from vault.ledger import Ledger
 from vault.opendsr import Processor
 from vault.policy import Policy
@@ -35,6 +36,7 @@ class Parts:
     """Whom controllers may have us call back (vault/callbacks.py)."""
     resumes_fides: bool = False
     reads: ReadCounter = field(default_factory=ReadCounter)
+    uses: KeyUses = field(default_factory=KeyUses)
 
 
 def parts() -> Parts:

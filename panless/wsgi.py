@@ -18,7 +18,6 @@ from panless.settings import read_settings
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault import open_intents
-from vault.reads import ReadCounter
 from vault.rights_watch import watch
 
 KEYS_EVERY = 300.0
@@ -39,7 +38,7 @@ def app() -> Flask:
         sys.exit(BOOT_ERROR)
     parts = _parts(components)
     application = create_app(parts)
-    _keep_checked(components, parts.reads, _metrics(components, application))
+    _keep_checked(components, parts, _metrics(components, application))
     _settle_memory()
     return application
 
@@ -75,8 +74,8 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
     return metrics
 
 
-def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics | None) -> None:
-    """Look at the guard, and write down who looked at cards, every few seconds and once more at the end."""
+def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None) -> None:
+    """Look at the guard, and write down who came and looked at cards, every few seconds and once more at the end."""
     told = components.guard.verdict
 
     def check() -> bool:
@@ -91,11 +90,13 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
-            reads.write_down(components.records, components.keyring, components.clock())
+            parts.reads.write_down(components.records, components.keyring, components.clock())
+            parts.uses.write_down(components.records)
         return verdict.is_good
 
     def write_down_the_rest() -> None:
-        reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+        parts.reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+        parts.uses.write_down(components.records)
 
     atexit.register(write_down_the_rest)
     atexit.register(beat(check))
