@@ -30,6 +30,7 @@ from api import (
 from api.bodies import LARGEST, take_the_rest
 from api.door import Needs, needs_of, new_request_id
 from api.fields import ProblemShown
+from api.headers import FIXED, UNDER_TLS
 from api.opendsr_wire import OpenDsrError
 from api.parts import NAME, Parts
 from api.problems import MEDIA_TYPE, answer_errors
@@ -157,8 +158,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     take_the_rest(request)
     response.headers["Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
+    _guard(response)
     route = request.url_rule.rule if request.url_rule else None  # the template: a path could carry anything
     structlog.get_logger().info(
         "request",
@@ -168,3 +168,13 @@ def _end(response: Response) -> Response:
         milliseconds=round((time.perf_counter() - g.started) * 1000, 1),
     )
     return response
+
+
+def _guard(response: Response) -> None:
+    """Add the headers that the route has not set itself."""
+    own = {name.lower() for name, _ in response.headers}
+    for name, value in FIXED.items():
+        if name.lower() not in own:
+            response.headers.add(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = UNDER_TLS

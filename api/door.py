@@ -46,6 +46,9 @@ _PREFIXES = {
     "endpoint_id": ("whe", "webhook endpoint"),
 }
 _NEEDS = "_panless_needs"
+CERTIFICATE = "panless.certificate"
+"""Where a request's environment says which client certificate it came with: its SHA-256, in hex."""
+
 SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
 """Scopes of what sends money or cards to a processor."""
 
@@ -221,12 +224,16 @@ def _authenticated(house: Parts) -> Client:
     presented = parse_key(key) if kind.lower() == "bearer" else None
     client, at = None, house.clock()
     if presented is not None:
-        client = authenticate(house.records, house.ledger, presented, at, Arrival(address=request.remote_addr or ""))
+        client = authenticate(house.records, house.ledger, presented, at, _arrival())
     if client is None:
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
     return client
+
+
+def _arrival() -> Arrival:
+    return Arrival(address=request.remote_addr or "", certificate=request.environ.get(CERTIFICATE))
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -50,11 +50,15 @@ def serve() -> None:
 def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list[str]:
     """What `panless serve` becomes: many gevent workers on PostgreSQL, one process with threads on SQLite."""
     if settings.is_sqlite:
-        kind = ["--worker-class", "gthread", "--workers", "1", "--threads", str(settings.threads)]
+        kind = ["--worker-class", "panless.slow_clients.Threads", "--workers", "1", "--threads", "1"]
     else:
         kind = ["--worker-class", "gevent", "--workers", str(settings.workers)]
-    listening = ["--bind", settings.bind, "--log-level", settings.log_level.lower()]
-    return [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving", *kind, *listening, application]
+    listening = ["--bind", settings.bind, "--worker-connections", str(settings.client_connections)]
+    if settings.tls_key_file is not None:
+        listening += ["--certfile", str(settings.tls_certificate_file), "--keyfile", str(settings.tls_key_file)]
+    said = ["--log-level", settings.log_level.lower()]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving"]
+    return [*command, *kind, *listening, *said, application]
 
 
 @click.command()

@@ -9,12 +9,16 @@ import logging
 import os
 import shutil
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from ssl import SSLContext, TLSVersion
 from typing import Any
 
 from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
+from api.headers import FIXED
 from panless import logs
 from panless.hardening import harden, memory_folder
 
@@ -34,7 +38,10 @@ class Log(glogging.Logger):  # type: ignore[misc]  # as above
         super().warning(msg.partition(": ")[0] if msg.startswith("Invalid request") else msg, *args, **kwargs)
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
-        """Log an exception; of the request that it broke, no path and no query."""
+        """Log an exception; of the request that it broke, no path and no query. A slow client breaks nothing."""
+        if isinstance(sys.exception(), TimeoutError):
+            self.info("A client did not take its answer in time")
+            return
         if msg.startswith("Error handling request"):
             msg, args = "Error handling request", ()
         super().exception(msg, *args, **kwargs)
@@ -49,7 +56,6 @@ control_socket_disable = True
 timeout = 60
 graceful_timeout = 60  # a request in the middle of its calls to a processor is given the time to write down the outcome
 keepalive = 5
-worker_connections = 1000
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
@@ -63,10 +69,21 @@ def on_starting(_server: object) -> None:
     harden()
 
 
+def ssl_context(_config: Config, default: Callable[[], SSLContext]) -> SSLContext:
+    """TLS 1.2 or newer, with forward secrecy and authenticated encryption only."""
+    context = default()
+    context.minimum_version = TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    return context
+
+
 def post_fork(_server: object, _worker: object) -> None:
     """Harden a worker, and have it answer what it can't even parse without repeating it."""
     harden()
     util.write_error = write_problem  # gunicorn has no setting for it, and its own page quotes the request line
+
+
+_GUARDED = "".join(f"{name}: {value}\r\n" for name, value in FIXED.items())
 
 
 def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  # noqa: ANN401  # gunicorn has no types
@@ -77,7 +94,7 @@ def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  
     body = json.dumps(problem)
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{_GUARDED}\r\n"
     )
     util.write_nonblock(sock, (head + body).encode("latin1"))
 

@@ -9,9 +9,10 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import root_keys
+from panless import door_settings, root_keys
 from panless.errors import SettingsError
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
+from vault.client_keys import Network
 from vault.personal import Secret
 
 BACKENDS = ("sqlite", "postgresql")
@@ -45,6 +46,13 @@ class Settings:
     policy: Path
     cell: str
     bind: str
+    tls_certificate_file: Path | None
+    tls_key_file: Path | None
+    trusted_proxies: tuple[Network, ...] | None
+    proxy_hops: int
+    client_certificate_header: str | None
+    client_connections: int
+    client_timeout: float
     metrics_bind: str | None
     workers: int
     threads: int
@@ -91,6 +99,7 @@ def read_settings() -> Settings:
             policy=env.path("POLICY"),
             cell=_cell(env),
             bind=_address(env, "BIND", "127.0.0.1:8080"),
+            **door_settings.read(env),
             metrics_bind=_address(env, "METRICS_BIND", "") or None,
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),

@@ -14,7 +14,9 @@ from keys.keks import status
 from panless import logs
 from panless.heartbeat import beat
 from panless.metrics import Metrics, serve_metrics
-from panless.settings import read_settings
+from panless.proxies import behind
+from panless.settings import Settings, read_settings
+from panless.slow_clients import SlowClients
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault import open_intents
@@ -38,6 +40,7 @@ def app() -> Flask:
         sys.exit(BOOT_ERROR)
     parts = _parts(components)
     application = create_app(parts)
+    application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
     _keep_checked(components, parts, _metrics(components, application))
     _settle_memory()
     return application
@@ -47,6 +50,18 @@ def _settle_memory() -> None:
     """Take what is loaded by now out of garbage collection: one pass over it would hold a request up for 80 ms."""
     gc.collect()
     gc.freeze()
+
+
+def _guarded(application: Flask, settings: Settings) -> SlowClients:
+    """What stands between gunicorn and the application: proxies that are believed, clients that are slow."""
+    serve = behind(
+        application.wsgi_app,
+        settings.trusted_proxies or (),
+        settings.proxy_hops,
+        settings.client_certificate_header,
+    )
+    at_once = settings.threads if settings.is_sqlite else None
+    return SlowClients(serve, seconds=settings.client_timeout, at_once=at_once)
 
 
 def _parts(components: Components) -> Parts:

@@ -1,0 +1,55 @@
+"""The settings of the door: TLS, proxies in front, clients that are slow. `settings.py` reads them with its own."""
+
+import re
+from ipaddress import ip_network
+from typing import Any
+
+from environs import FileAwareEnv
+
+from panless.errors import SettingsError
+from vault.client_keys import Network
+
+
+def read(env: FileAwareEnv) -> dict[str, Any]:
+    """The values by the names of their fields. Raises SettingsError, EnvError."""
+    return {**_tls(env), **_proxies(env), **_slow_clients(env)}
+
+
+def _tls(env: FileAwareEnv) -> dict[str, Any]:
+    """A certificate and its key, or none of both."""
+    names = ("TLS_CERTIFICATE_FILE", "TLS_KEY_FILE")
+    missing = [name for name in names if not env.str(name, "")]
+    if len(missing) == 1:
+        raise SettingsError(f"PANLESS_{missing[0]} is not set. TLS needs a certificate and its key.")
+    return {name.lower(): None if missing else env.path(name) for name in names}
+
+
+def _proxies(env: FileAwareEnv) -> dict[str, Any]:
+    hops: int = env.int("PROXY_HOPS", 0)
+    header: str = env.str("CLIENT_CERTIFICATE_HEADER", "")
+    trusted = _networks(env, "TRUSTED_PROXIES")
+    if hops < 0:
+        raise SettingsError("PANLESS_PROXY_HOPS must be 0 or more.")
+    if header and not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,99}", header):
+        raise SettingsError("PANLESS_CLIENT_CERTIFICATE_HEADER must be a header's name: letters, digits and -.")
+    if (hops or header) and not trusted:
+        raise SettingsError("PANLESS_TRUSTED_PROXIES is not set. Say whose headers to believe: 10.0.0.0/24.")
+    return {"trusted_proxies": trusted, "proxy_hops": hops, "client_certificate_header": header or None}
+
+
+def _networks(env: FileAwareEnv, name: str) -> tuple[Network, ...] | None:
+    try:
+        written: list[str] = env.list(name, [])
+        return tuple(map(ip_network, written)) or None
+    except ValueError as error:
+        raise SettingsError(f"PANLESS_{name} must be networks with commas between them: {error}.") from None
+
+
+def _slow_clients(env: FileAwareEnv) -> dict[str, Any]:
+    connections: int = env.int("CLIENT_CONNECTIONS", 1000)
+    seconds: float = env.float("CLIENT_TIMEOUT", 10.0)
+    if connections < 2:  # noqa: PLR2004  # gunicorn keeps one for connections that are kept alive
+        raise SettingsError("PANLESS_CLIENT_CONNECTIONS must be 2 or more.")
+    if not seconds > 0:
+        raise SettingsError("PANLESS_CLIENT_TIMEOUT must be more than 0.")
+    return {"client_connections": connections, "client_timeout": seconds}
