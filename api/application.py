@@ -1,6 +1,8 @@
 """The Flask application: routes, problem details, request ids, one log line a request, the OpenAPI document."""
 
+import json
 import time
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -63,6 +65,14 @@ class PanlessApi(Api):
 
     def _register_error_handlers(self) -> None:
         """Leave errors to api/problems.py."""
+
+    def _openapi_json(self) -> Response:
+        """The document, written once: anybody may ask for it, as often as they like."""
+        return Response(self._written, content_type="application/json")
+
+    @cached_property
+    def _written(self) -> str:
+        return json.dumps(self.spec.to_dict(), indent=2)
 
 
 def create_app(house: Parts) -> Flask:

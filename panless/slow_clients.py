@@ -13,17 +13,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]  # it has none
+from gunicorn import util  # type: ignore[import-untyped]  # it has none
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]  # as above
 
 KEPT = 64 * 1024 + 1
 """Bytes of a body that the application gets to see: one more than it takes."""
 
 MOST_UNREAD = 1024 * 1024
 """Bytes of a body that are waited for: who is cut off before may lose the answer that says why."""
+
+ENDED = -1
+"""The number of a socket that is closed."""
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -117,6 +121,19 @@ class Threads(ThreadWorker):  # type: ignore[misc]  # as above
         return ThreadPoolExecutor(max_workers=self.cfg.worker_connections)
 
     def handle(self, conn: TConn) -> Any:  # noqa: ANN401  # gunicorn has no types
-        """Have the request arrive in time, its TLS handshake and its head too."""
+        """Have the request arrive in time, its TLS handshake and its head too; end the connection here if it ends.
+
+        gunicorn would wait for the client to hang up in the loop that all connections share.
+        """
         with self.wsgi.wsgi_app.arriving(lambda: conn.sock):
-            return super().handle(conn)
+            goes_on = super().handle(conn)
+        if not goes_on:
+            util.close_graceful(conn.sock)
+        return goes_on
+
+    def finish_request(self, conn: TConn, outcome: Future[Any]) -> None:
+        """Count a connection that has ended, or do with it what gunicorn does."""
+        if conn.sock.fileno() == ENDED:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, outcome)

@@ -2,62 +2,21 @@ import http.client
 import json
 import resource
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import PANLESS, PLAIN, ROOT, answers, ask, free_port, panless, refusal, until
+from program_scene import ROOT, answers, ask, free_port, panless, refusal, until
+from serving_scene import Server
 
 from panless.cli_running import APPLICATION, gunicorn_command
 from panless.settings import read_settings
 
 Deployment = dict[str, str]
-Serve = Callable[..., "Server"]
-
-
-class Server:
-    """A server that runs, its address and its log."""
-
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
-        self.url = f"http://{env['PANLESS_BIND']}"
-        self._log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(command, env=PLAIN | dict(env), stderr=file, cwd=log.parent)
-        until(lambda: self.process.poll() is not None or answers(f"{self.url}/livez"))
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def raw(self, sent: bytes) -> bytes:
-        """What it answers to these bytes."""
-        host, port = self.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), 10) as connection:
-            connection.sendall(sent)
-            return connection.recv(65536)
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Server] = []
-
-    def begin(env: Mapping[str, str], command: list[str] | None = None) -> Server:
-        address = {"PANLESS_BIND": f"127.0.0.1:{free_port()}"}
-        started.append(Server(command or [PANLESS, "serve"], address | dict(env), tmp_path / "server.log"))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        one.process.terminate()
-        one.process.wait(20)
+Serve = Callable[..., Server]
 
 
 @pytest.fixture
