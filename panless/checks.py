@@ -118,10 +118,10 @@ def _tls(settings: Settings) -> Iterator[Finding]:
             what=f"The connection to the {name} at {url.host} does not prove who answers.",
             mend="Add ?sslmode=verify-full&sslrootcert=FILE to its URL.",
         )
-    if split(settings.bind)[0] not in LOOPBACK:
+    if split(settings.bind)[0] not in LOOPBACK and settings.tls_key_file is None:
         yield Finding(
             what=f"The server listens beyond this machine ({settings.bind}) and speaks plain HTTP.",
-            mend="Let only a proxy that speaks TLS reach it.",
+            mend="Let only a proxy that speaks TLS reach it, or set PANLESS_TLS_CERTIFICATE_FILE and _KEY_FILE.",
             is_unsafe=False,
         )
 

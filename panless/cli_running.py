@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from panless import logs, wiring
+from panless import logs, tls, wiring
 from panless.dev import run_dev
 from panless.hardening import forbid_core_files, harden, memory_folder
 from panless.ports import refuse_taken
@@ -37,6 +37,7 @@ def serve() -> None:
     """Serve HTTP (with gunicorn)."""
     settings = read_settings()
     wiring.build(settings).close()
+    tls.refuse_unfit(settings.tls_certificate_file, settings.tls_key_file)
     refuse_taken(settings.bind, "Stop what listens there, or set PANLESS_BIND.")
     if settings.metrics_bind is not None:
         refuse_taken(settings.metrics_bind, "Stop what listens there, or set PANLESS_METRICS_BIND.")

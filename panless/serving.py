@@ -12,14 +12,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from ssl import SSLContext, TLSVersion
+from ssl import SSLContext
 from typing import Any
 
 from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
 from api.headers import FIXED
-from panless import logs
+from panless import logs, tls
 from panless.hardening import harden, memory_folder
 
 
@@ -70,11 +70,8 @@ def on_starting(_server: object) -> None:
 
 
 def ssl_context(_config: Config, default: Callable[[], SSLContext]) -> SSLContext:
-    """TLS 1.2 or newer, with forward secrecy and authenticated encryption only."""
-    context = default()
-    context.minimum_version = TLSVersion.TLSv1_2
-    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
-    return context
+    """The TLS that is spoken, where a certificate is set."""
+    return tls.harden(default())
 
 
 def post_fork(_server: object, _worker: object) -> None:

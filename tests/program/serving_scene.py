@@ -3,6 +3,7 @@
 import socket
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,13 @@ class Server:
         self._log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(command, env=PLAIN | dict(env), stderr=file, cwd=log.parent)
-        until(lambda: self.process.poll() is not None or answers(f"{self.url}/livez"))
+        ready = self._listens if "PANLESS_TLS_KEY_FILE" in env else lambda: answers(f"{self.url}/livez")
+        until(lambda: self.process.poll() is not None or ready())
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(self.address, 1):
+            return True
+        return False
 
     @property
     def address(self) -> tuple[str, int]:

@@ -141,3 +141,47 @@ def test_a_worker_that_can_not_start_ends_the_server(
     assert server.process.wait(20) == 3
     assert '"event": "not_started"' in server.log
     assert "Traceback" not in server.log
+
+
+def test_only_a_proxy_that_is_named_is_believed(serve: Serve, deployment: Deployment) -> None:
+    """A server that is told of its proxy takes its word for the address and the certificate, in that very header."""
+    terms = ("--network", "192.0.2.0/24", "--certificate", "ab" * 32)
+    made = panless("clients", "create", "--name", "x", "--role", "admin", *terms, env=deployment)
+    key = made.stdout.split()[1]
+    headers = {"X_Forwarded_For": "192.0.2.1", "X_Client": "ab" * 32}
+    told = {"PANLESS_PROXY_HOPS": "1", "PANLESS_CLIENT_CERTIFICATE_HEADER": "X-Client"}
+    with_proxy = serve(deployment | told | {"PANLESS_TRUSTED_PROXIES": "127.0.0.0/8,::1/128"})
+    url = f"{with_proxy.url}/v1/processor-accounts"
+    assert ask(url, key, **headers).status == 200
+    for left_out in headers:
+        assert ask(url, key, **{name: value for name, value in headers.items() if name != left_out}).status == 401
+    underscored = (
+        f"GET /v1/processor-accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        f"X-Forwarded-For: 192.0.2.1\r\nX_Client: {'ab' * 32}\r\n\r\n"
+    )
+    assert with_proxy.raw(underscored.encode()).startswith(b"HTTP/1.1 4")
+    without = serve(deployment | told | {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8"})
+    assert ask(f"{without.url}/v1/processor-accounts", key, **headers).status == 401
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"PANLESS_PROXY_HOPS": "1"}, "PANLESS_TRUSTED_PROXIES is not set."),
+        ({"PANLESS_CLIENT_CERTIFICATE_HEADER": "X-Client"}, "PANLESS_TRUSTED_PROXIES is not set."),
+        ({"PANLESS_TRUSTED_PROXIES": "10.0.0.1/8"}, "PANLESS_TRUSTED_PROXIES must be networks"),
+        (
+            {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8", "PANLESS_PROXY_HOPS": "-1"},
+            "PANLESS_PROXY_HOPS must be 0 or more.",
+        ),
+        (
+            {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8", "PANLESS_CLIENT_CERTIFICATE_HEADER": "X_C"},
+            "PANLESS_CLIENT_CERTIFICATE_HEADER must be a header's name",
+        ),
+        ({"PANLESS_CLIENT_CONNECTIONS": "1"}, "PANLESS_CLIENT_CONNECTIONS must be 2 or more."),
+        ({"PANLESS_CLIENT_TIMEOUT": "0"}, "PANLESS_CLIENT_TIMEOUT must be more than 0."),
+    ],
+)
+def test_wrong_settings_of_the_door(changed: dict[str, str], sentence: str, deployment: Deployment) -> None:
+    """Each is refused at the start, with its name and what it must be."""
+    assert refusal(panless("serve", env=deployment | changed)).startswith(sentence)
