@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
-EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians
+EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians redis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
 .PHONY: setup run test check bench lock clean

@@ -4,7 +4,7 @@ import functools
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -15,7 +15,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.bodies import check_values, is_percent_encoded, read_json
-from api.parts import Parts, parts
+from api.parts import Parts, Shown, parts
 from api.problems import Problem
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
@@ -219,17 +219,26 @@ def _refuse_unfit(house: Parts) -> None:
 
 
 def _authenticated(house: Parts) -> Client:
-    """The client whose API key this request shows. Raises Problem 401: the same for every cause."""
-    kind, _, key = request.headers.get("Authorization", "").partition(" ")
-    presented = parse_key(key) if kind.lower() == "bearer" else None
-    client, at = None, house.clock()
-    if presented is not None:
-        client = authenticate(house.records, house.ledger, presented, at, _arrival())
-    if client is None:
+    """The client whose API key or token this request shows. Raises Problem 401: the same for every cause."""
+    at, shown = house.clock(), _shown(house)
+    client = None
+    if shown is not None:
+        client = authenticate(house.records, house.ledger, shown.presented, at, _arrival())
+    if client is None or shown is None:
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
-    return client
+    return client if shown.scopes is None else replace(client, scopes=client.scopes & shown.scopes)
+
+
+def _shown(house: Parts) -> Shown | None:
+    """What this request shows of who sends it; nothing of that is believed yet but an issuer's signature."""
+    kind, _, written = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    if (presented := parse_key(written)) is not None:
+        return Shown(presented=presented)
+    return house.issued(written) if house.issued is not None else None
 
 
 def _arrival() -> Arrival:

@@ -8,6 +8,7 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from keys.keyring import Keyring
+from vault.client_keys import Presented
 from vault.guard import Guard
 from vault.key_uses import KeyUses
 from vault.ledger import Ledger
@@ -17,6 +18,14 @@ from vault.processing import Processors
 from vault.reads import ReadCounter
 
 NAME = "panless"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a request shows of who sends it; a token may have fewer scopes than its client, an API key has all."""
+
+    presented: Presented
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,8 @@ class Parts:
     """Whom controllers may have us call back (vault/callbacks.py)."""
     resumes_fides: bool = False
     reads: ReadCounter = field(default_factory=ReadCounter)
+    issued: Callable[[str], Shown | None] | None = None
+    """Reads tokens of the issuer that the operator trusts, where there is one."""
     uses: KeyUses = field(default_factory=KeyUses)
 
 

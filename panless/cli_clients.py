@@ -12,7 +12,7 @@ from panless.cli_tenancy import caller_of, house_of, mode, mode_of, of_tenant, w
 from panless.settings import read_settings
 from panless.tables import table
 from panless.trouble import Refused
-from panless.wiring import build
+from panless.wiring import Components, build
 from vault import client_keys, client_rotation, clients
 from vault.client_keys import Terms
 from vault.scopes import ROLES, SCOPES
@@ -53,6 +53,7 @@ def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--name", required=True)
 @click.option("--role", type=click.Choice(sorted(ROLES)), help="A preset of scopes.")
 @click.option("--scopes", help=f"Or scopes, with commas between: {', '.join(sorted(SCOPES))}.")
+@click.option("--subject", help="Instead of an API key: what the issuer's tokens call this client.")
 @mode
 @_terms_options
 def create_client(
@@ -60,6 +61,7 @@ def create_client(
     name: str,
     role: str | None,
     scopes: str | None,
+    subject: str | None,
     *,
     live: bool,
     expires: datetime | None,
@@ -69,20 +71,24 @@ def create_client(
     """Make a client; prints its id, and its API key this once."""
     granted, terms = _granted(role, scopes), _terms(expires, networks, certificate)
     house = house_of(tenant)
+    client: dict[str, Any] = {"name": name, "live": live, "scopes": granted, "at": house.clock(), "terms": terms}
     try:
-        client_id, key = clients.create_client(
-            house.records,
-            house.keyring,
-            tenant=tenant,
-            name=name,
-            live=live,
-            scopes=granted,
-            at=house.clock(),
-            terms=terms,
-        )
+        if subject is None:
+            client_id, key = clients.create_client(house.records, house.keyring, tenant=tenant, **client)
+            click.echo(f"{client_id}\n{key.value}")
+        else:
+            named = client_keys.of_issuer(tenant, _issuer(house), subject)
+            click.echo(clients.register_client(house.records, house.keyring, named, **client))
     except KeyMissing:
         raise Refused(f"There is no tenant {tenant}.") from None
-    click.echo(f"{client_id}\n{key.value}")
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _issuer(house: Components) -> str:
+    if house.settings.oauth_issuer is None:
+        raise Refused("PANLESS_OAUTH_ISSUER is not set. Without an issuer no token names a client.")
+    return house.settings.oauth_issuer
 
 
 @clients_group.command("rotate")

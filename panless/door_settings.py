@@ -3,16 +3,18 @@
 import re
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 from environs import FileAwareEnv
 
 from panless.errors import SettingsError
+from panless.root_keys import LOOPBACK
 from vault.client_keys import Network
 
 
 def read(env: FileAwareEnv) -> dict[str, Any]:
     """The values by the names of their fields. Raises SettingsError, EnvError."""
-    return {**_tls(env), **_proxies(env), **_slow_clients(env)}
+    return {**_tls(env), **_proxies(env), **_oauth(env), **_slow_clients(env)}
 
 
 def _tls(env: FileAwareEnv) -> dict[str, Any]:
@@ -43,6 +45,33 @@ def _networks(env: FileAwareEnv, name: str) -> tuple[Network, ...] | None:
         return tuple(map(ip_network, written)) or None
     except ValueError as error:
         raise SettingsError(f"PANLESS_{name} must be networks with commas between them: {error}.") from None
+
+
+def _oauth(env: FileAwareEnv) -> dict[str, Any]:
+    """Whose tokens count; it takes all four, or none is set."""
+    needed = {
+        f"oauth_{name}": env.str(f"OAUTH_{name.upper()}", "") for name in ("issuer", "audience", "jwks", "tenant")
+    }
+    missing = [name for name, value in needed.items() if not value]
+    if missing and len(missing) < len(needed):
+        raise SettingsError(
+            f"PANLESS_{missing[0].upper()} is not set. Tokens need an issuer, an audience, its keys and a tenant."
+        )
+    if (jwks := needed["oauth_jwks"]).startswith(("http://", "https://")):
+        check_url(jwks, "OAUTH_JWKS")
+    claims = {"oauth_client_claim": env.str("OAUTH_CLIENT_CLAIM", "client_id")}
+    claims["oauth_scopes_claim"] = env.str("OAUTH_SCOPES_CLAIM", "scope")
+    return {**(dict.fromkeys(needed) if missing else needed), **claims}
+
+
+def check_url(url: str, name: str) -> str:
+    """A URL without a slash at its end; plain http on this machine only. Raises SettingsError."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(f"PANLESS_{name} must be an http or https URL.")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise SettingsError(f"PANLESS_{name} must be https: what goes over it is not for others.")
+    return url.rstrip("/")
 
 
 def _slow_clients(env: FileAwareEnv) -> dict[str, Any]:

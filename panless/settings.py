@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from panless import door_settings, root_keys
+from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
 from vault.client_keys import Network
@@ -51,6 +52,12 @@ class Settings:
     trusted_proxies: tuple[Network, ...] | None
     proxy_hops: int
     client_certificate_header: str | None
+    oauth_issuer: str | None
+    oauth_audience: str | None
+    oauth_jwks: str | None
+    oauth_tenant: str | None
+    oauth_client_claim: str
+    oauth_scopes_claim: str
     client_connections: int
     client_timeout: float
     metrics_bind: str | None
@@ -108,7 +115,7 @@ def read_settings() -> Settings:
             kek_epoch_days=_epoch_days(env),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
-            stripe_url=_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
+            stripe_url=check_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
             sandbox_url=_sandbox(env),
             opendsr_domain=_opendsr(env),
             opendsr_key_file=env.path("OPENDSR_KEY_FILE", None),
@@ -168,7 +175,7 @@ def _ledger_endpoint(env: FileAwareEnv) -> str | None:
     url: str = env.str("LEDGER_ENDPOINT", "")
     if url:
         _refuse_for_a_folder(env, "LEDGER_ENDPOINT")
-    return _url(url, "LEDGER_ENDPOINT") if url else None
+    return check_url(url, "LEDGER_ENDPOINT") if url else None
 
 
 def _ledger_lock_days(env: FileAwareEnv) -> int | None:
@@ -207,20 +214,11 @@ def _address(env: FileAwareEnv, name: str, default: str) -> str:
     return address
 
 
-def _url(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"PANLESS_{name} must be an http or https URL.")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(f"PANLESS_{name} must be https: what goes over it is not for others.")
-    return url.rstrip("/")
-
-
 def _sandbox(env: FileAwareEnv) -> str | None:
     url: str = env.str("SANDBOX_URL", "")
     if url and urlsplit(url).hostname not in LOOPBACK:
         raise SettingsError("PANLESS_SANDBOX_URL must be on this machine: the sandbox listens on loopback only.")
-    return _url(url, "SANDBOX_URL") if url else None
+    return check_url(url, "SANDBOX_URL") if url else None
 
 
 def _opendsr(env: FileAwareEnv) -> str | None:
@@ -249,7 +247,7 @@ def _callback_hosts(env: FileAwareEnv) -> frozenset[str] | None:
 
 def _optional_url(env: FileAwareEnv, name: str) -> str | None:
     url: str = env.str(name, "")
-    return _url(url, name) if url else None
+    return check_url(url, name) if url else None
 
 
 def _log_level(env: FileAwareEnv) -> str:

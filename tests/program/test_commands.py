@@ -108,10 +108,17 @@ def test_files_that_commands_make_are_private(deployment: Deployment) -> None:
             "That is no network: 10.0.0.1/8 has host bits set.",
         ),
         (
+            ("clients", "create", "--name", "x", "--role", "admin", "--subject", "till"),
+            "PANLESS_OAUTH_ISSUER is not set.",
+        ),
+        (
             ("clients", "create", "--name", "x", "--role", "admin", "--certificate", "ab"),
             "A certificate is named by its SHA-256: 64 hex digits.",
         ),
-        (("clients", "rotate", "--client", "cli_00aaaaaaaaaaaaaaaaaaaaaaaaaa"), "No such client, or it is revoked."),
+        (
+            ("clients", "rotate", "--client", "cli_00aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            "No such client with an API key, or it is",
+        ),
         (("clients", "revoke", "--client", "cli_00aaaaaaaaaaaaaaaaaaaaaaaaaa"), "No such client."),
         (("processor-accounts", "add", "--kind", "x", "--label", "x"), "This deployment has no processor x"),
         (("processor-accounts", "add", "--kind", "stripe", "--label", "x"), "An API key of a processor is 8 to 255"),
