@@ -131,9 +131,8 @@ def claims(scene: Scene, **changed: object) -> dict[str, Any]:
 
 def token(scene: Scene, kid: str = "rsa", headers: dict[str, Any] | None = None, **changed: object) -> str:
     algorithm, key = KEYS[kid]
-    return jwt.encode(
-        claims(scene, **changed), key, algorithm, headers={"kid": kid, "typ": "at+jwt", **(headers or {})}
-    )
+    body = json.dumps(claims(scene, **changed)).encode()  # as it is: for a JWT the library would look at it
+    return jwt.PyJWS().encode(body, key, algorithm, headers={"kid": kid, "typ": "at+jwt", **(headers or {})})
 
 
 def by_hand(header: dict[str, Any], body: dict[str, Any], sign: Any) -> str:
