@@ -168,6 +168,8 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     take_the_rest(request)
     response.headers["Request-Id"] = g.request_id
+    if (standing := g.get("standing")) is not None:
+        response.headers.update(standing.headers)
     _guard(response)
     route = request.url_rule.rule if request.url_rule else None  # the template: a path could carry anything
     structlog.get_logger().info(

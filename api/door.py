@@ -17,6 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, Shown, parts
 from api.problems import Problem
+from api.rate_limits import Standing
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
 from vault.client_keys import Arrival, parse_key
@@ -185,6 +186,7 @@ def _pass(
     house = parts()
     _refuse_unfit(house)
     client = _authenticated(house)
+    g.standing = _limit(house.limits.of_client(client.client_id) if house.limits else None)
     if scope not in client.scopes:
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
@@ -225,10 +227,19 @@ def _authenticated(house: Parts) -> Client:
     if shown is not None:
         client = authenticate(house.records, house.ledger, shown.presented, at, _arrival())
     if client is None or shown is None:
+        _limit(house.limits.of_failure(request.remote_addr or "") if house.limits else None)
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
     return client if shown.scopes is None else replace(client, scopes=client.scopes & shown.scopes)
+
+
+def _limit(standing: Standing | None) -> Standing | None:
+    """Refuse who is over a limit; how the others stand. Raises Problem."""
+    if standing is not None and standing.is_over:
+        headers = {"Retry-After": str(standing.reset), **standing.headers}
+        raise Problem(429, "rate_limited", "Too many calls. Nothing was done: wait, then send it again.", headers)
+    return standing
 
 
 def _shown(house: Parts) -> Shown | None:

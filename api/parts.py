@@ -7,6 +7,7 @@ from datetime import datetime
 from flask import current_app
 from sqlalchemy import Engine
 
+from api.rate_limits import RateLimits
 from keys.keyring import Keyring
 from vault.client_keys import Presented
 from vault.guard import Guard
@@ -47,6 +48,7 @@ class Parts:
     reads: ReadCounter = field(default_factory=ReadCounter)
     issued: Callable[[str], Shown | None] | None = None
     """Reads tokens of the issuer that the operator trusts, where there is one."""
+    limits: RateLimits | None = None
     uses: KeyUses = field(default_factory=KeyUses)
 
 

@@ -86,6 +86,7 @@ def _problems() -> dict[str, str]:
         "processor_credentials_refused": "The processor refuses the processor account's credentials.",
         "processor_not_reached": "The processor was not reached; nothing happened there. Try again, same key.",
         "processor_refused": "The processor refused the request itself; `processor_code` says why.",
+        "rate_limited": "Too many calls; Retry-After says when to go on. Nothing was done.",
         "raw_cards_refused": "This deployment takes no raw cards: send processor_reference.",
         "records_restored": "The records are older than the erasure ledger: nothing is served.",
         "request_closed": "The rights request is past the state in which this can be done.",

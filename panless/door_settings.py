@@ -6,15 +6,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from environs import FileAwareEnv
+from limits import parse
 
 from panless.errors import SettingsError
 from panless.root_keys import LOOPBACK
 from vault.client_keys import Network
+from vault.personal import Secret
 
 
 def read(env: FileAwareEnv) -> dict[str, Any]:
     """The values by the names of their fields. Raises SettingsError, EnvError."""
-    return {**_tls(env), **_proxies(env), **_oauth(env), **_slow_clients(env)}
+    return {**_tls(env), **_proxies(env), **_oauth(env), **_limits(env), **_slow_clients(env)}
 
 
 def _tls(env: FileAwareEnv) -> dict[str, Any]:
@@ -72,6 +74,25 @@ def check_url(url: str, name: str) -> str:
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(f"PANLESS_{name} must be https: what goes over it is not for others.")
     return url.rstrip("/")
+
+
+def _limits(env: FileAwareEnv) -> dict[str, Any]:
+    """How often clients may call, as `limits` writes it: 6000/minute."""
+    values: dict[str, Any] = {
+        "rate_limit": env.str("RATE_LIMIT", "") or None,
+        "rate_limit_failures": env.str("RATE_LIMIT_FAILURES", "600/minute"),
+    }
+    for name, value in values.items():
+        try:
+            parse(value) if value not in {None, "off"} else None
+        except ValueError:
+            raise SettingsError(f"PANLESS_{name.upper()} must be like 6000/minute or 100/second.") from None
+    store: str = env.str("RATE_LIMIT_STORE", "")
+    if store and urlsplit(store).scheme not in {"redis", "rediss"}:
+        raise SettingsError("PANLESS_RATE_LIMIT_STORE must be a redis or rediss URL.")
+    if urlsplit(store).scheme == "redis" and urlsplit(store).hostname not in LOOPBACK:
+        raise SettingsError("PANLESS_RATE_LIMIT_STORE must be rediss: what goes over it is not for others.")
+    return {**values, "rate_limit_store": Secret(store) if store else None}
 
 
 def _slow_clients(env: FileAwareEnv) -> dict[str, Any]:

@@ -58,6 +58,9 @@ class Settings:
     oauth_tenant: str | None
     oauth_client_claim: str
     oauth_scopes_claim: str
+    rate_limit: str | None
+    rate_limit_failures: str
+    rate_limit_store: Secret | None
     client_connections: int
     client_timeout: float
     metrics_bind: str | None

@@ -9,12 +9,14 @@ from time import monotonic
 from sqlalchemy import Engine
 
 from api.parts import Shown
+from api.rate_limits import RateLimits
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
 from migrations.run import current, head, upgrade
 from panless import issuer, issuer_keys, opendsr_files, outgoing, root_keys
 from panless.errors import WiringError
+from panless.limits_store import rate_limits
 from panless.policies import read_policy
 from panless.settings import Bucket, Settings
 from vault import deployments, fides, opendsr, opendsr_callbacks
@@ -48,6 +50,7 @@ class Components:
     clock: Callable[[], datetime]
     opendsr: opendsr.Processor | None
     issued: Callable[[str], Shown | None] | None
+    limits: RateLimits
     post: Post
     """To servers that clients named."""
     post_anywhere: Post
@@ -104,6 +107,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         clock=clock,
         opendsr=opendsr_files.load(settings),
         issued=_issued(settings),
+        limits=rate_limits(settings),
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
     )

@@ -77,6 +77,7 @@ def _parts(components: Components) -> Parts:
         opendsr=components.opendsr,
         callback_hosts=components.settings.callback_hosts or frozenset(),
         issued=components.issued,
+        limits=components.limits,
         resumes_fides=components.settings.fides_url is not None,
     )
 
@@ -102,6 +103,7 @@ def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None)
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
+            metrics.count_unlimited(components.limits.take_uncounted())
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))

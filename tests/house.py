@@ -250,6 +250,7 @@ def make_app(components: Components) -> Flask:
             opendsr=components.opendsr,
             callback_hosts=components.settings.callback_hosts or frozenset(),
             issued=components.issued,
+            limits=components.limits,
             resumes_fides=components.settings.fides_url is not None,
         )
     )
