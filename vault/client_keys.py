@@ -129,13 +129,6 @@ def bound(keyring: Keyring, client: Any, key_id: str, digest: bytes, terms: Term
     return {**columns, "digest": digest, "mac": _mac(key, client, key_id, digest, terms)}
 
 
-def upgraded(keyring: Keyring, row: Any) -> dict[str, Any] | None:  # noqa: ANN401  # a client's row with its key's
-    """What a verified row from before there were terms becomes; None for any other."""
-    if row.mac is not None:
-        return None
-    return bound(keyring, row, row.key_id, hashlib.sha256(row.digest).digest(), Terms())
-
-
 def is_genuine(keyring: Keyring, presented: Presented, row: Any) -> bool:  # noqa: ANN401  # as above
     """Whether this is the key whose row it is, and nobody edited that. Raises KeyMissing."""
     if row.mac is None and terms_of(row) != Terms():

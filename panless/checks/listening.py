@@ -14,7 +14,8 @@ def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator
     if split(settings.bind)[0] not in LOOPBACK and settings.tls_key_file is None:
         yield Finding(
             what=f"The server listens beyond this machine ({settings.bind}) and speaks plain HTTP.",
-            mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or set PANLESS_TLS_CERTIFICATE_FILE and _KEY_FILE.",
+            mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or let only that proxy reach it, "
+            "or set PANLESS_TLS_CERTIFICATE_FILE and PANLESS_TLS_KEY_FILE.",
             is_unsafe=not (in_container() if contained is None else contained),
         )
 

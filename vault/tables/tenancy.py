@@ -40,7 +40,7 @@ client_keys = Table(
     Column("expires_at", UtcDateTime),
     Column("networks", Text),  # from where it may come: sorted, a space between them; empty: from anywhere
     Column("certificate", String(64)),  # SHA-256, in hex, of the one that must come with it
-    Column("mac", Digest),  # binds all above; empty in a row from before there were terms, until it is used
+    Column("mac", Digest),  # binds all above; empty in a row from before there were terms
     Column("last_used_at", UtcDateTime),  # to the hour; only to be read by people
     Index("ix_client_keys_client", "tenant_id", "client_id"),
     ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
