@@ -33,7 +33,9 @@ from vault.processing import Processors
 from vault.processors.stripe import StripeProcessor
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
+from vault.tallies import Tallies
 from vault.tlog.anchoring import LogWatch
+from vault.tlog.lateness import lateness, refuse_stale
 from vault.workshop import Workshop
 
 
@@ -58,6 +60,7 @@ class Components:
     post_anywhere: Post
     """To servers that the operator named."""
     logs: LogWatch
+    tallies: Tallies
 
     @property
     def workshop(self) -> Workshop:
@@ -73,6 +76,11 @@ class Components:
             post=self.post,
             logs=self.logs,
         )
+
+    def refuse_unproven(self) -> None:
+        """Raises AnchorStale where any audit log is to be anchored and has not been for too long."""
+        if self.logs.anchors is not None:
+            refuse_stale(lateness(self.records, self.clock()))
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -90,12 +98,14 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
     records, keystore = _opened(settings, settings.connections)
     deployment = _deployment(records, keystore)
     records = _kept_apart(records)
+    tallies = Tallies(deployment)
     keyring = Keyring(
         keystore=keystore,
         roots=root_keys.load(settings.roots),
         deployment=deployment,
         kek_ttl=settings.kek_ttl,
         now=clock,
+        unlocked=tallies.unlocked,
     )
     ledger = Ledger(store=stores.ledger_store(settings), keystore=keystore, keyring=keyring)
     grace = timedelta(seconds=settings.ledger_grace)
@@ -116,6 +126,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
         logs=LogWatch(anchors=stores.anchor_store(settings)),
+        tallies=tallies,
     )
 
 

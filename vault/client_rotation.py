@@ -47,8 +47,8 @@ def _untouched(keyring: Keyring, rows: Sequence[Any]) -> Sequence[Any]:
     """Rows that nobody edited. Raises NotVouchedFor."""
     if any(row.mac is None for row in rows):
         raise NotVouchedFor(
-            "A key of this client is from an earlier release and was not used since. Use it, wait a minute and try "
-            "again; or revoke the client and create another."
+            "A key of this client is from an earlier release, which bound it to less. Create another client, and "
+            "revoke this one once nothing uses it."
         )
     if not all(is_untouched(keyring, row) for row in rows):
         raise NotVouchedFor("A key of this client was edited in the database. Revoke the client and create another.")

@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.errors import KeyMissing
 from keys.identity import identified, identity_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import audit
 from vault.caller import Caller
+from vault.canonical import Plain
 from vault.client_keys import (
     UNSEEN,
     Arrival,
@@ -69,8 +70,9 @@ def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at
     """A new tenant with its own keys (keystore first); its id."""
     tenant_id = new_id("ten", cell)
     keyring.create_tenant(tenant_id)
-    with transaction(records) as tx:
+    with audit.transaction(records) as tx:
         tx.execute(insert(tenants), {"tenant_id": tenant_id, "name": name, "created_at": at})
+        audit.record(tx, keyring, _operator(tenant_id, at), "tenant.create", resource=tenant_id)
     return tenant_id
 
 
@@ -120,12 +122,20 @@ def _keep(records: Engine, keyring: Keyring, row: dict[str, Any], presented: Pre
     client = SimpleNamespace(**row)
     key = key_row(keyring, client, presented, terms, client.created_at)
     try:
-        with transaction(records) as tx:
+        with audit.transaction(records) as tx:
             tx.execute(insert(clients), row)
             tx.execute(insert(client_keys), key)
+            details: dict[str, Plain] = {"scopes": client.scopes, "live": client.live, "key": presented.key_id}
+            caller = _operator(client.tenant_id, client.created_at)
+            audit.record(tx, keyring, caller, "client.create", resource=client.client_id, details=details)
     except IntegrityError:  # a new API key has a new id
         raise ValueError("This tenant has a client of that name at the issuer already.") from None
     return str(client.client_id)
+
+
+def _operator(tenant: str, at: datetime) -> Caller:
+    """Who makes tenants and clients: the command line."""
+    return Caller(tenant=tenant, client="", live=True, at=at, request_id=new_id("req", tenant))
 
 
 def authenticate(
