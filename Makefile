@@ -5,7 +5,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
-EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians
+EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians redis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
 .PHONY: setup run test check fuzz sbom audit bench lock clean

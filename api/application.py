@@ -1,6 +1,8 @@
 """The Flask application: routes, problem details, request ids, one log line a request, the OpenAPI document."""
 
+import json
 import time
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -31,6 +33,7 @@ from api import (
 )
 from api.bodies import LARGEST, take_the_rest
 from api.door import new_request_id
+from api.headers import FIXED, UNDER_TLS
 from api.parts import NAME, Parts
 from api.problems import answer_errors
 
@@ -62,6 +65,14 @@ class PanlessApi(Api):
 
     def _register_error_handlers(self) -> None:
         """Leave errors to api/problems.py."""
+
+    def _openapi_json(self) -> Response:
+        """The document, written once: anybody may ask for it, as often as they like."""
+        return Response(self._written, content_type="application/json")
+
+    @cached_property
+    def _written(self) -> str:
+        return json.dumps(self.spec.to_dict(), indent=2)
 
 
 def create_app(house: Parts) -> Flask:
@@ -110,8 +121,9 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     take_the_rest(request)
     response.headers["Request-Id"] = g.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Cache-Control", "no-store")
+    if (standing := g.get("standing")) is not None:
+        response.headers.update(standing.headers)
+    _guard(response)
     route = request.url_rule.rule if request.url_rule else None  # the template: a path could carry anything
     structlog.get_logger().info(
         "request",
@@ -121,3 +133,13 @@ def _end(response: Response) -> Response:
         milliseconds=round((time.perf_counter() - g.started) * 1000, 1),
     )
     return response
+
+
+def _guard(response: Response) -> None:
+    """Add the headers that the route has not set itself."""
+    own = {name.lower() for name, _ in response.headers}
+    for name, value in FIXED.items():
+        if name.lower() not in own:
+            response.headers.add(name, value)
+    if request.is_secure:
+        response.headers["Strict-Transport-Security"] = UNDER_TLS

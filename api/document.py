@@ -30,7 +30,7 @@ UNREAD = frozenset({400, 414, 431})
 ALWAYS = UNREAD | {500, 503}
 """And: a bug; databases, ledger or keys that do not answer or do not belong together."""
 
-WITH_KEY = frozenset({401, 403, 413, 415, 422})
+WITH_KEY = frozenset({401, 403, 413, 415, 422, 429})
 WITH_ID = frozenset({404, 410})
 """What a path, a body or the retry of a call names is not there, or not any more."""
 
@@ -49,11 +49,13 @@ REQUEST_ID: dict[str, Any] = {
 _REPLAYED: dict[str, Any] = {"Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}}}
 _LOCATION: dict[str, Any] = {"Location": {"schema": _TEXT}}
 _RETRY: dict[str, Any] = {"Retry-After": {"schema": {"type": "integer"}}}
+_LIMITS: dict[str, Any] = {name: {"schema": _TEXT} for name in ("RateLimit", "RateLimit-Policy")}
 HEADERS: dict[int, dict[str, Any]] = {
     201: _LOCATION | _REPLAYED,
     202: _LOCATION | _REPLAYED,
     401: {"WWW-Authenticate": {"required": True, "schema": _TEXT}},
     409: _LOCATION | _RETRY,
+    429: _RETRY | _LIMITS,
     502: _RETRY,
     503: _RETRY,
 }

@@ -15,12 +15,14 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.bodies import check_values, is_percent_encoded, read_json
-from api.parts import Parts, parts
+from api.parts import Parts, Shown, parts
 from api.problems import Problem
+from api.rate_limits import Standing
 from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
-from vault.clients import Client, authenticate, parse_key
+from vault.client_keys import Arrival, parse_key
+from vault.clients import Client, authenticate
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.intents import Attempt, body_fingerprint
@@ -50,6 +52,9 @@ _NO_IDS = frozenset({"level", "place"})
 """Parts of a path whose form the route looks at."""
 
 _NEEDS = "_panless_needs"
+CERTIFICATE = "panless.certificate"
+"""Where a request's environment says which client certificate it came with: its SHA-256, in hex."""
+
 SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
 """Scopes of what sends money or cards to a processor."""
 
@@ -200,6 +205,7 @@ def _pass(
     house = parts()
     _refuse_unfit(house)
     client, house = _authenticated(house)
+    g.standing = _limit(house.limits.of_client(client.client_id) if house.limits else None)
     if scope not in client.scopes:
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
@@ -234,25 +240,50 @@ def _refuse_unfit(house: Parts) -> None:
 
 
 def _authenticated(house: Parts) -> tuple[Client, Parts]:
-    """The client whose API key this request shows, and the parts for its tenant: its records are all that they reach.
+    """The client whose API key or token this request shows, and the parts for its tenant, whose records they reach.
 
     Raises Problem 401: the same for every cause.
     """
-    kind, _, key = request.headers.get("Authorization", "").partition(" ")
-    presented = parse_key(key) if kind.lower() == "bearer" else None
+    at, shown = house.clock(), _shown(house)
     client = None
-    if presented is not None:
-        house = _bound(house, presented.tenant)
-        client = authenticate(house.records, house.ledger, presented, house.clock())
-    if client is None:
+    if shown is not None:
+        house = _bound(house, shown.presented.tenant)
+        client = authenticate(house.records, house.ledger, shown.presented, at, _arrival())
+    if client is None or shown is None:
+        _limit(house.limits.of_failure(request.remote_addr or "") if house.limits else None)
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
+    house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
+    if shown.scopes is not None:
+        client = replace(client, scopes=client.scopes & shown.scopes)
     return client, house
 
 
 def _bound(house: Parts, tenant: str) -> Parts:
     records = for_tenant(house.records, tenant)
     return house if records is house.records else replace(house, records=records)
+
+
+def _limit(standing: Standing | None) -> Standing | None:
+    """Refuse who is over a limit; how the others stand. Raises Problem."""
+    if standing is not None and standing.is_over:
+        headers = {"Retry-After": str(standing.reset), **standing.headers}
+        raise Problem(429, "rate_limited", "Too many calls. Nothing was done: wait, then send it again.", headers)
+    return standing
+
+
+def _shown(house: Parts) -> Shown | None:
+    """What this request shows of who sends it; nothing of that is believed yet but an issuer's signature."""
+    kind, _, written = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    if (presented := parse_key(written)) is not None:
+        return Shown(presented=presented)
+    return house.issued(written) if house.issued is not None else None
+
+
+def _arrival() -> Arrival:
+    return Arrival(address=request.remote_addr or "", certificate=request.environ.get(CERTIFICATE))
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

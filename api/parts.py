@@ -7,8 +7,11 @@ from datetime import datetime
 from flask import current_app
 from sqlalchemy import Engine
 
+from api.rate_limits import RateLimits
 from keys.keyring import Keyring
+from vault.client_keys import Presented
 from vault.guard import Guard
+from vault.key_uses import KeyUses
 from vault.ledger import Ledger
 from vault.opendsr import Processor
 from vault.policy import Policy
@@ -16,6 +19,14 @@ from vault.processing import Processors
 from vault.reads import ReadCounter
 
 NAME = "panless"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a request shows of who sends it; a token may have fewer scopes than its client, an API key has all."""
+
+    presented: Presented
+    scopes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,10 @@ class Parts:
     anchored: bool = False
     """Whether the audit log is anchored outside of the databases."""
     reads: ReadCounter = field(default_factory=ReadCounter)
+    issued: Callable[[str], Shown | None] | None = None
+    """Reads tokens of the issuer that the operator trusts, where there is one."""
+    limits: RateLimits | None = None
+    uses: KeyUses = field(default_factory=KeyUses)
 
 
 def parts() -> Parts:

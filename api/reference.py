@@ -1,5 +1,6 @@
 """`/docs`: the reference page, made from the OpenAPI document on this server; it loads nothing from anywhere else."""
 
+from functools import cache
 from typing import Any
 
 from flask import Flask, Response, render_template
@@ -11,11 +12,14 @@ CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-acti
 def serve_reference(app: Flask, documented: Api) -> None:
     """Add `/docs` to `app`."""
 
+    @cache  # anybody may ask for it, as often as they like
+    def page() -> str:
+        spec = documented.spec.to_dict()
+        return render_template("reference.html", spec=spec, operations=list(_operations(spec)), problems=_problems())
+
     @app.get("/docs")
     def docs() -> Response:
-        spec = documented.spec.to_dict()
-        page = render_template("reference.html", spec=spec, operations=list(_operations(spec)), problems=_problems())
-        return Response(page, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
+        return Response(page(), content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": CSP})
 
 
 def _operations(spec: dict[str, Any]) -> Any:  # noqa: ANN401  # a generator of template rows
@@ -83,6 +87,7 @@ def _problems() -> dict[str, str]:
         "processor_credentials_refused": "The processor refuses the processor account's credentials.",
         "processor_not_reached": "The processor was not reached; nothing happened there. Try again, same key.",
         "processor_refused": "The processor refused the request itself; `processor_code` says why.",
+        "rate_limited": "Too many calls; Retry-After says when to go on. Nothing was done.",
         "raw_cards_refused": "This deployment takes no raw cards: send processor_reference.",
         "records_restored": "The records are older than the erasure ledger: nothing is served.",
         "request_closed": "The rights request is past the state in which this can be done.",

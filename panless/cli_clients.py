@@ -1,5 +1,10 @@
 """Commands for tenants and their clients."""
 
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import click
 
 from keys.errors import KeyMissing
@@ -7,8 +12,9 @@ from panless.cli_tenancy import caller_of, house_of, mode, mode_of, of_tenant, w
 from panless.settings import read_settings
 from panless.tables import table
 from panless.trouble import Refused
-from panless.wiring import build
-from vault import clients
+from panless.wiring import Components, build
+from vault import client_keys, client_rotation, clients
+from vault.client_keys import Terms
 from vault.scopes import ROLES, SCOPES
 
 
@@ -31,35 +37,114 @@ def clients_group() -> None:
     """Clients: programs that call, each with one API key."""
 
 
+def _terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options for what a key is bound to."""
+    for option in (
+        click.option("--certificate", help="SHA-256 of the client certificate that must come with the key, in hex."),
+        click.option("--network", "networks", multiple=True, help="From where the key may come: 192.0.2.0/24. Repeat."),
+        click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="The key's first day without use, in UTC."),
+    ):
+        command = option(command)
+    return command
+
+
 @clients_group.command("create")
 @of_tenant
 @click.option("--name", required=True)
 @click.option("--role", type=click.Choice(sorted(ROLES)), help="A preset of scopes.")
 @click.option("--scopes", help=f"Or scopes, with commas between: {', '.join(sorted(SCOPES))}.")
+@click.option("--subject", help="Instead of an API key: what the issuer's tokens call this client.")
 @mode
-def create_client(tenant: str, name: str, role: str | None, scopes: str | None, *, live: bool) -> None:
+@_terms_options
+def create_client(
+    tenant: str,
+    name: str,
+    role: str | None,
+    scopes: str | None,
+    subject: str | None,
+    *,
+    live: bool,
+    expires: datetime | None,
+    networks: Sequence[str],
+    certificate: str | None,
+) -> None:
     """Make a client; prints its id, and its API key this once."""
-    granted = _granted(role, scopes)
+    granted, terms = _granted(role, scopes), _terms(expires, networks, certificate)
     house = house_of(tenant)
+    client: dict[str, Any] = {"name": name, "live": live, "scopes": granted, "at": house.clock(), "terms": terms}
     try:
-        client_id, key = clients.create_client(
-            house.records, house.keyring, tenant=tenant, name=name, live=live, scopes=granted, at=house.clock()
-        )
+        if subject is None:
+            client_id, key = clients.create_client(house.records, house.keyring, tenant=tenant, **client)
+            click.echo(f"{client_id}\n{key.value}")
+        else:
+            named = client_keys.of_issuer(tenant, _issuer(house), subject)
+            click.echo(clients.register_client(house.records, house.keyring, named, **client))
     except KeyMissing:
         raise Refused(f"There is no tenant {tenant}.") from None
-    click.echo(f"{client_id}\n{key.value}")
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _issuer(house: Components) -> str:
+    if house.settings.oauth_issuer is None:
+        raise Refused("PANLESS_OAUTH_ISSUER is not set. Without an issuer no token names a client.")
+    return house.settings.oauth_issuer
+
+
+@clients_group.command("rotate")
+@of_tenant
+@click.option("--client", required=True, help="The client's id: cli_...")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, 24 * 90),
+    default=24,
+    show_default=True,
+    help="For how long the old key works beside the new one.",
+)
+@_terms_options
+def rotate_client(
+    tenant: str,
+    client: str,
+    overlap_hours: int,
+    expires: datetime | None,
+    networks: Sequence[str],
+    certificate: str | None,
+) -> None:
+    """Make a client another API key, printed this once; the old one ends after the overlap."""
+    terms = _terms(expires, networks, certificate)
+    house = house_of(tenant)
+    caller = caller_of(house, tenant)
+    until = caller.at + timedelta(hours=overlap_hours)
+    key = client_rotation.rotate_client(house.records, house.keyring, caller, client, old_until=until, terms=terms)
+    click.echo(key.value)
 
 
 @clients_group.command("list")
 @of_tenant
 def list_clients(tenant: str) -> None:
-    """Show a tenant's clients, the revoked ones too."""
+    """Show a tenant's clients, the revoked ones too, with the end and the last use of their keys."""
     house = house_of(tenant)
+    keys = clients.list_keys(house.records, tenant)
     rows = [
-        (one.client_id, one.name, mode_of(live=one.live), when(one.created_at), when(one.revoked_at), _scopes(one))
+        (
+            one.client_id,
+            one.name,
+            mode_of(live=one.live),
+            when(one.created_at),
+            when(one.revoked_at),
+            *_of_keys([key for key in keys if key.client_id == one.client_id]),
+            _scopes(one),
+        )
         for one in clients.list_clients(house.records, tenant)
     ]
-    click.echo(table(("CLIENT", "NAME", "MODE", "CREATED", "REVOKED", "SCOPES"), rows))
+    click.echo(table(("CLIENT", "NAME", "MODE", "CREATED", "REVOKED", "EXPIRES", "LAST USED", "SCOPES"), rows))
+
+
+def _of_keys(keys: Sequence[clients.KeyShown]) -> tuple[str, str]:
+    """When the last of a client's keys ends, and when the last one was used."""
+    ends = [key.terms.expires_at for key in keys]
+    end = None if None in ends else max((end for end in ends if end), default=None)
+    return when(end), when(max((key.last_used_at for key in keys if key.last_used_at), default=None))
 
 
 @clients_group.command("revoke")
@@ -73,6 +158,18 @@ def revoke_client(tenant: str, client: str) -> None:
         raise Refused(verdict.message)
     clients.revoke_client(house.records, house.keyring, house.ledger, caller_of(house, tenant), client)
     click.echo(f"{client} is revoked.")
+
+
+def _terms(expires: datetime | None, networks: Sequence[str], certificate: str | None) -> Terms:
+    """What the options bind a key to. Raises Refused."""
+    digest = certificate.replace(":", "").lower() if certificate else None
+    if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise Refused("A certificate is named by its SHA-256: 64 hex digits. See: openssl x509 -fingerprint -sha256.")
+    try:
+        written = client_keys.networks(networks)
+    except ValueError as error:
+        raise Refused(f"That is no network: {error}.") from None
+    return Terms(expires_at=expires and expires.replace(tzinfo=UTC), networks=written, certificate=digest)
 
 
 def _granted(role: str | None, scopes: str | None) -> frozenset[str]:

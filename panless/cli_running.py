@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from migrations.roles import Roles
-from panless import logs, wiring
+from panless import logs, tls, wiring
 from panless.dev import run_dev
 from panless.hardening import memory_folder
 from panless.ports import refuse_taken
@@ -40,6 +40,7 @@ def serve() -> None:
     settings = read_settings()
     _refuse_root(settings)
     wiring.build(settings).close()
+    tls.refuse_unfit(settings.tls_certificate_file, settings.tls_key_file)
     refuse_taken(settings.bind, "Stop what listens there, or set PANLESS_BIND.")
     if settings.metrics_bind is not None:
         refuse_taken(settings.metrics_bind, "Stop what listens there, or set PANLESS_METRICS_BIND.")
@@ -56,11 +57,15 @@ def _refuse_root(settings: Settings) -> None:
 def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list[str]:
     """What `panless serve` becomes: many gevent workers on PostgreSQL, one process with threads on SQLite."""
     if settings.is_sqlite:
-        kind = ["--worker-class", "gthread", "--workers", "1", "--threads", str(settings.threads)]
+        kind = ["--worker-class", "panless.slow_clients.Threads", "--workers", "1", "--threads", "1"]
     else:
         kind = ["--worker-class", "gevent", "--workers", str(settings.workers)]
-    listening = ["--bind", settings.bind, "--log-level", settings.log_level.lower()]
-    return [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving", *kind, *listening, application]
+    listening = ["--bind", settings.bind, "--worker-connections", str(settings.client_connections)]
+    if settings.tls_key_file is not None:
+        listening += ["--certfile", str(settings.tls_certificate_file), "--keyfile", str(settings.tls_key_file)]
+    said = ["--log-level", settings.log_level.lower()]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving"]
+    return [*command, *kind, *listening, *said, application]
 
 
 @click.command()

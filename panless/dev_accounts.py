@@ -15,7 +15,7 @@ from panless.dev_home import Home
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build, migrate
-from vault import clients, processor_accounts
+from vault import client_keys, clients, processor_accounts
 from vault.scopes import ROLES
 from vault.tables import tenants
 
@@ -74,7 +74,7 @@ def _keys(house: Components, tenant: str, before: Mapping[str, str]) -> dict[str
 
 
 def _valid(house: Components, tenant: str, key: str) -> str | None:
-    presented = clients.parse_key(key)
+    presented = client_keys.parse_key(key)
     if presented is None or presented.tenant != tenant:
         return None
     return key if clients.authenticate(house.records, house.ledger, presented, house.clock()) else None

@@ -56,7 +56,11 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemostrecent",
         )
-
+        self._unlimited = Counter(
+            "panless_rate_limits_uncounted",
+            "Requests that no rate limit was applied to because the store of counts did not answer.",
+            registry=own,
+        )
         self._deks = Gauge(
             "panless_deks",
             "Living DEKs on a KEK.",
@@ -91,6 +95,10 @@ class Metrics:
         """Show how many rights requests wait, and how many of them are late."""
         for which, count in asdict(watched).items():
             self._rights.labels(which).set(count)
+
+    def count_unlimited(self, requests: int) -> None:
+        """Count requests that were let through because their rate limit could not be counted."""
+        self._unlimited.inc(requests)
 
     def show_keys(self, found: Sequence[KekStatus], at: datetime) -> None:
         """Show how many DEKs hang on each KEK, and since when they could have moved on."""

@@ -10,14 +10,18 @@ import os
 import secrets
 import shutil
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any
 
 import structlog
 from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
-from panless import logs
+from api.headers import FIXED
+from panless import logs, tls
 from panless.hardening import harden, memory_folder
 
 
@@ -40,7 +44,10 @@ class Log(glogging.Logger):  # type: ignore[misc]  # as above
         super().warning(msg, *args, **kwargs)
 
     def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # logging's own signature
-        """Log an exception; of the request that it broke, no path and no query."""
+        """Log an exception; of the request that it broke, no path and no query. A slow client breaks nothing."""
+        if isinstance(sys.exception(), TimeoutError):
+            self.info("A client did not take its answer in time")
+            return
         if msg.startswith("Error handling request"):
             msg, args = "Error handling request", ()
         super().exception(msg, *args, **kwargs)
@@ -55,7 +62,6 @@ control_socket_disable = True
 timeout = 60
 graceful_timeout = 60  # a request in the middle of its calls to a processor is given the time to write down the outcome
 keepalive = 5
-worker_connections = 1000
 limit_request_line = 4094
 limit_request_fields = 64
 limit_request_field_size = 8190
@@ -69,10 +75,18 @@ def on_starting(_server: object) -> None:
     harden()
 
 
+def ssl_context(_config: Config, default: Callable[[], SSLContext]) -> SSLContext:
+    """The TLS that is spoken, where a certificate is set."""
+    return tls.harden(default())
+
+
 def post_fork(_server: object, _worker: object) -> None:
     """Harden a worker, and have it answer what it can't even parse without repeating it."""
     harden()
     util.write_error = write_problem  # gunicorn has no setting for it, and its own page quotes the request line
+
+
+_GUARDED = "".join(f"{name}: {value}\r\n" for name, value in FIXED.items())
 
 
 def _request_id() -> str:
@@ -89,7 +103,7 @@ def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  
     request_id = structlog.contextvars.get_contextvars().get("request_id") or _request_id()
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nRequest-Id: {request_id}\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nRequest-Id: {request_id}\r\n{_GUARDED}\r\n"
     )
     util.write_nonblock(sock, (head + body).encode("latin1"))
 

@@ -10,10 +10,12 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import root_keys, secret_files
+from panless import door_settings, root_keys, secret_files
+from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.privilege import RUN_AS_ROOT
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
+from vault.client_keys import Network
 from vault.personal import Secret
 
 BACKENDS = ("sqlite", "postgresql")
@@ -50,6 +52,22 @@ class Settings:
     policy: Path
     cell: str
     bind: str
+    tls_certificate_file: Path | None
+    tls_key_file: Path | None
+    trusted_proxies: tuple[Network, ...] | None
+    proxy_hops: int
+    client_certificate_header: str | None
+    oauth_issuer: str | None
+    oauth_audience: str | None
+    oauth_jwks: str | None
+    oauth_tenant: str | None
+    oauth_client_claim: str
+    oauth_scopes_claim: str
+    rate_limit: str | None
+    rate_limit_failures: str
+    rate_limit_store: Secret | None
+    client_connections: int
+    client_timeout: float
     metrics_bind: str | None
     workers: int
     threads: int
@@ -105,6 +123,7 @@ def read_settings() -> Settings:
             policy=env.path("POLICY"),
             cell=_cell(env),
             bind=_address(env, "BIND", "127.0.0.1:8080"),
+            **door_settings.read(env),
             metrics_bind=_address(env, "METRICS_BIND", "") or None,
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),
@@ -114,7 +133,7 @@ def read_settings() -> Settings:
             kek_epoch_days=_epoch_days(env),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
-            stripe_url=_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
+            stripe_url=check_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
             sandbox_url=_sandbox(env),
             opendsr_domain=_opendsr(env),
             opendsr_key_file=env.path("OPENDSR_KEY_FILE", None),
@@ -179,7 +198,7 @@ def _endpoint(env: FileAwareEnv, of: str) -> str | None:
     url: str = env.str(f"{of}_ENDPOINT", "")
     if url:
         _refuse_without_bucket(env, of, "ENDPOINT")
-    return _url(url, f"{of}_ENDPOINT") if url else None
+    return check_url(url, f"{of}_ENDPOINT") if url else None
 
 
 def _lock_days(env: FileAwareEnv, of: str) -> int | None:
@@ -218,20 +237,11 @@ def _address(env: FileAwareEnv, name: str, default: str) -> str:
     return address
 
 
-def _url(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(f"PANLESS_{name} must be an http or https URL.")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise SettingsError(f"PANLESS_{name} must be https: what goes over it is not for others.")
-    return url.rstrip("/")
-
-
 def _sandbox(env: FileAwareEnv) -> str | None:
     url: str = env.str("SANDBOX_URL", "")
     if url and urlsplit(url).hostname not in LOOPBACK:
         raise SettingsError("PANLESS_SANDBOX_URL must be on this machine: the sandbox listens on loopback only.")
-    return _url(url, "SANDBOX_URL") if url else None
+    return check_url(url, "SANDBOX_URL") if url else None
 
 
 def _opendsr(env: FileAwareEnv) -> str | None:
@@ -260,7 +270,7 @@ def _callback_hosts(env: FileAwareEnv) -> frozenset[str] | None:
 
 def _optional_url(env: FileAwareEnv, name: str) -> str | None:
     url: str = env.str(name, "")
-    return _url(url, name) if url else None
+    return check_url(url, name) if url else None
 
 
 def _run_as_root(env: FileAwareEnv) -> str:

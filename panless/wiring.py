@@ -4,17 +4,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic
 
 from sqlalchemy import Engine
 
+from api.parts import Shown
+from api.rate_limits import RateLimits
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
-from panless import opendsr_files, outgoing, root_keys, stores
+from panless import issuer, issuer_keys, opendsr_files, outgoing, root_keys, stores
 from panless.errors import WiringError
+from panless.limits_store import rate_limits
 from panless.policies import read_policy
 from panless.settings import Settings
 from vault import deployments, fides, opendsr, opendsr_callbacks
@@ -47,6 +51,8 @@ class Components:
     policy: Policy
     clock: Callable[[], datetime]
     opendsr: opendsr.Processor | None
+    issued: Callable[[str], Shown | None] | None
+    limits: RateLimits
     post: Post
     """To servers that clients named."""
     post_anywhere: Post
@@ -105,6 +111,8 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         policy=_policy(settings, processors),
         clock=clock,
         opendsr=opendsr_files.load(settings),
+        issued=_issued(settings),
+        limits=rate_limits(settings),
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
         logs=LogWatch(anchors=stores.anchor_store(settings)),
@@ -190,6 +198,15 @@ def _policy(settings: Settings, processors: Processors) -> Policy:
     if nameless := sorted(processors.keys() - policy.recipients.keys()):
         raise WiringError(f"Give the processor {nameless[0]} its legal name, under [recipients] in {settings.policy}.")
     return policy
+
+
+def _issued(settings: Settings) -> Callable[[str], Shown | None] | None:
+    """What reads tokens of the issuer that the settings name, if they name one. Raises SettingsError, OSError."""
+    trust = issuer.trust_of(settings)
+    if trust is None or settings.oauth_jwks is None:
+        return None
+    issuer_keys.check_file(settings.oauth_jwks)
+    return issuer.reader(trust, issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic))
 
 
 def _tellers(house: Components) -> dict[str, Tell]:

@@ -14,11 +14,12 @@ from keys.keks import status
 from panless import logs
 from panless.heartbeat import beat
 from panless.metrics import Metrics, serve_metrics
-from panless.settings import read_settings
+from panless.proxies import behind
+from panless.settings import Settings, read_settings
+from panless.slow_clients import SlowClients
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault import open_intents
-from vault.reads import ReadCounter
 from vault.rights_watch import watch
 
 KEYS_EVERY = 300.0
@@ -39,7 +40,8 @@ def app() -> Flask:
         sys.exit(BOOT_ERROR)
     parts = _parts(components)
     application = create_app(parts)
-    _keep_checked(components, parts.reads, _metrics(components, application))
+    application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
+    _keep_checked(components, parts, _metrics(components, application))
     _settle_memory()
     return application
 
@@ -48,6 +50,18 @@ def _settle_memory() -> None:
     """Take what is loaded by now out of garbage collection: one pass over it would hold a request up for 80 ms."""
     gc.collect()
     gc.freeze()
+
+
+def _guarded(application: Flask, settings: Settings) -> SlowClients:
+    """What stands between gunicorn and the application: proxies that are believed, clients that are slow."""
+    serve = behind(
+        application.wsgi_app,
+        settings.trusted_proxies or (),
+        settings.proxy_hops,
+        settings.client_certificate_header,
+    )
+    at_once = settings.threads if settings.is_sqlite else None
+    return SlowClients(serve, seconds=settings.client_timeout, at_once=at_once)
 
 
 def _parts(components: Components) -> Parts:
@@ -62,6 +76,8 @@ def _parts(components: Components) -> Parts:
         accept_raw_cards=components.settings.accept_raw_cards,
         opendsr=components.opendsr,
         callback_hosts=components.settings.callback_hosts or frozenset(),
+        issued=components.issued,
+        limits=components.limits,
         resumes_fides=components.settings.fides_url is not None,
         anchored=components.logs.anchors is not None,
     )
@@ -76,8 +92,8 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
     return metrics
 
 
-def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics | None) -> None:
-    """Look at the guard, and write down who looked at cards, every few seconds and once more at the end."""
+def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None) -> None:
+    """Look at the guard, and write down who came and looked at cards, every few seconds and once more at the end."""
     told = components.guard.verdict
 
     def check() -> bool:
@@ -88,15 +104,18 @@ def _keep_checked(components: Components, reads: ReadCounter, metrics: Metrics |
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
+            metrics.count_unlimited(components.limits.take_uncounted())
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
-            reads.write_down(components.records, components.keyring, components.clock())
+            parts.reads.write_down(components.records, components.keyring, components.clock())
+            parts.uses.write_down(components.records)
         return verdict.is_good
 
     def write_down_the_rest() -> None:
-        reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+        parts.reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+        parts.uses.write_down(components.records)
 
     atexit.register(write_down_the_rest)
     atexit.register(beat(check))

@@ -252,6 +252,8 @@ def make_app(components: Components) -> Flask:
             accept_raw_cards=components.settings.accept_raw_cards,
             opendsr=components.opendsr,
             callback_hosts=components.settings.callback_hosts or frozenset(),
+            issued=components.issued,
+            limits=components.limits,
             resumes_fides=components.settings.fides_url is not None,
             anchored=components.logs.anchors is not None,
         )

@@ -56,6 +56,10 @@ class NeedsHuman(VaultError):
     """An intent that the worker could not end; whoever operates this must look at the processor."""
 
 
+class NotVouchedFor(VaultError):
+    """A row is not, or can't be shown to be, what Panless wrote: nothing is built on it."""
+
+
 class KeyReused(VaultError):
     """The idempotency key was used with another body."""
 

@@ -11,10 +11,11 @@ from panless.settings import Settings
 
 def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator[Finding]:
     """API keys and cards go over it. From inside a container nobody can tell who reaches its ports."""
-    if split(settings.bind)[0] not in LOOPBACK:
+    if split(settings.bind)[0] not in LOOPBACK and settings.tls_key_file is None:
         yield Finding(
             what=f"The server listens beyond this machine ({settings.bind}) and speaks plain HTTP.",
-            mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or let only that proxy reach it.",
+            mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or let only that proxy reach it, "
+            "or set PANLESS_TLS_CERTIFICATE_FILE and PANLESS_TLS_KEY_FILE.",
             is_unsafe=not (in_container() if contained is None else contained),
         )
 

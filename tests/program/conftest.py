@@ -6,7 +6,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from program_scene import ROOT, Dev, ask, card, kill_group, panless, settings_in, start_dev
+from program_scene import PANLESS, ROOT, Dev, ask, card, free_port, kill_group, panless, settings_in, start_dev
+from serving_scene import Server
 from sqlalchemy import make_url, text
 
 from keys.database import open_database
@@ -109,3 +110,18 @@ def on_postgresql(postgresql: str, deployment: dict[str, str]) -> dict[str, str]
     settings = deployment | urls
     assert panless("migrate", env=settings).returncode == 0
     return settings
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    started: list[Server] = []
+
+    def begin(env: Mapping[str, str], command: list[str] | None = None) -> Server:
+        address = {"PANLESS_BIND": f"127.0.0.1:{free_port()}"}
+        started.append(Server(command or [PANLESS, "serve"], address | dict(env), tmp_path / "server.log"))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.process.terminate()
+        one.process.wait(20)

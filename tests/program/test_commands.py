@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from program_scene import environment, panless, refusal
 
-from vault.clients import parse_key
+from vault.client_keys import parse_key
 
 Deployment = dict[str, str]
 
@@ -27,10 +27,25 @@ def test_clients_come_and_go(deployment: Deployment) -> None:
     for _ in range(2):
         assert panless("clients", "revoke", "--client", made[0], env=deployment).returncode == 0
     lines = panless("clients", "list", env=deployment).stdout.splitlines()
-    assert re.fullmatch(rf"{made[0]}  till  test  [-\d]+ [:\d]+  [-\d]+ [:\d]+  checkout", lines[1])
-    assert re.fullmatch(r"cli_\w+  x +live  [-\d]+ [:\d]+ {20}audit:read,tokens:read", lines[2])
+    assert re.fullmatch(rf"{made[0]}  till  test  [-\d]+ [:\d]+  [-\d]+ [:\d]+ {{22}}checkout", lines[1])
+    assert re.fullmatch(r"cli_\w+  x +live  [-\d]+ [:\d]+ {20,}audit:read,tokens:read", lines[2])
     entries = [json.loads(file.read_text()) for file in Path(deployment["PANLESS_LEDGER"]).iterdir()]
     assert [(entry["kind"], entry["subject_id"]) for entry in entries] == [("client.revoke", made[0])]
+
+
+def test_keys_are_bound_and_rotated(deployment: Deployment) -> None:
+    """A key can be bound to an end, networks and a certificate; another one is made beside it, and listed."""
+    terms = ("--expires", "2098-01-01", "--network", "192.0.2.0/24", "--network", "10.0.0.0/8")
+    certified = ("--certificate", ":".join(["AB"] * 32))
+    made = panless("clients", "create", "--name", "x", "--role", "auditor", *terms, *certified, env=deployment)
+    client, first = made.stdout.split()
+    rotated = panless(
+        "clients", "rotate", "--client", client, "--overlap-hours", "2", "--expires", "2099-01-01", env=deployment
+    )
+    second = rotated.stdout.strip()
+    assert parse_key(second)
+    assert parse_key(first) != parse_key(second)
+    assert "  2099-01-01 00:00  " in panless("clients", "list", env=deployment).stdout
 
 
 def test_credentials_come_in_by_file_environment_or_input(deployment: Deployment, tmp_path: Path) -> None:
@@ -89,6 +104,22 @@ def test_files_that_commands_make_are_private(deployment: Deployment) -> None:
     [
         (("clients", "create", "--name", "x"), "Say what the client may do: --role or --scopes, one of them."),
         (("clients", "create", "--name", "x", "--scopes", "all"), "There is no scope all."),
+        (
+            ("clients", "create", "--name", "x", "--role", "admin", "--network", "10.0.0.1/8"),
+            "That is no network: 10.0.0.1/8 has host bits set.",
+        ),
+        (
+            ("clients", "create", "--name", "x", "--role", "admin", "--subject", "till"),
+            "PANLESS_OAUTH_ISSUER is not set.",
+        ),
+        (
+            ("clients", "create", "--name", "x", "--role", "admin", "--certificate", "ab"),
+            "A certificate is named by its SHA-256: 64 hex digits.",
+        ),
+        (
+            ("clients", "rotate", "--client", "cli_00aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+            "No such client with an API key, or it is",
+        ),
         (("clients", "revoke", "--client", "cli_00aaaaaaaaaaaaaaaaaaaaaaaaaa"), "No such client."),
         (("processor-accounts", "add", "--kind", "x", "--label", "x"), "This deployment has no processor x"),
         (("processor-accounts", "add", "--kind", "stripe", "--label", "x"), "An API key of a processor is 8 to 255"),

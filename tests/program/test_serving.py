@@ -3,62 +3,21 @@ import json
 import re
 import resource
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import PANLESS, PLAIN, ROOT, answers, ask, folder_of_figures, free_port, panless, refusal, until
+from program_scene import ROOT, answers, ask, folder_of_figures, free_port, panless, refusal, until
+from serving_scene import Server
 
 from panless.cli_running import APPLICATION, gunicorn_command
 from panless.settings import read_settings
 
 Deployment = dict[str, str]
-Serve = Callable[..., "Server"]
-
-
-class Server:
-    """A server that runs, its address and its log."""
-
-    def __init__(self, command: list[str], env: Mapping[str, str], log: Path) -> None:
-        self.url = f"http://{env['PANLESS_BIND']}"
-        self._log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(command, env=PLAIN | dict(env), stderr=file, cwd=log.parent)
-        until(lambda: self.process.poll() is not None or answers(f"{self.url}/livez"))
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def raw(self, sent: bytes) -> bytes:
-        """What it answers to these bytes."""
-        host, port = self.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), 10) as connection:
-            connection.sendall(sent)
-            return connection.recv(65536)
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Server] = []
-
-    def begin(env: Mapping[str, str], command: list[str] | None = None) -> Server:
-        address = {"PANLESS_BIND": f"127.0.0.1:{free_port()}"}
-        started.append(Server(command or [PANLESS, "serve"], address | dict(env), tmp_path / "server.log"))
-        return started[-1]
-
-    yield begin
-    for one in started:
-        one.process.terminate()
-        one.process.wait(20)
+Serve = Callable[..., Server]
 
 
 @pytest.fixture
@@ -89,7 +48,7 @@ def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Serve
 def test_sqlite_is_served_by_one_process(serve: Serve, deployment: Deployment) -> None:
     """One process with threads, however many workers were asked for; ready at once; stopped by SIGTERM with 0."""
     server = serve(deployment | {"PANLESS_WORKERS": "4"})
-    assert "Using worker: gthread" in server.log
+    assert "Using worker: panless.slow_clients.Threads" in server.log
     assert len(server.workers) == 1
     assert ask(f"{server.url}/readyz").status == 200
     server.process.terminate()
@@ -197,3 +156,47 @@ def test_a_worker_that_can_not_start_ends_the_server(
     assert server.process.wait(20) == 3
     assert '"event": "not_started"' in server.log
     assert "Traceback" not in server.log
+
+
+def test_only_a_proxy_that_is_named_is_believed(serve: Serve, deployment: Deployment) -> None:
+    """A server that is told of its proxy takes its word for the address and the certificate, in that very header."""
+    terms = ("--network", "192.0.2.0/24", "--certificate", "ab" * 32)
+    made = panless("clients", "create", "--name", "x", "--role", "admin", *terms, env=deployment)
+    key = made.stdout.split()[1]
+    headers = {"X_Forwarded_For": "192.0.2.1", "X_Client": "ab" * 32}
+    told = {"PANLESS_PROXY_HOPS": "1", "PANLESS_CLIENT_CERTIFICATE_HEADER": "X-Client"}
+    with_proxy = serve(deployment | told | {"PANLESS_TRUSTED_PROXIES": "127.0.0.0/8,::1/128"})
+    url = f"{with_proxy.url}/v1/processor-accounts"
+    assert ask(url, key, **headers).status == 200
+    for left_out in headers:
+        assert ask(url, key, **{name: value for name, value in headers.items() if name != left_out}).status == 401
+    underscored = (
+        f"GET /v1/processor-accounts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        f"X-Forwarded-For: 192.0.2.1\r\nX_Client: {'ab' * 32}\r\n\r\n"
+    )
+    assert with_proxy.raw(underscored.encode()).startswith(b"HTTP/1.1 4")
+    without = serve(deployment | told | {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8"})
+    assert ask(f"{without.url}/v1/processor-accounts", key, **headers).status == 401
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"PANLESS_PROXY_HOPS": "1"}, "PANLESS_TRUSTED_PROXIES is not set."),
+        ({"PANLESS_CLIENT_CERTIFICATE_HEADER": "X-Client"}, "PANLESS_TRUSTED_PROXIES is not set."),
+        ({"PANLESS_TRUSTED_PROXIES": "10.0.0.1/8"}, "PANLESS_TRUSTED_PROXIES must be networks"),
+        (
+            {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8", "PANLESS_PROXY_HOPS": "-1"},
+            "PANLESS_PROXY_HOPS must be 0 or more.",
+        ),
+        (
+            {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8", "PANLESS_CLIENT_CERTIFICATE_HEADER": "X_C"},
+            "PANLESS_CLIENT_CERTIFICATE_HEADER must be a header's name",
+        ),
+        ({"PANLESS_CLIENT_CONNECTIONS": "1"}, "PANLESS_CLIENT_CONNECTIONS must be 2 or more."),
+        ({"PANLESS_CLIENT_TIMEOUT": "0"}, "PANLESS_CLIENT_TIMEOUT must be more than 0."),
+    ],
+)
+def test_wrong_settings_of_the_door(changed: dict[str, str], sentence: str, deployment: Deployment) -> None:
+    """Each is refused at the start, with its name and what it must be."""
+    assert refusal(panless("serve", env=deployment | changed)).startswith(sentence)

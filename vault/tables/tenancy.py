@@ -1,6 +1,6 @@
 """Who calls: tenants, their clients, and their accounts at processors."""
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table, Text, text
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text, text
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
@@ -38,6 +38,11 @@ client_keys = Table(
     Column("digest", Digest, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
+    Column("networks", Text),  # from where it may come: sorted, a space between them; empty: from anywhere
+    Column("certificate", String(64)),  # SHA-256, in hex, of the one that must come with it
+    Column("mac", Digest),  # binds all above; empty in a row from before there were terms
+    Column("last_used_at", UtcDateTime),  # to the hour; only to be read by people
+    Index("ix_client_keys_client", "tenant_id", "client_id"),
     ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
 )
 

@@ -1,0 +1,92 @@
+"""Rate limits that several processes count together, over Redis' protocol; its server also hung and gone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from house import House, Tenant, make_app
+from test_rate_limits import LIMIT, ask
+
+from panless.limits_store import rate_limits
+from panless.settings import Settings
+from vault.personal import Secret
+
+PROGRAM = """
+import sys
+from fakeredis import TcpFakeServer
+TcpFakeServer.allow_reuse_address = True
+server = TcpFakeServer(("127.0.0.1", int(sys.argv[1])))
+print("ready", flush=True)
+server.serve_forever()
+"""
+
+
+class Store:
+    """A program that counts."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", PROGRAM, str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == "ready\n"
+
+    def stop(self) -> None:
+        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def store(free_port: int) -> Iterator[Store]:
+    made = Store(free_port)
+    yield made
+    made.stop()
+
+
+def settings(house: House, store: Store, **changed: object) -> Settings:
+    url = Secret(f"redis://127.0.0.1:{store.port}/0")
+    return replace(house.components.settings, rate_limit="100/hour", rate_limit_store=url, **changed)
+
+
+def test_processes_count_together(tenant: Tenant, store: Store) -> None:
+    """What one process counts, the next one goes on from."""
+    house = tenant.house
+    doors = [make_app(replace(house.components, limits=rate_limits(settings(house, store)))) for _ in range(2)]
+    found = [LIMIT.fullmatch(ask(app, tenant.keys["all"]).headers["RateLimit"]) for app in (*doors, *doors)]
+    assert [said and said[2] for said in found] == ["99", "98", "97", "96"]
+
+
+@pytest.mark.parametrize("hung", [True, False], ids=["hung", "gone"])
+def test_a_store_that_is_away_costs_nobody_time(tenant: Tenant, store: Store, *, hung: bool) -> None:
+    """The first call waits a moment, the next ones do not; none is refused; the store is used again when it is back."""
+    made = rate_limits(settings(tenant.house, store))
+    app = make_app(replace(tenant.house.components, limits=made))
+    assert "RateLimit" in ask(app, tenant.keys["all"]).headers
+    if hung:
+        os.kill(store.process.pid, signal.SIGSTOP)
+    else:
+        store.stop()
+    start = time.monotonic()
+    for _ in range(10):
+        answer = ask(app, tenant.keys["all"])
+        assert answer.status_code == 200
+        assert "RateLimit" not in answer.headers
+    assert time.monotonic() - start < 2
+    assert made.take_uncounted() == 10
+    if hung:
+        os.kill(store.process.pid, signal.SIGCONT)
+    else:
+        store.start()
+    end = time.monotonic() + 20
+    while "RateLimit" not in ask(app, tenant.keys["all"]).headers:
+        assert time.monotonic() < end
+        time.sleep(0.2)
