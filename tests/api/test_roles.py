@@ -1,10 +1,13 @@
 """Each role before each endpoint: what design.md 8 grants, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 from api_scene import LINKED, headers_of, never_was, nothing, operations, problem
 from house import House, Tenant
 
 from api.document import CONVERTED
+from vault import clients
 from vault.scopes import ROLES, SCOPES
 
 NEEDED = {
@@ -127,6 +130,31 @@ def test_role_may_do_what_its_scopes_say(tenant: Tenant, role: str) -> None:
                 assert problem(answer, 403, "insufficient_scope")["scope"] == NEEDED[method, path]
             else:
                 assert (answer.status_code, answer.get_data()) == (403, b"")
+
+
+def test_every_other_scope_together_opens_nothing(tenant: Tenant) -> None:
+    """On each operation of the document, a client with all scopes but the one that it names: 403."""
+    parts, keys = tenant.house.components, {}
+    for scope in SCOPES:
+        _, key = clients.create_client(
+            parts.records,
+            parts.keyring,
+            tenant=tenant.id,
+            name=scope,
+            live=False,
+            scopes=SCOPES - {scope},
+            at=parts.clock(),
+        )
+        keys[scope] = key.value
+    lacking = replace(tenant, keys=keys)
+    for method, path, operation in operations(tenant.house.app):
+        scope = operation.get("x-scope")
+        if scope is None:
+            assert (method, path) in OPEN | LINKED | PUBLISHED, path
+        elif not path.startswith("/opendsr/"):  # tests/vault/test_opendsr.py asks the same of OpenDSR
+            answer = lacking.call(method, path.format(**nothing()), role=scope)
+            assert answer.status_code == 403, (method, path, answer.get_data(as_text=True))
+            assert scope in answer.get_data(as_text=True)
 
 
 def test_scope_is_asked_for_before_anything_else(tenant: Tenant) -> None:

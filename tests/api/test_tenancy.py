@@ -1,13 +1,17 @@
 """A foreign tenant's ids, wherever an id is taken: the bytes of an id that never was."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import pytest
 from api_scene import (
     LINKED,
     OF_OTHERS,
     PLACE,
+    PREFIXES,
     bodies,
     disputed,
     fixed,
@@ -17,6 +21,7 @@ from api_scene import (
     operations,
     problem,
     rows,
+    stock_of,
 )
 from house import PURPOSE, House, Tenant, token_order
 
@@ -69,7 +74,7 @@ def _calls(house: House) -> Iterator[tuple[str, str, dict[str, str], object]]:
     good = bodies(never_was("tok"))
     for method, path, operation in operations(house.app):
         if "{" in path and (method, path) not in LINKED and not path.startswith(OF_OTHERS):
-            headers = {name.replace("-", "_"): value for name, value in headers_of(operation, "k-1").items()}
+            headers = _underscored(headers_of(operation, "k-1"))
             yield method, path + QUERIES.get((method, path), ""), headers, good.get((method, path))
 
 
@@ -86,38 +91,109 @@ def test_foreign_ids_in_paths(tenant: Tenant, foreign: Foreign) -> None:
     assert rows(tenant.house) == before
 
 
-def test_foreign_ids_in_bodies(tenant: Tenant, foreign: Foreign) -> None:
-    """A customer, a processor account or a token of another tenant in a body is one that never was."""
-    before = rows(tenant.house)
-    for ids in (foreign.ids, foreign.erased):
-        pairs = [
-            (tenant.tokenize(customer=ids["customer_id"]), tenant.tokenize(customer=never_was("cus"))),
-            (tenant.tokenize(processor_account=ids["account_id"]), tenant.tokenize(processor_account=never_was("pa"))),
-            (tenant.charge(ids["token_id"]), tenant.charge(never_was("tok"))),
-        ]
-        for answer, expected in pairs:
-            problem(answer, 404, "not_found")
-            assert fixed(answer) == fixed(expected)
-    assert rows(tenant.house) == before
+NAMING = {
+    "customer": ("customer_id",),
+    "customers": ("customer_id",),
+    "token": ("token_id",),
+    "charge": ("charge_id",),
+    "event": ("event_id",),
+    "processor_account": ("account_id",),
+    "resource": ("token_id", "charge_id", "refund_id", "customer_id", "request_id", "dispute_id"),
+}
+"""Fields of queries and bodies that name something of a tenant, by the names that paths have for it."""
+
+NAMING_NOTHING = {
+    "query": "limit cursor status type since overdue obligation format notified_at",
+    "body": "type card processor_reference usage metadata amount currency capture_method initiator reason obligation "
+    "statement_descriptor reference billing_contact email phone name address ground classes until identities "
+    "regulation submitted_at verification external_id correction cancel_subscriptions notified_at kind label "
+    "credentials default api_key webhook_secret url events status since",
+}
 
 
-def test_foreign_ids_in_queries(tenant: Tenant, foreign: Foreign) -> None:
-    """As a filter they find nothing, like ids that never were; listing the tokens of a foreign customer is 404."""
+def _fields(house: House, operation: dict[str, Any]) -> dict[str, set[str]]:
+    """What an operation takes in its query and at the top of its body, by the document."""
+    schemas = house.app.test_client().get("/openapi.json").get_json()["components"]["schemas"]
+    taken = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    body: set[str] = set()
+    for one in (taken, *taken.get("oneOf", ()), *taken.get("anyOf", ()), *taken.get("allOf", ())):
+        body |= schemas.get(one.get("$ref", "").rpartition("/")[2], one).get("properties", {}).keys()
+    return {"query": {each["name"] for each in operation["parameters"] if each["in"] == "query"}, "body": body}
+
+
+def _naming(house: House, where: str) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+    """Every operation with every field, of its query or its body, that names something of a tenant."""
+    for method, path, operation in operations(house.app):
+        if not path.startswith(OF_OTHERS):
+            for field in sorted(_fields(house, operation)[where] & NAMING.keys()):
+                yield method, path, operation, field
+
+
+@pytest.mark.parametrize("where", NAMING_NOTHING)
+def test_every_field_is_known_to_name_something_or_nothing(house: House, where: str) -> None:
+    """A field that the two tables above don't know fails the test: whoever adds one says what it names."""
+    taken = set().union(
+        *(_fields(house, each)[where] for _, path, each in operations(house.app) if not path.startswith(OF_OTHERS))
+    )
+    assert taken - NAMING.keys() == set(NAMING_NOTHING[where].split())
+
+
+def test_every_kind_of_id_is_tried(house: House, foreign: Foreign) -> None:
+    """What paths name, this file has of another tenant; links are nobody's, and others' ids have tests of their own."""
+    named = {name for _, path, _ in operations(house.app) for name in re.findall(r"{(\w+)}", path)}
+    assert named - {"link", "processor_account", "subject_request_id"} == foreign.ids.keys() == foreign.erased.keys()
+
+
+def test_foreign_ids_in_bodies(house: House, foreign: Foreign) -> None:
+    """On every operation that takes one: 4xx, the bytes of an id that never was; nothing is written."""
+    stock, keys, tried = stock_of(house.tenant()), count(), set()
+    good = bodies(stock.ids["token_id"])
+    before = rows(house)
+    for method, path, operation, field in _naming(house, "body"):
+        plain = {name: value for name, value in good[method, path].items() if name not in {field, "identities"}}
+        for name in NAMING[field]:
+            answers = [
+                stock.tenant.call(
+                    method,
+                    stock.url(path),
+                    {**plain, field: [named] if field == "customers" else named},
+                    **_underscored(headers_of(operation, f"k-{next(keys)}")),
+                )
+                for named in (never_was(PREFIXES[name]), foreign.ids[name], foreign.erased[name])
+            ]
+            problem(answers[0], range(400, 500))
+            assert fixed(answers[0]) == fixed(answers[1]) == fixed(answers[2]), (method, path, field)
+        tried.add(field)
+    assert tried == {"customer", "customers", "token", "event", "processor_account"}
+    assert rows(house) == before
+
+
+def test_foreign_ids_in_queries(house: House, foreign: Foreign) -> None:
+    """As a filter, on every operation that takes one, they find what ids that never were find: nothing, or 404."""
+    stock, tried = stock_of(house.tenant()), set()
+    for method, path, operation, field in _naming(house, "query"):
+        headers = _underscored(headers_of(operation, "k-1"))
+        for name in NAMING[field]:
+            url = f"{stock.url(path)}?{field}="
+            expected = stock.tenant.call(method, f"{url}{never_was(PREFIXES[name])}", **headers)
+            assert expected.status_code == 404 or expected.get_json() == {"data": [], "next_cursor": None}
+            for ids in (foreign.ids, foreign.erased):
+                assert fixed(stock.tenant.call(method, url + ids[name], **headers)) == fixed(expected), (path, field)
+        tried.add(field)
+    assert tried == {"customer", "token", "charge", "resource"}
+
+
+def test_what_a_tenant_calls_things_names_nothing_of_another(tenant: Tenant, foreign: Foreign) -> None:
+    """An obligation, a reference or an address of another tenant finds nothing."""
+    assert foreign.ids
     empty = {"data": [], "next_cursor": None}
-    for filters in (
-        {"customer": foreign.ids["customer_id"]},
-        {"token": foreign.ids["token_id"]},
-        {"customer": foreign.erased["customer_id"]},
-        {"obligation": "F-INV-1"},
-    ):
-        answer = tenant.call("GET", "/v1/charges?" + "&".join(f"{name}={value}" for name, value in filters.items()))
-        assert answer.get_json() == empty
-    for customer in (foreign.ids["customer_id"], foreign.erased["customer_id"]):
-        answer = tenant.call("GET", f"/v1/tokens?customer={customer}")
-        assert fixed(answer) == fixed(tenant.call("GET", f"/v1/tokens?customer={never_was('cus')}"))
-        problem(answer, 404, "not_found")
+    assert tenant.call("GET", "/v1/charges?obligation=F-INV-1").get_json() == empty
     for query in ({"email": "f@example.com"}, {"reference": "F-1"}):
         assert tenant.call("POST", "/v1/customers/search", query, **PURPOSE).get_json() == empty
+
+
+def _underscored(headers: dict[str, str]) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in headers.items()}
 
 
 def test_two_tenants_share_names_and_cards_and_meet_nowhere(house: House) -> None:
