@@ -58,7 +58,7 @@ def reader(trust: Trust, keys: IssuerKeys) -> Callable[[str], Shown | None]:
     def read(token: str) -> Shown | None:
         try:
             claims = _verified(trust, keys, token)
-        except (PyJWTError, ValueError, TypeError):
+        except (PyJWTError, ValueError, TypeError, RecursionError):
             return None
         return _issued(trust, claims) if claims is not None else None
 
