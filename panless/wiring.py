@@ -16,7 +16,7 @@ from keys.keyring import Keyring
 from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
-from panless import issuer, issuer_keys, opendsr_files, outgoing, root_keys, stores
+from panless import opendsr_files, outgoing, root_keys, stores
 from panless.errors import WiringError
 from panless.limits_store import rate_limits
 from panless.policies import read_policy
@@ -213,11 +213,13 @@ def _policy(settings: Settings, processors: Processors) -> Policy:
 
 def _issued(settings: Settings) -> Callable[[str], Shown | None] | None:
     """What reads tokens of the issuer that the settings name, if they name one. Raises SettingsError, OSError."""
-    trust = issuer.trust_of(settings)
-    if trust is None or settings.oauth_jwks is None:
+    if settings.oauth_issuer is None or settings.oauth_jwks is None:
         return None
+    from panless import issuer, issuer_keys  # noqa: PLC0415  # four megabytes, and most do without
+
     issuer_keys.check_file(settings.oauth_jwks)
-    return issuer.reader(trust, issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic))
+    keys = issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic)
+    return issuer.reader(issuer.trust_of(settings), keys)
 
 
 def _tellers(house: Components) -> dict[str, Tell]:

@@ -1,7 +1,7 @@
 """Tenants and their clients: who may call, and how it proves that. What a key is: `client_keys.py`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +27,7 @@ from vault.client_keys import (
     meets,
     new_key,
     terms_of,
+    upgraded,
     write_key,
 )
 from vault.errors import NotFoundHere
@@ -64,6 +65,8 @@ class KeyShown:
     client_id: str
     terms: Terms
     last_used_at: datetime | None
+    upgrade: dict[str, Any] | None = field(default=None, repr=False)
+    """What its row gets, if that is still of the form from before there were terms."""
 
 
 def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at: datetime) -> str:
@@ -161,7 +164,7 @@ def _genuine(keyring: Keyring, presented: Presented, row: Any, arrival: Arrival,
     try:
         if not is_genuine(keyring, presented, row) or not meets(terms_of(row), arrival, at):
             return None
-        return replace(_client(row), key=_shown(row))
+        return replace(_client(row), key=replace(_shown(row), upgrade=upgraded(keyring, row)))
     except KeyMissing:
         return None
 
