@@ -47,8 +47,8 @@ def _untouched(keyring: Keyring, rows: Sequence[Any]) -> Sequence[Any]:
     """Rows that nobody edited. Raises NotVouchedFor."""
     if any(row.mac is None for row in rows):
         raise NotVouchedFor(
-            "A key of this client is from an earlier release, which bound it to less. Create another client, and "
-            "revoke this one once nothing uses it."
+            "A key of this client is from an earlier release and was not used since. Use it, wait a minute and try "
+            "again; or revoke the client and create another."
         )
     if any(form_of(keyring, row) is None for row in rows):
         raise NotVouchedFor("A key of this client was edited in the database. Revoke the client and create another.")
