@@ -40,7 +40,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "audit_entries": ("SELECT, INSERT", "SELECT, INSERT, UPDATE (position)"),
     "audit_logs": ("SELECT", KEPT),
     "audit_tiles": ("SELECT", KEPT),
-    "client_keys": ("SELECT, UPDATE (last_used_at, mac)", KEPT),
+    "client_keys": ("SELECT, UPDATE (digest, last_used_at, mac)", KEPT),
     "clients": ("SELECT, UPDATE", KEPT),
     "customers": (KEPT, KEPT),
     "deployment": ("SELECT, UPDATE (configurations)", "SELECT, UPDATE (configurations)"),

@@ -4,9 +4,10 @@ A key reads `panless_test_` or `panless_live_`, the tenant's and the key's id, 2
 the tenant is known before the first row is read and a typing error costs none.
 
 What is kept is `digest`, the SHA-256 of an HMAC that binds tenant, client, key, mode, scopes and secret, and `mac`, an
-HMAC over the row: the same, the digest, the end of the key, the networks that it may come from and the certificate that
-must come with it. Both keys are not in the database: whoever writes there and edits any of these makes the key stop
-working. The `mac` takes no secret, so that the terms of a key can be changed without it; rows are verified first.
+HMAC over the row: the same, the client's name, the digest, the end of the key, the networks that it may come from and
+the certificate that must come with it. Both keys are not in the database: whoever writes there and edits any of these
+makes the key stop working. The `mac` takes no secret, so that the terms of a key can be changed without it; rows are
+verified first. A revocation empties `digest`, so that it can't be taken back there either.
 
 Before there were terms `digest` was that HMAC itself, and there was no `mac`. Such a row works without terms. When it
 is used it gets a `mac` (`key_uses.py`), and the releases before this one still take it; once it gets terms its digest
@@ -223,7 +224,8 @@ def _mac(key: bytes, client: Any, key_id: str, digest: bytes, terms: Terms, form
     mode = "live" if client.live else "test"
     ends = terms.expires_at.isoformat(timespec="microseconds") if terms.expires_at else ""
     bounds = (ends, terms.networks or "", terms.certificate or "")
-    parts = (form, client.tenant_id, client.client_id, key_id, mode, client.scopes, digest.hex(), *bounds)
+    who = (client.tenant_id, client.client_id, client.name)
+    parts = (form, *who, key_id, mode, client.scopes, digest.hex(), *bounds)
     return hmac.digest(key, _framed(parts), hashlib.sha256)
 
 

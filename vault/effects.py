@@ -25,6 +25,7 @@ from vault.tables import (
     LOST,
     blind_index,
     charges,
+    client_keys,
     clients,
     customers,
     erasures,
@@ -85,7 +86,8 @@ def _destroy_package(entry: Entry) -> Changes:
 
 
 def _revoke_client(entry: Entry) -> Changes:
-    return each({**_subject(entry), "at": entry.at}, _REVOKE_CLIENT)
+    """What its keys are known by goes too: whoever writes in the database can't take the revocation back."""
+    return each({**_subject(entry), "at": entry.at}, _REVOKE_CLIENT, _FORGET_KEYS)
 
 
 def _restrict(entry: Entry) -> Changes:
@@ -158,6 +160,7 @@ _ERASE = (
 _REVOKE_CLIENT = (
     update(clients).where(_of(clients, "client_id"), clients.c.revoked_at.is_(None)).values(revoked_at=bindparam("at"))
 )
+_FORGET_KEYS = update(client_keys).where(_of(client_keys, "client_id")).values(digest=b"")
 _LIFT_HOLD = (
     update(holds)
     .where(_of(holds, "hold_id"), holds.c.lifted_at.is_(None))

@@ -2,13 +2,17 @@
 
 import zlib
 from collections.abc import Iterator
+from datetime import timedelta
 
+import pytest
 from api_scene import another_client, fixed, never_was, problem
 from house import PURPOSE, Tenant
-from sqlalchemy import update
+from sqlalchemy import Table, insert, select, update
+from werkzeug.test import TestResponse
 
 from keys.database import transaction
-from vault.clients import list_clients
+from vault.client_keys import Terms
+from vault.clients import create_client, revoke_client
 from vault.tables import client_keys, clients
 
 MODE, CHECKSUM = len("panless_test_"), 8
@@ -86,14 +90,96 @@ def test_revoked_and_expired_keys_answer_like_no_key(tenant: Tenant) -> None:
     assert tenant.call("GET", "/v1/processor-accounts").status_code == 200
 
 
-def test_writer_of_the_database_gains_nothing(tenant: Tenant) -> None:
-    """A client row with more scopes, or moved to live mode, by somebody without our keys: its key stops working."""
+EDITS = {
+    clients: {"scopes": "accounts:write audit:read", "live": True, "name": "another", "client_id": never_was("cli")},
+    client_keys: {
+        "key_id": never_was("key"),
+        "client_id": never_was("cli"),
+        "digest": b"\0" * 32,
+        "mac": b"\0" * 32,
+        "expires_at": None,
+        "networks": None,
+        "certificate": "0" * 64,
+    },
+}
+"""What somebody without our keys may write into each column that says what a key is and what it may do."""
+
+OF_NO_CONSEQUENCE = {"created_at", "last_used_at", "version", "last_entry_id"}
+MOVED = {"tenant_id"}
+REVOKED = {"revoked_at"}
+"""Tests of their own: a row that is moved to another tenant, and a revocation that is taken back."""
+
+
+def test_every_column_is_tried() -> None:
+    """A column that the tables above don't know fails the test: whoever adds one says what an edit of it may do."""
+    for table, edits in EDITS.items():
+        assert set(table.c.keys()) - OF_NO_CONSEQUENCE - MOVED - REVOKED == edits.keys(), table.name
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [(table, column) for table, edits in EDITS.items() for column in edits], ids=str
+)
+def test_writer_of_the_database_gains_nothing(tenant: Tenant, table: Table, column: str) -> None:
+    """Any column of a client or of its key, edited by somebody without our keys: the key stops working."""
+    client, mine, key = _bound_client(tenant)
+    none = fixed(ask(tenant, ""))
+    assert ask(tenant, key).status_code == 200
+    with transaction(tenant.house.components.records) as tx:
+        old = tx.execute(select(client_keys).where(client_keys.c.client_id == client)).mappings().one()
+        changed = {column: EDITS[table][column]}
+        if column == "client_id":  # with all that names it, as foreign keys want it
+            row = tx.execute(select(clients).where(clients.c.client_id == client)).mappings().one()
+            tx.execute(insert(clients), {**row, **changed})
+            tx.execute(update(client_keys).where(client_keys.c.client_id == client).values(changed))
+        else:
+            tx.execute(update(table).where(table.c.client_id == client).values(changed))
+    shown = f"{key[:41]}{changed['key_id'][4:]}{key[69:]}" if column == "key_id" else key
+    assert old["key_id"] == mine
+    assert fixed(ask(tenant, shown if shown == key else _signed(shown[:-CHECKSUM]))) == none
+
+
+def test_a_key_moved_to_another_tenant(tenant: Tenant) -> None:
+    """A client and its key, copied to another tenant: what its holder then shows is no key there."""
+    other = tenant.house.tenant()
+    client, _, key = _bound_client(tenant)
+    with transaction(tenant.house.components.records) as tx:
+        for table in (clients, client_keys):
+            row = tx.execute(select(table).where(table.c.client_id == client)).mappings().one()
+            tx.execute(insert(table), {**row, "tenant_id": other.id})
+    moved = _signed(key[:MODE] + other.id[4:] + key[MODE + 28 : -CHECKSUM])
+    assert fixed(ask(tenant, moved)) == fixed(ask(tenant, ""))
+    assert ask(tenant, key).status_code == 200
+
+
+def test_a_revocation_is_not_taken_back(tenant: Tenant) -> None:
+    """Whoever writes in the database and clears `revoked_at` has a client whose keys open nothing all the same."""
+    client, _, key = _bound_client(tenant)
     parts = tenant.house.components
-    for name, changes in (("auditor", {"scopes": "accounts:write audit:read"}), ("admin", {"live": True})):
-        client = next(one for one in list_clients(parts.records, tenant.id) if one.name == name)
-        with transaction(parts.records) as tx:
-            tx.execute(update(clients).where(clients.c.client_id == client.client_id).values(**changes))
-        problem(tenant.call("GET", "/v1/processor-accounts", role=name), 401, "unauthenticated")
+    revoke_client(parts.records, parts.keyring, parts.ledger, tenant.caller, client)
+    with transaction(parts.records) as tx:
+        tx.execute(update(clients).where(clients.c.client_id == client).values(revoked_at=None))
+    assert fixed(ask(tenant, key)) == fixed(ask(tenant, ""))
+
+
+def _bound_client(tenant: Tenant) -> tuple[str, str, str]:
+    """A client whose key has an end and networks: its id, the key's id, and the key."""
+    parts = tenant.house.components
+    client, key = create_client(
+        parts.records,
+        parts.keyring,
+        tenant=tenant.id,
+        name="bound",
+        live=False,
+        scopes={"accounts:write"},
+        at=parts.clock(),
+        terms=Terms(expires_at=parts.clock() + timedelta(hours=1), networks="127.0.0.0/8"),
+    )
+    return client, f"key_{key.value[41:69]}", key.value
+
+
+def ask(tenant: Tenant, key: str) -> TestResponse:
+    headers = {"Authorization": f"Bearer {key}"}
+    return tenant.house.app.test_client().get("/v1/processor-accounts", headers=headers)
 
 
 def test_live_key_sees_nothing_of_test_mode(tenant: Tenant) -> None:

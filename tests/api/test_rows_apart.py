@@ -22,6 +22,7 @@ from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
 from vault import audit, open_intents, rights_watch
+from vault.clients import list_clients
 from vault.ledger import append, decide
 from vault.tables import (
     audit_entries,
@@ -199,19 +200,39 @@ def test_looks_of_several_tenants_are_written_down(apart: House) -> None:
         assert sorted(seen) == sorted(tenant.id for tenant in both)
 
 
-def test_the_ledger_is_followed_past_other_tenants(apart: House) -> None:
-    """An entry of one tenant that lies there unfollowed worries no guard; another tenant's call follows it."""
-    one, other = apart.tenant(), apart.tenant()
-    worker, door, token = apart.components, apart.app.extensions[NAME], one.token()["id"]
+def test_uses_of_keys_are_written_down(apart: House) -> None:
+    """When the keys of two tenants were used last, which the door notes, is written to the rows of each."""
+    parts, both = apart.app.extensions[NAME], [apart.tenant(), apart.tenant()]
+    for tenant in both:
+        tenant.call("GET", "/v1/charges")
+    assert parts.uses.write_down(parts.records) >= len(both)
+    with reading(apart.components.records) as worker:
+        used = select(client_keys.c.tenant_id).where(client_keys.c.last_used_at.is_not(None))
+        assert {tenant.id for tenant in both} <= set(worker.scalars(used))
+
+
+def put_into_the_ledger(apart: House, tenant: Tenant, kind: str, subject: str) -> None:
+    """An entry that was decided and appended by a process which died before it followed it."""
+    worker = apart.components
     with audit.transaction(worker.records) as tx:
         mark = watermark(tx)
-        entry = decide(tx, worker.ledger, one.caller, "token.delete", token, version=1)
+        entry = decide(tx, worker.ledger, tenant.caller, kind, subject, version=1)
         body = tx.scalar(select(ledger_outbox.c.body).where(ledger_outbox.c.entry_id == entry))
     append(worker.ledger, worker.records, mark, json.loads(body or ""))
-    assert door.guard.check().is_good
-    assert other.call("DELETE", f"/v1/tokens/{other.token()['id']}").status_code == 200
+
+
+def test_the_ledger_is_followed_past_other_tenants(apart: House) -> None:
+    """Entries of one tenant that lie there unfollowed worry no guard; another tenant's call follows them."""
+    one, other = apart.tenant(), apart.tenant()
+    guard_of_door, token, gone = apart.app.extensions[NAME].guard, one.token()["id"], other.token()["id"]
+    client = next(each for each in list_clients(apart.components.records, one.id) if each.name == "billing")
+    put_into_the_ledger(apart, one, "token.delete", token)
+    put_into_the_ledger(apart, one, "client.revoke", client.client_id)
+    assert guard_of_door.check().is_good
+    assert other.call("DELETE", f"/v1/tokens/{gone}").status_code == 200
     assert one.call("GET", f"/v1/tokens/{token}").get_json()["status"] == "detached"
-    assert door.guard.check().is_good
+    assert one.call("GET", f"/v1/tokens/{token}", role="billing").status_code == 401
+    assert guard_of_door.check().is_good
 
 
 DEFINING = (
@@ -252,7 +273,8 @@ def test_the_door_makes_no_client(apart: House, two: tuple[Tenant, Tenant]) -> N
     refused(records, insert(tenants), {"tenant_id": "ten_x", "name": "x", "created_at": at})
     refused(records, insert(clients), {**mine, "name": "x", "scopes": "", "live": False})
     refused(records, insert(client_keys), {**mine, "key_id": "x", "digest": b""})
-    refused(records, update(client_keys).values(digest=b""))
+    refused(records, update(client_keys).values(mac=b""))
+    refused(records, update(client_keys).values(expires_at=None))
 
 
 def test_the_role_of_the_keystore(apart: House) -> None:
