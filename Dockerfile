@@ -3,10 +3,10 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 COPY requirements/run.txt requirements/s3.txt \
-     requirements/pkcs11.txt requirements/aws-kms.txt requirements/hashicorp-transit.txt ./
+     requirements/pkcs11.txt requirements/aws-kms.txt requirements/hashicorp-transit.txt requirements/redis.txt ./
 RUN python -m venv /opt/panless \
  && /opt/panless/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r run.txt -r s3.txt \
-      -r pkcs11.txt -r aws-kms.txt -r hashicorp-transit.txt \
+      -r pkcs11.txt -r aws-kms.txt -r hashicorp-transit.txt -r redis.txt \
  && /opt/panless/bin/pip uninstall --yes pip
 
 FROM python:3.13-slim

@@ -250,6 +250,7 @@ def _authenticated(house: Parts) -> tuple[Client, Parts]:
         house = _bound(house, shown.presented.tenant)
         client = authenticate(house.records, house.ledger, shown.presented, at, _arrival())
     if client is None or shown is None:
+        house.tallies.refused(shown.presented.tenant if shown else None, at)
         _limit(house.limits.of_failure(request.remote_addr or "") if house.limits else None)
         raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
     house.uses.note(client, at)

@@ -16,7 +16,7 @@ from vault.ledger import Ledger
 from vault.opendsr import Processor
 from vault.policy import Policy
 from vault.processing import Processors
-from vault.reads import ReadCounter
+from vault.tallies import Tallies
 
 NAME = "panless"
 
@@ -41,13 +41,13 @@ class Parts:
     policy: Policy
     clock: Callable[[], datetime]
     accept_raw_cards: bool
+    tallies: Tallies
     opendsr: Processor | None = None
     callback_hosts: frozenset[str] = frozenset()
     """Whom controllers may have us call back (vault/callbacks.py)."""
     resumes_fides: bool = False
     anchored: bool = False
     """Whether the audit log is anchored outside of the databases."""
-    reads: ReadCounter = field(default_factory=ReadCounter)
     issued: Callable[[str], Shown | None] | None = None
     """Reads tokens of the issuer that the operator trusts, where there is one."""
     limits: RateLimits | None = None

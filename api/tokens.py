@@ -159,7 +159,7 @@ def confirm(token_id: str) -> Answer:
 def read(token_id: str) -> tokens.Token:
     """Look at one token."""
     here = passed()
-    here.parts.reads.count(here.caller)
+    here.parts.tallies.looked(here.caller)
     return tokens.read(here.parts.records, here.parts.keyring, here.caller, token_id)
 
 
@@ -172,7 +172,7 @@ def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
     here = passed()
     wanted = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     page = tokens.of_customer(here.parts.records, here.parts.keyring, here.caller, query["customer"], wanted)
-    here.parts.reads.count(here.caller, len(page.data))
+    here.parts.tallies.looked(here.caller, len(page.data))
     return page
 
 

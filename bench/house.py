@@ -104,6 +104,7 @@ def make_app(components: Components, processors: Processors) -> Flask:
             policy=components.policy,
             clock=components.clock,
             accept_raw_cards=components.settings.accept_raw_cards,
+            tallies=components.tallies,
         )
     )
 

@@ -71,6 +71,10 @@ Columns = Row[bytes, str, str, bytes, bytes | None, int | None]
 """What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped, destroyed_by_seq."""
 
 
+Unlocked = Callable[[str, bytes, RootKey, datetime], None]
+"""Told of each KEK that a root key unwrapped: tenant, KEK, which root key, when. It must ask this keyring nothing."""
+
+
 class ToErase(NamedTuple):
     """A customer's DEK, the ids of those that were in its place before, and a new one for the erasure itself."""
 
@@ -86,6 +90,7 @@ class Keyring:
     row, so that a destroyed key is gone everywhere with the commit that destroys it. What is kept, for `kek_ttl`
     seconds of `monotonic`, is unwrapped KEKs, the still wrapped rows of tenants' own DEKs, which no erasure
     destroys, and MAC keys derived from those. `now` gives the times that rows are stamped with: aware datetimes.
+    `unlocked` is told of each use of a root key.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Keyring:
         kek_ttl: float = 300.0,
         monotonic: Callable[[], float] = monotonic_clock,
         now: Callable[[], datetime],
+        unlocked: Unlocked | None = None,
     ) -> None:
         if not roots:
             raise ValueError("a keyring without a root key could make nothing that opens again")
@@ -105,6 +111,7 @@ class Keyring:
         self.deployment = deployment
         self.witness = Witness()
         self.now = now
+        self._unlocked = unlocked
         self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
         self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
         self._own_rows: Cache[tuple[str, str], Sequence[Columns]] = Cache(kek_ttl, monotonic)
@@ -260,7 +267,10 @@ class Keyring:
             wrapped = wraps.get((root.provider, root.key_id))
             try:
                 if wrapped is not None:
-                    return unwrap_kek(root, wrapped, place)
+                    kek = unwrap_kek(root, wrapped, place)
+                    if self._unlocked is not None:
+                        self._unlocked(tenant_id, kek_id, root, self.now())
+                    return kek
             except (RootKeyAway, RootKeyDenied, Unreadable) as error:
                 failures.append(error)
         raise _worst(failures) or RootKeyAway(

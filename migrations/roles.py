@@ -40,10 +40,10 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "audit_entries": ("SELECT, INSERT", "SELECT, INSERT, UPDATE (position)"),
     "audit_logs": ("SELECT", KEPT),
     "audit_tiles": ("SELECT", KEPT),
-    "client_keys": ("SELECT, UPDATE (digest, last_used_at)", KEPT),
+    "client_keys": ("SELECT, UPDATE (digest, last_used_at, mac)", KEPT),
     "clients": ("SELECT, UPDATE", KEPT),
     "customers": (KEPT, KEPT),
-    "deployment": ("SELECT", "SELECT"),
+    "deployment": ("SELECT, UPDATE (configurations)", "SELECT, UPDATE (configurations)"),
     "erasure_recipients": (KEPT, KEPT),
     "erasures": (KEPT, KEPT),
     "guard": ("SELECT, UPDATE", "SELECT, UPDATE"),
@@ -60,7 +60,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
 KEYSTORE: Mapping[str, str] = {"alembic_version": "SELECT", "deployment": "SELECT", "guard": "SELECT, UPDATE"}
 """What KEYS may do on each table of the keystore; else `KEPT`, and `EVERYTHING` on `kek_wraps`."""
 
-LOOKED_OVER = ("intents", "processor_accounts", "rights_requests")
+LOOKED_OVER = ("audit_entries", "audit_logs", "intents", "processor_accounts", "rights_requests")
 """What the server reads without knowing for whom: its figures, and whose account a webhook names."""
 
 OF_ONE_TENANT = f"tenant_id IS NOT DISTINCT FROM current_setting('{SETTING}', true)"

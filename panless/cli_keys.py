@@ -63,7 +63,7 @@ def _row(kek: KekStatus, backups: timedelta) -> tuple[object, ...]:
 @click.option("--provider", help="Have the root keys of this provider alone wrap the new KEKs.")
 def rotate(only: tuple[str, ...], provider: str | None) -> None:
     """Begin a new epoch now: new KEKs, and every DEK moves to them. Safe to stop; `keys rewrap` goes on."""
-    house = build(read_settings())
+    house = _house()
     chosen = [root for root in house.keyring.roots if root.provider == provider]
     if provider is not None and not chosen:
         raise Refused(f"No root key of {provider} is set. Put one into PANLESS_ROOT_KEYS, beside the one in use.")
@@ -80,7 +80,14 @@ def rotate(only: tuple[str, ...], provider: str | None) -> None:
 @keys_group.command("rewrap")
 def rewrap_() -> None:
     """Move every DEK from retired KEKs to its tenant's newest one. Safe to stop, to repeat, to run twice at once."""
-    _rewrap(build(read_settings()))
+    _rewrap(_house())
+
+
+def _house() -> Components:
+    """The parts, for an operation on keys: it waits for an audit log that is anchored. Raises AnchorStale."""
+    house = build(read_settings())
+    house.refuse_unproven()
+    return house
 
 
 def _rewrap(house: Components) -> None:
@@ -91,7 +98,7 @@ def _rewrap(house: Components) -> None:
     with progress("DEKs moved", total) as told:
         for kek in todo:
             rewrap(ring, kek.tenant_id, kek.kek_id, told)
-    empty = [keks.note_empty(ring, kek.tenant_id, kek.kek_id) for kek in todo]
+    empty = [key_rotation.note_empty(house.workshop, kek) for kek in todo]
     if not all(empty):
         raise Refused("Another process has some DEKs in hand still: see `panless keys status`.")
     dates = [goes for kek in keks.status(ring) if (goes := kek.destroyed_from(backups))]
@@ -103,11 +110,12 @@ def _rewrap(house: Components) -> None:
 @click.argument("name", metavar="PROVIDER:KEY_ID")
 def add_root(name: str) -> None:
     """Have one more root key open every KEK. It must be set here; `keys status` shows such names."""
-    ring = build(read_settings()).keyring
+    house = _house()
+    ring = house.keyring
     root = next((root for root in ring.roots if roots.name_of(root) == name), None)
     if root is None:
         raise Refused(f"{name} is not set here. These are: {', '.join(map(roots.name_of, ring.roots))}.")
-    added = sum(roots.add(ring, root))
+    added = key_rotation.add_root(house.workshop, root)
     click.echo(f"{name} opens {added} KEKs more.")
 
 
@@ -116,7 +124,7 @@ def add_root(name: str) -> None:
 def drop_root(name: str) -> None:
     """Delete every wrap by a root key, each once another root key that is set here has opened the KEK."""
     provider, _, key_id = name.partition(":")
-    dropped = roots.drop(build(read_settings()).keyring, provider, key_id)
+    dropped = key_rotation.drop_root(_house().workshop, provider, key_id)
     click.echo(f"{dropped} wraps deleted. Take {name} out of the settings now.")
 
 

@@ -37,6 +37,7 @@ def reseal(*, kek: str | None, customer: str | None, everything: bool, before: s
     if before is not None and not everything:
         raise Refused("--before goes with --all.")
     house = build(read_settings())
+    house.refuse_unproven()
     chosen = _chosen(house, kek, customer, before)
     own = customer is None
     seconds = LEASE_SECONDS + (house.settings.kek_ttl if own else 0) if wait is None else wait

@@ -41,16 +41,12 @@ class Trust:
     scopes_claim: str
 
 
-def trust_of(settings: Settings) -> Trust | None:
-    """The issuer that the settings name, None if they name none."""
-    named = (settings.oauth_issuer, settings.oauth_audience, settings.oauth_tenant)
-    if not all(named):
-        return None
-    issuer, audience, tenant = map(str, named)
+def trust_of(settings: Settings) -> Trust:
+    """The issuer that the settings name."""
     return Trust(
-        issuer=issuer,
-        audience=audience,
-        tenant=tenant,
+        issuer=settings.oauth_issuer or "",
+        audience=settings.oauth_audience or "",
+        tenant=settings.oauth_tenant or "",
         client_claim=settings.oauth_client_claim,
         scopes_claim=settings.oauth_scopes_claim,
     )
@@ -62,7 +58,7 @@ def reader(trust: Trust, keys: IssuerKeys) -> Callable[[str], Shown | None]:
     def read(token: str) -> Shown | None:
         try:
             claims = _verified(trust, keys, token)
-        except (PyJWTError, ValueError, TypeError):
+        except (PyJWTError, ValueError, TypeError, RecursionError):
             return None
         return _issued(trust, claims) if claims is not None else None
 

@@ -81,7 +81,8 @@ def parse(jwks: bytes) -> dict[str, PyJWK]:
     """The keys of a JWKS that tokens may be signed with, by id. Raises ValueError if it is none, or has no such key."""
     written = json.loads(jwks)
     listed = written.get("keys") if isinstance(written, dict) else None
-    found = {key.key_id: key for each in listed or () if (key := _fit(each)) is not None and key.key_id}
+    fit = map(_fit, listed if isinstance(listed, list) else [])
+    found = {key.key_id: key for key in fit if key is not None and isinstance(key.key_id, str)}
     if not found:
         raise ValueError("a JWKS without a key that is fit to verify tokens")
     return found

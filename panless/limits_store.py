@@ -1,5 +1,6 @@
 """Rate limits as the settings want them: counted in this process, or in a Redis that all processes share."""
 
+import threading
 import time
 from typing import cast
 
@@ -11,8 +12,32 @@ from panless.errors import WiringError
 from panless.settings import Settings
 from vault.personal import Secret
 
+FORGET_EVERY = 60.0
 PATIENCE = 0.25
 """Seconds that a Redis may take: longer than this is away."""
+
+
+class _Housekeeping(threading.Timer):
+    """A timer that goes on."""
+
+    def run(self) -> None:
+        while not self.finished.wait(self.interval):
+            self.function()
+
+
+class InProcess(MemoryStorage):
+    """Counts in memory. `limits` itself starts a thread to forget old ones up to a hundred times a second."""
+
+    def __init__(self) -> None:
+        super().__init__(wrap_exceptions=True)
+        self.timer = _Housekeeping(FORGET_EVERY, self.forget)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def forget(self) -> None:
+        """Drop the counts whose window is over."""
+        for key in list(self.expirations):
+            self.get(key)  # which drops it
 
 
 def rate_limits(settings: Settings) -> RateLimits:
@@ -27,7 +52,7 @@ def rate_limits(settings: Settings) -> RateLimits:
 
 def _store(url: Secret | None) -> Storage:
     if url is None:
-        return MemoryStorage(wrap_exceptions=True)
+        return InProcess()
     try:
         made = storage_from_string(
             url.value, wrap_exceptions=True, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from keys.keks import KekStatus
 from vault import open_intents
 from vault.rights_watch import Watch
+from vault.tlog.lateness import Lateness
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
@@ -61,6 +62,13 @@ class Metrics:
             "Requests that no rate limit was applied to because the store of counts did not answer.",
             registry=own,
         )
+        self._audit_log = Gauge(
+            "panless_audit_log_seconds",
+            "Since when the oldest audit entry has been without a place (unplaced), a checkpoint without an anchor.",
+            ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
         self._deks = Gauge(
             "panless_deks",
             "Living DEKs on a KEK.",
@@ -90,6 +98,11 @@ class Metrics:
         """Show how many intents are open, and how many need a human."""
         for which, count in asdict(watched).items():
             self._intents.labels(which).set(count)
+
+    def show_lateness(self, late: Lateness) -> None:
+        """Show since when the audit log's oldest entry has no place, and its oldest checkpoint no anchor."""
+        for which, seconds in asdict(late).items():
+            self._audit_log.labels(which).set(seconds)
 
     def show_rights(self, watched: Watch) -> None:
         """Show how many rights requests wait, and how many of them are late."""

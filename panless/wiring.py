@@ -16,7 +16,7 @@ from keys.keyring import Keyring
 from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
-from panless import issuer, issuer_keys, opendsr_files, outgoing, root_keys, stores
+from panless import opendsr_files, outgoing, root_keys, stores
 from panless.errors import WiringError
 from panless.limits_store import rate_limits
 from panless.policies import read_policy
@@ -33,7 +33,9 @@ from vault.processing import Processors
 from vault.processors.stripe import StripeProcessor
 from vault.rights import RightsRequest
 from vault.rights_execution import Work
+from vault.tallies import Tallies
 from vault.tlog.anchoring import LogWatch
+from vault.tlog.lateness import lateness, refuse_stale
 from vault.workshop import Workshop
 
 
@@ -58,6 +60,7 @@ class Components:
     post_anywhere: Post
     """To servers that the operator named."""
     logs: LogWatch
+    tallies: Tallies
 
     @property
     def workshop(self) -> Workshop:
@@ -73,6 +76,11 @@ class Components:
             post=self.post,
             logs=self.logs,
         )
+
+    def refuse_unproven(self) -> None:
+        """Raises AnchorStale where any audit log is to be anchored and has not been for too long."""
+        if self.logs.anchors is not None:
+            refuse_stale(lateness(self.records, self.clock()))
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -90,12 +98,14 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
     records, keystore = _opened(settings, settings.connections)
     deployment = _deployment(records, keystore)
     records = _kept_apart(records)
+    tallies = Tallies(deployment)
     keyring = Keyring(
         keystore=keystore,
         roots=root_keys.load(settings.roots),
         deployment=deployment,
         kek_ttl=settings.kek_ttl,
         now=clock,
+        unlocked=tallies.unlocked,
     )
     ledger = Ledger(store=stores.ledger_store(settings), keystore=keystore, keyring=keyring)
     grace = timedelta(seconds=settings.ledger_grace)
@@ -116,6 +126,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
         logs=LogWatch(anchors=stores.anchor_store(settings)),
+        tallies=tallies,
     )
 
 
@@ -202,11 +213,13 @@ def _policy(settings: Settings, processors: Processors) -> Policy:
 
 def _issued(settings: Settings) -> Callable[[str], Shown | None] | None:
     """What reads tokens of the issuer that the settings name, if they name one. Raises SettingsError, OSError."""
-    trust = issuer.trust_of(settings)
-    if trust is None or settings.oauth_jwks is None:
+    if settings.oauth_issuer is None or settings.oauth_jwks is None:
         return None
+    from panless import issuer, issuer_keys  # noqa: PLC0415  # four megabytes, and most do without
+
     issuer_keys.check_file(settings.oauth_jwks)
-    return issuer.reader(trust, issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic))
+    keys = issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic)
+    return issuer.reader(issuer.trust_of(settings), keys)
 
 
 def _tellers(house: Components) -> dict[str, Tell]:

@@ -10,6 +10,7 @@ from threading import Thread
 
 import structlog
 
+from panless import configuration
 from panless.wiring import Components
 from vault.guard import Guard, Verdict
 from vault.recovery import LANES
@@ -67,16 +68,28 @@ class Lane:
 
 
 def lanes_of(components: Components) -> list[Lane]:
-    """The lanes over these parts."""
+    """The lanes over these parts, and one that writes down what the others only count."""
+    counted = Lane("tallies", components.guard.check, partial(_write_down, components, []), rest=LONGEST_PAUSE)
     return [
-        Lane(
-            name=name,
-            check=components.guard.check if name != "audit" else partial(_last, components.guard),
-            work=partial(work, components.workshop, report),
-            rest=RESTS.get(name, PAUSE),
-        )
-        for name, work in LANES.items()
+        counted,
+        *(
+            Lane(
+                name=name,
+                check=components.guard.check if name != "audit" else partial(_last, components.guard),
+                work=partial(work, components.workshop, report),
+                rest=RESTS.get(name, PAUSE),
+            )
+            for name, work in LANES.items()
+        ),
     ]
+
+
+def _write_down(components: Components, noted: list[str]) -> int:
+    """`noted` is empty until it is on the record what this process is set up with."""
+    if not noted:
+        noted += ["configuration", *configuration.note(components, "worker")]
+    components.tallies.write_down(components.records, components.keyring, components.clock())
+    return 0
 
 
 def _last(guard: Guard) -> Verdict:

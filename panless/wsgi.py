@@ -11,7 +11,7 @@ from flask import Flask
 from api.application import create_app
 from api.parts import Parts
 from keys.keks import status
-from panless import logs
+from panless import configuration, logs
 from panless.heartbeat import beat
 from panless.metrics import Metrics, serve_metrics
 from panless.proxies import behind
@@ -21,6 +21,7 @@ from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault import open_intents
 from vault.rights_watch import watch
+from vault.tlog.lateness import lateness
 
 KEYS_EVERY = 300.0
 """Seconds between two counts of the DEKs: each reads them all."""
@@ -74,6 +75,7 @@ def _parts(components: Components) -> Parts:
         policy=components.policy,
         clock=components.clock,
         accept_raw_cards=components.settings.accept_raw_cards,
+        tallies=components.tallies,
         opendsr=components.opendsr,
         callback_hosts=components.settings.callback_hosts or frozenset(),
         issued=components.issued,
@@ -94,10 +96,10 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
 
 def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None) -> None:
     """Look at the guard, and write down who came and looked at cards, every few seconds and once more at the end."""
-    told = components.guard.verdict
+    told, noted = components.guard.verdict, False
 
     def check() -> bool:
-        nonlocal told
+        nonlocal told, noted
         before, told = told, components.guard.check()  # a request may have found it between two of these looks
         verdict = told
         if verdict != before:
@@ -107,14 +109,18 @@ def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None)
             metrics.count_unlimited(components.limits.take_uncounted())
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
+            metrics.show_lateness(lateness(components.records, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
-            parts.reads.write_down(components.records, components.keyring, components.clock())
+            parts.tallies.write_down(components.records, components.keyring, components.clock())
             parts.uses.write_down(components.records)
+        if verdict.is_good and not noted:
+            configuration.note(components, "server")
+            noted = True
         return verdict.is_good
 
     def write_down_the_rest() -> None:
-        parts.reads.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
+        parts.tallies.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
         parts.uses.write_down(components.records)
 
     atexit.register(write_down_the_rest)

@@ -250,6 +250,7 @@ def make_app(components: Components) -> Flask:
             policy=components.policy,
             clock=components.clock,
             accept_raw_cards=components.settings.accept_raw_cards,
+            tallies=components.tallies,
             opendsr=components.opendsr,
             callback_hosts=components.settings.callback_hosts or frozenset(),
             issued=components.issued,

@@ -9,8 +9,9 @@ the certificate that must come with it. Both keys are not in the database: whoev
 makes the key stop working. The `mac` takes no secret, so that the terms of a key can be changed without it; rows are
 verified first. A revocation empties `digest`, so that it can't be taken back there either.
 
-Before there were terms `digest` was that HMAC itself. Such a row works without any, and is brought into this form
-when it is used (`key_uses.py`), which needs no secret and can't be turned back.
+Before there were terms `digest` was that HMAC itself, and there was no `mac`. Such a row works without terms. When it
+is used it gets a `mac` (`key_uses.py`), and the releases before this one still take it; once it gets terms its digest
+is hashed, which can't be turned back into a row without any.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ import hmac
 import secrets
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -31,6 +32,9 @@ from vault.ids import BODY_LENGTH, base32, new_id
 Network: TypeAlias = IPv4Network | IPv6Network
 
 _PURPOSE, _SECRETS, _TERMS = "client_key", "api-key", "terms"
+HASHED, PLAIN = "hashed", "plain"
+"""How a row keeps its digest."""
+
 _SECRET_LENGTH = 52
 _CHECKSUM_LENGTH = 8
 _KEY_LENGTH = 2 * BODY_LENGTH + _SECRET_LENGTH + _CHECKSUM_LENGTH
@@ -127,31 +131,52 @@ def bound(keyring: Keyring, client: Any, key_id: str, digest: bytes, terms: Term
     """The columns that hold a key's terms, and what binds the row to them."""
     key = keyring.subkey(client.tenant_id, _PURPOSE, _TERMS)
     columns = {"expires_at": terms.expires_at, "networks": terms.networks, "certificate": terms.certificate}
-    return {**columns, "digest": digest, "mac": _mac(key, client, key_id, digest, terms)}
+    return {**columns, "digest": digest, "mac": _mac(key, client, key_id, digest, terms, HASHED)}
+
+
+def rebound(keyring: Keyring, row: Any, terms: Terms) -> dict[str, Any]:  # noqa: ANN401  # as above
+    """The same for a key whose row is untouched and gets other terms."""
+    is_plain = form_of(keyring, row) == PLAIN
+    digest = hashlib.sha256(row.digest).digest() if is_plain else row.digest
+    return bound(keyring, row, row.key_id, digest, terms)
+
+
+def upgraded(keyring: Keyring, row: Any) -> dict[str, Any] | None:  # noqa: ANN401  # a client's row with its key's
+    """What a verified row from before there were terms gets; None for any other."""
+    if row.mac is not None:
+        return None
+    key = keyring.subkey(row.tenant_id, _PURPOSE, _TERMS)
+    return {"mac": _mac(key, row, row.key_id, row.digest, Terms(), PLAIN)}
 
 
 def is_genuine(keyring: Keyring, presented: Presented, row: Any) -> bool:  # noqa: ANN401  # as above
     """Whether this is the key whose row it is, and nobody edited that. Raises KeyMissing."""
     if row.mac is None and terms_of(row) != Terms():
         return False
+    form = PLAIN if row.mac is None else form_of(keyring, row)
+    if form is None:
+        return False
 
     def kept(key: bytes) -> bytes:
         proof = _proof(key, presented, row, live=row.live)
-        return proof if row.mac is None else hashlib.sha256(proof).digest()
+        return proof if form == PLAIN else hashlib.sha256(proof).digest()
 
-    known = _made(keyring, presented.tenant, _SECRETS, kept, row.digest)
-    return known and (row.mac is None or is_untouched(keyring, row))
+    return any(hmac.compare_digest(kept(key), row.digest) for key in _keys(keyring, presented.tenant, _SECRETS))
 
 
-def is_untouched(keyring: Keyring, row: Any) -> bool:  # noqa: ANN401  # as above
-    """Whether nobody edited a key's row, or its client's scopes and mode.
+def form_of(keyring: Keyring, row: Any) -> str | None:  # noqa: ANN401  # as above
+    """How a row keeps its digest, if nobody edited that, or its client's scopes and mode; else None.
 
-    It can't be told of one from before there were terms: that takes the secret.
+    It can't be told of one without a MAC: that takes the secret. Raises KeyMissing.
     """
     if row.mac is None:
-        return False
+        return None
     terms = terms_of(row)
-    return _made(keyring, row.tenant_id, _TERMS, lambda key: _mac(key, row, row.key_id, row.digest, terms), row.mac)
+    for key in _keys(keyring, row.tenant_id, _TERMS):
+        for form in (HASHED, PLAIN):
+            if hmac.compare_digest(_mac(key, row, row.key_id, row.digest, terms, form), row.mac):
+                return form
+    return None
 
 
 def meets(terms: Terms, arrival: Arrival, at: datetime) -> bool:
@@ -182,13 +207,10 @@ def _parsed(written: str) -> tuple[Network, ...]:
     return tuple(ip_network(each) for each in written.split())
 
 
-def _made(keyring: Keyring, tenant: str, label: str, make: Callable[[bytes], bytes], expected: bytes) -> bool:
-    """Whether one of the tenant's keys made this: the newest, or one before it. Raises KeyMissing."""
-    return any(
-        hmac.compare_digest(make(key), expected)
-        for subkeys in (keyring.subkeys, keyring.subkeys_now)
-        for key in subkeys(tenant, _PURPOSE, label).values()
-    )
+def _keys(keyring: Keyring, tenant: str, label: str) -> Iterator[bytes]:
+    """The tenant's keys for this, the newest first; last of all read anew. Raises KeyMissing."""
+    for subkeys in (keyring.subkeys, keyring.subkeys_now):
+        yield from subkeys(tenant, _PURPOSE, label).values()
 
 
 def _proof(key: bytes, presented: Presented, client: Any, *, live: bool) -> bytes:  # noqa: ANN401  # as above
@@ -198,11 +220,12 @@ def _proof(key: bytes, presented: Presented, client: Any, *, live: bool) -> byte
     return hmac.digest(key, _framed(parts), hashlib.sha256)
 
 
-def _mac(key: bytes, client: Any, key_id: str, digest: bytes, terms: Terms) -> bytes:  # noqa: ANN401  # as above
+def _mac(key: bytes, client: Any, key_id: str, digest: bytes, terms: Terms, form: str) -> bytes:  # noqa: ANN401  # as above
     mode = "live" if client.live else "test"
     ends = terms.expires_at.isoformat(timespec="microseconds") if terms.expires_at else ""
     bounds = (ends, terms.networks or "", terms.certificate or "")
-    parts = (client.tenant_id, client.client_id, client.name, key_id, mode, client.scopes, digest.hex(), *bounds)
+    who = (client.tenant_id, client.client_id, client.name, key_id, mode, client.scopes)
+    parts = (form, *who, digest.hex(), *bounds)
     return hmac.digest(key, _framed(parts), hashlib.sha256)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, and_, insert, select, update
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.client_keys import Terms, bound, is_untouched, key_row, new_key, terms_of, write_key
+from vault.client_keys import Terms, form_of, key_row, new_key, rebound, terms_of, write_key
 from vault.clients import ITS_CLIENT, OF_KEY
 from vault.errors import NotFoundHere, NotVouchedFor
 from vault.personal import Secret
@@ -50,7 +50,7 @@ def _untouched(keyring: Keyring, rows: Sequence[Any]) -> Sequence[Any]:
             "A key of this client is from an earlier release and was not used since. Use it, wait a minute and try "
             "again; or revoke the client and create another."
         )
-    if not all(is_untouched(keyring, row) for row in rows):
+    if any(form_of(keyring, row) is None for row in rows):
         raise NotVouchedFor("A key of this client was edited in the database. Revoke the client and create another.")
     return rows
 
@@ -58,7 +58,7 @@ def _untouched(keyring: Keyring, rows: Sequence[Any]) -> Sequence[Any]:
 def _end(tx: Connection, keyring: Keyring, row: Any, until: datetime) -> None:  # noqa: ANN401  # a row of `_WITH_KEYS`
     terms = terms_of(row)
     if terms.expires_at is None or terms.expires_at > until:
-        ended = bound(keyring, row, row.key_id, row.digest, replace(terms, expires_at=until))
+        ended = rebound(keyring, row, replace(terms, expires_at=until))
         this = and_(client_keys.c.tenant_id == row.tenant_id, client_keys.c.key_id == row.key_id)
         tx.execute(update(client_keys).where(this).values(ended))
 

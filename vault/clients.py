@@ -1,7 +1,7 @@
 """Tenants and their clients: who may call, and how it proves that. What a key is: `client_keys.py`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.errors import KeyMissing
 from keys.identity import identified, identity_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import audit
 from vault.caller import Caller
+from vault.canonical import Plain
 from vault.client_keys import (
     UNSEEN,
     Arrival,
@@ -26,6 +27,7 @@ from vault.client_keys import (
     meets,
     new_key,
     terms_of,
+    upgraded,
     write_key,
 )
 from vault.errors import NotFoundHere
@@ -63,14 +65,17 @@ class KeyShown:
     client_id: str
     terms: Terms
     last_used_at: datetime | None
+    upgrade: dict[str, Any] | None = field(default=None, repr=False)
+    """What its row gets, if that is still of the form from before there were terms."""
 
 
 def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at: datetime) -> str:
     """A new tenant with its own keys (keystore first); its id."""
     tenant_id = new_id("ten", cell)
     keyring.create_tenant(tenant_id)
-    with transaction(records) as tx:
+    with audit.transaction(records) as tx:
         tx.execute(insert(tenants), {"tenant_id": tenant_id, "name": name, "created_at": at})
+        audit.record(tx, keyring, _operator(tenant_id, at), "tenant.create", resource=tenant_id)
     return tenant_id
 
 
@@ -120,12 +125,20 @@ def _keep(records: Engine, keyring: Keyring, row: dict[str, Any], presented: Pre
     client = SimpleNamespace(**row)
     key = key_row(keyring, client, presented, terms, client.created_at)
     try:
-        with transaction(records) as tx:
+        with audit.transaction(records) as tx:
             tx.execute(insert(clients), row)
             tx.execute(insert(client_keys), key)
+            details: dict[str, Plain] = {"scopes": client.scopes, "live": client.live, "key": presented.key_id}
+            caller = _operator(client.tenant_id, client.created_at)
+            audit.record(tx, keyring, caller, "client.create", resource=client.client_id, details=details)
     except IntegrityError:  # a new API key has a new id
         raise ValueError("This tenant has a client of that name at the issuer already.") from None
     return str(client.client_id)
+
+
+def _operator(tenant: str, at: datetime) -> Caller:
+    """Who makes tenants and clients: the command line."""
+    return Caller(tenant=tenant, client="", live=True, at=at, request_id=new_id("req", tenant))
 
 
 def authenticate(
@@ -151,7 +164,7 @@ def _genuine(keyring: Keyring, presented: Presented, row: Any, arrival: Arrival,
     try:
         if not is_genuine(keyring, presented, row) or not meets(terms_of(row), arrival, at):
             return None
-        return replace(_client(row), key=_shown(row))
+        return replace(_client(row), key=replace(_shown(row), upgrade=upgraded(keyring, row)))
     except KeyMissing:
         return None
 

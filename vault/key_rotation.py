@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sqlalchemy import Row
 
-from keys import keks
+from keys import keks, roots
 from keys.rewrapping import rewrap
 from keys.rootkey import RootKey
 from vault import audit
@@ -28,7 +28,7 @@ def rotate(shop: Workshop, tenant: str, roots: Sequence[RootKey] = ()) -> bool:
     """
     made = keks.rotate(shop.keyring, tenant, roots)
     if made is not None:
-        _tell(shop, tenant, "kek.rotated", made)
+        _tell(shop, tenant, "kek.rotated", made.hex())
     return made is not None
 
 
@@ -38,14 +38,36 @@ def empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
     Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
     """
     rewrap(shop.keyring, kek.tenant_id, kek.kek_id)
-    return keks.note_empty(shop.keyring, kek.tenant_id, kek.kek_id)
+    return note_empty(shop, kek)
+
+
+def note_empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
+    """Note that nothing hangs on a retired KEK any more; whether that is so."""
+    empty = keks.note_empty(shop.keyring, kek.tenant_id, kek.kek_id)
+    if empty:
+        _tell(shop, kek.tenant_id, "kek.emptied", kek.kek_id.hex())
+    return empty
+
+
+def add_root(shop: Workshop, root: RootKey) -> int:
+    """Have one more root key open every KEK; how many it opens now that it did not. Raises as `roots.add`."""
+    added = sum(roots.add(shop.keyring, root))
+    _tell(shop, shop.keyring.deployment, "root.added", roots.name_of(root), keks=added)
+    return added
+
+
+def drop_root(shop: Workshop, provider: str, key_id: str) -> int:
+    """Delete every wrap by a root key; how many there were. Raises as `roots.drop`."""
+    dropped = roots.drop(shop.keyring, provider, key_id)
+    _tell(shop, shop.keyring.deployment, "root.dropped", f"{provider}:{key_id}", wraps=dropped)
+    return dropped
 
 
 def destroy(shop: Workshop, kek: Row[str, bytes]) -> bool:
     """Destroy a KEK that was empty for long enough; False if a DEK hangs on it after all."""
     destroyed = keks.destroy(shop.keyring, kek.tenant_id, kek.kek_id)
     if destroyed:
-        _tell(shop, kek.tenant_id, "kek.destroyed", kek.kek_id)
+        _tell(shop, kek.tenant_id, "kek.destroyed", kek.kek_id.hex())
     return destroyed
 
 
@@ -54,8 +76,8 @@ def backups(shop: Workshop) -> timedelta:
     return timedelta(days=shop.policy.keystore_backup_days)
 
 
-def _tell(shop: Workshop, tenant: str, action: str, kek_id: bytes) -> None:
+def _tell(shop: Workshop, tenant: str, action: str, resource: str, **counts: int) -> None:
     """Write the audit entry, of the deployment's own keys into its own log."""
     caller = caller_of(shop, tenant, live=True)
     with audit.transaction(shop.records) as tx:
-        audit.record(tx, shop.keyring, caller, action, resource=kek_id.hex())
+        audit.record(tx, shop.keyring, caller, action, resource=resource[:40], details={"name": resource, **counts})

@@ -26,13 +26,13 @@ class KeyUses:
     def note(self, client: Client, at: datetime) -> None:
         """Note that `client` came, unless its row says so for this hour."""
         key = client.key
-        if key is None or (key.last_used_at is not None and at - key.last_used_at < HOUR):
+        if key is None or (key.upgrade is None and key.last_used_at is not None and at - key.last_used_at < HOUR):
             return
         with self._lock:
             self._noted[client.tenant, key.key_id] = at, key
 
     def write_down(self, records: Engine) -> int:
-        """Write down what was noted; of how many keys."""
+        """Write down what was noted; of how many keys. Rows from before there were terms get what binds them."""
         with self._lock:
             taken, self._noted = self._noted, {}
         if not taken:
@@ -41,7 +41,8 @@ class KeyUses:
             for tenant, noted in groupby(sorted(taken), key=itemgetter(0)):
                 with transaction(for_tenant(records, tenant)) as tx:
                     for at, key in map(taken.__getitem__, noted):
-                        tx.execute(_used(tenant, key, at))
+                        for statement in _statements(tenant, key, at):
+                            tx.execute(statement)
         except BaseException:
             with self._lock:
                 self._noted = taken | self._noted
@@ -49,7 +50,10 @@ class KeyUses:
         return len(taken)
 
 
-def _used(tenant: str, key: KeyShown, at: datetime) -> Update:
+def _statements(tenant: str, key: KeyShown, at: datetime) -> list[Update]:
     this = and_(client_keys.c.tenant_id == tenant, client_keys.c.key_id == key.key_id)
     stale = or_(client_keys.c.last_used_at.is_(None), client_keys.c.last_used_at <= at - HOUR)
-    return update(client_keys).where(this, stale).values(last_used_at=at)
+    used = update(client_keys).where(this, stale).values(last_used_at=at)
+    if key.upgrade is None:
+        return [used]
+    return [used, update(client_keys).where(this, client_keys.c.mac.is_(None)).values(key.upgrade)]

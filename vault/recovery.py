@@ -31,6 +31,7 @@ from vault.ledger import settle
 from vault.notices import notices_of
 from vault.rights_execution import Work
 from vault.tlog import anchoring, sequencing
+from vault.tlog.lateness import lateness, refuse_stale
 from vault.workshop import Workshop, caller_of
 
 Report = Callable[[str, Exception], None]
@@ -254,7 +255,12 @@ def reconcile_once(shop: Workshop, report: Report) -> int:
 
 
 def rotate_once(shop: Workshop, report: Report) -> int:
-    """Begin the KEK epochs that are due, empty the KEKs before them, destroy those that were empty for long enough."""
+    """Begin the KEK epochs that are due, empty the KEKs before them, destroy those that were empty for long enough.
+
+    Nothing of it while the audit log is to be anchored and is not.
+    """
+    if shop.logs.anchors is not None:
+        refuse_stale(lateness(shop.records, shop.clock()))
     done = 0
     for tenant in key_rotation.due(shop):
         done += _guarded(report, "kek.rotate", partial(key_rotation.rotate, shop, tenant))

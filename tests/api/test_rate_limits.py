@@ -1,6 +1,7 @@
 """How often clients may call: told on every answer, refused beyond it, and let through when nobody can count."""
 
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from limits.storage import MemoryStorage, Storage
 from werkzeug.test import TestResponse
 
 from api.rate_limits import REST_SECONDS, RateLimits
+from panless.limits_store import InProcess
 
 LIMIT = re.compile(r'"(client|failures)";r=(\d+);t=(\d+)')
 Limited = Callable[..., Flask]
@@ -118,6 +120,23 @@ def test_a_store_that_is_away_stops_nobody(tenant: Tenant) -> None:
     assert "RateLimit" not in ask(app, tenant.keys["all"]).headers
     now[0] += REST_SECONDS
     assert ask(app, tenant.keys["all"]).headers["RateLimit"].startswith('"client";r=4;')
+
+
+def test_old_counts_are_forgotten(house: House) -> None:
+    """Addresses come and go: what is kept of them goes with their window, and no thread is made by a call."""
+    store = InProcess()
+    app = door(house, limits(store, failures="3/second"))
+    for number in range(50):
+        ask(app, "", f"192.0.2.{number}")
+    store.timer.join(0.1)
+    before = threading.active_count()
+    ask(app, "", "192.0.2.50")
+    assert threading.active_count() == before
+    assert len(store.storage) > 30
+    time.sleep(1.1)
+    store.forget()
+    assert not store.storage
+    store.timer.cancel()
 
 
 def test_without_limits_nothing_is_said(tenant: Tenant) -> None:

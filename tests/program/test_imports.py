@@ -5,7 +5,7 @@ from house import ROOT
 
 LOOK = """
 import sys, panless.wsgi
-extras = {'alembic', 'sqlalchemy.orm', 'boto3', 'hvac', 'pkcs11', 'shamir_mnemonic'}
+extras = {'alembic', 'sqlalchemy.orm', 'boto3', 'hvac', 'pkcs11', 'shamir_mnemonic', 'jwt', 'redis'}
 print(*sorted(extras & set(sys.modules)))
 """
 

@@ -120,6 +120,7 @@ def test_figures_have_an_address_of_their_own(serve: Serve, on_postgresql: Deplo
         assert 'panless_request_seconds_bucket{le="5.0",method="GET",route="none"} 1.0' in figures
         assert 'panless_guard_verdict{verdict="good"} 1.0' in figures
         assert 'panless_rights_requests{which="overdue"} 0.0' in figures
+        assert "panless_rate_limits_uncounted_total 0.0" in figures
     assert "jo" not in figures
     folder = folder_of_figures(server.workers[0].pid)
     assert folder.is_dir()
@@ -179,6 +180,9 @@ def test_only_a_proxy_that_is_named_is_believed(serve: Serve, deployment: Deploy
     assert ask(f"{without.url}/v1/processor-accounts", key, **headers).status == 401
 
 
+OAUTH = {"PANLESS_OAUTH_ISSUER": "https://x", "PANLESS_OAUTH_AUDIENCE": "x", "PANLESS_OAUTH_TENANT": "tenant"}
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -193,6 +197,13 @@ def test_only_a_proxy_that_is_named_is_believed(serve: Serve, deployment: Deploy
             {"PANLESS_TRUSTED_PROXIES": "10.0.0.0/8", "PANLESS_CLIENT_CERTIFICATE_HEADER": "X_C"},
             "PANLESS_CLIENT_CERTIFICATE_HEADER must be a header's name",
         ),
+        ({"PANLESS_RATE_LIMIT": "often"}, "PANLESS_RATE_LIMIT must be like 6000/minute or 100/second."),
+        ({"PANLESS_RATE_LIMIT_FAILURES": "7"}, "PANLESS_RATE_LIMIT_FAILURES must be like"),
+        ({"PANLESS_RATE_LIMIT_STORE": "memcached://x"}, "PANLESS_RATE_LIMIT_STORE must be a redis or rediss URL."),
+        ({"PANLESS_RATE_LIMIT_STORE": "redis://:hidden@far:1"}, "PANLESS_RATE_LIMIT_STORE must be rediss"),
+        ({"PANLESS_OAUTH_ISSUER": "https://x"}, "PANLESS_OAUTH_AUDIENCE is not set. Tokens need an issuer"),
+        ({**OAUTH, "PANLESS_OAUTH_JWKS": "http://far/"}, "PANLESS_OAUTH_JWKS must be https"),
+        ({**OAUTH, "PANLESS_OAUTH_JWKS": "/dev/null"}, "PANLESS_OAUTH_JWKS names a file without a key"),
         ({"PANLESS_CLIENT_CONNECTIONS": "1"}, "PANLESS_CLIENT_CONNECTIONS must be 2 or more."),
         ({"PANLESS_CLIENT_TIMEOUT": "0"}, "PANLESS_CLIENT_TIMEOUT must be more than 0."),
     ],

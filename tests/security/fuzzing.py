@@ -35,7 +35,8 @@ def fuzz(tenant: Tenant, url: str, home: Path, *, seconds: int, seed: int) -> di
     command += ["--report", "json", "--report-json-path", str(report), "--generation-database", "none"]
     paths = [str(ROOT / "tests" / "security"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    environment |= {"SCHEMATHESIS_HOOKS": "fuzz_hooks", "FUZZ_ACCOUNT": tenant.account}
+    known = {"FUZZ_ACCOUNT": tenant.account, "FUZZ_TOKEN": tenant.token()["id"]}
+    environment |= {"SCHEMATHESIS_HOOKS": "fuzz_hooks", **known}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found: dict[str, Any] = json.loads(report.read_text())

@@ -54,6 +54,6 @@ def test_every_answer_is_one_that_the_document_has(deployment: House, free_port:
         report = fuzz(tenant, url, tmp_path, seconds=SECONDS, seed=SEED)
     print(report["test_cases"], report["running_time"])  # noqa: T201  # `make fuzz` shows it
     assert report["operations"]["tested"] == report["operations"]["total"] > 60
-    assert report["test_cases"]["generated"] > 1000
+    assert report["test_cases"]["generated"] > 500  # some thousands, where nothing else runs
     assert answered(deployment.home / "server.log") >= REACHED
     assert reported == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from house import Tenant, serve
-from tlog_scene import exported, log, look, place
+from tlog_scene import exported, log, look, place, settle
 
 from vault.tlog.signing import verifiers
 
@@ -42,7 +42,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
 @pytest.fixture
 def grown(tenant: Tenant, tmp_path: Path) -> Path:
     """A checkpoint of the log of `tenant` from before it grew."""
-    look(tenant, 299)
+    look(tenant, 300 - settle(tenant))
     place(tenant)
     older = tmp_path / "older"
     older.write_bytes(log(tenant.house, tenant.id).checkpoint)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from house import Tenant
-from tlog_scene import exported, findings, log, look, place
+from tlog_scene import exported, findings, log, look, place, settle
 
 from vault.canonical import canonical
 from vault.tlog.merkle import TILE_WIDTH, Tree, leaf_hash
@@ -178,13 +178,13 @@ KINDS = {
 
 @pytest.fixture
 def world(tenant: Tenant, tmp_path: Path) -> World:
-    look(tenant, 300)
+    look(tenant, 300 - settle(tenant))
     place(tenant)
     exported(tenant, tmp_path / "before")
     look(tenant, 200)
     place(tenant)
     older = log(tenant.house, tenant.id).checkpoint
-    look(tenant, SIZE - 501)
+    look(tenant, SIZE - 500)
     place(tenant)
     assert log(tenant.house, tenant.id).size == SIZE
     return World(tenant, exported(tenant, tmp_path / "export"), older, random.Random(20261128))

@@ -39,6 +39,13 @@ def place(tenant: Tenant) -> int:
     return sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock())
 
 
+def settle(tenant: Tenant) -> int:
+    """Have all that is there placed: how the tenant came to be. The log's size."""
+    while place(tenant):
+        pass
+    return int(log(tenant.house, tenant.id).size)
+
+
 def exported(tenant: Tenant, folder: Path) -> Path:
     """The log's files in a folder."""
     row = log(tenant.house, tenant.id)

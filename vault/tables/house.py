@@ -11,6 +11,7 @@ deployment = Table(
     metadata,
     Column("deployment_id", Id, primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("configurations", Text),  # what each kind of process was last set up with, as keyed digests
 )
 
 guard = Table(

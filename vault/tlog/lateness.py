@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Engine, func, select, true
 
 from keys.database import reading
+from keys.tenant_rows import EVERY, for_tenant
 from vault.errors import AnchorStale
 from vault.tables import audit_entries, audit_logs
 
@@ -23,7 +24,7 @@ class Lateness:
 
 def lateness(records: Engine, now: datetime) -> Lateness:
     """How late all logs together are."""
-    with reading(records) as connection:
+    with reading(for_tenant(records, EVERY)) as connection:
         placed, anchored = _since(connection, true(), true())
     return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(anchored, now))
 
@@ -32,7 +33,12 @@ def require_fresh(records: Engine, tenant: str, now: datetime) -> None:
     """Raises AnchorStale where something of the tenant has been without an anchor for longer than STALE."""
     with reading(records) as connection:
         since = _since(connection, audit_entries.c.tenant_id == tenant, audit_logs.c.tenant_id == tenant)
-    if any(each is not None and now - each > STALE for each in since):
+    refuse_stale(Lateness(unplaced=_seconds(since[0], now), unanchored=_seconds(since[1], now)))
+
+
+def refuse_stale(late: Lateness) -> None:
+    """Raises AnchorStale where something has been without an anchor for longer than STALE."""
+    if max(late.unplaced, late.unanchored) > STALE.total_seconds():
         raise AnchorStale(
             "The audit log was not anchored for over five minutes, and this has to be on a record that nobody can "
             "change. Try again later; whoever runs Panless: see that the worker runs and reaches PANLESS_AUDIT_ANCHOR."

@@ -52,3 +52,4 @@ def upgrade() -> None:
         sa.Column("hashes", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("tenant_id", "level", "number", name=op.f("pk_audit_tiles")),
     )
+    op.add_column("deployment", sa.Column("configurations", sa.Text(), nullable=True))
