@@ -224,8 +224,8 @@ def _mac(key: bytes, client: Any, key_id: str, digest: bytes, terms: Terms, form
     mode = "live" if client.live else "test"
     ends = terms.expires_at.isoformat(timespec="microseconds") if terms.expires_at else ""
     bounds = (ends, terms.networks or "", terms.certificate or "")
-    who = (client.tenant_id, client.client_id, client.name)
-    parts = (form, *who, key_id, mode, client.scopes, digest.hex(), *bounds)
+    who = (client.tenant_id, client.client_id, client.name, key_id, mode, client.scopes)
+    parts = (form, *who, digest.hex(), *bounds)
     return hmac.digest(key, _framed(parts), hashlib.sha256)
 
 

@@ -273,8 +273,8 @@ def test_the_door_makes_no_client(apart: House, two: tuple[Tenant, Tenant]) -> N
     refused(records, insert(tenants), {"tenant_id": "ten_x", "name": "x", "created_at": at})
     refused(records, insert(clients), {**mine, "name": "x", "scopes": "", "live": False})
     refused(records, insert(client_keys), {**mine, "key_id": "x", "digest": b""})
-    refused(records, update(client_keys).values(mac=b""))
-    refused(records, update(client_keys).values(expires_at=None))
+    for change in ({"expires_at": None}, {"networks": None}, {"certificate": None}, {"client_id": "x"}):
+        refused(records, update(client_keys).values(change))
 
 
 def test_the_role_of_the_keystore(apart: House) -> None:
