@@ -9,7 +9,7 @@ from contextlib import closing
 from itertools import chain
 from typing import TypeVar
 
-from panless.checks import choices, disks, listening, money, people, roots, running, servers, upkeep
+from panless.checks import audit_log, choices, disks, listening, money, people, roots, running, servers, upkeep
 from panless.checks.finding import Finding, OfHouse, OfSettings, broken
 from panless.settings import Settings, read_settings
 from panless.trouble import EXPECTED
@@ -21,6 +21,8 @@ OF_SETTINGS: tuple[OfSettings, ...] = (
     upkeep.policy,
     disks.keyfile_apart,
     disks.ledger_apart,
+    audit_log.anchored,
+    audit_log.anchors_apart,
     disks.open_files,
     disks.open_folders,
     disks.shared_files,
@@ -38,6 +40,7 @@ OF_SETTINGS: tuple[OfSettings, ...] = (
 OF_HOUSE: tuple[OfHouse, ...] = (
     running.guard,
     running.worker,
+    audit_log.in_time,
     servers.tenants_apart,
     upkeep.kek_epochs,
     upkeep.backups,

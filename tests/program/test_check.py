@@ -45,7 +45,8 @@ def safe(on_postgresql: Deployment, tmp_path: Path) -> Deployment:
         tx.execute(text(f"CREATE ROLE {url.database} SUPERUSER LOGIN"))
     admin.dispose()
     apart = url.set(username=url.database, query={"host": str(other)}).render_as_string(hide_password=False)
-    return on_postgresql | {"PANLESS_KEYSTORE_URL": apart}
+    (tmp_path / "anchors").mkdir()
+    return on_postgresql | {"PANLESS_KEYSTORE_URL": apart, "PANLESS_AUDIT_ANCHOR": f"{tmp_path}/anchors"}
 
 
 def sentences(findings: list[Finding], *, unsafe: bool = True) -> str:
@@ -60,7 +61,8 @@ def test_one_disk_for_everything_is_unsafe(deployment: Deployment) -> None:
     assert "UNSAFE  The keyfile lies on the same disk as the keystore" in done.stdout
     assert "UNSAFE  The ledger lies on the same disk as the records" in done.stdout
     assert "UNSAFE  The keystore stands beside the records" in done.stdout
-    assert done.stderr == "5 unsafe.\n"
+    assert "UNSAFE  The audit log is not anchored" in done.stdout
+    assert done.stderr == "6 unsafe.\n"
 
 
 def test_programs_read_it_as_json(deployment: Deployment) -> None:
@@ -70,7 +72,7 @@ def test_programs_read_it_as_json(deployment: Deployment) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     findings = json.loads(done.stdout)
     assert {tuple(one) for one in findings} == {("severity", "what", "mend")}
-    assert [one["severity"] for one in findings].count("unsafe") == 5
+    assert [one["severity"] for one in findings].count("unsafe") == 6
     assert {one["severity"] for one in findings} == {"unsafe", "note"}
 
 
@@ -81,6 +83,13 @@ def test_nothing_unsafe_is_exit_code_0(safe: Deployment) -> None:
     as_json = panless("check", "--json", env=safe)
     assert as_json.returncode == 0
     assert {one["severity"] for one in json.loads(as_json.stdout)} <= {"note"}
+
+
+def test_anchors_beside_the_records_are_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    """On their disk; in a bucket they are well."""
+    (tmp_path / "anchors").mkdir()
+    assert "anchors lie on the same disk" in sentences(found(AUDIT_ANCHOR=f"{tmp_path}/anchors"))
+    assert "anchors lie on the same disk" not in sentences(found(AUDIT_ANCHOR="s3://anchors/panless"))
 
 
 def test_readable_databases_are_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:

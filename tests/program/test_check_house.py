@@ -8,7 +8,7 @@ from house import House, Tenant
 from sqlalchemy import Table, update
 
 from keys.database import transaction
-from panless.checks import money, people, running, upkeep
+from panless.checks import audit_log, money, people, running, upkeep
 from panless.checks.finding import Finding, OfHouse
 from panless.settings import Bucket
 from panless.wiring import Components
@@ -115,6 +115,16 @@ def test_a_sandbox_in_live_use_is_unsafe(own_house: House) -> None:
     without = said(look, own_house, settings=replace(settings, sandbox_url=None))
     assert "A live processor account" in without
     assert "live keys" not in without
+
+
+def test_a_log_that_is_late_is_unsafe(shop: Tenant) -> None:
+    """Entries without places for a minute; checkpoints without an anchor for five, where one is set."""
+    look = audit_log.in_time
+    assert said(look, shop.house) == ""
+    assert "waited for their places" in said(look, shop.house, after=timedelta(seconds=61))
+    shop.house.work()
+    assert said(look, shop.house, after=timedelta(minutes=4)) == ""
+    assert "was not anchored for" in said(look, shop.house, after=timedelta(minutes=6))
 
 
 def test_calls_that_need_a_human_are_a_note(shop: Tenant) -> None:
