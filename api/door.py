@@ -4,25 +4,22 @@ import functools
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-import structlog
 from flask import g, request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import MethodNotAllowed
 
+from api.authentication import authenticated, limited
 from api.bodies import check_values, is_percent_encoded, read_json
-from api.parts import Parts, Shown, parts
+from api.parts import Parts, parts
 from api.problems import Problem
-from api.rate_limits import Standing
 from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
-from vault.client_keys import Arrival, parse_key
-from vault.clients import Client, authenticate
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.intents import Attempt, body_fingerprint
@@ -52,9 +49,6 @@ _NO_IDS = frozenset({"level", "place"})
 """Parts of a path whose form the route looks at."""
 
 _NEEDS = "_panless_needs"
-CERTIFICATE = "panless.certificate"
-"""Where a request's environment says which client certificate it came with: its SHA-256, in hex."""
-
 SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
 """Scopes of what sends money or cards to a processor."""
 
@@ -204,8 +198,8 @@ def _pass(
 ) -> None:
     house = parts()
     _refuse_unfit(house)
-    client, house = _authenticated(house)
-    g.standing = _limit(house.limits.of_client(client.client_id) if house.limits else None)
+    client, house = authenticated(house)
+    g.standing = limited(house.limits.of_client(client.client_id) if house.limits else None)
     if scope not in client.scopes:
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
@@ -237,57 +231,6 @@ def _refuse_unfit(house: Parts) -> None:
     verdict = house.guard.verdict
     if not verdict.is_good:
         raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
-
-
-def _authenticated(house: Parts) -> tuple[Client, Parts]:
-    """The client whose API key or token this request shows, and the parts for its tenant, whose records they reach.
-
-    Raises Problem 401: the same for every cause.
-    """
-    at, shown = house.clock(), _shown(house)
-    client = None
-    if shown is not None:
-        house = _bound(house, shown.presented.tenant)
-        client = authenticate(house.records, house.ledger, shown.presented, at, _arrival())
-    if client is None or shown is None:
-        house.tallies.refused(shown.presented.tenant if shown else None, at)
-        _limit(house.limits.of_failure(request.remote_addr or "") if house.limits else None)
-        raise Problem(401, "unauthenticated", "Send a valid API key: Authorization: Bearer ...", _CHALLENGE)
-    house.uses.note(client, at)
-    structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
-    if shown.scopes is not None:
-        client = replace(client, scopes=client.scopes & shown.scopes)
-    return client, house
-
-
-def _bound(house: Parts, tenant: str) -> Parts:
-    records = for_tenant(house.records, tenant)
-    return house if records is house.records else replace(house, records=records)
-
-
-def _limit(standing: Standing | None) -> Standing | None:
-    """Refuse who is over a limit; how the others stand. Raises Problem."""
-    if standing is not None and standing.is_over:
-        headers = {"Retry-After": str(standing.reset), **standing.headers}
-        raise Problem(429, "rate_limited", "Too many calls. Nothing was done: wait, then send it again.", headers)
-    return standing
-
-
-def _shown(house: Parts) -> Shown | None:
-    """What this request shows of who sends it; nothing of that is believed yet but an issuer's signature."""
-    kind, _, written = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer":
-        return None
-    if (presented := parse_key(written)) is not None:
-        return Shown(presented=presented)
-    return house.issued(written) if house.issued is not None else None
-
-
-def _arrival() -> Arrival:
-    return Arrival(address=request.remote_addr or "", certificate=request.environ.get(CERTIFICATE))
-
-
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def _check_path(path_ids: dict[str, str]) -> None:

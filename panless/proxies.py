@@ -12,7 +12,7 @@ from typing import Any
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api.door import CERTIFICATE
+from api.authentication import CERTIFICATE
 from panless.client_certificates import fingerprint
 from vault.client_keys import Network
 

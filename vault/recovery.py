@@ -30,7 +30,7 @@ from vault import (
 from vault.ledger import settle
 from vault.notices import notices_of
 from vault.rights_execution import Work
-from vault.tlog import anchoring, sequencing
+from vault.tlog import turns
 from vault.tlog.lateness import lateness, refuse_stale
 from vault.workshop import Workshop, caller_of
 
@@ -40,9 +40,6 @@ Report = Callable[[str, Exception], None]
 ACCOUNTS_AT_ONCE = 4
 SLOW = ("purge", "reconcile", "keys")
 """Lanes whose work is a matter of hours."""
-
-RESTING_SECONDS = 30.0
-"""How long an audit log is left alone whose turn failed."""
 
 TELLING_SECONDS = 5.0
 """After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
@@ -272,50 +269,16 @@ def rotate_once(shop: Workshop, report: Report) -> int:
 
 
 def sequence_once(shop: Workshop, report: Report) -> int:
-    """Give audit entries their places and sign; of how many logs there is more to be done at once.
-
-    Asks no anchor, which may hang. A log that this worker has not looked at yet waits for `anchor_once`.
-    """
-    due = [each for each in _waiting(shop) if anchoring.is_continued(shop.records, shop.logs, each)]
-    return sum(_guarded(report, "audit_log", partial(_sequence, shop, tenant)) for tenant in due)
-
-
-def _waiting(shop: Workshop) -> list[str]:
-    """The logs that have something to be placed. One that failed rests: it must not hold up the others."""
-    now = monotonic()
-    return [each for each in sequencing.waiting(shop.records) if shop.logs.resting.get(each, 0.0) <= now]
-
-
-def _sequence(shop: Workshop, tenant: str) -> bool:
-    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
-    placed = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock())
-    anchoring.note_seen(shop.records, shop.logs, tenant)
-    del shop.logs.resting[tenant]
-    return placed == sequencing.BATCH
+    """Give audit entries their places and sign; of how many logs there is more to be done at once."""
+    return sum(_guarded(report, "audit_log", step) for step in turns.placing(shop))
 
 
 def anchor_once(shop: Workshop, report: Report) -> int:
     """Look at the logs that are new to this worker, or have become shorter; anchor what has waited for it."""
-    unseen = [each for each in _waiting(shop) if not anchoring.is_continued(shop.records, shop.logs, each)]
-    due = [] if shop.logs.anchors is None else anchoring.unanchored(shop.records, shop.clock())
-    steps = [partial(_look, shop, tenant) for tenant in unseen] + [partial(_anchor, shop, log) for log in due]
-    if steps:
+    if steps := turns.anchoring(shop):
         with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
             [*pool.map(partial(_guarded, report, "anchor"), steps)]
     return 0
-
-
-def _look(shop: Workshop, tenant: str) -> bool:
-    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
-    anchoring.look(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
-    del shop.logs.resting[tenant]
-    return True
-
-
-def _anchor(shop: Workshop, log: Row[Any]) -> bool:
-    if shop.logs.anchors is not None:
-        anchoring.anchor(shop.records, shop.logs.anchors, log, shop.clock())
-    return True
 
 
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
