@@ -78,6 +78,7 @@ def tile(level: str, place: str) -> Response:
     number, width = found
     with reading(here.parts.records) as connection:
         if level == ENTRIES:
+            here.parts.tallies.read_log(here.caller)
             content = kept.entry_bundle(connection, here.caller.tenant, number, width)
             held = sum(1 for _ in unbundled(content))
         else:
@@ -95,5 +96,6 @@ def tile(level: str, place: str) -> Response:
 def entries(query: dict[str, Any]) -> Page[Entry]:
     """List entries, the last in the log first: all, or those about one customer, erased or not."""
     here = passed()
+    here.parts.tallies.read_log(here.caller)
     wanted = Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return listed.entries(here.parts.records, here.caller.tenant, query.get("customer"), wanted)

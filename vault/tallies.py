@@ -1,6 +1,6 @@
 """What is too frequent for an audit entry each and too telling for none: counted in memory, an entry a minute.
 
-Looks at cards by client; calls that showed no valid key by the tenant that they named; unlocked KEKs. A process that is
+Looks at cards and at the audit log by client; calls that showed no valid key by the tenant that they named; unlocked KEKs. A process that is
 killed takes at most the minute that it was counting with it.
 """
 
@@ -51,6 +51,12 @@ class Tallies:
     def looked(self, caller: Caller, cards: int = 1) -> None:
         """Note that `caller` was shown so many cards."""
         self._count(Tally(caller.tenant, caller.client, caller.live, _minute(caller.at), "token.read", "cards"), cards)
+
+    def read_log(self, caller: Caller) -> None:
+        """Note that `caller` read entries of the audit log."""
+        self._count(
+            Tally(caller.tenant, caller.client, caller.live, _minute(caller.at), action="audit.read", unit="requests")
+        )
 
     def refused(self, tenant: str | None, at: datetime) -> None:
         """Note a call that showed no valid key; `tenant` is the one that it named, whether or not there is one."""

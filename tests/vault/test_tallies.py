@@ -11,6 +11,9 @@ from house import House, open_house
 from records_scene import rows
 
 from panless.wiring import utc_now
+from vault.client_keys import Terms
+from vault.client_rotation import rotate_client
+from vault.clients import revoke_client
 from vault.tables import audit_entries
 from vault.tallies import MOST_STRANGERS, Tallies
 
@@ -75,6 +78,36 @@ def test_what_can_not_be_written_is_kept(own_house: House) -> None:
         write_down(away, minutes=1)
     write_down(own_house, minutes=1)
     assert len(told(own_house, tenant.id, "login.failed")) == 1
+
+
+def test_looks_at_the_log_are_told(own_house: House) -> None:
+    """Of an auditor who reads entries, however they do; a checkpoint and hashes say nothing about anybody."""
+    tenant = own_house.tenant()
+    while own_house.work()[0] or not tenant.call("GET", "/v1/audit/entries").get_json()["data"]:
+        pass
+    write_down(own_house, minutes=1)
+    before = len(told(own_house, tenant.id, "audit.read"))
+    for path in ("entries", "tile/entries/000.p/1", "tile/0/000.p/1", "checkpoint"):
+        assert tenant.call("GET", f"/v1/audit/{path}", role="auditor").status_code == 200
+    write_down(own_house, minutes=1)
+    entries = told(own_house, tenant.id, "audit.read")[before:]
+    assert sum(each["details"]["requests"] for each in entries) == 2
+
+
+def test_who_may_call_is_told(own_house: House) -> None:
+    """Tenants and clients, from the command line as much as anybody's: made, given another key, taken out of use."""
+    tenant, parts = own_house.tenant(), own_house.components
+    [made] = told(own_house, tenant.id, "tenant.create")
+    assert made["resource"] == tenant.id
+    created = told(own_house, tenant.id, "client.create")
+    scopes = {each["resource"]: each["details"]["scopes"] for each in created}
+    [auditor] = [client for client, granted in scopes.items() if granted == "audit:read"]
+    terms = {"old_until": parts.clock(), "terms": Terms()}
+    rotate_client(parts.records, parts.keyring, tenant.caller, auditor, **terms)
+    revoke_client(parts.records, parts.keyring, parts.ledger, tenant.caller, auditor)
+    for action in ("client.rotate", "client.revoke"):
+        [entry] = told(own_house, tenant.id, action)
+        assert entry["resource"] == auditor
 
 
 def test_unlocked_keks_are_told(own_house: House) -> None:

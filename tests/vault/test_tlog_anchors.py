@@ -1,0 +1,135 @@
+"""Anchors in a bucket, anchors that hang, and what waits for them."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from house import ROOT, House
+from object_store import ObjectStore
+from records_scene import later, rows
+from sqlalchemy import update
+from tlog_scene import log, look
+
+from keys.database import transaction
+from vault.errors import AnchorStale
+from vault.ledgers.kinds import ANCHORS
+from vault.ledgers.s3 import S3Store
+from vault.recovery import anchor_once, rotate_once, sequence_once
+from vault.tables import audit_entries, audit_logs
+from vault.tlog import lateness
+from vault.tlog.anchoring import LogWatch
+
+
+def with_anchors(house: House, store: object) -> House:
+    return replace(house, components=replace(house.components, logs=LogWatch(anchors=store)))  # type: ignore[arg-type]
+
+
+def rounds(house: House) -> list[Exception]:
+    """Half a minute of the log's two lanes; what they reported."""
+    reported: list[Exception] = []
+    for ahead in (0, 30):
+        shop = later(house, seconds=ahead).components.workshop
+        for lane in (anchor_once, sequence_once):
+            lane(shop, lambda _what, error: reported.append(error))
+    return reported
+
+
+def test_anchors_in_a_bucket(own_house: House, objects: ObjectStore) -> None:
+    """Each once, under its log and generation, locked where that is wanted, whatever the store answers meanwhile."""
+    bucket = objects.bucket(lock=True)
+    store = S3Store(bucket, "a/b", endpoint=objects.url, lock_days=9, kind=ANCHORS)
+    house = with_anchors(own_house, store)
+    tenant = replace(own_house.tenant(), house=house)
+    objects.conflicts, objects.lost_answers = 1, 1
+    assert rounds(house) == []
+    look(tenant)
+    assert rounds(later(house, seconds=60)) == []
+    found = objects.client().list_objects_v2(Bucket=bucket, Prefix=f"a/b/{tenant.id}/1/")["Contents"]
+    row = log(house, tenant.id)
+    assert len(found) == 2
+    assert found[-1]["Key"] == f"a/b/{tenant.id}/1/{row.size:020}.checkpoint"
+    kept = objects.client().get_object(Bucket=bucket, Key=found[-1]["Key"])
+    assert (kept["Body"].read(), kept["ObjectLockMode"]) == (row.checkpoint, "COMPLIANCE")
+
+
+def test_a_bucket_knows_what_the_records_lost(own_house: House, objects: ObjectStore) -> None:
+    """A worker that starts over older records asks the bucket, and begins a generation."""
+    store = S3Store(objects.bucket(), "a/b", endpoint=objects.url, kind=ANCHORS)
+    tenant = replace(own_house.tenant(), house=with_anchors(own_house, store))
+    rounds(tenant.house)
+    with transaction(own_house.components.records) as tx:
+        gone = {"size": 0, "checkpoint": b"", "anchored_size": 0}
+        tx.execute(update(audit_logs).where(audit_logs.c.tenant_id == tenant.id).values(gone))
+        tx.execute(update(audit_entries).where(audit_entries.c.tenant_id == tenant.id).values(position=None))
+    again = with_anchors(own_house, store)
+    rounds(later(again, seconds=60))
+    assert log(again, tenant.id).generation == 2
+    assert len(rows(again, audit_entries, tenant_id=tenant.id, action="log.restored")) == 1
+
+
+class Hanging:
+    """Anchors that take every call and answer none until they are let go."""
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.asked = threading.Event()
+
+    def within(self, _folder: str) -> "Hanging":
+        self.asked.set()
+        self.let_go.wait(60)
+        raise OSError("let go")
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    store = Hanging()
+    yield store
+    store.let_go.set()
+
+
+def test_anchors_that_hang_hold_up_no_signature(own_house: House, hanging: Hanging) -> None:
+    """A log that the worker knows goes on; charging and looking never ask."""
+    tenant = own_house.tenant()
+    token = tenant.token()["id"]
+    assert rounds(own_house) == []
+    known = own_house.components.logs.seen
+    house = replace(own_house, components=replace(own_house.components, logs=LogWatch(anchors=hanging, seen=known)))  # type: ignore[arg-type]
+    shop = later(house, seconds=60).components.workshop
+    much_later = later(house, seconds=120).components.workshop
+    stuck = threading.Thread(target=anchor_once, args=(much_later, lambda _what, _error: None), daemon=True)
+    look(tenant)
+    sequence_once(shop, lambda _what, _error: None)
+    stuck.start()
+    assert hanging.asked.wait(10)
+    before = log(own_house, tenant.id).size
+    assert tenant.charge(token).status_code == 201
+    look(tenant, 5)
+    sequence_once(shop, lambda _what, _error: None)
+    assert log(own_house, tenant.id).size >= before + 6
+    assert stuck.is_alive()
+
+
+def test_key_operations_wait_for_a_stale_anchor(own_house: House) -> None:
+    """The worker's and the command line's; once it is anchored they go on."""
+    tenant = own_house.tenant()
+    rounds(own_house)
+    since = own_house.components.clock() - lateness.STALE * 2
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(audit_logs).where(audit_logs.c.tenant_id == tenant.id).values(waiting_since=since))
+    with pytest.raises(AnchorStale):
+        rotate_once(own_house.components.workshop, lambda _what, _error: None)
+    for words in (("rotate",), ("rewrap",), ("reseal", "--all"), ("add-root", "keyfile:x"), ("drop-root", "keyfile:x")):
+        answer = keys(own_house, *words)
+        assert answer.returncode == 1
+        assert "was not anchored for over five minutes" in answer.stderr
+    assert rounds(own_house) == []
+    assert keys(own_house, "rotate", "--tenant", tenant.id).returncode == 0
+
+
+def keys(house: House, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "panless", "keys", *words]
+    env = {"PATH": "/usr/bin:/bin", **house.environment}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
