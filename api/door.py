@@ -177,7 +177,7 @@ def open_to_signatures(route: Route) -> Route:
 def refuse_unproven(house: Parts, tenant: str) -> None:
     """Raises AnchorStale where the audit log is to be anchored, and has not been for too long."""
     if house.anchored and tenant:
-        require_fresh(for_tenant(house.records, tenant), tenant, house.clock())
+        require_fresh(for_tenant(house.records, tenant), house.keyring, tenant, house.clock())
 
 
 def needs_of(view: Callable[..., Any]) -> Needs | None:

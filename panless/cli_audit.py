@@ -14,6 +14,7 @@ from panless.settings import read_settings
 from panless.tables import table
 from panless.trouble import Refused
 from panless.wiring import Components, build
+from vault.ledgers.kinds import checked_folder
 from vault.pages import Wanted
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import files, listed, signing
@@ -52,7 +53,9 @@ def export(folder: Path, only: tuple[str, ...]) -> None:
     """Write logs into FOLDER, one folder each, as C2SP tlog-tiles. What is there is not written again."""
     house = build(read_settings())
     for log in logs(house, only):
-        into = folder / log.tenant_id
+        if not log.checkpoint:
+            raise Refused(f"The audit log of {log.tenant_id} has no checkpoint. Run: panless audit verify.")
+        into = folder / checked_folder(log.tenant_id)
         with progress(f"Entries of {log.tenant_id}", log.size) as told:
             files.write(Kept(house.records, log.tenant_id, log.checkpoint), log.size, into, told)
         (into / KEYS).write_text(_keys(house, log))
@@ -83,7 +86,7 @@ def logs(house: Components, only: Sequence[str]) -> Sequence[Row[Any]]:
         found = connection.execute(select(audit_logs).order_by(audit_logs.c.tenant_id)).all()
     if unknown := sorted({*only} - {log.tenant_id for log in found}):
         raise Refused(f"There is no audit log of {unknown[0]}. The worker begins one with its first entry.")
-    return [log for log in found if log.checkpoint and (not only or log.tenant_id in only)]
+    return [log for log in found if not only or log.tenant_id in only]
 
 
 def _keys(house: Components, log: Row[Any]) -> str:

@@ -63,7 +63,7 @@ def _row(kek: KekStatus, backups: timedelta) -> tuple[object, ...]:
 @click.option("--provider", help="Have the root keys of this provider alone wrap the new KEKs.")
 def rotate(only: tuple[str, ...], provider: str | None) -> None:
     """Begin a new epoch now: new KEKs, and every DEK moves to them. Safe to stop; `keys rewrap` goes on."""
-    house = _house()
+    house = build(read_settings())
     chosen = [root for root in house.keyring.roots if root.provider == provider]
     if provider is not None and not chosen:
         raise Refused(f"No root key of {provider} is set. Put one into PANLESS_ROOT_KEYS, beside the one in use.")
@@ -80,19 +80,13 @@ def rotate(only: tuple[str, ...], provider: str | None) -> None:
 @keys_group.command("rewrap")
 def rewrap_() -> None:
     """Move every DEK from retired KEKs to its tenant's newest one. Safe to stop, to repeat, to run twice at once."""
-    _rewrap(_house())
-
-
-def _house() -> Components:
-    """The parts, for an operation on keys: it waits for an audit log that is anchored. Raises AnchorStale."""
-    house = build(read_settings())
-    house.refuse_unproven()
-    return house
+    _rewrap(build(read_settings()))
 
 
 def _rewrap(house: Components) -> None:
     ring, backups = house.keyring, key_rotation.backups(house.workshop)
     todo = keks.to_empty(ring)
+    house.refuse_unproven(row.tenant_id for row in todo)
     wanted = {(row.tenant_id, row.kek_id) for row in todo}
     total = sum(kek.live for kek in keks.status(ring) if (kek.tenant_id, kek.kek_id) in wanted)
     with progress("DEKs moved", total) as told:
@@ -110,7 +104,7 @@ def _rewrap(house: Components) -> None:
 @click.argument("name", metavar="PROVIDER:KEY_ID")
 def add_root(name: str) -> None:
     """Have one more root key open every KEK. It must be set here; `keys status` shows such names."""
-    house = _house()
+    house = build(read_settings())
     ring = house.keyring
     root = next((root for root in ring.roots if roots.name_of(root) == name), None)
     if root is None:
@@ -124,7 +118,7 @@ def add_root(name: str) -> None:
 def drop_root(name: str) -> None:
     """Delete every wrap by a root key, each once another root key that is set here has opened the KEK."""
     provider, _, key_id = name.partition(":")
-    dropped = key_rotation.drop_root(_house().workshop, provider, key_id)
+    dropped = key_rotation.drop_root(build(read_settings()).workshop, provider, key_id)
     click.echo(f"{dropped} wraps deleted. Take {name} out of the settings now.")
 
 

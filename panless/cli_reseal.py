@@ -1,6 +1,7 @@
 """`panless keys reseal`: the answer to a compromise, where the DEKs themselves may have got out."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -14,10 +15,12 @@ from panless.progress import progress
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build
-from vault import key_rotation, reseal_runs
+from vault import audit, key_rotation, reseal_runs
 from vault.intents import LEASE_SECONDS
 from vault.reseal_runs import Run
 from vault.tables import customers
+from vault.tlog.anchoring import LogWatch
+from vault.workshop import caller_of
 
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f%z"
 
@@ -29,16 +32,27 @@ MOMENT = "%Y-%m-%dT%H:%M:%S.%f%z"
 @click.option(
     "--before", metavar="MOMENT", help="With --all: go on with a run that was stopped. It printed its moment."
 )
+@click.option("--unproven", is_flag=True, help="Even while the audit log is not anchored; the log will say so.")
 @click.option("--wait", type=click.FloatRange(min=0), help="Seconds for others to let go of old keys. 0: nothing runs.")
-def reseal(*, kek: str | None, customer: str | None, everything: bool, before: str | None, wait: float | None) -> None:
+def reseal(
+    *,
+    kek: str | None,
+    customer: str | None,
+    everything: bool,
+    before: str | None,
+    wait: float | None,
+    unproven: bool,
+) -> None:
     """Make new DEKs, encrypt everything under them, destroy the old ones. Traffic goes on. Safe to stop and repeat."""
     if sum((kek is not None, customer is not None, everything)) != 1:
         raise Refused("Say what to reseal: one of --kek, --customer and --all.")
     if before is not None and not everything:
         raise Refused("--before goes with --all.")
     house = build(read_settings())
-    house.refuse_unproven()
+    if unproven:
+        house = _unproven(house)
     chosen = _chosen(house, kek, customer, before)
+    house.refuse_unproven(doomed.tenant_id for doomed in chosen)
     own = customer is None
     seconds = LEASE_SECONDS + (house.settings.kek_ttl if own else 0) if wait is None else wait
     it = Run(shop=house.workshop, chosen=chosen, own=own, wait=seconds, pause=_pause, progress=progress)
@@ -46,6 +60,14 @@ def reseal(*, kek: str | None, customer: str | None, everything: bool, before: s
     if closed:
         raise Refused(f"{closed} times something does not open; its old DEK stays. `panless keys check` names it.")
     click.echo("Done. The old DEKs are destroyed: make new backups of both databases, older ones open only as a pair.")
+
+
+def _unproven(house: Components) -> Components:
+    """The parts for what can't wait for a proof, after a compromise; it is on the record that it did not."""
+    deployment = house.keyring.deployment
+    with audit.transaction(house.records) as tx:
+        audit.record(tx, house.keyring, caller_of(house.workshop, deployment, live=True), "keys.unproven")
+    return replace(house, logs=LogWatch())
 
 
 def _chosen(house: Components, kek: str | None, customer: str | None, before: str | None) -> list[Doomed]:

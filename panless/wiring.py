@@ -1,6 +1,6 @@
 """The composition root: the one place where settings become the parts that everything else is handed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +35,7 @@ from vault.rights import RightsRequest
 from vault.rights_execution import Work
 from vault.tallies import Tallies
 from vault.tlog.anchoring import LogWatch
-from vault.tlog.lateness import lateness, refuse_stale
+from vault.tlog.lateness import require_fresh
 from vault.workshop import Workshop
 
 
@@ -77,10 +77,11 @@ class Components:
             logs=self.logs,
         )
 
-    def refuse_unproven(self) -> None:
-        """Raises AnchorStale where any audit log is to be anchored and has not been for too long."""
+    def refuse_unproven(self, tenants: Iterable[str]) -> None:
+        """Raises AnchorStale where the log of one of these, or the deployment's own, has no anchor for too long."""
         if self.logs.anchors is not None:
-            refuse_stale(lateness(self.records, self.clock()))
+            for tenant in {self.keyring.deployment, *tenants}:
+                require_fresh(self.records, self.keyring, tenant, self.clock())
 
     def close(self) -> None:
         """Give the database connections back."""

@@ -109,19 +109,20 @@ def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None)
             metrics.count_unlimited(components.limits.take_uncounted())
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
-            metrics.show_lateness(lateness(components.records, components.clock()))
+            metrics.show_lateness(lateness(components.records, components.clock(), anchored=parts.anchored))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
-            parts.tallies.write_down(components.records, components.keyring, components.clock())
             parts.uses.write_down(components.records)
         if verdict.is_good and not noted:
             configuration.note(components, "server")
             noted = True
+        if verdict.is_good:  # last: what can't be written of one tenant is raised
+            parts.tallies.write_down(components.records, components.keyring, components.clock())
         return verdict.is_good
 
     def write_down_the_rest() -> None:
-        parts.tallies.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
         parts.uses.write_down(components.records)
+        parts.tallies.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
 
     atexit.register(write_down_the_rest)
     atexit.register(beat(check))

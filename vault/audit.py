@@ -26,6 +26,12 @@ from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
 
 LEAF_VERSION = 1
+LEAF_KEY = ("audit", "leaf")
+"""Which of a tenant's own keys MACs are made with."""
+
+LARGEST_LEAF = 0xFFFF
+"""Bytes: what a bundle of entries can say (C2SP tlog-tiles)."""
+
 _LANES = "panless.lanes"
 _DEADLOCK = "40P01"
 
@@ -124,6 +130,8 @@ def entry(
             "details": {**(details or {})},
         }
     )
+    if len(leaf) > LARGEST_LEAF:
+        raise ValueError("an audit entry holds ids and codes, and these are too many")
     return inserted(
         audit_entries,
         {
@@ -143,12 +151,12 @@ def entry(
 
 def leaf_mac(keyring: Keyring, tenant: str, leaf: bytes) -> bytes:
     """HMAC-SHA256 of the leaf under the tenant's audit key."""
-    return hmac.digest(keyring.subkey(tenant, "audit", "leaf"), leaf, hashlib.sha256)
+    return hmac.digest(keyring.subkey(tenant, *LEAF_KEY), leaf, hashlib.sha256)
 
 
 def is_genuine(keyring: Keyring, tenant: str, leaf: bytes, mac: bytes) -> bool:
     """Whether this is the MAC of the leaf under an audit key that the tenant has or had."""
-    keys = keyring.subkeys(tenant, "audit", "leaf").values()
+    keys = keyring.subkeys(tenant, *LEAF_KEY).values()
     return any(hmac.compare_digest(hmac.digest(key, leaf, hashlib.sha256), mac) for key in keys)
 
 

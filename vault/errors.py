@@ -164,6 +164,12 @@ class LogBroken(VaultError):
     """The audit log is not what was signed last: nothing more is signed until somebody has looked."""
 
 
+class NotContinued(VaultError):
+    """The audit log is not the one that this worker knows: its anchors must be asked before it is signed on."""
+
+    retryable = True
+
+
 class AnchorStale(VaultError):
     """The audit log was not anchored for too long: what needs its proof has to wait."""
 

@@ -13,7 +13,14 @@ from keys import keks, roots
 from keys.rewrapping import rewrap
 from keys.rootkey import RootKey
 from vault import audit
+from vault.tlog.lateness import require_fresh
 from vault.workshop import Workshop, caller_of
+
+
+def require_proof(shop: Workshop, tenant: str) -> None:
+    """Raises AnchorStale where an operation on a tenant's keys would not be on a record that nobody can change."""
+    if shop.logs.anchors is not None:
+        require_fresh(shop.records, shop.keyring, tenant, shop.clock())
 
 
 def due(shop: Workshop) -> list[str]:
@@ -26,6 +33,7 @@ def rotate(shop: Workshop, tenant: str, roots: Sequence[RootKey] = ()) -> bool:
 
     Raises KeyMissing, RootKeyAway, RootKeyDenied.
     """
+    require_proof(shop, tenant)
     made = keks.rotate(shop.keyring, tenant, roots)
     if made is not None:
         _tell(shop, tenant, "kek.rotated", made.hex())
@@ -37,6 +45,7 @@ def empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
 
     Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
     """
+    require_proof(shop, kek.tenant_id)
     rewrap(shop.keyring, kek.tenant_id, kek.kek_id)
     return note_empty(shop, kek)
 
@@ -51,6 +60,7 @@ def note_empty(shop: Workshop, kek: Row[str, bytes]) -> bool:
 
 def add_root(shop: Workshop, root: RootKey) -> int:
     """Have one more root key open every KEK; how many it opens now that it did not. Raises as `roots.add`."""
+    require_proof(shop, shop.keyring.deployment)
     added = sum(roots.add(shop.keyring, root))
     _tell(shop, shop.keyring.deployment, "root.added", roots.name_of(root), keks=added)
     return added
@@ -58,6 +68,7 @@ def add_root(shop: Workshop, root: RootKey) -> int:
 
 def drop_root(shop: Workshop, provider: str, key_id: str) -> int:
     """Delete every wrap by a root key; how many there were. Raises as `roots.drop`."""
+    require_proof(shop, shop.keyring.deployment)
     dropped = roots.drop(shop.keyring, provider, key_id)
     _tell(shop, shop.keyring.deployment, "root.dropped", f"{provider}:{key_id}", wraps=dropped)
     return dropped
@@ -65,6 +76,7 @@ def drop_root(shop: Workshop, provider: str, key_id: str) -> int:
 
 def destroy(shop: Workshop, kek: Row[str, bytes]) -> bool:
     """Destroy a KEK that was empty for long enough; False if a DEK hangs on it after all."""
+    require_proof(shop, kek.tenant_id)
     destroyed = keks.destroy(shop.keyring, kek.tenant_id, kek.kek_id)
     if destroyed:
         _tell(shop, kek.tenant_id, "kek.destroyed", kek.kek_id.hex())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Thread
 from time import monotonic
 from typing import Any
 
@@ -31,7 +32,6 @@ from vault.ledger import settle
 from vault.notices import notices_of
 from vault.rights_execution import Work
 from vault.tlog import turns
-from vault.tlog.lateness import lateness, refuse_stale
 from vault.workshop import Workshop, caller_of
 
 Report = Callable[[str, Exception], None]
@@ -252,12 +252,7 @@ def reconcile_once(shop: Workshop, report: Report) -> int:
 
 
 def rotate_once(shop: Workshop, report: Report) -> int:
-    """Begin the KEK epochs that are due, empty the KEKs before them, destroy those that were empty for long enough.
-
-    Nothing of it while the audit log is to be anchored and is not.
-    """
-    if shop.logs.anchors is not None:
-        refuse_stale(lateness(shop.records, shop.clock()))
+    """Begin the KEK epochs that are due, empty the KEKs before them, destroy those that were empty for long enough."""
     done = 0
     for tenant in key_rotation.due(shop):
         done += _guarded(report, "kek.rotate", partial(key_rotation.rotate, shop, tenant))
@@ -275,10 +270,22 @@ def sequence_once(shop: Workshop, report: Report) -> int:
 
 def anchor_once(shop: Workshop, report: Report) -> int:
     """Look at the logs that are new to this worker, or have become shorter; anchor what has waited for it."""
-    if steps := turns.anchoring(shop):
-        with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
-            [*pool.map(partial(_guarded, report, "anchor"), steps)]
+    steps = turns.anchoring(shop)
+    # Threads that end with the process: anchors may hang, and a worker that is told to stop must not wait for them.
+    threads = [
+        Thread(target=_guarded_each, args=(report, "anchor", steps[lane::ACCOUNTS_AT_ONCE]), daemon=True)
+        for lane in range(min(ACCOUNTS_AT_ONCE, len(steps)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return 0
+
+
+def _guarded_each(report: Report, what: str, steps: Sequence[Callable[[], bool]]) -> None:
+    for step in steps:
+        _guarded(report, what, step)
 
 
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {

@@ -1,7 +1,7 @@
 """What is too frequent for an audit entry each and too telling for none: counted in memory, an entry a minute.
 
-Looks at cards and at the audit log by client; calls that showed no valid key by the tenant that they named; unlocked KEKs. A process that is
-killed takes at most the minute that it was counting with it.
+Looks at cards and at the audit log, by client; calls that showed no valid key, by the tenant that they named; unlocked
+KEKs. A process that is killed takes at most the minute that it was counting with it.
 """
 
 import threading
@@ -85,21 +85,26 @@ class Tallies:
         with self._lock:
             over = [key for key in self._counts if all_of_it or key.minute + MINUTE <= now]
             taken = {key: self._counts.pop(key) for key in over}
-        found = len(taken)
-        try:
-            for tenant in sorted({key.tenant for key in taken}):
-                its_own = {key: count for key, count in taken.items() if key.tenant == tenant}
-                if _is_known(keyring, tenant):
-                    _write(records, keyring, now, tenant, its_own)
-                else:
-                    self._count_among(its_own)
-                for key in its_own:
-                    del taken[key]
-        except BaseException:
-            with self._lock:
-                self._counts.update(taken)
-            raise
-        return found
+        failures: list[Exception] = []
+        for tenant in sorted({key.tenant for key in taken}):
+            its_own = {key: count for key, count in taken.items() if key.tenant == tenant}
+            try:
+                self._write_of(records, keyring, now, tenant, its_own)
+            except Exception as error:  # noqa: BLE001  # one tenant's keys or rows must not keep others' from being written
+                failures.append(error)
+                with self._lock:
+                    self._counts.update(its_own)
+        if failures:
+            raise failures[0]
+        return len(taken)
+
+    def _write_of(
+        self, records: Engine, keyring: Keyring, now: datetime, tenant: str, its_own: dict[Tally, int]
+    ) -> None:
+        if _is_known(keyring, tenant):
+            _write(records, keyring, now, tenant, its_own)
+        else:
+            self._count_among(its_own)
 
     def _count_among(self, strangers: dict[Tally, int]) -> None:
         """Count what named a tenant that there is not as the deployment's; it is written down the next time."""

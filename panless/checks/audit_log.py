@@ -35,13 +35,13 @@ def anchors_apart(settings: Settings) -> Iterator[Finding]:
 
 def in_time(house: Components) -> Iterator[Finding]:
     """Entries have their places, and checkpoints their anchors."""
-    late = lateness(house.records, house.clock())
+    late = lateness(house.records, house.clock(), anchored=house.logs.anchors is not None)
     if late.unplaced > LONGEST_WAIT:
         yield Finding(
             what=f"Audit entries have waited for their places for {late.unplaced:.0f} s.",
             mend="See that `panless worker` runs, and what `panless audit verify` says.",
         )
-    if house.logs.anchors is not None and late.unanchored > STALE.total_seconds():
+    if late.unanchored > STALE.total_seconds():
         yield Finding(
             what=f"The audit log was not anchored for {late.unanchored:.0f} s: exports and key operations wait for it.",
             mend="See that `panless worker` runs and reaches PANLESS_AUDIT_ANCHOR.",

@@ -5,12 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from house import ROOT, House
+from house import PURPOSE, ROOT, House
 from object_store import ObjectStore
 from records_scene import later, rows
-from sqlalchemy import update
+from sqlalchemy import select, update
 from tlog_scene import log, look
 
 from keys.database import transaction
@@ -119,14 +120,38 @@ def test_key_operations_wait_for_a_stale_anchor(own_house: House) -> None:
     since = own_house.components.clock() - lateness.STALE * 2
     with transaction(own_house.components.records) as tx:
         tx.execute(update(audit_logs).where(audit_logs.c.tenant_id == tenant.id).values(waiting_since=since))
-    with pytest.raises(AnchorStale):
-        rotate_once(own_house.components.workshop, lambda _what, _error: None)
-    for words in (("rotate",), ("rewrap",), ("reseal", "--all"), ("add-root", "keyfile:x"), ("drop-root", "keyfile:x")):
+    reported: list[Exception] = []
+    shop = replace(own_house.components.workshop, kek_epoch=timedelta(0))
+    rotate_once(shop, lambda _what, error: reported.append(error))
+    assert {type(error) for error in reported} == {AnchorStale}
+    for words in (("rotate", "--tenant", tenant.id), ("reseal", "--all")):
         answer = keys(own_house, *words)
         assert answer.returncode == 1
         assert "was not anchored for over five minutes" in answer.stderr
-    assert rounds(own_house) == []
+    [customer] = {tenant.token()["customer"]}
+    assert keys(own_house, "reseal", "--customer", customer, "--wait", "0").returncode == 1
+    assert keys(own_house, "reseal", "--customer", customer, "--wait", "0", "--unproven").returncode == 0
+    deployment = own_house.components.keyring.deployment
+    assert len(rows(own_house, audit_entries, tenant_id=deployment, action="keys.unproven")) == 1
+    rounds(own_house)
     assert keys(own_house, "rotate", "--tenant", tenant.id).returncode == 0
+
+
+def test_a_log_that_is_late_holds_up_no_other_tenant(own_house: House) -> None:
+    """Nor does an entry that somebody wrote without our keys, however old it says that it is."""
+    late, tenant = own_house.tenant(), own_house.tenant()
+    rounds(own_house)
+    since = own_house.components.clock() - lateness.STALE * 2
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(audit_logs).where(audit_logs.c.tenant_id == late.id).values(waiting_since=since))
+        mine = select(audit_entries).where(audit_entries.c.tenant_id == tenant.id).limit(1)
+        forged = {**tx.execute(mine).mappings().one(), "lane": "0" * 32, "at": since, "position": None, "mac": b"x"}
+        tx.execute(audit_entries.insert(), forged)
+    assert keys(own_house, "rotate", "--tenant", tenant.id).returncode == 0
+    customer = tenant.token()["customer"]
+    assert tenant.call("GET", f"/v1/customers/{customer}/export", **PURPOSE).status_code == 200
+    customer = late.token()["customer"]
+    assert late.call("GET", f"/v1/customers/{customer}/export", **PURPOSE).status_code == 503
 
 
 def keys(house: House, *words: str) -> subprocess.CompletedProcess[str]:

@@ -36,7 +36,9 @@ def place(tenant: Tenant) -> int:
     """Have entries placed by one worker round of this log; how many."""
     parts = tenant.house.components
     sequencing.found(parts.records, tenant.id)
-    return sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock())
+    before = log(tenant.house, tenant.id).size
+    now = sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock())
+    return 0 if now is None else now.size - before
 
 
 def settle(tenant: Tenant) -> int:

@@ -10,24 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vault.errors import LedgerAway
-from vault.ledgers.kinds import DIGITS, LEDGER, Kind
+from vault.ledgers.kinds import DIGITS, LEDGER, Kind, checked_folder
 
 
 class DirectoryStore:
     """Entries in `directory`, which must lie on another disk than the databases to be of use after a restore."""
 
-    def __init__(self, directory: Path, kind: Kind = LEDGER) -> None:
-        """Take the directory; it must exist."""
-        self._directory = directory
+    def __init__(self, directory: Path, kind: Kind = LEDGER, folder: str = "") -> None:
+        """Take the directory, which must exist, and perhaps a folder in it, which is made when something is written."""
+        self._root = directory
+        self._directory = directory / folder
         self._kind = kind
 
     def within(self, folder: str) -> "DirectoryStore":
-        """A folder in it, made if it is not there."""
+        """The same a folder further down. Raises ValueError for a name that leads elsewhere."""
+        return DirectoryStore(
+            self._root, self._kind, (self._directory / checked_folder(folder)).relative_to(self._root).as_posix()
+        )
+
+    def folders(self) -> list[str]:
+        """The folders there are."""
         with self._away_when_unreadable():
             self._refuse_absent()
-            inner = self._directory / folder
-            inner.mkdir(parents=True, exist_ok=True)
-        return DirectoryStore(inner, self._kind)
+            found = self._directory.iterdir() if self._directory.is_dir() else ()
+            return sorted(entry.name for entry in found if entry.is_dir())
 
     def read(self, seq: int) -> bytes | None:
         """The entry of that number, None if there is none."""
@@ -41,6 +47,9 @@ class DirectoryStore:
     def write(self, seq: int, entry: bytes) -> bool:
         """Write entry `seq` durably, only if there is none yet; whether it was written."""
         with self._away_when_unreadable():
+            if self._directory != self._root:
+                self._refuse_absent()
+                self._directory.mkdir(parents=True, exist_ok=True)
             draft = self._directory / f".{seq:0{DIGITS}}.{secrets.token_hex(8)}"
             try:
                 _write_synced(draft, entry)
@@ -62,11 +71,13 @@ class DirectoryStore:
                 self._refuse_absent()
             return head
 
-    def newest(self, least: int) -> int | None:
-        """The largest number there is from `least` on; numbers may be missing before it."""
+    def numbers(self, least: int) -> list[int]:
+        """The numbers there are from `least` on, in their order; some may be missing."""
         with self._away_when_unreadable():
-            names = (entry.name for entry in self._directory.iterdir() if self._kind.is_name(entry.name))
-            return max((number for number in map(_number, names) if number >= least), default=None)
+            self._refuse_absent()
+            found = self._directory.iterdir() if self._directory.is_dir() else ()
+            named = (_number(entry.name) for entry in found if self._kind.is_name(entry.name))
+            return sorted(number for number in named if number >= least)
 
     def seems_to_have(self, seq: int) -> bool:
         """Whether there is a file of that number, 2 us; no where the directory is away."""
@@ -74,7 +85,7 @@ class DirectoryStore:
 
     def _refuse_absent(self) -> None:
         """A directory that is gone is not an empty ledger."""
-        if not self._directory.is_dir():
+        if not self._root.is_dir():
             what, setting = self._kind.what, self._kind.setting
             raise LedgerAway(f"The {what}'s directory is not there. Mount it, or mend {setting}.")
 

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from vault.errors import LedgerAway
-from vault.ledgers.kinds import LEDGER, Kind
+from vault.ledgers.kinds import LEDGER, Kind, checked_folder
 
 LONGEST_CALL = 22.0
 """Seconds after which a request to a silent store has ended: connect 2, ask whether to send 1, read 5, all of it twice,
@@ -73,22 +73,29 @@ class S3Store:
             return self._last(known)
 
     def within(self, folder: str) -> "S3Store":
-        """The same a folder further down, over the same connections."""
+        """The same a folder further down, over the same connections. Raises ValueError for a name that is none."""
+        inner_folder = f"{self._folder}{checked_folder(folder)}/"
         with self._away_when_unanswered():
             self._client()
         inner = copy(self)
-        inner._folder = f"{self._folder}{folder}/"  # noqa: SLF001  # one of our own
+        inner._folder = inner_folder  # noqa: SLF001  # one of our own
         return inner
 
-    def newest(self, least: int) -> int | None:
-        """The largest number there is from `least` on; numbers may be missing before it."""
-        found = None
+    def folders(self) -> list[str]:
+        """The folders there are."""
         with self._away_when_unanswered():
             pages = self._client().get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._folder, StartAfter=self._key(least - 1)):
-                names = (each["Key"].removeprefix(self._folder) for each in page.get("Contents", ()))
-                found = max((int(name.split(".")[0]) for name in names if self._kind.is_name(name)), default=found)
-        return found
+            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder, Delimiter="/")
+            found = [each["Prefix"] for page in listed for each in page.get("CommonPrefixes", ())]
+        return [name.removeprefix(self._folder).rstrip("/") for name in found]
+
+    def numbers(self, least: int) -> list[int]:
+        """The numbers there are from `least` on, in their order; some may be missing."""
+        with self._away_when_unanswered():
+            pages = self._client().get_paginator("list_objects_v2")
+            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder, StartAfter=self._key(max(least - 1, 0)))
+            names = [each["Key"].removeprefix(self._folder) for page in listed for each in page.get("Contents", ())]
+        return sorted(int(name.split(".")[0]) for name in names if self._kind.is_name(name))
 
     def seems_to_have(self, _seq: int) -> bool:
         """No: a bucket is never asked so fast."""

@@ -2,15 +2,16 @@
 
 An anchor lies under `<tenant>/<generation>/<size>.checkpoint`. It keeps whoever restores older records, or rewrites
 them, from having another continuation signed: a log whose anchors know more than it does begins a new generation, and
-its first entry says what was lost.
+its first entry says what was lost. What lies there and is no checkpoint of that log and size is no anchor: it is passed
+over here, and named by `audit verify`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import Engine, Row, case, null, select, update
+from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
 
 from keys.database import reading, transaction
 from keys.keyring import Keyring
@@ -20,8 +21,10 @@ from vault.canonical import Plain
 from vault.errors import LogBroken
 from vault.tables import audit_logs
 from vault.tlog import kept, sequencing
-from vault.tlog.notes import Checkpoint, NotGenuine, open_note
-from vault.tlog.signing import parse_origin, verifiers
+from vault.tlog.merkle import tree_of
+from vault.tlog.notes import Checkpoint, NotGenuine, Verifier, open_note
+from vault.tlog.sequencing import Known
+from vault.tlog.signing import name_of, origin_of, parse_origin, verifiers
 from vault.tlog.verifying import RESTORED
 
 ANCHOR_AFTER = timedelta(seconds=20)
@@ -32,7 +35,13 @@ class AnchorStore(Protocol):
     """Where anchors lie: numbered, each written once. Every method raises LedgerAway."""
 
     def within(self, folder: str) -> "AnchorStore":
-        """The same store a folder further down."""
+        """The same store a folder further down. Raises ValueError for a name that leads elsewhere."""
+
+    def folders(self) -> list[str]:
+        """The folders there are."""
+
+    def numbers(self, least: int) -> list[int]:
+        """The numbers there are from `least` on, in their order."""
 
     def read(self, seq: int) -> bytes | None:
         """The anchor of that number, None if there is none."""
@@ -40,27 +49,34 @@ class AnchorStore(Protocol):
     def write(self, seq: int, entry: bytes) -> bool:
         """Write it durably, only if there is none yet; whether it was written."""
 
-    def newest(self, least: int) -> int | None:
-        """The largest number there is from `least` on."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogWatch:
     """What one worker knows of logs besides their rows: where they are anchored, and how far it saw them."""
 
     anchors: AnchorStore | None = None
-    seen: dict[str, tuple[int, int, bytes]] = field(default_factory=dict)
-    """Generation, size and checkpoint, by tenant."""
+    seen: dict[str, Known] = field(default_factory=dict)
     resting: dict[str, float] = field(default_factory=dict)
     """Until when (`time.monotonic`) a log is left alone whose last turn failed, by tenant."""
+    unsure: set[str] = field(default_factory=set)
+    """Logs that did not go on from where they were seen."""
+    held: dict[str, float] = field(default_factory=dict)
+    """Since when somebody else has had a log's row."""
 
 
-def is_continued(records: Engine, watch: LogWatch, tenant: str) -> bool:
-    """Whether this worker may sign on: it has looked at the log, which has not become shorter since."""
-    with reading(records) as connection:
-        log = kept.log_of(connection, tenant)
-    known = watch.seen.get(tenant)
-    return log is not None and known is not None and (log.generation, log.size) >= known[:2]
+class Lost(NamedTuple):
+    """What was signed and is not in the log, and how many of the log's entries are surely those that it was over."""
+
+    signed: Checkpoint
+    kept: int
+
+
+class Anchor(NamedTuple):
+    """What lies among the anchors; `checkpoint` is None where it is none of that place."""
+
+    place: str
+    note: bytes
+    checkpoint: Checkpoint | None
 
 
 def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> None:
@@ -68,80 +84,131 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
 
     Asks the anchors, so it takes as long as those. Raises LogBroken, LedgerAway.
     """
-    sequencing.found(records, caller.tenant)
-    with reading(records) as connection:
-        log = kept.log_of(connection, caller.tenant)
-    if log is None:
-        raise LogBroken(f"The audit log of {caller.tenant} was deleted while it was begun.")
-    known = watch.seen.get(caller.tenant)
-    lost = _ahead(keyring, watch, log, known)
-    if lost is None:
-        watch.seen[caller.tenant] = (log.generation, log.size, log.checkpoint)
-    else:
-        _begin_generation(records, keyring, caller, log, lost)
-        watch.seen.pop(caller.tenant, None)  # the next look holds it against anchors of the new one
-
-
-def note_seen(records: Engine, watch: LogWatch, tenant: str) -> None:
-    """Remember how far the log has come, to notice should it ever be shorter."""
+    tenant, keys = caller.tenant, verifiers(keyring, caller.tenant)
+    sequencing.found(records, tenant)
     with reading(records) as connection:
         log = kept.log_of(connection, tenant)
-    if log is not None and log.checkpoint:
-        watch.seen[tenant] = (log.generation, log.size, log.checkpoint)
+    if log is None:
+        raise LogBroken(f"The audit log of {tenant} was deleted while it was begun.")
+    with reading(records) as connection:
+        lost = _lost(connection, watch, keys, log, name_of(keyring.deployment, tenant))
+    if lost is None:
+        watch.seen[tenant] = Known(log.generation, log.size, _opened(keys, log.checkpoint))
+        watch.unsure.discard(tenant)
+    else:
+        _begin_generation(records, keyring, caller, log, lost)
+        watch.seen.pop(tenant, None)  # the next look holds it against anchors of the new one
 
 
 def unanchored(records: Engine, now: datetime) -> Sequence[Row[Any]]:
-    """The logs of which something has had no anchor for ANCHOR_AFTER."""
+    """The logs of which something has had no anchor for ANCHOR_AFTER, or since a moment that has not come yet."""
+    since = audit_logs.c.waiting_since
+    due = or_(since <= now - ANCHOR_AFTER, since > now)
     with reading(records) as connection:
-        return connection.execute(select(audit_logs).where(audit_logs.c.waiting_since <= now - ANCHOR_AFTER)).all()
+        return connection.execute(select(audit_logs).where(due)).all()
 
 
-def anchor(records: Engine, store: AnchorStore, log: Row[Any], at: datetime) -> None:
-    """Anchor a log as its row was read. Raises LedgerAway, LogBroken where another checkpoint has its place."""
+def anchor(records: Engine, keyring: Keyring, store: AnchorStore, log: Row[Any], at: datetime) -> None:
+    """Anchor a log as its row was read, under the size that is signed there. Raises LedgerAway.
+
+    Raises LogBroken where its row holds no checkpoint of it, or another checkpoint has its place.
+    """
+    origin = origin_of(name_of(keyring.deployment, log.tenant_id), log.generation)
+    signed = _opened(verifiers(keyring, log.tenant_id), log.checkpoint)
+    if signed is not None and signed.origin != origin:
+        return  # a generation that was begun and has not been signed yet
+    if signed is None or signed.size != log.size:
+        raise LogBroken(f"The row of {log.tenant_id}'s audit log holds no checkpoint of it. Run: panless audit verify.")
     place = store.within(f"{log.tenant_id}/{log.generation}")
-    if not place.write(log.size, log.checkpoint) and place.read(log.size) != log.checkpoint:
-        raise LogBroken(f"Another checkpoint of {log.tenant_id} is anchored at {log.size}. Run: panless audit verify.")
+    if not place.write(signed.size, log.checkpoint) and place.read(signed.size) != log.checkpoint:
+        raise LogBroken(f"Something else is anchored at {signed.size} of {log.tenant_id}. Run: panless audit verify.")
     this = update(audit_logs).where(audit_logs.c.tenant_id == log.tenant_id, audit_logs.c.generation == log.generation)
     since = case((audit_logs.c.size == log.size, null()), else_=at)
     with transaction(records) as tx:
         tx.execute(this.values(anchored_size=log.size, waiting_since=since))
 
 
-def anchored(store: AnchorStore, tenant: str, generation: int) -> list[bytes]:
-    """The newest anchor of each generation up to this one. Raises LedgerAway."""
-    found = []
-    for each in range(1, generation + 1):
-        place = store.within(f"{tenant}/{each}")
-        number = place.newest(1)
-        note = None if number is None else place.read(number)
-        found += [] if note is None else [note]
-    return found
+def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, least: int = 1) -> Iterator[Anchor]:
+    """All that is anchored of a log, the newest generation first, in each the largest first. Raises LedgerAway."""
+    tenant = name.rpartition("/")[2]
+    generations = [int(each) for each in store.within(tenant).folders() if each.isascii() and each.isdigit()]
+    for generation in sorted(generations, reverse=True):
+        folder = store.within(f"{tenant}/{generation}")
+        for number in reversed(folder.numbers(least)):
+            yield _anchor(folder, keys, name, generation, number)
 
 
-def _ahead(keyring: Keyring, watch: LogWatch, log: Row[Any], known: tuple[int, int, bytes] | None) -> Checkpoint | None:
-    """What was signed and is not in this log: the newest of it, as far as anybody here knows."""
-    notes = [known[2]] if known is not None and known[2] else []
-    if watch.anchors is not None:
-        place = watch.anchors.within(f"{log.tenant_id}/{log.generation}")
-        number = place.newest(max(log.size, 1))
-        notes += [note for note in [place.read(number) if number else None] if note is not None]
-    ahead = [_opened(keyring, log, note) for note in notes]
-    lost = [each for each in ahead if not log.checkpoint.startswith(f"{each.text}\n".encode())]
-    return max(lost, key=lambda each: (parse_origin(each.origin)[2], each.size), default=None)
+def _anchor(folder: AnchorStore, keys: Sequence[Verifier], name: str, generation: int, number: int) -> Anchor:
+    note = folder.read(number) or b""
+    signed = _opened(keys, note)
+    fits = signed is not None and (signed.origin, signed.size) == (origin_of(name, generation), number)
+    return Anchor(f"{generation}/{number}", note, signed if fits else None)
 
 
-def _opened(keyring: Keyring, log: Row[Any], note: bytes) -> Checkpoint:
+def _lost(connection: Connection, watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> Lost | None:
+    """What was signed and is not in this log: the newest of it, as far as anybody here knows.
+
+    A log that is shorter was put back, and all of it is kept. One that is as long or longer was signed on elsewhere
+    over something else: of it only that is sure which another anchor was over too.
+    """
+    known = watch.seen.get(log.tenant_id)
+    seen = [known.checkpoint] if known is not None and known.generation >= log.generation else []
+    gone = [each for each in seen if each is not None and not _agrees(connection, log, each)]
+    sure = 0
+    for signed in _anchored(watch, keys, log, name):
+        if _agrees(connection, log, signed):
+            sure = signed.size
+            break
+        gone.append(signed)
+    newest = max(gone, key=_order, default=None)
+    if newest is None:
+        return None
+    is_shorter = (log.generation, log.size) < _order(newest)
+    return Lost(newest, log.size if is_shorter else sure)
+
+
+def _anchored(watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> Iterator[Checkpoint]:
+    """What is anchored of this generation and later ones. How this one began is told by its own entry."""
+    for each in anchors_of(watch.anchors, keys, name) if watch.anchors is not None else ():
+        if each.checkpoint is not None and _order(each.checkpoint)[0] < log.generation:
+            return
+        if each.checkpoint is not None:
+            yield each.checkpoint
+
+
+def _agrees(connection: Connection, log: Row[Any], signed: Checkpoint) -> bool:
+    """Whether the log begins with what a checkpoint of this or an earlier generation was signed over."""
+    if _order(signed) > (log.generation, log.size) or signed.size > log.size:
+        return False
     try:
-        return open_note(note, verifiers(keyring, log.tenant_id))
-    except NotGenuine as error:
-        raise LogBroken(f"An anchor of {log.tenant_id} is none of ours. {error}") from None
+        tree = tree_of(signed.size, lambda level, number: kept.tile(connection, log.tenant_id, level, number))
+    except ValueError:
+        return False
+    return tree.root() == signed.root
 
 
-def _begin_generation(records: Engine, keyring: Keyring, caller: Caller, log: Row[Any], lost: Checkpoint) -> None:
-    next_one = max(log.generation, parse_origin(lost.origin)[2]) + 1
-    this = update(audit_logs).where(audit_logs.c.tenant_id == caller.tenant, audit_logs.c.generation == log.generation)
-    details: dict[str, Plain] = {"origin": lost.origin, "size": lost.size, "root": lost.root.hex()}
-    details |= {"kept": log.size, "generation": next_one}
+def _order(signed: Checkpoint) -> tuple[int, int]:
+    return parse_origin(signed.origin)[2], signed.size
+
+
+def _opened(keys: Sequence[Verifier], note: bytes) -> Checkpoint | None:
+    try:
+        return open_note(note, keys)
+    except NotGenuine:
+        return None
+
+
+def _begin_generation(records: Engine, keyring: Keyring, caller: Caller, log: Row[Any], lost: Lost) -> None:
+    """Let the log go on in a generation of its own, which says what it lost. Another worker may be first."""
+    signed = lost.signed
+    next_one = max(log.generation, _order(signed)[0]) + 1
+    this = update(audit_logs).where(
+        audit_logs.c.tenant_id == caller.tenant,
+        audit_logs.c.generation == log.generation,
+        audit_logs.c.size == log.size,
+    )
+    details: dict[str, Plain] = {"origin": signed.origin, "size": signed.size, "root": signed.root.hex()}
+    details |= {"kept": lost.kept, "generation": next_one}
     with audit.transaction(records) as tx:
         if tx.execute(this.values(generation=next_one, anchored_size=0)).rowcount == 1:
             audit.record(tx, keyring, caller, RESTORED, details=details)

@@ -1,5 +1,6 @@
 """A log's files in a folder, or out of the records; and how they come from there into a folder."""
 
+import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from sqlalchemy import Engine
 
 from keys.database import reading
 from vault.tlog import kept
-from vault.tlog.merkle import TILE_WIDTH
+from vault.tlog.merkle import TILE_WIDTH, tree_of
 from vault.tlog.paths import CHECKPOINT, ENTRIES, tile_path
 from vault.tlog.verifying import Told
 
@@ -87,11 +88,13 @@ def pieces(size: int) -> Iterator[tuple[int | str, int, int]]:
 def write(files: Kept, size: int, folder: Path, told: Told) -> None:
     """Write a log's files into a folder, the checkpoint last. A full tile that is there is not written again.
 
-    So what is cut off goes on where it was, and a log that has grown costs what it has grown by. `told` of entries.
+    So what is cut off goes on where it was, and a log that has grown costs what it has grown by. Where the folder has
+    another log's files, or those of one that was restored since, all are written. `told` of entries.
     """
+    afresh = not _continues(files, Folder(folder))
     for level, number, width in pieces(size):
         path = folder / tile_path(level, number, width)
-        if width < TILE_WIDTH or not path.exists():
+        if afresh or width < TILE_WIDTH or not path.exists():
             _put(path, files.tile(level, number, width) if isinstance(level, int) else files.bundle(number, width))
         if level == ENTRIES:
             told(width)
@@ -99,6 +102,18 @@ def write(files: Kept, size: int, folder: Path, told: Told) -> None:
     for stale in [*Folder(folder).strangers(size)]:
         if ".p/" in stale:  # of an earlier size: it is full by now, or wider
             (folder / stale).unlink()
+
+
+def _continues(files: Kept, folder: Folder) -> bool:
+    """Whether the log goes on from the one in the folder: the same root at that size, whoever signed it."""
+    lines = folder.checkpoint().decode(errors="replace").split("\n")
+    if len(lines) < 3 or not lines[1].isdecimal():  # noqa: PLR2004  # origin, size, root
+        return False
+    try:
+        tree = tree_of(int(lines[1]), lambda level, number: files.tile(level, number, TILE_WIDTH))
+    except ValueError:
+        return False
+    return base64.b64encode(tree.root()).decode() == lines[2]
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -3,15 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, true
+from sqlalchemy import Connection, Engine, func, select
 
 from keys.database import reading
+from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
+from vault.audit import is_genuine
 from vault.errors import AnchorStale
 from vault.tables import audit_entries, audit_logs
 
 STALE = timedelta(minutes=5)
 """For how long something may be in the log, or wait for its place, without an anchor."""
+
+LOOKED_AT = 1000
+"""Of entries that have waited for so long, the oldest: whether any is genuine."""
+
+_WAITING = audit_entries.c.position.is_(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,35 +29,35 @@ class Lateness:
     unanchored: float
 
 
-def lateness(records: Engine, now: datetime) -> Lateness:
-    """How late all logs together are."""
+def lateness(records: Engine, now: datetime, *, anchored: bool) -> Lateness:
+    """How late all logs together are; forged entries, which never get a place, count too."""
     with reading(for_tenant(records, EVERY)) as connection:
-        placed, anchored = _since(connection, true(), true())
-    return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(anchored, now))
+        placed = connection.execute(select(func.min(audit_entries.c.at)).where(_WAITING)).scalar_one()
+        since = connection.execute(select(func.min(audit_logs.c.waiting_since))).scalar_one() if anchored else None
+    return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(since, now))
 
 
-def require_fresh(records: Engine, tenant: str, now: datetime) -> None:
-    """Raises AnchorStale where something of the tenant has been without an anchor for longer than STALE."""
+def require_fresh(records: Engine, keyring: Keyring, tenant: str, now: datetime) -> None:
+    """Raises AnchorStale where something of the tenant has been without an anchor for longer than STALE.
+
+    An entry that somebody else wrote holds nothing up.
+    """
     with reading(records) as connection:
-        since = _since(connection, audit_entries.c.tenant_id == tenant, audit_logs.c.tenant_id == tenant)
-    refuse_stale(Lateness(unplaced=_seconds(since[0], now), unanchored=_seconds(since[1], now)))
+        mine = select(audit_logs.c.waiting_since).where(audit_logs.c.tenant_id == tenant)
+        since = connection.execute(mine).scalar_one_or_none()
+        late = since is not None and abs(now - since) > STALE  # or by a clock that was ahead
+        if late or _waits(connection, keyring, tenant, now):
+            raise AnchorStale(
+                f"The audit log of {tenant} was not anchored for over five minutes, and this has to be on a record "
+                "that nobody can change. Try again later; whoever runs Panless: see that the worker runs and reaches "
+                "PANLESS_AUDIT_ANCHOR."
+            )
 
 
-def refuse_stale(late: Lateness) -> None:
-    """Raises AnchorStale where something has been without an anchor for longer than STALE."""
-    if max(late.unplaced, late.unanchored) > STALE.total_seconds():
-        raise AnchorStale(
-            "The audit log was not anchored for over five minutes, and this has to be on a record that nobody can "
-            "change. Try again later; whoever runs Panless: see that the worker runs and reaches PANLESS_AUDIT_ANCHOR."
-        )
-
-
-def _since(
-    connection: Connection, of_entries: ColumnElement[bool], of_logs: ColumnElement[bool]
-) -> tuple[datetime | None, datetime | None]:
-    waiting = select(func.min(audit_entries.c.at)).where(of_entries, audit_entries.c.position.is_(None))
-    signed = select(func.min(audit_logs.c.waiting_since)).where(of_logs)
-    return connection.execute(waiting).scalar_one(), connection.execute(signed).scalar_one()
+def _waits(connection: Connection, keyring: Keyring, tenant: str, now: datetime) -> bool:
+    old = audit_entries.c.tenant_id == tenant, _WAITING, audit_entries.c.at < now - STALE
+    rows = connection.execute(select(audit_entries.c.leaf, audit_entries.c.mac).where(*old).limit(LOOKED_AT))
+    return any(is_genuine(keyring, tenant, row.leaf.encode(), row.mac) for row in rows)
 
 
 def _seconds(since: datetime | None, now: datetime) -> float:

@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from vault.tlog.merkle import TILE_WIDTH
 
 LARGEST_ENTRY = 0xFFFF
+_MOST_TILES = 2**48
+"""More than any log has, and within what databases count to."""
+
 CHECKPOINT = "checkpoint"
 ENTRIES = "entries"
 _TAIL = re.compile(r"(?P<number>(?:x[0-9]{3}/)*[0-9]{3})(?:\.p/(?P<width>[1-9][0-9]{0,2}))?")
@@ -38,7 +41,11 @@ def parse_tail(tail: str) -> tuple[int, int] | None:
         return None
     number = int("".join(digit for digit in found["number"] if digit.isdigit()))
     width = int(found["width"] or TILE_WIDTH)
-    in_form = written(number) == found["number"] and width <= TILE_WIDTH - (found["width"] is not None)
+    in_form = (
+        number < _MOST_TILES
+        and written(number) == found["number"]
+        and width <= TILE_WIDTH - (found["width"] is not None)
+    )
     return (number, width) if in_form else None
 
 

@@ -8,18 +8,27 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select, tuple_
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault.audit import is_genuine
-from vault.tables import audit_entries
+from vault.tables import audit_entries, audit_logs
 from vault.tlog.verifying import Finding, Told
 
 PAGE = 2000
 LONGEST_WAIT = timedelta(minutes=1)
 """The worker gives an entry its place within a second."""
 
+# In one statement with the log's size, which grows meanwhile.
+_BEYOND = (
+    select(audit_entries.c.lane, audit_entries.c.counter, audit_entries.c.position)
+    .outerjoin(audit_logs, audit_logs.c.tenant_id == audit_entries.c.tenant_id)
+    .where(
+        audit_entries.c.tenant_id == bindparam("of_tenant"),
+        or_(audit_entries.c.position < 0, audit_entries.c.position >= func.coalesce(audit_logs.c.size, 0)),
+    )
+)
 _COPIES = {"tenant_id": "tenant", "lane": "lane", "counter": "counter", "action": "action"}
 _COPIES |= {"customer_id": "customer", "resource_id": "resource"}
 
@@ -34,9 +43,10 @@ def check(records: Engine, keyring: Keyring, tenant: str, size: int, now: dateti
         for row in _unplaced(connection, tenant):
             yield from _row(keyring, row)
             if now - row.at > LONGEST_WAIT:
-                yield Finding(
-                    -1, f"{_named(row)} has had no place since {row.at:%Y-%m-%d %H:%M:%S}. Does the worker run?"
-                )
+                since = f"{row.at:%Y-%m-%d %H:%M:%S}"
+                yield Finding(-1, f"{_named(row)} has had no place since {since}. Does the worker run?")
+        for beyond in connection.execute(_BEYOND, {"of_tenant": tenant}):
+            yield Finding(-1, f"{_named(beyond)} has the place {beyond.position}, which the log does not have.")
 
 
 def _placed(connection: Connection, tenant: str, first: int, end: int) -> list[Row[Any]]:
@@ -45,9 +55,15 @@ def _placed(connection: Connection, tenant: str, first: int, end: int) -> list[R
     return [*connection.execute(mine.order_by(place))]
 
 
-def _unplaced(connection: Connection, tenant: str) -> list[Row[Any]]:
-    mine = audit_entries.c.tenant_id == tenant, audit_entries.c.position.is_(None)
-    return [*connection.execute(select(audit_entries).where(*mine))]
+def _unplaced(connection: Connection, tenant: str) -> Iterator[Row[Any]]:
+    key = (audit_entries.c.lane, audit_entries.c.counter)
+    mine = select(audit_entries).where(audit_entries.c.tenant_id == tenant, audit_entries.c.position.is_(None))
+    page = connection.execute(mine.order_by(*key).limit(PAGE)).all()
+    while page:
+        yield from page
+        page = connection.execute(
+            mine.where(tuple_(*key) > (page[-1].lane, page[-1].counter)).order_by(*key).limit(PAGE)
+        ).all()
 
 
 def _row(keyring: Keyring, row: Row[Any]) -> Iterator[Finding]:
@@ -63,5 +79,5 @@ def _row(keyring: Keyring, row: Row[Any]) -> Iterator[Finding]:
         yield Finding(place, f"{_named(row)} has another time than its leaf says.")
 
 
-def _named(row: Row[Any]) -> str:
+def _named(row: Any) -> str:  # noqa: ANN401  # a row with these two columns
     return f"The entry {row.lane} {row.counter}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from vault.errors import LogBroken, NotContinued
 from vault.tlog import anchoring as anchors
 from vault.tlog import sequencing
 from vault.workshop import Workshop, caller_of
@@ -22,18 +23,20 @@ Step = Callable[[], bool]
 
 def placing(shop: Workshop) -> list[Step]:
     """A turn for each log with entries to be placed; each says whether there is more to be done at once."""
-    due = (each for each in _waiting(shop) if anchors.is_continued(shop.records, shop.logs, each))
-    return [partial(_place, shop, tenant) for tenant in due]
+    return [partial(_place, shop, tenant) for tenant in _waiting(shop) if _is_known(shop, tenant)]
 
 
 def anchoring(shop: Workshop) -> list[Step]:
-    """A look at each log that is new to this worker or has become shorter, and an anchor for each that is due."""
-    unseen = [each for each in _waiting(shop) if not anchors.is_continued(shop.records, shop.logs, each)]
-    looks: list[Step] = [partial(_look, shop, tenant) for tenant in unseen]
+    """A look at each log that this worker does not know, and an anchor for each that is due."""
+    looks: list[Step] = [partial(_look, shop, tenant) for tenant in _waiting(shop) if not _is_known(shop, tenant)]
     store = shop.logs.anchors
     if store is None:
         return looks
     return looks + [partial(_anchor, shop, store, log) for log in anchors.unanchored(shop.records, shop.clock())]
+
+
+def _is_known(shop: Workshop, tenant: str) -> bool:
+    return tenant in shop.logs.seen and tenant not in shop.logs.unsure
 
 
 def _waiting(shop: Workshop) -> list[str]:
@@ -42,20 +45,38 @@ def _waiting(shop: Workshop) -> list[str]:
 
 
 def _place(shop: Workshop, tenant: str) -> bool:
-    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
-    placed = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock())
-    anchors.note_seen(shop.records, shop.logs, tenant)
-    del shop.logs.resting[tenant]
-    return placed == sequencing.BATCH
+    watch, known = shop.logs, shop.logs.seen[tenant]
+    watch.resting[tenant] = monotonic() + RESTING_SECONDS
+    try:
+        now = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock(), known)
+    except NotContinued:
+        watch.unsure.add(tenant)  # the other lane looks at it
+        now = known
+    watch.resting.pop(tenant, None)
+    if now is None:
+        _refuse_held(shop, tenant)
+        return False
+    watch.held.pop(tenant, None)
+    watch.seen[tenant] = now
+    return now.size - known.size == sequencing.batch(shop.records)
+
+
+def _refuse_held(shop: Workshop, tenant: str) -> None:
+    """Another worker has the log's row for moments. Raises LogBroken where somebody has it for longer."""
+    since = shop.logs.held.setdefault(tenant, monotonic())
+    if monotonic() - since > RESTING_SECONDS:
+        raise LogBroken(
+            f"Somebody holds the row of {tenant}'s audit log, so that nothing is signed. Find that session."
+        )
 
 
 def _look(shop: Workshop, tenant: str) -> bool:
     shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
     anchors.look(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
-    del shop.logs.resting[tenant]
+    shop.logs.resting.pop(tenant, None)
     return True
 
 
 def _anchor(shop: Workshop, store: anchors.AnchorStore, log: Row[Any]) -> bool:
-    anchors.anchor(shop.records, store, log, shop.clock())
+    anchors.anchor(shop.records, shop.keyring, store, log, shop.clock())
     return True

@@ -5,6 +5,7 @@ before; within a lane no number may be missing. What is found is told with its p
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,10 +42,14 @@ class Files(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it must be: where, and what. `place` is an entry's place, -1 for none."""
+    """Something that is not as it must be: where, and what. `place` is an entry's place, -1 for none.
+
+    `is_told` is what the log says of itself: entries that were lost with older records.
+    """
 
     place: int
     what: str
+    is_told: bool = False
 
 
 @dataclass(slots=True)
@@ -76,7 +81,7 @@ def verify(files: Files, keys: Sequence[Verifier], against: Sequence[bytes], tol
         return [Finding(-1, f"The checkpoint: {error}")]
     look = _Look(tenant=tenant, deployment=deployment, files=files)
     older = [each for each in (_opened(look, note, keys) for note in against) if each is not None]
-    _walk(look, newest.size, {each.size for each in older}, told)
+    _walk(look, newest.size, sorted({each.size for each in older}), told)
     for checkpoint in (*older, newest):
         _hold(look, checkpoint, newest)
     for path in files.strangers(newest.size):
@@ -96,13 +101,14 @@ def _opened(look: _Look, note: bytes, keys: Sequence[Verifier]) -> Checkpoint | 
     return None
 
 
-def _walk(look: _Look, size: int, cuts: set[int], told: Told) -> None:
+def _walk(look: _Look, size: int, cuts: Sequence[int], told: Told) -> None:
     """Hash every entry, compare every tile, and note the roots at the sizes `cuts` and at the end."""
     look.roots[0] = look.tree.root()
     for number in range(-(-size // TILE_WIDTH)):
         first, width = number * TILE_WIDTH, min(TILE_WIDTH, size - number * TILE_WIDTH)
         entries = _entries(look, number, width)
-        ends = sorted({cut - first for cut in cuts if first < cut < first + len(entries)} | {len(entries)})
+        inside = cuts[bisect_right(cuts, first) : bisect_left(cuts, first + len(entries))]
+        ends = [*(cut - first for cut in inside), len(entries)]
         for start, end in zip([0, *ends], ends, strict=False):
             _take(look, entries[start:end])
         if len(entries) < width:
@@ -133,7 +139,8 @@ def _hold(look: _Look, checkpoint: Checkpoint, newest: Checkpoint) -> None:
     if generation > parse_origin(newest.origin)[2]:
         look.find(f"The log is of an older generation than {named}: it was put back.")
     elif checkpoint.size > kept:
-        look.find(f"Entries {kept} to {checkpoint.size - 1} are lost, the log says so: older records were restored.")
+        told = f"Entries {kept} to {checkpoint.size - 1} are lost, the log says so: older records were restored."
+        look.findings.append(Finding(-1, told, is_told=True))
     elif checkpoint.size > newest.size:
         look.find(f"The log was cut: it has {newest.size} entries, fewer than {named}.")
     elif look.roots.get(checkpoint.size) != checkpoint.root:
