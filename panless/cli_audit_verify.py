@@ -33,15 +33,18 @@ Found = Iterable[tuple[str, Finding]]
 @click.option("--against", multiple=True, type=FILE, help="A checkpoint from before; may be repeated.")
 @click.option("--offline", "folder", type=FOLDER, help="An export, of one log or of several; needs nothing else.")
 @click.option("--key", "keys", multiple=True, help="With --offline: a key that `panless audit key` printed.")
+@click.option("--restored", type=int, default=1, help="A generation up to which losses that the log tells are known.")
 @of_logs
-def verify_logs(against: tuple[Path, ...], folder: Path | None, keys: tuple[str, ...], only: tuple[str, ...]) -> None:
+def verify_logs(
+    *, against: tuple[Path, ...], folder: Path | None, keys: tuple[str, ...], restored: int, only: tuple[str, ...]
+) -> None:
     """Check every entry, every tile and every signature; exit code 1 if anything is wrong."""
     if folder is None and keys:
         raise Refused("--key goes with --offline: here the keys are at hand.")
     notes = [(path, path.read_bytes()) for path in against]
     wrong = 0
     for name, finding in _in_records(only, notes) if folder is None else _in_folder(folder, keys, only, notes):
-        wrong += not finding.is_told or bool(notes)
+        wrong += finding.told_by is None or finding.told_by > restored
         click.echo(f"{name}{f', entry {finding.place}' if finding.place >= 0 else ''}: {finding.what}")
     if wrong:
         click.echo(f"{wrong} wrong.", err=True)

@@ -44,12 +44,12 @@ class Files(Protocol):
 class Finding:
     """Something that is not as it must be: where, and what. `place` is an entry's place, -1 for none.
 
-    `is_told` is what the log says of itself: entries that were lost with older records.
+    `told_by` is the generation that says it of itself, where one does: entries that were lost with older records.
     """
 
     place: int
     what: str
-    is_told: bool = False
+    told_by: int | None = None
 
 
 @dataclass(slots=True)
@@ -134,13 +134,18 @@ def _compare_tile(look: _Look, tile: Tile) -> None:
 def _hold(look: _Look, checkpoint: Checkpoint, newest: Checkpoint) -> None:
     """Whether the log begins with what a checkpoint was signed over, or says itself why it does not."""
     generation = parse_origin(checkpoint.origin)[2]
-    kept = min((each["kept"] for each in look.restored if each["generation"] > generation), default=checkpoint.size)
+    later = (each for each in look.restored if each["generation"] > generation and each["kept"] < checkpoint.size)
+    lost = min(later, key=lambda each: each["generation"], default=None)
     named = f"the checkpoint over {checkpoint.size} entries of {checkpoint.origin}"
     if generation > parse_origin(newest.origin)[2]:
         look.find(f"The log is of an older generation than {named}: it was put back.")
-    elif checkpoint.size > kept:
-        told = f"Entries {kept} to {checkpoint.size - 1} are lost, the log says so: older records were restored."
-        look.findings.append(Finding(-1, told, is_told=True))
+    elif lost is not None:
+        told = (
+            f"Entries {lost['kept']} to {checkpoint.size - 1} are lost, generation {lost['generation']} says so: older "
+        )
+        look.findings.append(
+            Finding(-1, f"{told}records were restored, or the log was signed twice.", lost["generation"])
+        )
     elif checkpoint.size > newest.size:
         look.find(f"The log was cut: it has {newest.size} entries, fewer than {named}.")
     elif look.roots.get(checkpoint.size) != checkpoint.root:
