@@ -140,12 +140,9 @@ def _hold(look: _Look, checkpoint: Checkpoint, newest: Checkpoint) -> None:
     if generation > parse_origin(newest.origin)[2]:
         look.find(f"The log is of an older generation than {named}: it was put back.")
     elif lost is not None:
-        told = (
-            f"Entries {lost['kept']} to {checkpoint.size - 1} are lost, generation {lost['generation']} says so: older "
-        )
-        look.findings.append(
-            Finding(-1, f"{told}records were restored, or the log was signed twice.", lost["generation"])
-        )
+        told = f"Entries {lost['kept']} to {checkpoint.size - 1} are lost, generation {lost['generation']} says so"
+        why = "older records were restored, or the log was signed twice"
+        look.findings.append(Finding(-1, f"{told}: {why}.", lost["generation"]))
     elif checkpoint.size > newest.size:
         look.find(f"The log was cut: it has {newest.size} entries, fewer than {named}.")
     elif look.roots.get(checkpoint.size) != checkpoint.root:
