@@ -99,4 +99,6 @@ def _begin(connection: Connection) -> None:
     try:
         dbapi.execute(begin, prepare=False)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise as_sqlalchemy_says(connection, None, begin, error) from None
+        told = as_sqlalchemy_says(connection, None, begin, error)
+        connection.invalidate(error)  # BEGIN may be through, and there is no transaction yet that would be rolled back
+        raise told from None

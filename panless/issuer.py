@@ -58,9 +58,9 @@ def reader(trust: Trust, keys: IssuerKeys) -> Callable[[str], Shown | None]:
     def read(token: str) -> Shown | None:
         try:
             claims = _verified(trust, keys, token)
-        except (PyJWTError, ValueError, TypeError, RecursionError):
+            return _issued(trust, claims) if claims is not None else None  # a claim may be no Unicode
+        except (PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             return None
-        return _issued(trust, claims) if claims is not None else None
 
     return read
 

@@ -80,13 +80,13 @@ def post(
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        addresses = _resolved(resolve, host, port, end)
+        addresses = resolve_by(resolve, host, port, end)
     except (OSError, ValueError):  # ValueError: no URL, no port, a label that is empty or too long
         return NotPosted("name_not_resolved")
     if not addresses or not all(_fits(address, fit) for address in addresses):
         return NotPosted("address_refused")
     try:
-        with _dialled(addresses, port, end) as dialled:
+        with dial(addresses, port, end) as dialled:
             return _sent(dialled, parts, host, port, body, headers, trust)
     except ssl.SSLCertVerificationError:
         return NotPosted("certificate_refused")
@@ -100,7 +100,7 @@ def _fits(address: str, fit: Callable[[IpAddress], bool]) -> bool:
     return False
 
 
-def _resolved(resolve: Resolve, host: str, port: int, end: float) -> Sequence[str]:
+def resolve_by(resolve: Resolve, host: str, port: int, end: float) -> Sequence[str]:
     """All addresses of a name. The system's own call can't be cut: it has a thread, which is left when time is over."""
     answer: Future[Sequence[str]] = Future()
     Thread(target=_resolve_for, args=(answer, resolve, host, port), daemon=True).start()
@@ -115,7 +115,7 @@ def _resolve_for(answer: Future[Sequence[str]], resolve: Resolve, host: str, por
 
 
 @contextmanager
-def _dialled(addresses: Sequence[str], port: int, end: float) -> Iterator[socket.socket]:
+def dial(addresses: Sequence[str], port: int, end: float) -> Iterator[socket.socket]:
     """A connection to the first address that takes one, cut when the time for all of it is over."""
     with _connected(addresses, port, end) as connection, connection.dup() as twin:  # TLS takes the first one's number
         cut = Timer(_left(end), _cut, (twin,))
@@ -155,7 +155,7 @@ def _sent(
     trust: ssl.SSLContext | None,
 ) -> Posted:
     """Speak HTTP over what was dialled, up to the status of the answer."""
-    with _secured(dialled, parts, host, trust) as secured:
+    with secure(dialled, parts, host, trust) as secured:
         wire = http.client.HTTPConnection(host, port)
         wire.sock = secured
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -163,7 +163,8 @@ def _sent(
         return Posted(wire.getresponse().status)
 
 
-def _secured(dialled: socket.socket, parts: SplitResult, host: str, trust: ssl.SSLContext | None) -> socket.socket:
+def secure(dialled: socket.socket, parts: SplitResult, host: str, trust: ssl.SSLContext | None) -> socket.socket:
+    """TLS over it, where the URL asks for that; by the system's authorities, if `trust` is None. Raises OSError."""
     if parts.scheme != "https":
         return dialled
     return (trust or ssl.create_default_context()).wrap_socket(dialled, server_hostname=host)

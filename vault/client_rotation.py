@@ -36,6 +36,7 @@ def rotate_client(
 
 def _rows(tx: Connection, tenant: str, client_id: str) -> Sequence[Any]:
     mine = and_(clients.c.tenant_id == tenant, clients.c.client_id == client_id, clients.c.revoked_at.is_(None))
+    tx.execute(select(clients.c.client_id).where(mine).with_for_update())  # then see what a rotation before this made
     this = and_(mine, client_keys.c.key_id.startswith("key_", autoescape=True))  # not what stands for a token's name
     rows = tx.execute(_WITH_KEYS.where(this).order_by(client_keys.c.created_at.desc()).with_for_update()).all()
     if not rows:

@@ -25,8 +25,12 @@ HEADER = "Client-Cert"
 @pytest.fixture
 def app(house: House) -> Flask:
     """The door behind one proxy of 10.0.0.0/24, which shows client certificates."""
+    return behind_proxies(house, 1)
+
+
+def behind_proxies(house: House, hops: int) -> Flask:
     made = make_app(house.components)
-    made.wsgi_app = behind(made.wsgi_app, [ip_network("10.0.0.0/24")], 1, HEADER)
+    made.wsgi_app = behind(made.wsgi_app, [ip_network("10.0.0.0/24")], hops, HEADER)
     return made
 
 
@@ -45,6 +49,55 @@ def test_forwarded_addresses(app: Flask, tenant: Tenant) -> None:
         assert ask(app, key, peer, ("X-Forwarded-For", forwarded)).status_code == status, (peer, forwarded)
     assert ask(app, key, f"::ffff:{PROXY}", ("X-Forwarded-For", inside)).status_code == 200
     assert ask(app, key, PROXY).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded"),
+    [
+        (1, '", 203.0.113.1'),
+        (1, '"10.0.0.9, 203.0.113.1'),
+        (1, "203.0.113.1:4711"),
+        (1, "203.0.113.1,"),
+        (1, ""),
+        (1, "unknown"),
+        (2, '"x, 203.0.113.1, 10.0.0.1'),
+        (2, "203.0.113.1"),
+        (2, "10.0.0.1"),
+        (2, "192.0.2.1, 203.0.113.1"),
+        (2, "192.0.2.1, x"),
+        (3, "192.0.2.1, 203.0.113.1, 10.0.0.1"),
+    ],
+)
+def test_an_unknown_address_meets_no_terms(tenant: Tenant, hops: int, forwarded: str) -> None:
+    """What is malformed, too short or past a hop that is no named proxy gives no address, least of all the proxy's."""
+    _, key = bound_client(tenant, networks="10.0.0.0/8 192.0.2.0/24")
+    answer = ask(behind_proxies(tenant.house, hops), key, PROXY, ("X-Forwarded-For", forwarded))
+    assert answer.status_code == 401
+
+
+def test_the_outermost_of_two_proxies(tenant: Tenant) -> None:
+    """Past a hop that is a named proxy it is the client's address, whatever the client itself wrote before it."""
+    _, key = bound_client(tenant, networks="192.0.2.0/24")
+    app = behind_proxies(tenant.house, 2)
+    for forwarded in ("192.0.2.1, 10.0.0.1", '", 203.0.113.1,192.0.2.1,::ffff:10.0.0.1 '):
+        assert ask(app, key, PROXY, ("X-Forwarded-For", forwarded)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "is_tls"),
+    [
+        ("https", True),
+        ("https, http", True),
+        ("http, https, http", True),
+        ("http", False),
+        ("https, http, http", False),
+    ],
+)
+def test_the_protocol_past_two_proxies(tenant: Tenant, said: str, *, is_tls: bool) -> None:
+    """What the outermost says counts, whether the inner one writes its own behind that or hands it on."""
+    app = behind_proxies(tenant.house, 2)
+    answer = ask(app, tenant.keys["all"], PROXY, ("X-Forwarded-Proto", said))
+    assert ("Strict-Transport-Security" in answer.headers) is is_tls
 
 
 def test_forwarded_protocol(app: Flask, tenant: Tenant) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -116,6 +117,19 @@ def test_writer_of_the_database_loosens_nothing(tenant: Tenant, changes: dict[st
         problem(ask(tenant, key), 401, "unauthenticated")
     with pytest.raises(NotVouchedFor):
         rotate(tenant, certified if changes == {"certificate": None} else client, timedelta(0))
+
+
+def test_two_rotations_at_once(tenant: Tenant) -> None:
+    """Whichever comes second ends the key of the first, too: one key without an end is left, whoever else has one."""
+    client, first = bound_client(tenant)
+    mine = select(client_table).where(client_table.c.client_id == client).with_for_update()
+    with ThreadPoolExecutor(2) as threads:
+        with transaction(tenant.house.components.records) as tx:
+            tx.execute(mine)  # both of them have begun, and wait
+            rotations = [threads.submit(rotate, tenant, client, timedelta(0)) for _ in range(2)]
+            wait(rotations, 1)
+        keys = [first, *(each.result(20).value for each in rotations)]
+    assert sorted(ask(tenant, key).status_code for key in keys) == [200, 401, 401]
 
 
 def test_writer_of_the_database_has_no_scopes_rotated_in(tenant: Tenant) -> None:

@@ -4,9 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,7 +25,7 @@ from jwt.algorithms import get_default_algorithms
 from werkzeug.test import TestResponse
 
 from panless.issuer import Trust, reader, scopes_of
-from panless.issuer_keys import IssuerKeys, loader, parse
+from panless.issuer_keys import FETCH_SECONDS, WAIT_SECONDS, IssuerKeys, loader, parse
 from vault import clients
 from vault.client_keys import Terms, of_issuer
 from vault.scopes import ROLES, SCOPES
@@ -227,6 +230,10 @@ def _forged(scene: Scene) -> Iterator[tuple[str, str]]:
         "tenant that is none": {"panless_tenant": "till"},
         "another tenant": {"panless_tenant": scene.tenant.house.tenant().id},
         "bound to a key": {"cnf": {"jkt": "x"}},
+        "client that is no Unicode": {"client_id": "\ud800"},
+        "expires at infinity": {"exp": float("inf")},
+        "expires at no number": {"exp": float("nan")},
+        "issued at infinity": {"iat": float("inf")},
     }
     for name, changed in wrong.items():
         yield name, token(scene, **changed)
@@ -325,6 +332,71 @@ def test_an_issuer_that_is_away_stops_nobody(scene: Scene, trouble: dict[str, An
     scene.issuer.status, scene.issuer.keys = 200, good
     scene.clock[0] = 90_006
     assert scene.ask(token(scene)).status_code == 200
+
+
+ODD = [
+    {"kty": "oct", "kid": "h", "use": "sig", "alg": "HS256"},
+    {"kty": "RSA", "kid": "n", "alg": "none", "n": "AQAB", "e": "AQAB"},
+    {"kty": "EC", "kid": "e", "alg": "ES256", "crv": ["P-256"], "x": 7, "y": {}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd["kty"]))
+def test_an_odd_key_among_others_spoils_none(scene: Scene, odd: dict[str, object]) -> None:
+    """The issuer's other keys are good, those that it has withdrawn are gone, and nothing is answered with 500."""
+    scene.issuer.keys.append(odd)
+    assert scene.ask(token(scene)).status_code == 200
+    scene.issuer.keys = [jwk("ES256", EC, "ec"), odd]
+    scene.clock[0] = 700
+    assert [scene.ask(token(scene, kid)).status_code for kid in ("rsa", "ec")] == [401, 200]
+
+
+def test_keys_are_good_for_a_day_while_nobody_is_asked() -> None:
+    """However its last asking ended, and while another one is at it: old keys verify nothing."""
+    clock, begun, go_on = [0.0], threading.Event(), threading.Event()
+    answers = iter([json.dumps({"keys": [jwk("RS256", RSA, "rsa")]}).encode(), b""])
+
+    def load() -> bytes:
+        if clock[0] > 0:
+            begun.set()
+            assert go_on.wait(20)
+        return next(answers)
+
+    keys = IssuerKeys(load, lambda: clock[0])
+    assert keys.get("rsa") is not None
+    clock[0] = 90_000
+    asking = threading.Thread(target=keys.get, args=("rsa",))
+    asking.start()
+    assert begun.wait(20)
+    assert keys.get("rsa") is None
+    go_on.set()
+    asking.join()
+    assert keys.get("rsa") is None
+
+
+def drip(connection: socket.socket, stop: threading.Event, head: bytes) -> None:
+    with connection, suppress(OSError):
+        connection.sendall(head)
+        while not stop.wait(0.2):
+            connection.sendall(b" ")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n"], ids=["head", "body"])
+def test_an_issuer_that_drips_holds_nobody_up(head: bytes) -> None:
+    """Whoever asks it has some seconds for all of the answer; others wait a moment, and none once that has failed."""
+    stop, clock = threading.Event(), [0.0]
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(8) as pool, ExitStack() as ending:
+        ending.callback(stop.set)
+        keys = IssuerKeys(loader(f"http://127.0.0.1:{listener.getsockname()[1]}/jwks"), lambda: clock[0])
+        for clock[0], patience in ((0.0, WAIT_SECONDS), (10.0, 0)):
+            began = time.monotonic()
+            asking = pool.submit(keys.get, "rsa")
+            pool.submit(drip, listener.accept()[0], stop, head)
+            waiting = [pool.submit(keys.get, "rsa") for _ in range(5)]
+            assert [each.result(20) for each in waiting] == [None] * 5
+            assert time.monotonic() - began < patience + 1
+            assert asking.result(20) is None
+            assert time.monotonic() - began < FETCH_SECONDS + 1
 
 
 def test_only_keys_fit_for_it_verify() -> None:

@@ -11,7 +11,8 @@ import pytest
 from api_scene import stock_of
 from house import PURPOSE, House, Tenant, link_to, make_app, package_of, word
 from http_job import main_job
-from sqlalchemy import Connection, Engine, Table, delete, event, func, insert, inspect, select, text, update
+from roles import run_as_admin
+from sqlalchemy import Connection, Engine, Table, delete, event, func, insert, inspect, make_url, select, text, update
 from sqlalchemy.exc import ProgrammingError
 from stripe import WebhookSignature
 
@@ -136,6 +137,23 @@ def test_nothing_is_written_for_another_tenant(apart: House, two: tuple[Tenant, 
         changed = tx.execute(update(customers).where(customers.c.tenant_id == other.id).values(restricted=True))
         gone = tx.execute(delete(charges).where(charges.c.tenant_id == other.id))
     assert changed.rowcount == gone.rowcount == 0
+
+
+def test_a_beginning_that_fails_leaves_no_connection_behind(apart: House, postgresql: str) -> None:
+    """What fails between BEGIN and the tenant (a cancelled statement, say) fails that one call, and none after it."""
+    tenant, records = apart.tenant(), served(apart)
+    mine = for_tenant(records, tenant.id)
+    there = make_url(postgresql).set(database=records.url.database).render_as_string(hide_password=False)
+    setting = "EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean)"
+    run_as_admin(there, f"REVOKE {setting} FROM PUBLIC")
+    try:
+        with pytest.raises(ProgrammingError), transaction(mine):
+            pass
+    finally:
+        run_as_admin(there, f"GRANT {setting} TO PUBLIC")
+    for _ in range(records.pool.size()):  # type: ignore[attr-defined]  # of the pool that it has
+        with transaction(mine) as tx:
+            assert tenants_in(tx, client_keys) == {tenant.id}
 
 
 def test_injected_sql_sees_one_tenant(apart: House, two: tuple[Tenant, Tenant]) -> None:
