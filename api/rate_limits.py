@@ -5,9 +5,11 @@ What can't be counted is let through: a store of counts that is away must not st
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from time import monotonic as monotonic_clock
+from typing import TypeAlias
 
 import structlog
 from limits import RateLimitItem
@@ -39,6 +41,10 @@ class Standing:
         }
 
 
+_Counted: TypeAlias = tuple[bool, float, int]
+"""Whether it is within the limit, when the window ends, and how many are left in it."""
+
+
 class RateLimits:
     """The limits of one deployment; the store may be shared by its processes."""
 
@@ -49,13 +55,18 @@ class RateLimits:
         clients: RateLimitItem | None,
         failures: RateLimitItem | None,
         clock: Callable[[], float],
+        patience: float | None = None,
         monotonic: Callable[[], float] = monotonic_clock,
     ) -> None:
-        """Take the store, the limits (None: none), and the clock that the store counts its windows by."""
+        """Take the store, the limits (None: none), and the clock that the store counts its windows by.
+
+        `patience`: how many seconds one count may take, of a store that may be slow.
+        """
         self._counts = FixedWindowRateLimiter(store)
         self._clients = clients
         self._failures = failures
         self._clock = clock
+        self._patience = patience
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._rests_until = 0.0
@@ -82,11 +93,11 @@ class RateLimits:
             self._let_through()
             return None
         try:
-            within = self._counts.hit(limit, name, whose)
-            reset_at, left = self._counts.get_window_stats(limit, name, whose)
-        except StorageError as error:
+            within, reset_at, left = self._count_in_time(limit, name, whose)
+        except (StorageError, TimeoutError) as error:
             self._rests_until = self._monotonic() + REST_SECONDS
-            structlog.get_logger().warning("rate_limits_unavailable", kind=type(error.storage_error).__name__)
+            kind = type(getattr(error, "storage_error", error)).__name__
+            structlog.get_logger().warning("rate_limits_unavailable", kind=kind)
             self._let_through()
             return None
         return Standing(
@@ -97,6 +108,26 @@ class RateLimits:
             reset=max(1, round(reset_at - self._clock())),
             is_over=not within,
         )
+
+    def _count_in_time(self, limit: RateLimitItem, name: str, whose: str) -> _Counted:
+        """Count; the client of a store bounds each step by itself, so where it may be slow a thread is left behind."""
+        if self._patience is None:
+            return self._count(limit, name, whose)
+        counted: Future[_Counted] = Future()
+
+        def count() -> None:
+            try:
+                counted.set_result(self._count(limit, name, whose))
+            except Exception as error:  # noqa: BLE001  # raised again where it is waited for
+                counted.set_exception(error)
+
+        threading.Thread(target=count, name="rate-limits", daemon=True).start()
+        return counted.result(self._patience)
+
+    def _count(self, limit: RateLimitItem, name: str, whose: str) -> _Counted:
+        within = self._counts.hit(limit, name, whose)
+        reset_at, left = self._counts.get_window_stats(limit, name, whose)
+        return within, reset_at, left
 
     def _let_through(self) -> None:
         with self._lock:

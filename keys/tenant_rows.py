@@ -2,16 +2,17 @@
 
 The tenant is a setting of the transaction (`panless.tenant`), never of the session, so that nothing is left on a
 connection that a pooler gives to somebody else next. It costs no trip to the server: a transaction sets it along with
-its BEGIN, and a SELECT in AUTOCOMMIT, which is a transaction of its own, in a condition that PostgreSQL evaluates once
-and before it reads anything (a one-time filter). Were it ever evaluated too late, the statement would see no row at
-all (docs/decisions/0021).
+its BEGIN, and a SELECT in AUTOCOMMIT, which is a transaction of its own, in its first condition, which PostgreSQL
+evaluates once and before it reads anything (a one-time filter). Were it ever evaluated too late, what comes before it
+would see no row at all (docs/decisions/0021).
 """
 
 import re
 from typing import Any
 
 from sqlalchemy import Connection, Engine, String, any_, bindparam, column, event, exists, func, select, table, true
-from sqlalchemy.sql.expression import CompoundSelect, Select
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.expression import CompoundSelect, Select, SelectBase
 
 from keys.database import READER, reader_of
 from keys.driver_errors import as_sqlalchemy_says
@@ -68,14 +69,24 @@ def said(connection: Connection) -> str | None:
 def saying(statement: Any, tenant: str | None = None) -> Any:  # noqa: ANN401  # a Core statement
     """The SELECT with the condition that sets the tenant: this one, or the one that comes as the parameter `BIND`.
 
-    Raises TypeError for what is no SELECT.
+    It goes in front: among conditions that need no row PostgreSQL takes the first one first. Raises TypeError for what
+    is no SELECT, and for one that asks another SELECT how many rows it wants, which comes before any condition.
     """
     if isinstance(statement, CompoundSelect):
         statement = select(statement.subquery())
     if not isinstance(statement, Select):
         raise TypeError("outside a transaction only a SELECT can say for which tenant it is")
+    if any(map(_asks, (statement._limit_clause, statement._offset_clause, statement._fetch_clause))):  # noqa: SLF001
+        raise TypeError("outside a transaction no SELECT may be in a LIMIT or an OFFSET")
     named = bindparam(BIND, type_=String) if tenant is None else bindparam(BIND, tenant, type_=String)
-    return statement.where(select(func.set_config(SETTING, named, true())).scalar_subquery().is_not(None))
+    says = select(func.set_config(SETTING, named, true())).scalar_subquery().is_not(None)
+    made = statement.where(says)
+    made._where_criteria = (says, *statement._where_criteria)  # noqa: SLF001  # `where` only puts it behind the others
+    return made
+
+
+def _asks(part: Any) -> bool:  # noqa: ANN401  # a clause, if there is one
+    return part is not None and any(isinstance(each, SelectBase) for each in visitors.iterate(part))
 
 
 def _say(

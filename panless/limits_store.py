@@ -14,7 +14,7 @@ from vault.personal import Secret
 
 FORGET_EVERY = 60.0
 PATIENCE = 0.25
-"""Seconds that a Redis may take: longer than this is away."""
+"""Seconds that a Redis may take for one count, and for each step of it: longer than this is away."""
 
 
 class _Housekeeping(threading.Timer):
@@ -47,6 +47,7 @@ def rate_limits(settings: Settings) -> RateLimits:
         clients=parse(settings.rate_limit) if settings.rate_limit else None,
         failures=parse(settings.rate_limit_failures) if settings.rate_limit_failures != "off" else None,
         clock=time.time,
+        patience=PATIENCE if settings.rate_limit_store else None,
     )
 
 

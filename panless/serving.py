@@ -10,17 +10,17 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from ssl import SSLContext
 from typing import Any
 
 import structlog
 from gunicorn import glogging, util  # type: ignore[import-untyped]  # it has none
 from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 
-from api.headers import FIXED
+from api.headers import FIXED, UNDER_TLS
 from panless import logs, tls
 from panless.hardening import harden, memory_folder
 
@@ -75,7 +75,7 @@ def on_starting(_server: object) -> None:
     harden()
 
 
-def ssl_context(_config: Config, default: Callable[[], SSLContext]) -> SSLContext:
+def ssl_context(_config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """The TLS that is spoken, where a certificate is set."""
     return tls.harden(default())
 
@@ -101,9 +101,11 @@ def write_problem(sock: Any, status: int, reason: str, _quoting: str) -> None:  
     problem = {"type": doc, "title": reason, "status": status, "detail": detail, "code": "bad_request", "doc": doc}
     body = json.dumps(problem)
     request_id = structlog.contextvars.get_contextvars().get("request_id") or _request_id()
+    # looked up as late as this: gevent puts its own in place of it
+    secure = f"Strict-Transport-Security: {UNDER_TLS}\r\n" if isinstance(sock, ssl.SSLSocket) else ""
     head = (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nRequest-Id: {request_id}\r\n{_GUARDED}\r\n"
+        f"Content-Length: {len(body)}\r\nRequest-Id: {request_id}\r\n{_GUARDED}{secure}\r\n"
     )
     util.write_nonblock(sock, (head + body).encode("latin1"))
 

@@ -15,6 +15,7 @@ from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
 from vault import charge_looking, disputes, processor_accounts, references, refunds_elsewhere, token_updates
 from vault.columns import database_clock
+from vault.ids import is_id
 from vault.processing import Connected, Processors, connect
 from vault.processor_answers import Notice
 from vault.sealing import open_own, place_of, seal_value
@@ -42,6 +43,8 @@ def receive(
     at: datetime,
 ) -> bool:
     """Store a genuine event, once; False for one that is not genuine, or of an account that is not there."""
+    if not is_id(account_id, "pa"):  # nor would PostgreSQL take every string
+        return False
     there = select(account_table).where(account_table.c.account_id == account_id, account_table.c.deleted_at.is_(None))
     with reading(for_tenant(records, EVERY)) as connection:
         account = connection.execute(there).one_or_none()

@@ -2,17 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import pytest
 from house import House, Tenant, make_app
 from test_rate_limits import LIMIT, ask
 
-from panless.limits_store import rate_limits
+from panless.limits_store import PATIENCE, rate_limits
 from panless.settings import Settings
 from vault.personal import Secret
 
@@ -63,6 +66,42 @@ def test_processes_count_together(tenant: Tenant, store: Store) -> None:
     doors = [make_app(replace(house.components, limits=rate_limits(settings(house, store)))) for _ in range(2)]
     found = [LIMIT.fullmatch(ask(app, tenant.keys["all"]).headers["RateLimit"]) for app in (*doors, *doors)]
     assert [said and said[2] for said in found] == ["99", "98", "97", "96"]
+
+
+@contextmanager
+def slowed(port: int, seconds: float) -> Iterator[int]:
+    """A port that leads to this one, and takes so long for each piece on the way there."""
+
+    def carry(source: socket.socket, target: socket.socket, pause: float) -> None:
+        with suppress(OSError), target:
+            while piece := source.recv(65536):
+                time.sleep(pause)
+                target.sendall(piece)
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, far = listener.accept()[0], socket.create_connection(("127.0.0.1", port))
+                for ends in ((near, far, seconds), (far, near, 0)):
+                    threading.Thread(target=carry, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_store_that_is_slow_is_away(tenant: Tenant, store: Store) -> None:
+    """The time that it has is for all that one count takes; later ones do not wait, and nobody is refused."""
+    with slowed(store.port, PATIENCE * 0.8) as port:
+        url = Secret(f"redis://127.0.0.1:{port}/0")
+        made = rate_limits(replace(settings(tenant.house, store), rate_limit_store=url))
+        app = make_app(replace(tenant.house.components, limits=made))
+        began = time.monotonic()
+        answers = [ask(app, tenant.keys["all"]) for _ in range(6)]
+        assert time.monotonic() - began < 4 * PATIENCE
+    assert {answer.status_code for answer in answers} == {200}
+    assert made.take_uncounted() == 6
 
 
 @pytest.mark.parametrize("hung", [True, False], ids=["hung", "gone"])

@@ -12,7 +12,22 @@ from api_scene import stock_of
 from house import PURPOSE, House, Tenant, link_to, make_app, package_of, word
 from http_job import main_job
 from roles import run_as_admin
-from sqlalchemy import Connection, Engine, Table, delete, event, func, insert, inspect, make_url, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    event,
+    exists,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import ProgrammingError
 from stripe import WebhookSignature
 
@@ -139,6 +154,54 @@ def test_nothing_is_written_for_another_tenant(apart: House, two: tuple[Tenant, 
     assert changed.rowcount == gone.rowcount == 0
 
 
+KEY_IDS = select(client_keys.c.key_id)
+KEYS = select(func.count()).select_from(client_keys).scalar_subquery()
+ACCOUNTS = select(processor_accounts.c.account_id)
+UNCORRELATED = {
+    "exists": ACCOUNTS.where(exists(KEY_IDS)),
+    "not exists": ACCOUNTS.where(~exists(KEY_IDS)),
+    "count": ACCOUNTS.where(KEYS == 0),
+    "having": ACCOUNTS.group_by(processor_accounts.c.account_id).having(~exists(KEY_IDS)),
+    "aggregate": select(func.count().label("n"))
+    .select_from(processor_accounts)
+    .where(~exists(KEY_IDS))
+    .having(KEYS > 0),
+    "column": select(processor_accounts.c.account_id, KEYS.label("keys")),
+    "order": KEY_IDS.order_by(KEYS),
+    "union": union_all(ACCOUNTS.where(~exists(KEY_IDS)), ACCOUNTS.where(KEYS == 0)),
+    "from": select(ACCOUNTS.where(~exists(KEY_IDS)).limit(KEYS).subquery()),
+}
+
+
+@pytest.mark.parametrize("statement", UNCORRELATED.values(), ids=UNCORRELATED)
+def test_a_condition_on_its_own_comes_after_the_tenant(
+    apart: House, two: tuple[Tenant, Tenant], statement: Any
+) -> None:
+    """What PostgreSQL evaluates before any row is the tenant's to see, too: outside a transaction as in one."""
+    records = for_tenant(served(apart), two[0].id)
+    with transaction(records) as tx, reading(records) as connection:
+        seen = sorted(tx.execute(statement).all())
+        assert sorted(connection.execute(statement).all()) == seen
+        assert sorted(Prepared(statement).all(connection, {})) == seen
+
+
+BEFORE_ALL = {
+    "limit": KEY_IDS.limit(KEYS),
+    "offset": KEY_IDS.offset(KEYS),
+    "fetch": KEY_IDS.fetch(KEYS + 1),
+}
+
+
+@pytest.mark.parametrize("statement", BEFORE_ALL.values(), ids=BEFORE_ALL)
+def test_nothing_is_asked_before_the_tenant_is_told(apart: House, statement: Any) -> None:
+    """PostgreSQL evaluates LIMIT before any condition: a SELECT in it is refused, outside a transaction."""
+    records = for_tenant(served(apart), apart.tenant().id)
+    with reading(records) as connection, pytest.raises(TypeError, match="LIMIT"):
+        connection.execute(statement)
+    with transaction(records) as tx:
+        tx.execute(statement)
+
+
 def test_a_beginning_that_fails_leaves_no_connection_behind(apart: House, postgresql: str) -> None:
     """What fails between BEGIN and the tenant (a cancelled statement, say) fails that one call, and none after it."""
     tenant, records = apart.tenant(), served(apart)
@@ -164,8 +227,8 @@ def test_injected_sql_sees_one_tenant(apart: House, two: tuple[Tenant, Tenant]) 
         assert list(connection.scalars(select(smuggled))) == [1, 1]
 
 
-def test_the_house_looks_over_three_tables(apart: House, two: tuple[Tenant, Tenant]) -> None:
-    """Its figures and its webhooks, which come before a tenant is known, read three tables and write none."""
+def test_the_house_looks_over_five_tables(apart: House, two: tuple[Tenant, Tenant]) -> None:
+    """Its figures and its webhooks, which come before a tenant is known, read five tables and write none."""
     records = for_tenant(served(apart), EVERY)
     with reading(records) as connection:
         seen = {table.name for table in OF_TENANTS if {each.id for each in two} <= tenants_in(connection, table)}

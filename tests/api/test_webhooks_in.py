@@ -93,6 +93,13 @@ def test_an_account_without_a_secret(tenant: Tenant) -> None:
     problem(send(tenant, "payment_intent.succeeded", {"id": "pi_1"}), 400, "webhook_refused")
 
 
+@pytest.mark.parametrize("path", ["%00", "pa_%00x", "%ED%A0%80", "x" * 3000, "pa_x", "cus_1"])
+def test_a_path_that_is_no_account(tenant: Tenant, path: str) -> None:
+    """Whatever it holds, it is answered like an account that is not there, and no database is asked about it."""
+    answer = tenant.house.app.test_client().post(f"/webhooks/{path}", data=b"{}")
+    problem(answer, 400, "webhook_refused")
+
+
 def test_the_same_event_many_times(shop: Tenant) -> None:
     """Ten at once and one later: kept once, answered as the first."""
     about = {"id": "re", "payment_intent": "pi"}

@@ -50,6 +50,32 @@ def test_the_server_speaks_tls(serve: Serve, request: pytest.FixtureRequest, tmp
         assert _get(server, _client(settings, version)) == (200, "max-age=63072000; includeSubDomains")
 
 
+def _heard(connection: socket.socket) -> bytes:
+    """The answer to what is no HTTP."""
+    heard = b""
+    with connection, suppress(ConnectionError):
+        connection.sendall(b"GARBAGE\r\n\r\n")
+        while piece := connection.recv(65536):
+            heard += piece
+    return heard
+
+
+@pytest.mark.parametrize("backend", ["deployment", "on_postgresql"])
+def test_what_is_no_http_is_told_too(
+    serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, backend: str
+) -> None:
+    """The answer that the application never sees says HSTS over TLS, and without TLS does not."""
+    env, settings = request.getfixturevalue(backend), _settings(tmp_path)
+    server = serve(env | settings)
+    secured = _client(settings).wrap_socket(socket.create_connection(server.address, 10), server_hostname="127.0.0.1")
+    heard = _heard(secured)
+    assert heard.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nStrict-Transport-Security: max-age=63072000; includeSubDomains\r\n" in heard
+    plain = _heard(socket.create_connection(serve(env).address, 10))
+    assert plain.startswith(b"HTTP/1.1 400 ")
+    assert b"Strict-Transport-Security" not in plain
+
+
 @pytest.mark.parametrize("backend", ["deployment", "on_postgresql"])
 def test_nothing_weaker_is_spoken(serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, backend: str) -> None:
     """TLS 1.1, a cipher without authenticated encryption, plain HTTP: none is answered; the server goes on."""
