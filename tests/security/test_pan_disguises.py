@@ -106,7 +106,8 @@ def _calls(house: House) -> Iterator[tuple[str, str, Any]]:
 
 
 def _url(path: str) -> str:
-    return path.format(**{name: new_id(prefix, "00") for name, (prefix, _) in PREFIXES.items()})
+    ids = {name: new_id(prefix, "00") for name, (prefix, _) in PREFIXES.items()}
+    return path.format(**ids, level="0", place="000")
 
 
 def _refused(answers: list[TestResponse]) -> None:

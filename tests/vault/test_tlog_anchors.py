@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from house import PURPOSE, ROOT, House
+from house import PURPOSE, ROOT, House, make_app
 from object_store import ObjectStore
 from records_scene import later, rows
 from sqlalchemy import select, update
@@ -139,6 +139,7 @@ def test_key_operations_wait_for_a_stale_anchor(own_house: House) -> None:
 
 def test_a_log_that_is_late_holds_up_no_other_tenant(own_house: House) -> None:
     """Nor does an entry that somebody wrote without our keys, however old it says that it is."""
+    own_house = replace(own_house, app=make_app(own_house.components, anchored=True))
     late, tenant = own_house.tenant(), own_house.tenant()
     rounds(own_house)
     since = own_house.components.clock() - lateness.STALE * 2
