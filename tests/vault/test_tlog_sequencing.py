@@ -1,5 +1,6 @@
 """Entries get their places, each checkpoint continues the one before, and what was changed meanwhile is not signed."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,15 @@ from vault.tlog import lateness, sequencing
 
 Older = dict[str, list[dict[str, object]]]
 Reported = list[tuple[str, Exception]]
+
+
+@pytest.fixture
+def tenant(tenant: Tenant) -> Iterator[Tenant]:
+    """A tenant whose log goes with the test: a worker would report to others of this house what was broken here."""
+    yield tenant
+    with transaction(tenant.house.components.records) as tx:
+        for table in (audit_entries, audit_logs, audit_tiles):
+            tx.execute(delete(table).where(table.c.tenant_id == tenant.id))
 
 
 def rounds(tenant: Tenant, count: int = 1) -> Reported:
