@@ -12,7 +12,7 @@ import structlog
 
 from panless import configuration
 from panless.wiring import Components
-from vault.guard import Guard, Verdict
+from vault.guard import NOT_CHECKED, Guard, Verdict
 from vault.recovery import LANES
 
 PAUSE = 1.0
@@ -94,7 +94,7 @@ def _write_down(components: Components, noted: list[str]) -> int:
 
 def _last(guard: Guard) -> Verdict:
     """The verdict of the other lanes' last look: five looks a second more would find nothing sooner."""
-    return guard.verdict
+    return guard.check() if guard.verdict is NOT_CHECKED else guard.verdict
 
 
 def run(lanes: Sequence[Lane], wait: Callable[[float], bool]) -> None:

@@ -250,7 +250,7 @@ def test_the_keystore_away_keeps_the_decision(own_house: House) -> None:
         assert erase(tenant, token["customer"]).status_code == 503
     end_leases(own_house)
     with keystore_away(own_house):
-        assert {what for what, _ in own_house.work()[1]} == {"ledger", "erasure"}
+        assert {what for what, _ in own_house.work()[1]} - {"anchor"} == {"ledger", "erasure"}  # the log has keys there
     assert request_of(tenant, token["customer"])["status"] == "executing"
     assert work(own_house) == []
     assert_erased(tenant, token["customer"])
