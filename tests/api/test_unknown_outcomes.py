@@ -47,7 +47,8 @@ def test_charge(tenant: Tenant, fault: str) -> None:
     assert len(tenant.charges_at_processor()) == 1
     replay = tenant.charge(token, key="k", obligation="INV-1")
     assert (replay.status_code, replay.get_json()) == (201, shown)
-    assert tenant.house.work() == (0, [])
+    _, reported = tenant.house.work()  # of this house others may have something to be done
+    assert (reported, len(tenant.charges_at_processor())) == ([], 1)
 
 
 def test_charge_that_was_declined_behind_a_lost_answer(tenant: Tenant) -> None:

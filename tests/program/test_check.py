@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,7 +39,7 @@ def found(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Callable[.
 def safe(on_postgresql: Deployment, tmp_path: Path) -> Deployment:
     """A deployment on two servers, as far as addresses tell, under two users, on this machine."""
     url = make_url(on_postgresql["PANLESS_KEYSTORE_URL"])
-    other = tmp_path / "other-server"
+    other = Path(tempfile.mkdtemp(dir="/tmp")) / "other"  # a socket's path is short, whatever TMPDIR is
     other.symlink_to(str(url.query["host"]))
     admin = open_database(on_postgresql["PANLESS_KEYSTORE_URL"])
     with transaction(admin) as tx:
