@@ -1,12 +1,17 @@
 """The server as it would be without an audit log: what `bench/audit.py` holds ours against."""
 
+from contextlib import ExitStack
+
 from flask import Flask
 
 from bench.ratios import without_audit
 from panless import wsgi
 
+_PROCESS = ExitStack()
+"""What holds for as long as the process lives; let go of, it would end at once."""
+
 
 def app() -> Flask:
     """The application of this process; it writes no entry."""
-    without_audit().__enter__()  # for as long as the process lives
+    _PROCESS.enter_context(without_audit())
     return wsgi.app()
