@@ -6,7 +6,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,7 +14,6 @@ from unittest import mock
 from flask import Flask
 
 from api.application import create_app
-from api.parts import Parts
 from bench.door import Call, hand_over, prepare
 from keys.providers import keyfile
 from panless import logs
@@ -94,19 +93,7 @@ def build_house(home: Path, records: str, keystore: str, processor: str) -> Hous
 
 def make_app(components: Components, processors: Processors) -> Flask:
     """The door over these parts."""
-    return create_app(
-        Parts(
-            records=components.records,
-            keyring=components.keyring,
-            ledger=components.ledger,
-            guard=components.guard,
-            processors=processors,
-            policy=components.policy,
-            clock=components.clock,
-            accept_raw_cards=components.settings.accept_raw_cards,
-            tallies=components.tallies,
-        )
-    )
+    return create_app(replace(components.parts, processors=processors))
 
 
 def _tenant(parts: Components) -> tuple[str, str]:

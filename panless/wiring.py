@@ -8,7 +8,7 @@ from time import monotonic
 
 from sqlalchemy import Engine
 
-from api.parts import Shown
+from api.parts import Parts, Shown
 from api.rate_limits import RateLimits
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
@@ -61,6 +61,27 @@ class Components:
     """To servers that the operator named."""
     logs: LogWatch
     tallies: Tallies
+
+    @property
+    def parts(self) -> Parts:
+        """What the door is handed."""
+        return Parts(
+            records=self.records,
+            keyring=self.keyring,
+            ledger=self.ledger,
+            guard=self.guard,
+            processors=self.processors,
+            policy=self.policy,
+            clock=self.clock,
+            accept_raw_cards=self.settings.accept_raw_cards,
+            tallies=self.tallies,
+            opendsr=self.opendsr,
+            callback_hosts=self.settings.callback_hosts or frozenset(),
+            issued=self.issued,
+            limits=self.limits,
+            resumes_fides=self.settings.fides_url is not None,
+            anchored=self.logs.anchors is not None,
+        )
 
     @property
     def workshop(self) -> Workshop:

@@ -39,7 +39,7 @@ def app() -> Flask:
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)
-    parts = _parts(components)
+    parts = components.parts
     application = create_app(parts)
     application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
     _keep_checked(components, parts, _metrics(components, application))
@@ -63,26 +63,6 @@ def _guarded(application: Flask, settings: Settings) -> SlowClients:
     )
     at_once = settings.threads if settings.is_sqlite else None
     return SlowClients(serve, seconds=settings.client_timeout, at_once=at_once)
-
-
-def _parts(components: Components) -> Parts:
-    return Parts(
-        records=components.records,
-        keyring=components.keyring,
-        ledger=components.ledger,
-        guard=components.guard,
-        processors=components.processors,
-        policy=components.policy,
-        clock=components.clock,
-        accept_raw_cards=components.settings.accept_raw_cards,
-        tallies=components.tallies,
-        opendsr=components.opendsr,
-        callback_hosts=components.settings.callback_hosts or frozenset(),
-        issued=components.issued,
-        limits=components.limits,
-        resumes_fides=components.settings.fides_url is not None,
-        anchored=components.logs.anchors is not None,
-    )
 
 
 def _metrics(components: Components, application: Flask) -> Metrics | None:

@@ -19,7 +19,6 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from api.application import create_app
-from api.parts import Parts
 from keys.providers import keyfile
 from panless.settings import read_settings
 from panless.wiring import Components, build, migrate, utc_now
@@ -240,25 +239,7 @@ def open_house(
 
 def make_app(components: Components, *, anchored: bool = False) -> Flask:
     """The door over these parts. It asks for anchors only where told: tests let months go by without a worker."""
-    return create_app(
-        Parts(
-            records=components.records,
-            keyring=components.keyring,
-            ledger=components.ledger,
-            guard=components.guard,
-            processors=components.processors,
-            policy=components.policy,
-            clock=components.clock,
-            accept_raw_cards=components.settings.accept_raw_cards,
-            tallies=components.tallies,
-            opendsr=components.opendsr,
-            callback_hosts=components.settings.callback_hosts or frozenset(),
-            issued=components.issued,
-            limits=components.limits,
-            resumes_fides=components.settings.fides_url is not None,
-            anchored=anchored,
-        )
-    )
+    return create_app(replace(components.parts, anchored=anchored))
 
 
 @contextmanager

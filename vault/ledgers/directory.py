@@ -71,13 +71,12 @@ class DirectoryStore:
                 self._refuse_absent()
             return head
 
-    def numbers(self, least: int) -> list[int]:
-        """The numbers there are from `least` on, in their order; some may be missing."""
+    def numbers(self) -> list[int]:
+        """The numbers there are, in their order; some may be missing."""
         with self._away_when_unreadable():
             self._refuse_absent()
             found = self._directory.iterdir() if self._directory.is_dir() else ()
-            named = (_number(entry.name) for entry in found if self._kind.is_name(entry.name))
-            return sorted(number for number in named if number >= least)
+            return sorted(_number(entry.name) for entry in found if self._kind.is_name(entry.name))
 
     def seems_to_have(self, seq: int) -> bool:
         """Whether there is a file of that number, 2 us; no where the directory is away."""

@@ -89,11 +89,11 @@ class S3Store:
             found = [each["Prefix"] for page in listed for each in page.get("CommonPrefixes", ())]
         return [name.removeprefix(self._folder).rstrip("/") for name in found]
 
-    def numbers(self, least: int) -> list[int]:
-        """The numbers there are from `least` on, in their order; some may be missing."""
+    def numbers(self) -> list[int]:
+        """The numbers there are, in their order; some may be missing."""
         with self._away_when_unanswered():
             pages = self._client().get_paginator("list_objects_v2")
-            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder, StartAfter=self._key(max(least - 1, 0)))
+            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder)
             names = [each["Key"].removeprefix(self._folder) for page in listed for each in page.get("Contents", ())]
         return sorted(int(name.split(".")[0]) for name in names if self._kind.is_name(name))
 

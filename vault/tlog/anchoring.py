@@ -40,8 +40,8 @@ class AnchorStore(Protocol):
     def folders(self) -> list[str]:
         """The folders there are."""
 
-    def numbers(self, least: int) -> list[int]:
-        """The numbers there are from `least` on, in their order."""
+    def numbers(self) -> list[int]:
+        """The numbers there are, in their order."""
 
     def read(self, seq: int) -> bytes | None:
         """The anchor of that number, None if there is none."""
@@ -128,13 +128,13 @@ def anchor(records: Engine, keyring: Keyring, store: AnchorStore, log: Row[Any],
         tx.execute(this.values(anchored_size=log.size, waiting_since=since))
 
 
-def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, least: int = 1) -> Iterator[Anchor]:
+def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str) -> Iterator[Anchor]:
     """All that is anchored of a log, the newest generation first, in each the largest first. Raises LedgerAway."""
     tenant = name.rpartition("/")[2]
     generations = [int(each) for each in store.within(tenant).folders() if each.isascii() and each.isdigit()]
     for generation in sorted(generations, reverse=True):
         folder = store.within(f"{tenant}/{generation}")
-        for number in reversed(folder.numbers(least)):
+        for number in reversed(folder.numbers()):
             yield _anchor(folder, keys, name, generation, number)
 
 
