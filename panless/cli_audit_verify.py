@@ -118,7 +118,7 @@ def _in_folder(folder: Path, keys: Sequence[str], only: Sequence[str], notes: Se
     _refuse_foreign(notes, list(names.values()))
     for place, name in names.items():
         verifiers = [parse_verifier(line) for line in keys] or _keys_beside(place)
-        with progress(f"Bundles of {name}, in entries", 0) as told:
+        with progress(f"Entries of {name}", _size_in(place / CHECKPOINT)) as told:
             for finding in verify(Folder(place), verifiers, [*_of(name, notes)], told):
                 yield name, finding
 
@@ -142,3 +142,9 @@ def _tenant_in(path: Path) -> str:
     """Whose log the origin line of a checkpoint names; empty where it is none."""
     parts = path.read_bytes().partition(b"\n")[0].decode(errors="replace").split("/")
     return parts[2] if len(parts) in {3, 4} else ""
+
+
+def _size_in(path: Path) -> int:
+    """How many entries a checkpoint says there are; to show how far one is, before anything of it is believed."""
+    lines = path.read_bytes().split(b"\n", 2) if path.exists() else []
+    return int(lines[1]) if len(lines) > 1 and lines[1].isdigit() and len(lines[1]) < 19 else 0  # noqa: PLR2004  # 2**63

@@ -10,7 +10,7 @@ import pytest
 from house import PURPOSE, ROOT, House, Tenant
 from records_scene import CONTACT, later
 from sqlalchemy import delete, update
-from tlog_scene import look
+from tlog_scene import log, look
 
 from keys.database import transaction
 from vault.tables import audit_entries, audit_tiles
@@ -52,6 +52,8 @@ def test_a_good_log_verifies(tenant: Tenant, tmp_path: Path) -> None:
         answer = run({}, "verify", "--offline", place, "--against", kept, *given)
         assert (answer.returncode, answer.stdout) == (0, "Nothing wrong was found.\n"), answer.stderr
         assert ("compare them" in answer.stderr) == (not given)
+        size = log(tenant.house, tenant.id).size
+        assert f"Entries of {tenant.id}: {size} of {size}" in answer.stderr
     assert run({}, "verify", "--offline", tmp_path / "export").returncode == 0
 
 
