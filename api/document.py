@@ -13,10 +13,11 @@ from flask import Flask
 from flask_smorest import Api
 
 from api import links
-from api.door import ACTOR, IDEMPOTENCY_KEY, PREFIXES, PURPOSE, SUBJECT_REQUEST_ID, Needs, needs_of
+from api.door import PREFIXES, SUBJECT_REQUEST_ID, Needs, needs_of
 from api.fields import ProblemShown
 from api.opendsr_wire import OpenDsrError
 from api.problems import MEDIA_TYPE
+from api.request_headers import ACTOR, IDEMPOTENCY_KEY, PURPOSE
 from api.tokens import CustomerFields
 from vault.ids import pattern
 from vault.opendsr import BASE

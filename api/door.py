@@ -17,6 +17,7 @@ from api.authentication import authenticated, limited
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
+from api.request_headers import actor, idempotency_key, purpose_and_reference
 from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 from vault.catching_up import refuse_behind
@@ -28,10 +29,7 @@ from vault.tlog.lateness import require_fresh
 
 Route = TypeVar("Route", bound=Callable[..., Any])
 
-PURPOSE = re.compile(r'([a-z0-9][a-z0-9-]{0,39}); ?ref="([A-Za-z0-9._:-]{1,64})"')
-ACTOR = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 SUBJECT_REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 REPLAYED = {"Idempotent-Replayed": "true"}
 PREFIXES = {
     "token_id": ("tok", "token"),
@@ -92,7 +90,7 @@ class Passed:
 
     def attempt(self, operation: str) -> Attempt:
         """What tells this call from a retry of it: operation, idempotency key, and what was asked of which path."""
-        return self.attempt_named(operation, _idempotency_key(), g.body)
+        return self.attempt_named(operation, idempotency_key(), g.body)
 
     def attempt_named(self, operation: str, key: str | None, asked: object) -> Attempt:
         """The same for a protocol that names its calls in its own way."""
@@ -176,8 +174,8 @@ def open_to_signatures(route: Route) -> Route:
 
 def refuse_unproven(house: Parts, tenant: str) -> None:
     """Raises AnchorStale where the audit log is to be anchored, and has not been for too long."""
-    if house.anchored and tenant:
-        require_fresh(for_tenant(house.records, tenant), house.keyring, tenant, house.clock())
+    if tenant:
+        require_fresh(house.logs, for_tenant(house.records, tenant), house.keyring, tenant, house.clock())
 
 
 def needs_of(view: Callable[..., Any]) -> Needs | None:
@@ -207,8 +205,8 @@ def _pass(
     g.body = read_json(request, keep=raw) if _has_body() else {} if optional else None
     if g.body and not body:
         raise Problem(422, "invalid_request", "This request takes no body.")
-    code, reference = _purpose(house, required=purpose)
-    if _idempotency_key() is None and key:
+    code, reference = purpose_and_reference(house.policy.purposes, required=purpose)
+    if idempotency_key() is None and key:
         raise Problem(400, "idempotency_key_required", "Send an Idempotency-Key: without one a retry could pay twice.")
     caller = Caller(
         tenant=client.tenant,
@@ -217,7 +215,7 @@ def _pass(
         at=house.clock(),
         request_id=g.request_id,
         scopes=client.scopes,
-        actor=_actor(),
+        actor=actor(),
         purpose=code,
         purpose_reference=reference,
     )
@@ -260,43 +258,6 @@ def _check_query(known: frozenset[str]) -> None:
 
 def _has_body() -> bool:
     return bool(request.content_length) or "Transfer-Encoding" in request.headers
-
-
-def _idempotency_key() -> str | None:
-    return _header("Idempotency-Key", IDEMPOTENCY_KEY, "1 to 255 visible ASCII characters")
-
-
-def _actor() -> str | None:
-    return _header("Panless-Actor", ACTOR, "letters, digits and ._:- (no name, no address)")
-
-
-def _purpose(house: Parts, *, required: bool) -> tuple[str | None, str | None]:
-    """Why personal data is read: a code from the policy and a reference, both for the audit log."""
-    value = request.headers.get("Access-Purpose")
-    if value is None and not required:
-        return None, None
-    check_values([(("Access-Purpose",), value or "")])
-    match = PURPOSE.fullmatch(value or "")
-    known = ", ".join(sorted(house.policy.purposes))
-    if match is None:
-        raise Problem(
-            400,
-            "access_purpose_required",
-            f'Say why: Access-Purpose: <code>; ref="<ticket>". Codes: {known}. The ref: letters, digits and ._:-',
-        )
-    if match[1] not in house.policy.purposes:
-        raise Problem(400, "access_purpose_unknown", f"The policy knows these purposes: {known}.")
-    return match[1], match[2]
-
-
-def _header(name: str, form: re.Pattern[str], wanted: str) -> str | None:
-    value = request.headers.get(name)
-    if value is None:
-        return None
-    check_values([((name,), value)])
-    if not form.fullmatch(value):
-        raise Problem(400, "invalid_header", f"{name} must be {wanted}.")
-    return value
 
 
 def new_request_id() -> str:

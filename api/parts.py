@@ -17,6 +17,7 @@ from vault.opendsr import Processor
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.tallies import Tallies
+from vault.tlog.anchoring import LogWatch
 
 NAME = "panless"
 
@@ -46,8 +47,8 @@ class Parts:
     callback_hosts: frozenset[str] = frozenset()
     """Whom controllers may have us call back (vault/callbacks.py)."""
     resumes_fides: bool = False
-    anchored: bool = False
-    """Whether the audit log is anchored outside of the databases."""
+    logs: LogWatch = field(default_factory=LogWatch)
+    """Where the audit log is anchored, outside of the databases, if anywhere."""
     issued: Callable[[str], Shown | None] | None = None
     """Reads tokens of the issuer that the operator trusts, where there is one."""
     limits: RateLimits | None = None

@@ -44,7 +44,7 @@ def _moved(scene: Scene, tenant: str) -> tuple[float, str]:
     """How many DEKs a second moved to a new KEK, and in words."""
     ring = scene.house.components.keyring
     ring.create_tenant(tenant)
-    old = ring.newest_kek(tenant)
+    old = ring.keks.newest(tenant)
     scene.say(f"making {COUNT} DEKs")
     fill(ring, tenant, COUNT)
     keks.rotate(ring, tenant)
@@ -64,7 +64,7 @@ def _figure(scene: Scene, name: str, measured: float, note: str) -> Figure:
 
 def fill(ring: Keyring, tenant: str, count: int) -> None:
     """Give a tenant that many DEKs under its newest KEK, each for a customer of its own."""
-    kek_id = ring.newest_kek(tenant)
+    kek_id = ring.keks.newest(tenant)
     for start in range(0, count, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, count))
         with transaction(ring.keystore) as tx:
@@ -74,6 +74,6 @@ def fill(ring: Keyring, tenant: str, count: int) -> None:
 def _row(ring: Keyring, tenant: str, kek_id: bytes, subject: str) -> dict[str, object]:
     dek = Dek(id=os.urandom(ID_BYTES), key=os.urandom(KEY_BYTES))
     place = dek_place(ring.deployment, tenant, dek.id, "customer", subject)
-    wrapped = wrap_dek(ring.kek(tenant, kek_id), dek, place)
+    wrapped = wrap_dek(ring.keks.kek(tenant, kek_id), dek, place)
     keys = {"tenant_id": tenant, "dek_id": dek.id, "kek_id": kek_id, "wrapped": wrapped}
     return keys | {"purpose": "customer", "subject_id": subject, "created_at": ring.now()}

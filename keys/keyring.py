@@ -13,12 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from keys.cache import Cache
 from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, Dek, derive, new_dek
-from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced, KeysError, RootKeyAway, RootKeyDenied, Unreadable
+from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced
 from keys.identity import Identity, Witness, identified, identity_of, of_keystore
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
 from keys.prepared import Prepared
 from keys.rootkey import RootKey
-from keys.wrapping import dek_place, kek_place, unwrap_dek, unwrap_kek, wrap_dek, wraps_by
+from keys.unlocking import Keks, Unlocked
+from keys.wrapping import dek_place, kek_place, unwrap_dek, wrap_dek, wraps_by
 
 _ROWS = select(
     DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped, DEKS.c.destroyed_by_seq
@@ -30,17 +31,6 @@ _OWN = _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose
     DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id
 )
 _OF_SUBJECT = Prepared(_IDENTIFIED.where(DEKS.c.subject_id == bindparam("of_subject")))
-_ACTIVE_KEK = Prepared(
-    select(KEKS.c.kek_id)
-    .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.state == "active")
-    .order_by(KEKS.c.epoch.desc())
-    .limit(1)
-)
-_WRAPS = (
-    select(KEKS.c.epoch, KEK_WRAPS.c.provider, KEK_WRAPS.c.root_key_id, KEK_WRAPS.c.wrapped)
-    .join_from(KEKS, KEK_WRAPS)
-    .where(KEKS.c.tenant_id == bindparam("tenant_id"), KEKS.c.kek_id == bindparam("kek_id"))
-)
 
 _MADE = [column for column in DEKS.c if not column.name.startswith("destroyed")]
 # Only under a KEK that is the newest active one at that moment, so that which one it is may be remembered.
@@ -69,10 +59,6 @@ _OF_SUBJECT_AND_NEW = Prepared(
 
 Columns = Row[bytes, str, str, bytes, bytes | None, int | None]
 """What `_ROWS` gives: dek_id, purpose, subject_id, kek_id, wrapped, destroyed_by_seq."""
-
-
-Unlocked = Callable[[str, bytes, RootKey, datetime], None]
-"""Told of each KEK that a root key unwrapped: tenant, KEK, which root key, when. It must ask this keyring nothing."""
 
 
 class ToErase(NamedTuple):
@@ -111,9 +97,15 @@ class Keyring:
         self.deployment = deployment
         self.witness = Witness()
         self.now = now
-        self._unlocked = unlocked
-        self._keks: Cache[tuple[str, bytes], AESGCM] = Cache(kek_ttl, monotonic)
-        self._newest_keks: Cache[str, bytes] = Cache(kek_ttl, monotonic)
+        self.keks = Keks(
+            keystore=keystore,
+            roots=self.roots,
+            deployment=deployment,
+            ttl=kek_ttl,
+            monotonic=monotonic,
+            now=now,
+            unlocked=unlocked,
+        )
         self._own_rows: Cache[tuple[str, str], Sequence[Columns]] = Cache(kek_ttl, monotonic)
         self._subkeys: Cache[tuple[str, str, str], dict[bytes, bytes]] = Cache(kek_ttl, monotonic)
 
@@ -123,7 +115,7 @@ class Keyring:
         A tenant that has them keeps them; two processes may do this at once. The deployment's own keys are made the
         same way, under the deployment's id. Raises RootKeyAway if any root key is away, because each must wrap the KEK.
         """
-        if self._active_kek(tenant_id) is not None:
+        if self.keks.active(tenant_id) is not None:
             return
         kek_id, kek, created_at = os.urandom(ID_BYTES), AESGCM.generate_key(256), self.now()
         place = kek_place(self.deployment, tenant_id, kek_id, 1)
@@ -136,7 +128,7 @@ class Keyring:
                 connection.execute(insert(KEK_WRAPS), wraps)
                 connection.execute(insert(DEKS), deks)
         except IntegrityError:  # another process made epoch 1 first
-            if self._active_kek(tenant_id) is None:
+            if self.keks.active(tenant_id) is None:
                 raise
 
     def new_dek(self, tenant_id: str, purpose: str, subject_id: str) -> Dek:
@@ -162,11 +154,11 @@ class Keyring:
             with single(self.keystore) as connection:
                 if _NEW_DEK.change(connection, values):
                     return
-            self._newest_keks.forget()  # another one is active now
+            self.keks.forget_newest()  # another one is active now
 
     def warm(self, tenant_id: str) -> None:
         """Have the active KEK at hand, so that a `new_dek` that follows asks no root key. Raises as that."""
-        self.kek(tenant_id, self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id)))
+        self.keks.kek(tenant_id, self.keks.newest_kept(tenant_id))
 
     def dek(self, tenant_id: str, dek_id: bytes) -> Dek:
         """The DEK of this id, read anew each time. Raises KeyDestroyed, KeyMissing, RootKeyAway, Unreadable."""
@@ -207,7 +199,7 @@ class Keyring:
             ever = self._opened_first(tenant_id, dek_id, rows)
             if rows[0].made:
                 return ToErase(*ever, new)
-            self._newest_keks.forget()  # another one is active now
+            self.keks.forget_newest()  # another one is active now
 
     def _opened_first(self, tenant_id: str, dek_id: bytes, rows: Sequence[Columns]) -> tuple[Dek, list[bytes]]:
         """The DEK of this id, and the ids of the others."""
@@ -244,58 +236,11 @@ class Keyring:
         rows = self._read_own(tenant_id, purpose)
         return {row.dek_id: derive(self._open(tenant_id, row), label) for row in rows}
 
-    def kek(self, tenant_id: str, kek_id: bytes) -> AESGCM:
-        """An unwrapped KEK, out of memory for as long as KEKs are kept.
-
-        Raises KeyMissing, RootKeyAway, RootKeyDenied, Unreadable.
-        """
-        return self._keks.get((tenant_id, kek_id), lambda: AESGCM(self.opened(tenant_id, kek_id)))
-
-    def opened(self, tenant_id: str, kek_id: bytes) -> bytes:
-        """A KEK, 32 bytes, out of the first wrap that opens, of those whose root key we hold, in their order.
-
-        Raises, if none opened it: Unreadable if one did not know its own wrap, else RootKeyDenied, else RootKeyAway.
-        """
-        with reading(self.keystore) as connection:
-            rows = connection.execute(_WRAPS, {"tenant_id": tenant_id, "kek_id": kek_id}).all()
-        if not rows:
-            raise KeyMissing(f"no wrap of KEK {kek_id.hex()}")
-        wraps = {(row.provider, row.root_key_id): row.wrapped for row in rows}
-        place = kek_place(self.deployment, tenant_id, kek_id, rows[0].epoch)
-        failures: list[KeysError] = []
-        for root in self.roots:
-            wrapped = wraps.get((root.provider, root.key_id))
-            try:
-                if wrapped is not None:
-                    kek = unwrap_kek(root, wrapped, place)
-                    if self._unlocked is not None:
-                        self._unlocked(tenant_id, kek_id, root, self.now())
-                    return kek
-            except (RootKeyAway, RootKeyDenied, Unreadable) as error:
-                failures.append(error)
-        raise _worst(failures) or RootKeyAway(
-            f"no root key answers that opens KEK {kek_id.hex()}; it needs one of: "
-            + ", ".join(f"{row.provider} {row.root_key_id}" for row in rows)
-        )
-
-    def newest_kek(self, tenant_id: str) -> bytes:
-        """The id of the KEK that new DEKs are wrapped by, read anew. Raises KeyMissing."""
-        found = self._active_kek(tenant_id)
-        if found is None:
-            raise KeyMissing(f"tenant {tenant_id} has no active KEK")
-        return found
-
     def forget_cached(self) -> None:
         """Drop every cached KEK and row now; the next use asks the keystore and a root key again."""
-        self._keks.forget()
-        self._newest_keks.forget()
+        self.keks.forget()
         self._own_rows.forget()
         self._subkeys.forget()
-
-    def _active_kek(self, tenant_id: str) -> bytes | None:
-        with reading(self.keystore) as connection:
-            found: bytes | None = _ACTIVE_KEK.scalar(connection, {"tenant_id": tenant_id})
-            return found
 
     def _own(self, tenant_id: str, purpose: str) -> Sequence[Columns]:
         return self._own_rows.get((tenant_id, purpose), lambda: self._read_own(tenant_id, purpose))
@@ -317,9 +262,9 @@ class Keyring:
 
     def _new_row(self, dek: Dek, tenant_id: str, purpose: str, subject_id: str) -> dict[str, Any]:
         """The same under the KEK that was the tenant's newest when this process looked."""
-        kek_id = self._newest_keks.get(tenant_id, lambda: self.newest_kek(tenant_id))
+        kek_id = self.keks.newest_kept(tenant_id)
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
-        return self._row(dek, self.kek(tenant_id, kek_id), row, purpose, subject_id)
+        return self._row(dek, self.keks.kek(tenant_id, kek_id), row, purpose, subject_id)
 
     def _row(self, dek: Dek, kek: AESGCM, row: dict[str, Any], purpose: str, subject_id: str) -> dict[str, Any]:
         """The columns of a new DEK; `row` has its tenant and KEK."""
@@ -329,12 +274,7 @@ class Keyring:
 
     def _open(self, tenant_id: str, row: Columns) -> Dek:
         place = dek_place(self.deployment, tenant_id, row.dek_id, row.purpose, row.subject_id)
-        return unwrap_dek(self.kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
-
-
-def _worst(failures: Sequence[KeysError]) -> KeysError | None:
-    """What to tell of root keys that answered and did not open it; None if they all are away."""
-    return next((error for kind in (Unreadable, RootKeyDenied) for error in failures if isinstance(error, kind)), None)
+        return unwrap_dek(self.keks.kek(tenant_id, row.kek_id), row.dek_id, row.wrapped, place)
 
 
 def _identity(connection: Connection, rows: Sequence[Any]) -> Identity:

@@ -35,7 +35,7 @@ def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes, told: Callable[[int], o
     DEKs that another process has in hand are left to it. One that does not open stays where it is, and is told by
     Unreadable once all others are moved. Raises KeyMissing, RootKeyAway, RootKeyDenied.
     """
-    newest, alone = ring.newest_kek(tenant_id), Lock()
+    newest, alone = ring.keks.newest(tenant_id), Lock()
 
     def walk() -> int:
         total, after, unreadable = 0, b"", False
@@ -61,7 +61,10 @@ class _Batch:
 
 def _batch(ring: Keyring, tenant_id: str, old: bytes, new: bytes, after: bytes) -> _Batch | None:
     """Move the next DEKs after that id; None if there are no more."""
-    keks = ring.kek(tenant_id, old), ring.kek(tenant_id, new)  # before rows are locked: this may ask a root key
+    keks = (
+        ring.keks.kek(tenant_id, old),
+        ring.keks.kek(tenant_id, new),
+    )  # before rows are locked: this may ask a root key
     with transaction(ring.keystore) as tx:
         if tx.dialect.name == "postgresql":
             tx.execute(_BY_PRIMARY_KEY)

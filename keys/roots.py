@@ -23,7 +23,7 @@ def add(ring: Keyring, root: RootKey) -> Iterator[bool]:
     Safe to stop and to start again. Raises RootKeyAway, RootKeyDenied, Unreadable.
     """
     for row in _keks_of(ring, root.provider, root.key_id, having=False):
-        kek = ring.opened(row.tenant_id, row.kek_id)
+        kek = ring.keks.opened(row.tenant_id, row.kek_id)
         [wrap] = wraps_by([root], kek, kek_place(ring.deployment, row.tenant_id, row.kek_id, row.epoch))
         yield _insert(ring, row, wrap)
 
@@ -58,7 +58,7 @@ def drop(ring: Keyring, provider: str, key_id: str) -> int:
 
 def _open(without: Keyring, row: Row[str, bytes, int], dropped: str) -> None:
     try:
-        without.opened(row.tenant_id, row.kek_id)
+        without.keks.opened(row.tenant_id, row.kek_id)
     except KeysError as error:
         raise RootKeyNeeded(
             f"Without {dropped} nothing here opens KEK {row.kek_id.hex()} of {row.tenant_id}: its wrap stays. {error}"

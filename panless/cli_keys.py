@@ -86,7 +86,7 @@ def rewrap_() -> None:
 def _rewrap(house: Components) -> None:
     ring, backups = house.keyring, key_rotation.backups(house.workshop)
     todo = keks.to_empty(ring)
-    house.refuse_unproven(row.tenant_id for row in todo)
+    key_rotation.require_proofs(house.workshop, (row.tenant_id for row in todo))
     wanted = {(row.tenant_id, row.kek_id) for row in todo}
     total = sum(kek.live for kek in keks.status(ring) if (kek.tenant_id, kek.kek_id) in wanted)
     with progress("DEKs moved", total) as told:

@@ -52,7 +52,7 @@ def reseal(
     if unproven:
         house = _unproven(house)
     chosen = _chosen(house, kek, customer, before)
-    house.refuse_unproven(doomed.tenant_id for doomed in chosen)
+    key_rotation.require_proofs(house.workshop, (doomed.tenant_id for doomed in chosen))
     own = customer is None
     seconds = LEASE_SECONDS + (house.settings.kek_ttl if own else 0) if wait is None else wait
     it = Run(shop=house.workshop, chosen=chosen, own=own, wait=seconds, pause=_pause, progress=progress)

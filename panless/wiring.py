@@ -1,6 +1,6 @@
 """The composition root: the one place where settings become the parts that everything else is handed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +35,6 @@ from vault.rights import RightsRequest
 from vault.rights_execution import Work
 from vault.tallies import Tallies
 from vault.tlog.anchoring import LogWatch
-from vault.tlog.lateness import require_fresh
 from vault.workshop import Workshop
 
 
@@ -80,7 +79,7 @@ class Components:
             issued=self.issued,
             limits=self.limits,
             resumes_fides=self.settings.fides_url is not None,
-            anchored=self.logs.anchors is not None,
+            logs=self.logs,
         )
 
     @property
@@ -97,12 +96,6 @@ class Components:
             post=self.post,
             logs=self.logs,
         )
-
-    def refuse_unproven(self, tenants: Iterable[str]) -> None:
-        """Raises AnchorStale where the log of one of these, or the deployment's own, has no anchor for too long."""
-        if self.logs.anchors is not None:
-            for tenant in {self.keyring.deployment, *tenants}:
-                require_fresh(self.records, self.keyring, tenant, self.clock())
 
     def close(self) -> None:
         """Give the database connections back."""

@@ -89,7 +89,7 @@ def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None)
             metrics.count_unlimited(components.limits.take_uncounted())
         if verdict.is_good and metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
-            metrics.show_lateness(lateness(components.records, components.clock(), anchored=parts.anchored))
+            metrics.show_lateness(lateness(components.logs, components.records, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
         if verdict.is_good:
             parts.uses.write_down(components.records)

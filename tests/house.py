@@ -30,6 +30,7 @@ from vault.recovery import work_once
 from vault.scopes import ROLES, SCOPES
 from vault.statements import insert
 from vault.tables import rights_requests
+from vault.tlog.anchoring import LogWatch
 
 ROOT = Path(__file__).parent.parent
 VISA = "4242424242424242"
@@ -239,7 +240,7 @@ def open_house(
 
 def make_app(components: Components, *, anchored: bool = False) -> Flask:
     """The door over these parts. It asks for anchors only where told: tests let months go by without a worker."""
-    return create_app(replace(components.parts, anchored=anchored))
+    return create_app(components.parts if anchored else replace(components.parts, logs=LogWatch()))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, or_, select, tuple_, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
@@ -42,25 +42,29 @@ class Message:
 
 
 def fan_out(shop: Workshop) -> int:
-    """Make the deliveries of events that have none yet: one for each endpoint that wants them; how many events."""
+    """Make the deliveries of events that have none yet: one for each endpoint that wants them; how many events.
+
+    In one transaction for many of them, and whoever moves an event makes all of its deliveries.
+    """
     with reading(shop.records) as connection:
-        found = connection.execute(_NEW).all()
-    return sum(_fan_out(shop, event) for event in found)
-
-
-def _fan_out(shop: Workshop, event: Row[Any]) -> bool:
-    """One event, in one transaction: whoever moves it makes all of its deliveries."""
-    this = and_(event_table.c.tenant_id == event.tenant_id, event_table.c.event_id == event.event_id)
+        if not connection.execute(_NEW.limit(1)).all():
+            return 0
     with transaction(shop.records) as tx:
-        moved = update(event_table).where(this, event_table.c.state == "pending").values(state="out")
-        if tx.execute(moved).rowcount != 1:
-            return False
-        theirs = and_(endpoint_table.c.tenant_id == event.tenant_id, endpoint_table.c.live == event.live)
-        enabled = select(endpoint_table).where(theirs, endpoint_table.c.state == "enabled")
-        for endpoint in tx.execute(enabled).all():
-            if not endpoint.types or event.type in endpoint.types.split():
-                _queue(tx, event.tenant_id, event.event_id, endpoint.endpoint_id)
-    return True
+        found = tx.execute(_NEW.with_for_update(skip_locked=True)).all()
+        of_tenants = {"tenants": [*{event.tenant_id for event in found}]}
+        listening = tx.execute(_LISTENING, of_tenants).all()
+        for event in found:
+            for endpoint in listening:
+                if _wants(endpoint, event):
+                    _queue(tx, event.tenant_id, event.event_id, endpoint.endpoint_id)
+        these = tuple_(event_table.c.tenant_id, event_table.c.event_id).in_([event[:2] for event in found])
+        tx.execute(update(event_table).where(these).values(state="out"))
+    return len(found)
+
+
+def _wants(endpoint: Row[str, bool, str, str], event: Row[str, str, bool, str]) -> bool:
+    same = (endpoint.tenant_id, endpoint.live) == (event.tenant_id, event.live)
+    return same and (not endpoint.types or event.type in endpoint.types.split())
 
 
 def _queue(tx: Connection, tenant: str, event_id: str, endpoint_id: str) -> None:
@@ -189,7 +193,15 @@ def _this(row: Row[Any]) -> ColumnElement[bool]:
 
 
 _NOW = select(database_clock())
-_NEW = select(event_table).where(event_table.c.state == "pending").order_by(event_table.c.created_at).limit(BATCH)
+_NEW = (
+    select(event_table.c.tenant_id, event_table.c.event_id, event_table.c.live, event_table.c.type)
+    .where(event_table.c.state == "pending")
+    .order_by(event_table.c.created_at)
+    .limit(BATCH)
+)
+_LISTENING = select(
+    endpoint_table.c.tenant_id, endpoint_table.c.live, endpoint_table.c.endpoint_id, endpoint_table.c.types
+).where(endpoint_table.c.state == "enabled", endpoint_table.c.tenant_id.in_(bindparam("tenants", expanding=True)))
 _DUE = (
     select(
         deliveries,

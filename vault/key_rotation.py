@@ -4,7 +4,7 @@ The root key's provider is asked, and the keystore written, before the audit ent
 not wait for an HSM. What is killed between the two has rotated and not told; `keks` in the keystore has the dates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from sqlalchemy import Row
@@ -19,8 +19,13 @@ from vault.workshop import Workshop, caller_of
 
 def require_proof(shop: Workshop, tenant: str) -> None:
     """Raises AnchorStale where an operation on a tenant's keys would not be on a record that nobody can change."""
-    if shop.logs.anchors is not None:
-        require_fresh(shop.records, shop.keyring, tenant, shop.clock())
+    require_fresh(shop.logs, shop.records, shop.keyring, tenant, shop.clock())
+
+
+def require_proofs(shop: Workshop, tenants: Iterable[str]) -> None:
+    """The same for several, and for the deployment, whose log tells what was done to all of them."""
+    for tenant in {shop.keyring.deployment, *tenants}:
+        require_proof(shop, tenant)
 
 
 def due(shop: Workshop) -> list[str]:

@@ -35,7 +35,7 @@ def anchors_apart(settings: Settings) -> Iterator[Finding]:
 
 def in_time(house: Components) -> Iterator[Finding]:
     """Entries have their places, and checkpoints their anchors."""
-    late = lateness(house.records, house.clock(), anchored=house.logs.anchors is not None)
+    late = lateness(house.logs, house.records, house.clock())
     if late.unplaced > LONGEST_WAIT:
         yield Finding(
             what=f"Audit entries have waited for their places for {late.unplaced:.0f} s.",

@@ -156,7 +156,7 @@ def test_a_tenant_key_is_the_newest_living_one(keystore: Engine, ring: Keyring) 
     kek_id = status(ring)[0].kek_id
     row = {"tenant_id": TENANT, "kek_id": kek_id}
     newer = dataclasses.replace(first, id=b"n" * 16)
-    values = ring._row(newer, ring.kek(TENANT, kek_id), row, "index", "")  # noqa: SLF001 - there is no public way to make a second one
+    values = ring._row(newer, ring.keks.kek(TENANT, kek_id), row, "index", "")  # noqa: SLF001 - there is no public way to make a second one
     with transaction(keystore) as connection:
         connection.execute(insert(DEKS), values | {"created_at": NOW + timedelta(days=1)})
     ring.forget_cached()

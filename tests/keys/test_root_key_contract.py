@@ -232,9 +232,9 @@ def test_a_kek_in_another_tenants_row_is_unreadable(scene: Scene, keystore: Engi
         connection.execute(update(KEK_WRAPS).where(~OTHERS).values(wrapped=theirs))
     with reading(keystore) as connection:
         keks = {row.tenant_id: row.kek_id for row in connection.execute(select(KEKS.c.tenant_id, KEKS.c.kek_id))}
-    assert ring.kek("ten_2", keks["ten_2"])
+    assert ring.keks.kek("ten_2", keks["ten_2"])
     with pytest.raises(Unreadable):
-        ring.kek(TENANT, keks[TENANT])
+        ring.keks.kek(TENANT, keks[TENANT])
 
 
 OTHERS = KEK_WRAPS.c.tenant_id == "ten_2"

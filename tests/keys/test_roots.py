@@ -27,7 +27,7 @@ def test_a_root_is_added(ring: Keyring, keystore: Engine, root: MemoryRoot, seco
     assert [*roots.add(both, second)] == []
     alone = ring_of(keystore, second)
     for kek in keks.status(ring):
-        assert alone.opened(kek.tenant_id, kek.kek_id) == ring.opened(kek.tenant_id, kek.kek_id)
+        assert alone.keks.opened(kek.tenant_id, kek.kek_id) == ring.keks.opened(kek.tenant_id, kek.kek_id)
         assert kek.roots == ("memory:root_1", "memory:root_2")
 
 

@@ -46,7 +46,7 @@ def test_a_new_epoch(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     before = [*customers(ring, 2), other.new_dek(TENANT, "customer", "cus_elsewhere")]
     made = keks.rotate(ring, TENANT)
     after = [other.new_dek(TENANT, "customer", "cus_later"), ring.new_dek(TENANT, "customer", "cus_last")]
-    assert made == ring.newest_kek(TENANT) == other.newest_kek(TENANT)
+    assert made == ring.keks.newest(TENANT) == other.keks.newest(TENANT)
     assert epochs(ring) == [(1, "retired", OWN + 3), (2, "active", 2)]
     assert [opened(each, [*before, *after]) for each in (ring, other)] == [[*before, *after]] * 2
 
@@ -56,7 +56,7 @@ def test_many_at_once_begin_one_epoch(ring: Keyring, keystore: Engine, root: Mem
     gate = Barrier(4)
     rings = [ring_at(keystore, root) for _ in range(4)]
     for each in rings:
-        each.newest_kek(TENANT)
+        each.keks.newest(TENANT)
     slow = [replace(root, seconds=0.0) for _ in rings]
     for each, one in zip(rings, slow, strict=True):
         each.roots = (_Meeting(one, gate),)
@@ -103,7 +103,7 @@ def test_deks_move(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     gone = made.pop()
     after = Watermark(seq=1, hash=b"1" * 32)
     advance(keystore, before=BEGINNING, after=after, destroyed=[(TENANT, gone.id)], at=NOW)
-    old = ring.newest_kek(TENANT)
+    old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     moved: list[int] = []
     assert rewrap(ring, TENANT, old, moved.append) == sum(moved) == OWN + len(made)
@@ -117,7 +117,7 @@ def test_deks_move(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
 def test_several_at_once_do_no_row_twice(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     """Four processes' worth of work on one KEK: what each says it moved adds up to what there was."""
     made = customers(ring, 4 * max(BATCH.values()))
-    old = ring.newest_kek(TENANT)
+    old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     engines = [open_database(keystore.url.render_as_string(hide_password=False)) for _ in range(4)]
     rings = [ring_at(engine, root) for engine in engines]
@@ -134,7 +134,7 @@ def test_several_at_once_do_no_row_twice(ring: Keyring, keystore: Engine, root: 
 def test_one_that_does_not_open_is_told_and_stays(ring: Keyring, keystore: Engine) -> None:
     """The others move; the KEK it hangs on is not empty, and can't be destroyed."""
     made = customers(ring, 3)
-    old = ring.newest_kek(TENANT)
+    old = ring.keks.newest(TENANT)
     with transaction(keystore) as tx:
         tx.execute(update(DEKS).where(DEKS.c.dek_id == made[1].id).values(wrapped=bytes(60)))
     keks.rotate(ring, TENANT)
@@ -147,7 +147,7 @@ def test_one_that_does_not_open_is_told_and_stays(ring: Keyring, keystore: Engin
 
 def emptied(ring: Keyring) -> bytes:
     """The id of an old KEK, whose DEKs have moved."""
-    old = ring.newest_kek(TENANT)
+    old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     assert rewrap(ring, TENANT, old)
     assert keks.note_empty(ring, TENANT, old)
@@ -170,7 +170,7 @@ def test_an_empty_kek_waits_for_the_backups(
     assert (status.state, status.roots, status.destroyed_at) == ("destroyed", (), NOW + waits * DAY)
     assert status.destroyed_from(backups * DAY) is None
     with pytest.raises(KeyMissing):
-        later.opened(TENANT, old)
+        later.keks.opened(TENANT, old)
     assert not keks.destroy(later, TENANT, old)
     assert later.tenant_key(TENANT, "index") == ring.tenant_key(TENANT, "index")
 
@@ -178,18 +178,18 @@ def test_an_empty_kek_waits_for_the_backups(
 def test_a_kek_with_a_dek_on_it_is_not_destroyed(ring: Keyring, keystore: Engine) -> None:
     """Not the active one; not an empty one that got a DEK after all: that one is to be emptied again."""
     old = emptied(ring)
-    assert not keks.destroy(ring, TENANT, ring.newest_kek(TENANT))
+    assert not keks.destroy(ring, TENANT, ring.keks.newest(TENANT))
     with transaction(keystore) as tx:
         tx.execute(update(DEKS).where(DEKS.c.purpose == "index").values(kek_id=old))
     assert not keks.destroy(ring, TENANT, old)
     assert [row.kek_id for row in keks.to_empty(ring)] == [old]
-    assert ring.opened(TENANT, old)
+    assert ring.keks.opened(TENANT, old)
 
 
 def test_an_erasure_while_deks_move(ring: Keyring, keystore: Engine) -> None:
     """A DEK that is destroyed at any moment of it stays destroyed."""
     made = customers(ring, 2 * max(BATCH.values()))
-    old = ring.newest_kek(TENANT)
+    old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     marks = [BEGINNING, *(Watermark(seq=n, hash=bytes([n % 256]) * 32) for n in range(1, 41))]
     other = open_database(keystore.url.render_as_string(hide_password=False))

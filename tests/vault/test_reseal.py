@@ -187,7 +187,7 @@ def test_by_kek(own_house: House, restarted: Restart) -> None:
     )
     made = {each.purpose for each in dek_rows(own_house, tenant_id=tenant.id) if each.created_at > doomed.before}
     assert set(renewal.RENEWED) <= made
-    active = own_house.components.keyring.newest_kek(tenant.id)
+    active = own_house.components.keyring.keks.newest(tenant.id)
     with pytest.raises(KeyMissing, match="no retired KEK"):
         renewal.of_kek(own_house.components.keyring, active)
 

@@ -48,7 +48,7 @@ def test_killed_and_resumed_under_load(own_house: House, free_port: int) -> None
     """Ten kills, fifty requests a second without an error; then nothing is left on the old KEK, everybody readable."""
     tenant, ring = own_house.tenant(), own_house.components.keyring
     people = [tenant.token(customer={"billing_contact": {"name": f"Person {n}"}}) for n in range(20)]
-    old = ring.newest_kek(tenant.id)
+    old = ring.keks.newest(tenant.id)
     backend = own_house.components.keystore.dialect.name
     made = DEKS_MADE[backend]
     fill(ring, tenant.id, made)

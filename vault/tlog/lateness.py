@@ -11,6 +11,7 @@ from keys.tenant_rows import EVERY, for_tenant
 from vault.audit import is_genuine
 from vault.errors import AnchorStale
 from vault.tables import audit_entries, audit_logs
+from vault.tlog.anchoring import LogWatch
 
 STALE = timedelta(minutes=5)
 """For how long something may be in the log, or wait for its place, without an anchor."""
@@ -29,19 +30,22 @@ class Lateness:
     unanchored: float
 
 
-def lateness(records: Engine, now: datetime, *, anchored: bool) -> Lateness:
+def lateness(watch: LogWatch, records: Engine, now: datetime) -> Lateness:
     """How late all logs together are; forged entries, which never get a place, count too."""
     with reading(for_tenant(records, EVERY)) as connection:
         placed = connection.execute(select(func.min(audit_entries.c.at)).where(_WAITING)).scalar_one()
-        since = connection.execute(select(func.min(audit_logs.c.waiting_since))).scalar_one() if anchored else None
+        signed = connection.execute(select(func.min(audit_logs.c.waiting_since))).scalar_one()
+    since = signed if watch.anchors is not None else None
     return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(since, now))
 
 
-def require_fresh(records: Engine, keyring: Keyring, tenant: str, now: datetime) -> None:
+def require_fresh(watch: LogWatch, records: Engine, keyring: Keyring, tenant: str, now: datetime) -> None:
     """Raises AnchorStale where something of the tenant has been without an anchor for longer than STALE.
 
-    An entry that somebody else wrote holds nothing up.
+    An entry that somebody else wrote holds nothing up, nor does anything where logs are not anchored.
     """
+    if watch.anchors is None:
+        return
     with reading(records) as connection:
         mine = select(audit_logs.c.waiting_since).where(audit_logs.c.tenant_id == tenant)
         since = connection.execute(mine).scalar_one_or_none()
