@@ -13,6 +13,7 @@ from statistics import median, quantiles
 
 import psutil
 
+from bench.databases import settle
 from bench.door import prepare
 from bench.figures import Figure
 from bench.load import LONGEST, Load, closed, opened, to_wire
@@ -46,6 +47,7 @@ def _rate(scene: Scene, ours: str, bare: str) -> Figure:
     raws, ratios, failed = tokenizations(scene, 500), [], 0
     for url in (ours, bare):
         closed(url, raws, clients=CLIENTS, seconds=2)
+    settle(scene.house.components.records)
     for number in range(ROUNDS):
         scene.say(f"{CLIENTS} clients {number + 1}/{ROUNDS}")
         mine, theirs = (closed(url, raws, clients=CLIENTS, seconds=SECONDS) for url in (ours, bare))
