@@ -53,7 +53,7 @@ def run_pooler(server: str, port: int, users: tuple[str, ...]) -> Iterator[None]
                 _wait_for(port)
                 yield
             finally:
-                running.terminate()
+                running.kill()  # newer ones answer SIGTERM by waiting for all of their clients to go
 
 
 def _keeps_statements(program: str) -> bool:

@@ -1,4 +1,3 @@
-import ctypes
 import os
 import resource
 import shutil
@@ -31,18 +30,7 @@ from vault.personal import Secret
 
 Deployment = dict[str, str]
 Start = Callable[..., subprocess.Popen[bytes]]
-PR_CAPBSET_DROP = 24
-CAPABILITIES = {"SYS_PTRACE": 19, "SYS_ADMIN": 21, "PERFMON": 38}
-"""With these root reads the memory of any process: tests and what they look at run without, as other users do."""
-
-
-def as_others_do() -> None:
-    """Without root's privileges over processes, with core files allowed, and with files open to everybody."""
-    for capability in CAPABILITIES.values():
-        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-    os.umask(0)
+AS_OTHERS_DO = (sys.executable, str(Path(__file__).with_name("as_others_do.py")))
 
 
 @pytest.fixture
@@ -55,7 +43,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(*command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (tmp_path / "log.txt").open("ab") as log:
             whole = PLAIN | dict(env or {})
-            program = subprocess.Popen(command, env=whole, cwd=folder, stdout=log, stderr=log, preexec_fn=as_others_do)  # noqa: PLW1509  # system calls only
+            program = subprocess.Popen([*AS_OTHERS_DO, *command], env=whole, cwd=folder, stdout=log, stderr=log)
         started.append(program)
         return program
 
@@ -93,8 +81,8 @@ def worker(start: Start, tmp_path: Path) -> Callable[[Deployment], subprocess.Po
 def is_open_to_its_user(pid: int) -> bool:
     """Whether another process of the same user may read the memory in which this one keeps its environment."""
     look = f"open('/proc/{pid}/environ', 'rb').read(1)"
-    command = [sys.executable, "-c", look]
-    done = subprocess.run(command, preexec_fn=as_others_do, stderr=subprocess.PIPE, check=False)
+    command = [*AS_OTHERS_DO, sys.executable, "-c", look]
+    done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0 or b"PermissionError" in done.stderr, done.stderr
     return done.returncode == 0
 
