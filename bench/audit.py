@@ -85,7 +85,7 @@ def _lag(scene: Scene, audited: str) -> Figure:
 def _hung(scene: Scene, audited: str) -> Figure:
     """An anchor that takes what is put there and never answers, beside none at all; in turns."""
     looks, p99s = [[look] for look in _looks(scene)], {"well": list[float](), "hung": list[float]()}
-    with _silent() as port:
+    with _bucket() as port:
         anchors = {"well": dict[str, str](), "hung": _hung_anchor(port)}
         for number in range(2 * ROUNDS):
             scene.say(f"a hung anchor {number + 1}/{2 * ROUNDS}")
@@ -152,11 +152,19 @@ def _worker(scene: Scene, **environment: str) -> Iterator[None]:
         (scene.home / "worker.log").open("w") as said,
         subprocess.Popen(command, env=env, stdout=said, stderr=said) as it,
     ):
-        time.sleep(4)  # it has begun
+        _wait_until_begun(scene.home / "worker.log")
         try:
             yield
         finally:
             it.kill()
+
+
+def _wait_until_begun(log: Path) -> None:
+    end = time.monotonic() + 30
+    while "worker_started" not in log.read_text():
+        assert time.monotonic() < end, log.read_text()[-500:]
+        time.sleep(0.1)
+    time.sleep(1)  # it looks at each log once, and then places what has waited
 
 
 @contextmanager
@@ -219,7 +227,7 @@ class _Hanging(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _silent() -> Iterator[int]:
+def _bucket() -> Iterator[int]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hanging) as server:
         server.daemon_threads, server.block_on_close = True, False
         threading.Thread(target=server.serve_forever, daemon=True).start()

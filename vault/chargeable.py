@@ -9,7 +9,7 @@ from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import customers, references, retrying, statements
+from vault import customer_rows, references, retrying, statements
 from vault.caller import Caller
 from vault.errors import NotUsable
 from vault.processing import Connected, Processors, connect
@@ -81,7 +81,7 @@ def _asked(caller: Caller, token_id: str) -> dict[str, object]:
 
 
 def _refuse_unchargeable(token: Row[Any]) -> None:
-    customers.refuse_restricted(token)
+    customer_rows.refuse_restricted(token)
     if token.state != "active":
         raise NotUsable("token_not_active", "This token can't be charged: its status says why.")
 

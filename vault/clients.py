@@ -32,7 +32,8 @@ from vault.client_keys import (
 )
 from vault.errors import NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.personal import Secret
 from vault.scopes import SCOPES
 from vault.tables import client_keys, clients, guard, heartbeat, processor_accounts, tenants

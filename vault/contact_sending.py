@@ -10,7 +10,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import contacts, references
 from vault.caller import Caller
-from vault.customers import row_of
+from vault.customer_rows import row_of
 from vault.errors import Erased, NotUsable
 from vault.personal import BillingContact
 from vault.processing import Connected

@@ -10,9 +10,11 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, customer_index, intents
 from vault.caller import Caller
-from vault.customers import refuse_restricted, row_of, seal_contact
+from vault.customer_rows import refuse_restricted, row_of
+from vault.customers import seal_contact
 from vault.errors import Erased, MovedOn, NotUsable
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.personal import BillingContact
 from vault.sealing import open_value, place_of
 from vault.tables import customers, processor_references

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     func,
     insert,
     select,
@@ -25,15 +24,14 @@ from sqlalchemy.exc import IntegrityError
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from keys.prepared import Prepared
-from vault import audit, customer_index, intents, statements
+from vault import audit, customer_index, intents
 from vault.caller import Caller
-from vault.errors import CustomerExists, Erased, NotFoundHere, Restricted
+from vault.customer_rows import alive
+from vault.errors import CustomerExists
 from vault.ids import new_id
 from vault.personal import BillingContact
 from vault.sealing import place_of, seal_value
-from vault.statements import Change
-from vault.tables import blind_index, charges, customers, processor_accounts, processor_references, tokens
+from vault.tables import blind_index, charges, customers, tokens
 
 SEARCH_MOST = 100
 
@@ -119,7 +117,7 @@ def insert_new(tx: Connection, keyring: Keyring, caller: Caller, new: NewCustome
 def read(records: Engine, caller: Caller, customer_id: str) -> Customer:
     """States and counts of one customer. Raises NotFoundHere, Erased."""
     with reading(records) as connection:
-        row = _alive(connection.execute(_counted(caller).where(customers.c.customer_id == customer_id)).one_or_none())
+        row = alive(connection.execute(_counted(caller).where(customers.c.customer_id == customer_id)).one_or_none())
     return _customer(row)
 
 
@@ -134,46 +132,6 @@ def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value:
         for customer in seen:  # an entry each: every one of them has a right to know who looked
             audit.record(tx, keyring, caller, "customer.search", customer=customer, details=details)
     return people
-
-
-def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The row of a customer who can be worked with. Raises NotFoundHere, Erased."""
-    return _alive(_ONE.one_or_none(connection, _asked(caller, customer_id)))
-
-
-def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, held against an erasure or a legal hold that would begin before `tx` ends."""
-    return _alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
-
-
-def held(caller: Caller, customer_id: str, dek_id: bytes) -> Change:
-    """That a customer is active under this DEK, and stays so to the transaction's end: what `write_whole` must find."""
-    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id) | {"of_dek": dek_id})
-
-
-def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, held against all others who hold it."""
-    return _alive(_ONE_ALONE.one_or_none(tx, _asked(caller, customer_id)))
-
-
-def any_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, of an erased customer too. Raises NotFoundHere."""
-    row: Row[Any] | None = _ONE_ALONE.one_or_none(tx, _asked(caller, customer_id))
-    if row is None:
-        raise NotFoundHere("No such customer.")
-    return row
-
-
-def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
-    """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
-    asked = _asked(caller, customer_id) | {"account": account_id}
-    return _alive(_ONE_WITH_REFERENCE.one_or_none(connection, asked))
-
-
-def refuse_restricted(row: Row[Any]) -> None:
-    """Raise Restricted for a customer whose processing is restricted."""
-    if row.restricted:
-        raise Restricted("Processing is restricted for this customer.")
 
 
 def seal_contact(
@@ -197,72 +155,6 @@ def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | N
     return CustomerExists(existing or "")
 
 
-def row_with_default_account(connection: Connection, caller: Caller, customer_id: str) -> Row[Any] | None:
-    """The same, at the mode's default account and with what its processor needs; None without either."""
-    row = _ONE_WITH_DEFAULT_ACCOUNT.one_or_none(connection, _asked(caller, customer_id))
-    return None if row is None else _alive(row)
-
-
-_THIS = and_(
-    customers.c.tenant_id == bindparam("tenant"),
-    customers.c.live == bindparam("live"),
-    customers.c.customer_id == bindparam("customer"),
-)
-_KNOWN = select(
-    customers.c.tenant_id, customers.c.customer_id, customers.c.state, customers.c.restricted, customers.c.dek_id
-).where(_THIS)
-_WHOLE = select(customers).where(_THIS)
-_ONE = Prepared(_WHOLE)
-_ONE_HELD = Prepared(_KNOWN.with_for_update(read=True))
-_HELD_ACTIVE = (
-    select(customers.c.customer_id)
-    .where(_THIS, customers.c.state == "active", customers.c.dek_id == bindparam("of_dek"))
-    .with_for_update(read=True)
-)
-_ONE_ALONE = Prepared(_WHOLE.with_for_update())
-_ONE_WITH_REFERENCE = Prepared(
-    _KNOWN.add_columns(processor_references.c.reference, processor_references.c.reference_version).outerjoin(
-        processor_references,
-        and_(
-            processor_references.c.tenant_id == customers.c.tenant_id,
-            processor_references.c.owner_id == customers.c.customer_id,
-            processor_references.c.account_id == bindparam("account"),
-        ),
-    )
-)
-_ONE_WITH_DEFAULT_ACCOUNT = Prepared(
-    _KNOWN.add_columns(
-        processor_references.c.reference,
-        processor_references.c.reference_version,
-        processor_accounts.c.account_id,
-        processor_accounts.c.kind,
-        processor_accounts.c.credentials,
-        processor_accounts.c.credentials_version,
-    )
-    .join(
-        processor_accounts,
-        and_(
-            processor_accounts.c.tenant_id == customers.c.tenant_id,
-            processor_accounts.c.live == customers.c.live,
-            processor_accounts.c.is_default,
-            processor_accounts.c.deleted_at.is_(None),
-        ),
-    )
-    .outerjoin(
-        processor_references,
-        and_(
-            processor_references.c.tenant_id == customers.c.tenant_id,
-            processor_references.c.owner_id == customers.c.customer_id,
-            processor_references.c.account_id == processor_accounts.c.account_id,
-        ),
-    )
-)
-
-
-def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
-    return {"tenant": caller.tenant, "live": caller.live, "customer": customer_id}
-
-
 def _mine(caller: Caller) -> Select[Any]:
     return select(customers).where(customers.c.tenant_id == caller.tenant, customers.c.live == caller.live)
 
@@ -275,19 +167,6 @@ def _counted(caller: Caller) -> Select[Any]:
 def _count(table: Table, name: str, which: ColumnElement[bool]) -> Label[int]:
     its = and_(table.c.tenant_id == customers.c.tenant_id, table.c.customer_id == customers.c.customer_id, which)
     return select(func.count()).select_from(table).where(its).scalar_subquery().label(name)
-
-
-def refuse_erased(row: Row[Any]) -> None:
-    """Raise Erased for a customer that is, or is being."""
-    if row.state != "active":
-        raise Erased("This customer was erased.")
-
-
-def _alive(row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise NotFoundHere("No such customer.")
-    refuse_erased(row)
-    return row
 
 
 def _customer(row: Row[Any]) -> Customer:

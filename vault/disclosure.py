@@ -17,7 +17,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import charges, contacts, notices, pages, tokens
 from vault.caller import Caller
-from vault.customers import row_of
+from vault.customer_rows import row_of
 from vault.errors import NotUsable
 from vault.notices import Notices
 from vault.tables import LOST, audit_entries, clients, refunds

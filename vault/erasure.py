@@ -18,7 +18,8 @@ from vault.caller import Caller
 from vault.erasure_look import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
 from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decided, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decided
 from vault.policy import Policy
 from vault.rights import RightsRequest, Target
 from vault.rights_approval import approvals_needed

@@ -18,7 +18,8 @@ from vault import audit, certificates, events, recipients, redactions, rights, r
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
-from vault.ledger import Ledger, decide, find, settle
+from vault.ledger import Ledger, find, settle
+from vault.ledger_deciding import decide
 from vault.policy import Policy
 from vault.processing import Processors
 from vault.recipients import Answer, Recipient

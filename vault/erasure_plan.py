@@ -14,7 +14,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import certificates, holds, references
 from vault.caller import Caller
-from vault.customers import row_of
+from vault.customer_rows import row_of
 from vault.errors import NotUsable
 from vault.policy import Policy
 from vault.processing import Processors, connect

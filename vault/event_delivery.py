@@ -52,11 +52,11 @@ def fan_out(shop: Workshop) -> int:
     with transaction(shop.records) as tx:
         found = tx.execute(_NEW.with_for_update(skip_locked=True)).all()
         of_tenants = {"tenants": [*{event.tenant_id for event in found}]}
-        listening = tx.execute(_LISTENING, of_tenants).all()
+        listening, now = tx.execute(_LISTENING, of_tenants).all(), tx.execute(_NOW).scalar_one()
         for event in found:
             for endpoint in listening:
                 if _wants(endpoint, event):
-                    _queue(tx, event.tenant_id, event.event_id, endpoint.endpoint_id)
+                    _queue(tx, event.tenant_id, event.event_id, endpoint.endpoint_id, now)
         these = tuple_(event_table.c.tenant_id, event_table.c.event_id).in_([event[:2] for event in found])
         tx.execute(update(event_table).where(these).values(state="out"))
     return len(found)
@@ -67,9 +67,9 @@ def _wants(endpoint: Row[str, bool, str, str], event: Row[str, str, bool, str]) 
     return same and (not endpoint.types or event.type in endpoint.types.split())
 
 
-def _queue(tx: Connection, tenant: str, event_id: str, endpoint_id: str) -> None:
+def _queue(tx: Connection, tenant: str, event_id: str, endpoint_id: str, now: datetime) -> None:
     key = {"tenant_id": tenant, "event_id": event_id, "endpoint_id": endpoint_id}
-    insert_if_absent(tx, deliveries, {**key, "state": "pending", "next_attempt_at": tx.scalar(_NOW)})
+    insert_if_absent(tx, deliveries, {**key, "state": "pending", "next_attempt_at": now})
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
@@ -161,13 +161,13 @@ def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well:
 def replay(tx: Connection, caller: Caller, endpoint_id: str, which: ColumnElement[bool]) -> int:
     """Deliver events again, those of the tenant that `which` says, whatever became of them before; how many."""
     mine = and_(event_table.c.tenant_id == caller.tenant, event_table.c.live == caller.live, which)
-    found = tx.scalars(select(event_table.c.event_id).where(mine)).all()
+    found, now = tx.scalars(select(event_table.c.event_id).where(mine)).all(), tx.execute(_NOW).scalar_one()
     again = {"state": "pending", "attempts": 0, "first_attempt_at": None, "next_attempt_at": database_clock()}
     for event_id in found:
         key = {"tenant_id": caller.tenant, "event_id": event_id, "endpoint_id": endpoint_id}
         this = and_(*(deliveries.c[name] == value for name, value in key.items()))
         if tx.execute(update(deliveries).where(this).values(again)).rowcount == 0:
-            _queue(tx, caller.tenant, event_id, endpoint_id)
+            _queue(tx, caller.tenant, event_id, endpoint_id, now)
     return len(found)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vault import audit
 from vault.archive import as_zip
-from vault.customers import shared_row_of
+from vault.customer_rows import shared_row_of
 from vault.disclosure import Source
 from vault.package_files import json_parts, parts_of, pieces
 

@@ -16,10 +16,11 @@ from sqlalchemy import Connection, Engine, Row, and_, bindparam, or_, select
 from keys.database import reading
 from vault import audit, intents, pages
 from vault.caller import Caller
-from vault.customers import lone_row_of, row_of
+from vault.customer_rows import lone_row_of, row_of
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.statements import insert, update_row
 from vault.tables import customers, holds
 

@@ -23,15 +23,12 @@ from keys.keystore import Watermark
 from keys.prepared import Prepared
 from keys.tenant_rows import for_tenant
 from vault import audit, protocol
-from vault.caller import Caller
-from vault.canonical import canonical
 from vault.effects import EFFECTS, Entry
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
-from vault.ids import new_id
 from vault.ledger_announcements import announced
-from vault.ledger_entries import VERSION, hash_of, key_named, parsed, signed, verified
+from vault.ledger_entries import hash_of, key_named, parsed, signed, verified
 from vault.ledger_keys import public_of
-from vault.statements import Change, inserted, updated, write
+from vault.statements import Change, updated
 from vault.tables import guard, ledger_outbox
 from vault.watermarks import identity, watermark, watermark_moved
 
@@ -67,80 +64,6 @@ class Ledger:
     witness: Witness = field(default_factory=Witness)
     announced: dict[str, bytes] = field(default_factory=dict)
     """Public keys by id that this keystore does not have and the ledger announces: read once."""
-
-
-def decide(
-    tx: Connection,
-    ledger: Ledger,
-    caller: Caller,
-    kind: str,
-    subject_id: str,
-    *,
-    version: int,
-    dek_id: bytes | None = None,
-    former: Sequence[bytes] = (),
-    certificate: Mapping[str, Any] | None = None,
-    terms: Mapping[str, Any] | None = None,
-) -> str:
-    """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens.
-
-    `dek_id` is destroyed with it, and `former` again: the DEKs that it replaced, which a backup of the keystore has.
-    What is decided rests on what these records say: raises Refused, DatabaseReplaced if they are not the same any more.
-    """
-    expected = ledger.witness.vouched
-    ledger.witness.check(identity(tx), expected)
-    entry_id, change = decided(
-        ledger,
-        caller,
-        kind,
-        subject_id,
-        version=version,
-        dek_id=dek_id,
-        former=former,
-        certificate=certificate,
-        terms=terms,
-    )
-    write(tx, change)
-    return entry_id
-
-
-def decided(
-    ledger: Ledger,
-    caller: Caller,
-    kind: str,
-    subject_id: str,
-    *,
-    version: int,
-    dek_id: bytes | None = None,
-    former: Sequence[bytes] = (),
-    certificate: Mapping[str, Any] | None = None,
-    terms: Mapping[str, Any] | None = None,
-) -> tuple[str, Change]:
-    """The same entry and its id, to be written together with what it is about, by who has checked the identity."""
-    entry_id = new_id("led", caller.tenant)
-    body: dict[str, Any] = {
-        "v": VERSION,
-        "deployment": ledger.keyring.deployment,
-        "entry_id": entry_id,
-        "kind": kind,
-        "tenant": caller.tenant,
-        "subject_id": subject_id,
-        "dek_id": dek_id.hex() if dek_id else None,
-        "version": version,
-        "live": caller.live,
-        "at": caller.at.isoformat(timespec="microseconds"),
-        "certificate": certificate,
-        "terms": terms,
-    }
-    if former:
-        body["former_dek_ids"] = [each.hex() for each in former]
-    row = {
-        "tenant_id": caller.tenant,
-        "entry_id": entry_id,
-        "decided_at": caller.at,
-        "body": canonical(body).decode(),
-    }
-    return entry_id, inserted(ledger_outbox, row)
 
 
 def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | None = None) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, charging, customers, recovery_notes, references
+from vault import audit, charging, customer_rows, customers, recovery_notes, references
 from vault.caller import Caller
 from vault.errors import Erased, NotFoundHere
 from vault.ids import new_id
@@ -110,7 +110,7 @@ def _its_customer(
     customer, dek = found.says["customer"], recovery_notes.dek_of(keyring, caller.tenant, found.noted)
     new = customers.NewCustomer(id=customer, dek=dek, reference=reference, contact=None)
     try:
-        customers.shared_row_of(tx, caller, customer)
+        customer_rows.shared_row_of(tx, caller, customer)
     except NotFoundHere:
         if not _inserted(tx, keyring, caller, new):
             customers.insert_new(tx, keyring, caller, replace(new, reference=None))

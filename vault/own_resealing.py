@@ -14,7 +14,8 @@ from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.renewal import RENEWED, REPLACED, Doomed
 from vault import audit, ledger_keys, reindexing
-from vault.ledger import decide, settle
+from vault.ledger import settle
+from vault.ledger_deciding import decide
 from vault.ledger_keys import ANNOUNCED
 from vault.resealed_values import Told, left, move
 from vault.resealing import tell

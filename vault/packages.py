@@ -19,11 +19,12 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.customers import shared_row_of
+from vault.customer_rows import shared_row_of
 from vault.disclosure import FIELDS
 from vault.errors import Invalid, NotFoundHere
 from vault.ids import new_id
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.sealing import place_of
 from vault.statements import update_row
 from vault.tables import package_chunks, package_customers, packages

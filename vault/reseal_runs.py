@@ -15,7 +15,8 @@ from keys.database import transaction
 from keys.errors import KeyMissing, Unreadable
 from keys.renewal import Doomed
 from vault import own_resealing, reindexing, resealing
-from vault.ledger import decide, settle
+from vault.ledger import settle
+from vault.ledger_deciding import decide
 from vault.resealed_values import Told
 from vault.sealed_columns import HOLDERS
 from vault.workshop import Workshop, caller_of

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine, Row
 
 from vault import audit
 from vault.caller import Caller
-from vault.customers import any_row_of, lone_row_of, refuse_erased
+from vault.customer_rows import any_row_of, lone_row_of, refuse_erased
 from vault.errors import Invalid, NotUsable
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.statements import update_row
 from vault.tables import customers
 

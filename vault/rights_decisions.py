@@ -11,7 +11,8 @@ from vault import audit, deadlines, rights, rights_progress
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Invalid, NotUsable
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.policy import Policy
 from vault.rights import RightsRequest
 from vault.rights_approval import approvals_needed, approved_by

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
 
 from keys.database import reading, transaction
-from vault import audit, contacts, customers, erasure, packages, restrictions, rights, rights_progress
+from vault import audit, contacts, customer_rows, erasure, packages, restrictions, rights, rights_progress
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
@@ -230,7 +230,7 @@ def _rectify(work: Work, request: RightsRequest, edit: Callable[[BillingContact]
 def _lives(work: Work, customer_id: str) -> bool:
     with reading(work.records) as connection:
         try:
-            customers.row_of(connection, work.caller, customer_id)
+            customer_rows.row_of(connection, work.caller, customer_id)
         except (Erased, NotFoundHere):
             return False
     return True

@@ -15,7 +15,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, customer_index, intents, rights
 from vault.caller import Caller
-from vault.customers import any_row_of
+from vault.customer_rows import any_row_of
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger import Ledger, settle

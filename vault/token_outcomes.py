@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, delete
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, customers, intents
+from vault import audit, customer_rows, intents
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
 from vault.processor_answers import (
     ActionRequired,
@@ -82,7 +82,7 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
 
     token = token_of(keyring, storing, "active", card=stored.card)
     if audit.write_whole(
-        records, lambda tx: [customers.held(storing.caller, storing.customer_id, storing.dek.id), *changes(tx)]
+        records, lambda tx: [customer_rows.held(storing.caller, storing.customer_id, storing.dek.id), *changes(tx)]
     ):
         return Tokenized(token=token)
     with audit.transaction(records) as tx:  # the customer is gone, or has this card, or its name there is known already
@@ -158,7 +158,7 @@ _CONCLUSIONS: dict[type, Any] = {
 
 def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> None:
     """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased, Resealed."""
-    customer = customers.shared_row_of(tx, storing.caller, storing.customer_id)
+    customer = customer_rows.shared_row_of(tx, storing.caller, storing.customer_id)
     if customer.dek_id != storing.dek.id:
         raise Resealed(customer.dek_id)
     if opened is not None:

@@ -13,6 +13,7 @@ from keys.keyring import Keyring
 from vault import (
     audit,
     customer_index,
+    customer_rows,
     customers,
     intents,
     processor_accounts,
@@ -147,7 +148,7 @@ def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Cal
     if row is None:
         new = customers.prepare(keyring, caller, order.reference, order.contact)
         return _Plan(account=account, connected=connected, customer_id=new.id, dek=new.dek, new=new, reference=None)
-    customers.refuse_restricted(row)
+    customer_rows.refuse_restricted(row)
     dek = keyring.dek(caller.tenant, row.dek_id)
     reference = None
     if row.reference is not None:
@@ -162,7 +163,7 @@ def _at_default_account(connection: Connection, caller: Caller, order: Order) ->
     """A known customer at the default account, which most orders name, in one look."""
     if order.customer is None or order.account is not None:
         return None
-    return customers.row_with_default_account(connection, caller, order.customer)
+    return customer_rows.row_with_default_account(connection, caller, order.customer)
 
 
 def _customer(
@@ -174,7 +175,7 @@ def _customer(
         customer_id = customer_index.by_reference(connection, keyring, caller, order.reference)
     if customer_id is None:
         return None
-    return customers.row_with_reference(connection, caller, customer_id, account_id)
+    return customer_rows.row_with_reference(connection, caller, customer_id, account_id)
 
 
 def _pending(keyring: Keyring, storing: Storing) -> Change:

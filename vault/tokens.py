@@ -19,10 +19,11 @@ from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import audit, events, holds, intents, pages, references
 from vault.caller import Caller
-from vault.customers import row_of, shared_row_of
+from vault.customer_rows import row_of, shared_row_of
 from vault.errors import Erased, NotFoundHere
 from vault.ids import base32
-from vault.ledger import Ledger, decide, settle
+from vault.ledger import Ledger, settle
+from vault.ledger_deciding import decide
 from vault.personal import CardMetadata
 from vault.sealing import open_own, place_of, seal_value, unseal_value
 from vault.statements import write

@@ -39,7 +39,8 @@ from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
 from vault import audit, open_intents, rights_watch
 from vault.clients import list_clients
-from vault.ledger import append, decide
+from vault.ledger import append
+from vault.ledger_deciding import decide
 from vault.tables import (
     audit_entries,
     charges,

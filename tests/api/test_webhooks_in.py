@@ -15,7 +15,7 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from keys.database import reading, transaction
-from vault.recovery import hear_once
+from vault.lanes.money import hear_once
 from vault.tables import webhook_inbox
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's

@@ -12,8 +12,8 @@ from inside import HOSTS, NAMES, PUBLIC, Inside, listening, resolve
 
 from panless import outgoing
 from vault.callbacks import is_allowed
+from vault.lanes.news import deliver_once
 from vault.outgoing import NotPosted, Posted
-from vault.recovery import deliver_once
 
 REFUSED = {"address_refused", "name_not_resolved"}
 SENT = {"Content-Type": "application/json"}

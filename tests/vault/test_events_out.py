@@ -13,8 +13,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from keys.database import transaction
 from vault import event_delivery
+from vault.lanes.news import deliver_once
+from vault.lanes.people import purge_once
 from vault.outgoing import NotPosted, Posted
-from vault.recovery import deliver_once, purge_once
 from vault.tables import event_deliveries, events, webhook_endpoints
 
 URL = "https://shop.example/hooks"

@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 
 from keys.database import transaction
 from vault import holds
-from vault.customers import lone_row_of
+from vault.customer_rows import lone_row_of
 from vault.ids import new_id
 from vault.tables import audit_entries, clients, customers
 from vault.tables import holds as hold_table

@@ -12,7 +12,7 @@ from records_scene import rows
 from keys import keks
 from keys.keks import KekStatus
 from panless.wiring import utc_now
-from vault.recovery import anchor_once, rotate_once, sequence_once
+from vault.lanes.keeping import anchor_once, rotate_once, sequence_once
 from vault.tables import audit_entries
 
 DAY = timedelta(days=1)

@@ -10,8 +10,8 @@ from sqlalchemy import delete, update
 
 from keys.database import transaction
 from vault import reconcile
+from vault.lanes.money import reconcile_once
 from vault.reconciling import Differs
-from vault.recovery import reconcile_once
 from vault.tables import charges, events, processor_accounts
 
 

@@ -8,7 +8,7 @@ from records_scene import rows
 from sqlalchemy import update
 
 from keys.database import transaction
-from vault.recovery import purge_once
+from vault.lanes.people import purge_once
 from vault.tables import audit_entries, charges, customers, intents, refunds
 
 

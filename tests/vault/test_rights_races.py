@@ -20,8 +20,8 @@ from keys import keystore as keystores
 from keys.database import reading, transaction
 from vault import erasure, erasure_completion, rights, rights_decisions, rights_execution, rights_progress
 from vault.errors import NotUsable
+from vault.lanes.people import purge_once
 from vault.processor_answers import Refused
-from vault.recovery import purge_once
 from vault.rights_execution import AT_ONCE, Work
 from vault.tables import charges, customers, erasures, refunds, rights_requests, rights_targets
 

@@ -16,7 +16,7 @@ from tlog_scene import exported, findings, log, look
 
 from keys.database import reading, transaction
 from vault.errors import LogBroken
-from vault.recovery import anchor_once, sequence_once
+from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)

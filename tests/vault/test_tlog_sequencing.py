@@ -14,7 +14,7 @@ from tlog_scene import exported, findings, in_records, log, look, place, settle
 
 from keys.database import reading, transaction
 from vault.errors import LogBroken
-from vault.recovery import anchor_once, sequence_once
+from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog import lateness, sequencing
 

@@ -1,0 +1,1 @@
+"""The worker's work, a lane for each kind."""

@@ -1,0 +1,77 @@
+"""Lanes of money: open calls, what banks take days for, what processors tell, what the books say."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from vault import abandoned, catching_up, reconciling, refund_following, resolving, takeovers, webhooks_in
+from vault.lanes.steps import Report, guarded, tried
+from vault.workshop import Workshop
+
+ACCOUNTS_AT_ONCE = 4
+
+
+def catch_up_once(shop: Workshop, report: Report) -> int:
+    """Notice a takeover, and look through what processors have that these records may have lost."""
+    takeovers.notice(shop.records)
+    done = 0
+    for row in catching_up.due(shop):
+        if catching_up.take_up(shop, row):
+            done += guarded(report, "catch_up", partial(catching_up.look, shop, row))
+    takeovers.beat(shop.records)
+    return done
+
+
+def resolve_once(shop: Workshop, report: Report) -> int:
+    """Bring open intents to their end: several accounts at once, each of them one call at a time.
+
+    An account whose processor did not say what became of an intent is left alone for the rest of the round.
+    """
+    queues = resolving.by_account(resolving.due(shop))
+    if len(queues) == 1:
+        return _resolve_queue(shop, report, queues[0])
+    with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
+        return sum(pool.map(partial(_resolve_queue, shop, report), queues))
+
+
+def _resolve_queue(shop: Workshop, report: Report, queue: Sequence[Row[Any]]) -> int:
+    ended = 0
+    for row in queue:
+        if not resolving.take_up(shop, row):
+            continue
+        answered = tried(report, row.operation, partial(resolving.resolve, shop, row))
+        if answered is False:  # one that failed here says nothing of its processor
+            break
+        ended += answered is True
+    return ended
+
+
+def follow_once(shop: Workshop, report: Report) -> int:
+    """What no intent is open for: charges that nobody came to authenticate, refunds that banks take days for."""
+    ended = 0
+    for charge in abandoned.due(shop):
+        ended += guarded(report, "charge.abandon", partial(abandoned.call_off, shop, charge))
+    for refund in refund_following.due(shop):
+        ended += guarded(report, "refund", partial(refund_following.follow_up, shop, refund))
+    return ended
+
+
+def hear_once(shop: Workshop, report: Report) -> int:
+    """Look into what processors told."""
+    done = 0
+    for row in webhooks_in.due(shop):
+        if webhooks_in.take_up(shop, row):
+            done += guarded(report, "webhook", partial(webhooks_in.apply, shop, row))
+    return done
+
+
+def reconcile_once(shop: Workshop, report: Report) -> int:
+    """Compare what was not compared for a day."""
+    done = 0
+    for row in reconciling.due(shop):
+        if reconciling.take_up(shop, row):
+            done += guarded(report, "reconcile", partial(reconciling.compare, shop, row, report))
+    return done

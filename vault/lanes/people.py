@@ -1,0 +1,104 @@
+"""Lanes of people: what they asked for, what is erased, what is not to be kept any longer."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Row
+
+from vault import (
+    erasure_completion,
+    event_delivery,
+    package_building,
+    packages,
+    resolving,
+    retention,
+    rights,
+    rights_execution,
+    webhooks_in,
+)
+from vault.lanes.steps import Report, guarded
+from vault.notices import notices_of
+from vault.rights_execution import Work
+from vault.workshop import Workshop, caller_of
+
+
+def execute_once(shop: Workshop, report: Report) -> int:
+    """Carry out what people asked for and was approved."""
+    ended = 0
+    for request in rights_execution.left_approved(shop.records):
+        ended += guarded(report, "rights_request", partial(_execute_whole, shop, request))
+    for target in rights_execution.open_targets(shop.records):
+        if rights_execution.take_up(shop.records, target):
+            ended += guarded(report, "rights_request", partial(_execute, shop, target))
+    for package in packages.open_packages(shop.records, shop.clock()):
+        ended += guarded(report, "package", partial(_work_on_package, shop, package))
+    for request in rights_execution.packages_to_finish(shop.records):
+        ended += guarded(report, "rights_request", partial(_finish_package, shop, request))
+    return ended
+
+
+def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
+    """Carry out what was approved for one customer; whether it is blocked no more."""
+    work = _work(shop, target.tenant_id, live=target.live)
+    rights_execution.carry_on(work, target.request_id, target.customer_id)
+    request = rights.read(shop.records, work.caller, target.request_id)
+    return any(each.customer == target.customer_id and each.status != "blocked" for each in request.targets)
+
+
+def _execute_whole(shop: Workshop, request: Row[str, str, bool]) -> bool:
+    work = _work(shop, request.tenant_id, live=request.live)
+    whole = rights.read(shop.records, work.caller, request.request_id)
+    rights_execution.execute(work, whole, most=len(whole.targets))
+    return True
+
+
+def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
+    rights_execution.finish_package(_work(shop, request.tenant_id, live=request.live), request.request_id)
+    return True
+
+
+def _work(shop: Workshop, tenant: str, *, live: bool) -> Work:
+    return Work(records=shop.records, ledger=shop.ledger, policy=shop.policy, caller=caller_of(shop, tenant, live=live))
+
+
+def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
+    """One turn at building a package, so that no large one holds up the rest; or its end. Whether it moved on."""
+    caller = caller_of(shop, package.tenant_id, live=package.live)
+    if package.state != "building":
+        packages.end(shop.records, shop.ledger, caller, package.package_id)
+    elif not packages.take_up(shop.records, package):
+        return False
+    else:
+        package_building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
+        packages.put_back(shop.records, package)
+    return True
+
+
+def erase_once(shop: Workshop, report: Report) -> int:
+    """Erase at the processors what is erased here, and certify it."""
+    ended = 0
+    for erasure in erasure_completion.open_erasures(shop.records):
+        if erasure_completion.take_up(shop.records, erasure.tenant_id, erasure.erasure_id):
+            ended += guarded(report, "erasure", partial(_carry_on, shop, erasure))
+    return ended
+
+
+def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
+    caller = caller_of(shop, erasure.tenant_id, live=erasure.live)
+    erasure_completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
+    return True
+
+
+def purge_once(shop: Workshop, report: Report) -> int:
+    """Delete some of what is not to be kept any longer; of how many customers something went."""
+    gone = 0
+    for customer in retention.expired(shop.records, shop.policy, shop.clock()):
+        gone += guarded(report, "retention", partial(_purge, shop, customer))
+    resolving.forget_old_keys(shop)
+    webhooks_in.forget_old(shop)
+    return gone + event_delivery.purge(shop)
+
+
+def _purge(shop: Workshop, customer: Row[str, str, bool]) -> bool:
+    caller = caller_of(shop, customer.tenant_id, live=customer.live)
+    return retention.purge(shop.records, shop.keyring, shop.policy, caller, customer.customer_id) > 0
