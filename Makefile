@@ -23,6 +23,7 @@ check: .venv/dev.stamp  ## style, types, and which way imports go
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 
 fuzz: .venv/dev.stamp  ## the door under a fuzzer, ten minutes with a seed of its own; FUZZ_SECONDS, FUZZ_SEED

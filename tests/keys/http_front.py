@@ -36,7 +36,6 @@ class Front:
 
     def start(self) -> None:
         self._server = make_server("127.0.0.1", self.port, self, threaded=True, request_handler=self._handler)
-        self._server.daemon_threads = True
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

@@ -14,7 +14,7 @@ from keys.errors import KeyfileRefused
 from panless import opendsr_files
 from panless.checks.examination import examine
 from panless.errors import SettingsError
-from panless.settings import read_settings
+from panless.settings import Settings, read_settings
 
 DOMAIN = "vault.example.com"
 REQUIRED = ("RECORDS_URL", "KEYSTORE_URL", "KEYFILE", "LEDGER", "POLICY")
@@ -99,7 +99,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., o
 
 
 @pytest.mark.parametrize("missing", ["DOMAIN", "KEY_FILE", "CERTIFICATE_FILE"])
-def test_all_three_or_none(settings: Callable[..., object], missing: str) -> None:
+def test_all_three_or_none(settings: Callable[..., Settings], missing: str) -> None:
     """One that is missing is named."""
     all_three = {"DOMAIN": DOMAIN, "KEY_FILE": "/k", "CERTIFICATE_FILE": "/c"}
     with pytest.raises(SettingsError, match=f"PANLESS_OPENDSR_{missing} is not set"):
@@ -107,13 +107,13 @@ def test_all_three_or_none(settings: Callable[..., object], missing: str) -> Non
 
 
 @pytest.mark.parametrize("domain", ["Vault.example.com", "vault.example.com/x", "-x.example.com", "a..b", "https://x"])
-def test_domains_that_are_none(settings: Callable[..., object], domain: str) -> None:
+def test_domains_that_are_none(settings: Callable[..., Settings], domain: str) -> None:
     """A domain and nothing else."""
     with pytest.raises(SettingsError, match="PANLESS_OPENDSR_DOMAIN"):
         settings(OPENDSR_DOMAIN=domain, OPENDSR_KEY_FILE="/k", OPENDSR_CERTIFICATE_FILE="/c")
 
 
-def test_callback_hosts(settings: Callable[..., object]) -> None:
+def test_callback_hosts(settings: Callable[..., Settings]) -> None:
     """Hosts, with a port, for one tenant or client; anything else is refused, a URL and a pattern among it."""
     given = "dsr.example.com,dsr.example.com:8443,ten_00abc=a.example.com,cli_00abc=b.example.com:444"
     assert settings(CALLBACK_HOSTS=given).callback_hosts == frozenset(given.split(","))
@@ -122,7 +122,7 @@ def test_callback_hosts(settings: Callable[..., object]) -> None:
             settings(CALLBACK_HOSTS=wrong)
 
 
-def test_fides_url(settings: Callable[..., object]) -> None:
+def test_fides_url(settings: Callable[..., Settings]) -> None:
     """Https, or http on this machine: the token that goes there is not for others."""
     assert settings(FIDES_URL="https://fides.example.com/api/v1/").fides_url == "https://fides.example.com/api/v1"
     with pytest.raises(SettingsError, match="PANLESS_FIDES_URL"):

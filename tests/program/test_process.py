@@ -114,8 +114,8 @@ def test_the_servers_processes_are_hardened(
     program = server(request.getfixturevalue(database))
     workers = psutil.Process(program.pid).children()
     assert workers
-    for one in (program, *workers):
-        assert_hardened(one.pid)
+    for pid in (program.pid, *(one.pid for one in workers)):
+        assert_hardened(pid)
 
 
 def test_the_worker_is_hardened(

@@ -31,13 +31,13 @@ REACHED = {
 def deployment(tmp_path: Path, sandbox: Sandbox) -> House:
     """A house on SQLite that speaks OpenDSR and knows a Fides."""
     home = tmp_path / "house"
-    files = [tmp_path / "key.pem", tmp_path / "certificate.pem"]
-    opendsr_files.create(DOMAIN, *files, utc_now())
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    opendsr_files.create(DOMAIN, key, certificate, utc_now())
     house = build_house(home, f"sqlite:///{tmp_path}/records.db", f"sqlite:///{tmp_path}/keystore.db", sandbox)
     house.environment |= {
         "PANLESS_OPENDSR_DOMAIN": DOMAIN,
-        "PANLESS_OPENDSR_KEY_FILE": str(files[0]),
-        "PANLESS_OPENDSR_CERTIFICATE_FILE": str(files[1]),
+        "PANLESS_OPENDSR_KEY_FILE": str(key),
+        "PANLESS_OPENDSR_CERTIFICATE_FILE": str(certificate),
         "PANLESS_CALLBACK_HOSTS": "controller.example.com",
         "PANLESS_FIDES_URL": "https://fides.example.com/api/v1",
     }

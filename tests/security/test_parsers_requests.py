@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import EnvironBuilder
 
 from api.bodies import is_percent_encoded, read_json
-from api.door import ACTOR, IDEMPOTENCY_KEY, PURPOSE
 from api.problems import Problem
+from api.request_headers import ACTOR, IDEMPOTENCY_KEY, PURPOSE
 from vault.client_keys import parse_key
 from vault.ids import new_id
 

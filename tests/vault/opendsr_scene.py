@@ -28,9 +28,9 @@ FIDES = "https://fides.example.com/api/v1"
 @cache
 def processor() -> Processor:
     """Who we are to controllers, for this whole run: making a key takes a while."""
-    files = [Path(mkdtemp()) / name for name in ("key.pem", "certificate.pem")]
-    opendsr_files.create(DOMAIN, *files, utc_now())
-    return opendsr_files.read(DOMAIN, *files)
+    key, certificate = (Path(mkdtemp()) / name for name in ("key.pem", "certificate.pem"))
+    opendsr_files.create(DOMAIN, key, certificate, utc_now())
+    return opendsr_files.read(DOMAIN, key, certificate)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from house import House, Tenant, make_app
-from sqlalchemy import Row, Select, Table, insert, select, update
+from sqlalchemy import Engine, QueuePool, Row, Select, Table, insert, select, update
 
 from keys.database import reading, transaction
 from keys.envelope import dek_id_of
@@ -79,6 +79,12 @@ def at(house: House, clock: Callable[[], datetime]) -> House:
 def later(house: House, **ahead: float) -> House:
     """The same house, its clock ahead by that much."""
     return at(house, lambda: datetime.now(UTC) + timedelta(**ahead))
+
+
+def checked_out(engine: Engine) -> int:
+    """How many of an engine's connections are in use now."""
+    assert isinstance(engine.pool, QueuePool)
+    return engine.pool.checkedout()
 
 
 def end_leases(house: House) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from house import Tenant
-from records_scene import interpose
+from records_scene import checked_out, interpose
 from sqlalchemy import Connection, Engine, event
 
 from keys.database import reader_of
@@ -61,7 +61,7 @@ def watched(tenant: Tenant) -> Tenant:
     engines = [each for engine in (parts.records, parts.keystore) for each in (engine, reader_of(engine))]
 
     def look(call: Callable[[], Any]) -> Any:
-        assert [engine.pool.checkedout() for engine in engines] == [0, 0, 0, 0]
+        assert [checked_out(engine) for engine in engines] == [0, 0, 0, 0]
         return call()
 
     calls = ("open_customer", "store", "confirm", "charge", "refund", "forget", "forget_customer")

@@ -115,8 +115,8 @@ def test_a_server_that_started_anew(tmp_path: Path, sandbox: Sandbox) -> None:
     """Its databases may be a backup's: looked at before they serve, and refused where the ledger can't tell."""
     home = tmp_path / "house"
     with _own_server() as server:
-        urls = [_new_database(server.get_uri(), name) for name in ("records", "keystore")]
-        house = build_house(home, *urls, sandbox)
+        records, keystore = (_new_database(server.get_uri(), name) for name in ("records", "keystore"))
+        house = build_house(home, records, keystore, sandbox)
         tenant = house.tenant()
         [stays] = people(tenant, 1)
         assert answer(tenant, stays) == (200, None)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from house import Tenant, make_app
 from money_scene import OPERATIONS, made, prepared, settled
+from records_scene import checked_out
 from sqlalchemy import Engine, event
 
 from keys.database import reader_of
@@ -25,7 +26,7 @@ class Asking:
             return found
 
         def asked(*args: Any, **kwargs: Any) -> Any:
-            self.out.append(sum(engine.pool.checkedout() for engine in self._engines))
+            self.out.append(sum(map(checked_out, self._engines)))
             return found(*args, **kwargs)
 
         return asked

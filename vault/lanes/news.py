@@ -14,12 +14,13 @@ TELLING_SECONDS = 5.0
 """After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
 
 
-def tell_once(shop: Workshop, report: Report) -> int:
+def tell_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
     """Tell everybody who wants to hear how a rights request stands, and has not heard of it.
 
-    A host that was called in vain is not called again in this round, so that one that is slow costs one call of it.
+    A host that was called in vain is not called again in this round, so that one that is slow costs one call of it;
+    after so many `seconds` no further call is begun.
     """
-    told, end = 0, monotonic() + TELLING_SECONDS
+    told, end = 0, monotonic() + seconds
     failing: set[callbacks.Host] = set()
     for row in callbacks.due(shop.records):
         if monotonic() > end:  # whoever is slow has a pause before the next attempt: the others' turn comes
