@@ -2,15 +2,17 @@
 
 import json
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 from house import House, Tenant, make_app
-from sqlalchemy import Engine, QueuePool, Row, Select, Table, insert, select, update
+from sqlalchemy import Engine, QueuePool, Row, Select, Table, event, insert, select, update
 
 from keys.database import reading, transaction
 from keys.envelope import dek_id_of
@@ -79,6 +81,32 @@ def at(house: House, clock: Callable[[], datetime]) -> House:
 def later(house: House, **ahead: float) -> House:
     """The same house, its clock ahead by that much."""
     return at(house, lambda: datetime.now(UTC) + timedelta(**ahead))
+
+
+@contextmanager
+def before_statements(engine: Engine, words: str, act: Callable[[], object]) -> Iterator[None]:
+    """`act` is called whenever a statement with these words is about to be sent, in the thread that sends it."""
+
+    def look(*call: Any) -> None:
+        if words in call[2]:
+            act()
+
+    event.listen(engine, "before_cursor_execute", look)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", look)
+
+
+def meeting(threads: int, seconds: float) -> Callable[[], None]:
+    """Wait until so many threads are here, or, where a lock keeps them apart, so long; only the first time."""
+    barrier = Barrier(threads)
+
+    def meet() -> None:
+        with suppress(BrokenBarrierError):
+            barrier.wait(seconds)
+
+    return meet
 
 
 def checked_out(engine: Engine) -> int:

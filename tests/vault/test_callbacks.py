@@ -127,15 +127,19 @@ def test_a_failing_controller_holds_up_no_other_tenant(speaker: Tenant, outside:
     assert statuses(outside) == ["in_progress", "in_progress", "completed"]
 
 
-def test_callbacks_come_last_in_a_round(speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callbacks_come_last_in_a_round(speaker: Tenant, outside: Outside) -> None:
     """Charges, erasures and packages are worked on before anybody's server is called."""
     person(speaker)
     ident = ask(speaker)
     seen = []
-    monkeypatch.setattr(
-        "vault.opendsr_callbacks.failure", lambda _: seen.append(standing(speaker, ident)["request_status"])
-    )
-    assert work(speaker.house) == []
+
+    def post(url: str, body: bytes, headers: Mapping[str, str]) -> Posted | NotPosted:
+        if url == URL:
+            seen.append(standing(speaker, ident)["request_status"])
+        return outside.post(url, body, headers)
+
+    house = replace(speaker.house, components=replace(speaker.house.components, post=post))
+    assert work(house) == []
     assert seen == ["completed", "completed"]
     assert statuses(outside) == ["in_progress", "completed"]
 
@@ -234,13 +238,16 @@ def test_a_status_that_is_given_up_does_not_take_the_next_with_it(speaker: Tenan
     assert statuses(outside) == ["in_progress", "in_progress", "completed"]
 
 
-def test_an_error_of_ours_is_put_off_too(speaker: Tenant, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_ours_is_put_off_too(speaker: Tenant) -> None:
     """Whatever is raised while something is told: reported, tried again later each time, given up after three days."""
 
-    def away(*_: object, **__: object) -> None:
-        raise LedgerAway
+    def post(url: str, _body: bytes, _headers: Mapping[str, str]) -> Posted:
+        if url == URL:
+            raise LedgerAway
+        return Posted(200)
 
-    monkeypatch.setattr("vault.opendsr_callbacks.document", away)
+    components = replace(speaker.house.components, post=post)
+    speaker = replace(speaker, house=replace(speaker.house, components=components))
     hold(speaker, person(speaker))
     ask(speaker)
     for ahead, attempts in ((0, 1), (1, 2)):
@@ -252,7 +259,6 @@ def test_an_error_of_ours_is_put_off_too(speaker: Tenant, outside: Outside, monk
         assert kept.next_attempt_at > later(speaker.house).components.clock()
     assert len(work(at(speaker, days=3.1).house)) == 1
     assert work(at(speaker, days=3.2).house) == []
-    assert outside.calls == []
 
 
 def test_a_host_that_is_not_allowed_any_more(speaker: Tenant, outside: Outside) -> None:

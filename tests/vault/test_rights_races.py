@@ -12,13 +12,13 @@ import pytest
 from backups import backup, restore
 from holds_scene import bring_back, hold, lift
 from house import House, Tenant
-from records_scene import at_once, interpose, row, rows, work
+from records_scene import at_once, before_statements, interpose, meeting, row, rows, work
 from rights_scene import approved, ask, asked, decide, person, read, with_policy
 from sqlalchemy import func, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault import erasure, erasure_completion, rights, rights_decisions, rights_execution, rights_progress
+from vault import erasure_completion, rights, rights_decisions, rights_execution
 from vault.errors import NotUsable
 from vault.lanes.people import purge_once
 from vault.processor_answers import Refused
@@ -114,21 +114,13 @@ def test_approved_erasures_that_wait_for_the_worker_count_for_the_rate(tenant: T
     assert other["approvals_needed"] == 2
 
 
-def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant) -> None:
     """Neither overlooks that the other is done: the request completes."""
     parts = tenant.house.components
     people = [tenant.call("POST", "/v1/customers", {}).get_json()["id"] for _ in range(2)]
     request = asked(tenant, "erasure", customers=people)["id"]
     approved(tenant, request)
     found = rows(tenant.house, erasures, request_id=request)
-    meet, real = threading.Barrier(2), rights_progress.settle
-
-    def settle(*args: Any) -> None:
-        with suppress(threading.BrokenBarrierError):
-            meet.wait(2)
-        real(*args)
-
-    monkeypatch.setattr(rights_progress, "settle", settle)
     caller = replace(tenant.caller, at=parts.clock())
 
     def certify(number: int) -> None:
@@ -136,8 +128,8 @@ def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant, monk
             parts.records, parts.ledger, parts.processors, parts.policy, caller, found[number].erasure_id
         )
 
-    at_once(2, certify)
-    monkeypatch.undo()
+    with before_statements(parts.records, "FROM rights_targets", meeting(2, seconds=2)):
+        at_once(2, certify)
     assert {each.state for each in rows(tenant.house, rights_targets, request_id=request)} == {"done"}
     for _ in range(3):
         work(tenant.house)
@@ -198,24 +190,20 @@ def test_a_correction_that_comes_late_is_refused(tenant: Tenant) -> None:
     assert changed or answer.status_code == 409
 
 
-def test_subscriptions_are_cancelled_while_the_worker_certifies(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_subscriptions_are_cancelled_while_the_worker_certifies(tenant: Tenant) -> None:
     """Who cancels subscriptions and who certifies do not wait for each other in a circle."""
     parts = tenant.house.components
     customer = person(tenant)
     request = asked(tenant, "erasure", customers=[customer])["id"]
     approved(tenant, request)
     [found] = rows(tenant.house, erasures, request_id=request)
-    caller, real = replace(tenant.caller, at=parts.clock()), rights_progress.move_target
-    has_erasure, failed = threading.Event(), []
+    caller = replace(tenant.caller, at=parts.clock())
+    has_erasure, certifying, failed = threading.Event(), [], []
 
-    def move_target(*args: Any) -> None:
-        has_erasure.set()
-        time.sleep(0.7)
-        real(*args)
-
-    monkeypatch.setattr(rights_progress, "move_target", move_target)
+    def linger() -> None:
+        if threading.get_ident() in certifying:
+            has_erasure.set()
+            time.sleep(0.7)
 
     def act(number: int) -> None:
         try:
@@ -223,13 +211,15 @@ def test_subscriptions_are_cancelled_while_the_worker_certifies(
                 has_erasure.wait(5)
                 rights_decisions.approve(parts.records, parts.keyring, parts.policy, caller, request, cancels=True)
             else:
+                certifying.append(threading.get_ident())
                 erasure_completion.carry_on(
                     parts.records, parts.ledger, parts.processors, parts.policy, caller, found.erasure_id
                 )
         except Exception as error:  # noqa: BLE001  # whatever it is, the test says so
             failed.append(str(error)[:80])
 
-    at_once(2, act)
+    with before_statements(parts.records, "rights_requests", linger):
+        at_once(2, act)
     assert failed == []
 
 
@@ -287,19 +277,13 @@ def test_a_card_that_is_refused_does_not_keep_the_correction_from_others(tenant:
     assert len(seen) == 2
 
 
-def test_deletions_at_once_keep_the_rate(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deletions_at_once_keep_the_rate(tenant: Tenant) -> None:
     """Of deletions at the same time no more go through than one person may do."""
     strict = with_policy(tenant, erasures_per_day=1)
     people = [strict.call("POST", "/v1/customers", {}).get_json()["id"] for _ in range(3)]
-    meet, real = threading.Barrier(3), erasure._refuse_while_open  # noqa: SLF001  # between counting and writing
-
-    def refuse(*args: Any) -> None:
-        with suppress(threading.BrokenBarrierError):
-            meet.wait(3)
-        real(*args)
-
-    monkeypatch.setattr(erasure, "_refuse_while_open", refuse)
-    at_once(3, lambda n: strict.call("DELETE", f"/v1/customers/{people[n]}").status_code)
+    counted = before_statements(strict.house.components.records, "INSERT INTO", meeting(3, seconds=3))
+    with counted:
+        at_once(3, lambda n: strict.call("DELETE", f"/v1/customers/{people[n]}").status_code)
     gone = sum(there(strict, each) == 410 for each in people)
     assert gone <= 1, f"{gone} erased by one unnamed actor"
 

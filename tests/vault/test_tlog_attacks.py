@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,10 @@ def test_a_name_from_the_database_leads_nowhere(tenant: Tenant, tmp_path: Path) 
     assert not (tenant.house.components.settings.audit_anchor.parent / "evil").exists()
 
 
-def test_a_row_that_somebody_holds_is_told(own_house: House, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_somebody_holds_is_told(own_house: House, tenant: Tenant) -> None:
     """On PostgreSQL a lock on the log's row keeps it from being signed: after half a minute the worker says so."""
     if own_house.components.records.dialect.name == "sqlite":
         return  # there a lock on one row is a lock on all: nothing is written meanwhile
-    monkeypatch.setattr("vault.tlog.turns.RESTING_SECONDS", 0.2)
     look(tenant)
     held, done = threading.Event(), threading.Event()
 
@@ -198,7 +198,8 @@ def test_a_row_that_somebody_holds_is_told(own_house: House, tenant: Tenant, mon
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait(10)
-    shop, reported = own_house.components.workshop, list[Exception]()
+    parts, reported = own_house.components, list[Exception]()
+    shop = replace(parts, logs=replace(parts.logs, rest=0.2)).workshop
     for _ in range(3):
         sequence_once(shop, lambda _what, error: reported.append(error))
         threading.Event().wait(0.3)

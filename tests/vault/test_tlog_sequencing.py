@@ -16,7 +16,7 @@ from keys.database import reading, transaction
 from vault.errors import LogBroken
 from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
-from vault.tlog import lateness, sequencing
+from vault.tlog import lateness
 
 Older = dict[str, list[dict[str, object]]]
 Reported = list[tuple[str, Exception]]
@@ -91,13 +91,12 @@ def test_two_workers_make_one_log(tenant: Tenant) -> None:
     assert findings(tenant, in_records(tenant)) == []
 
 
-def test_a_backlog_is_placed_in_batches(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backlog_is_placed_in_batches(tenant: Tenant) -> None:
     """More than one batch holds: the rest comes next, and at each checkpoint no lane lacks a number."""
     settle(tenant)
-    monkeypatch.setattr(sequencing, "BATCH", 70)
     at_once(20, lambda _number: look(tenant, 10), threads=4)
     placed = []
-    while done := place(tenant):
+    while done := place(tenant, most=70):
         placed.append(done)
         assert findings(tenant, in_records(tenant)) == []
     assert placed == [70, 70, 60]

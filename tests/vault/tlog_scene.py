@@ -32,12 +32,12 @@ def log(house: House, tenant: str) -> Row[Any]:
     return row
 
 
-def place(tenant: Tenant) -> int:
-    """Have entries placed by one worker round of this log; how many."""
+def place(tenant: Tenant, most: int = 500) -> int:
+    """Have entries placed by one turn of this log, at `most` so many; how many."""
     parts = tenant.house.components
     sequencing.found(parts.records, tenant.id)
     before = log(tenant.house, tenant.id).size
-    now = sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock())
+    now = sequencing.sequence(parts.records, parts.keyring, tenant.id, parts.clock(), most)
     return 0 if now is None else now.size - before
 
 

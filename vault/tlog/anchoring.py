@@ -62,6 +62,8 @@ class LogWatch:
     """Logs that did not go on from where they were seen."""
     held: dict[str, float] = field(default_factory=dict)
     """Since when somebody else has had a log's row."""
+    rest: float = 30.0
+    """For how many seconds a log is left alone whose turn failed: it must not hold up the others."""
 
 
 class Lost(NamedTuple):

@@ -31,8 +31,7 @@ from vault.tlog.notes import Checkpoint, NotGenuine, Verifier, open_note, sign
 from vault.tlog.signing import name_of, origin_of, parse_origin, signers
 from vault.tlog.verifying import RESTORED
 
-BATCHES = {"sqlite": 512}
-BATCH = 4096
+BATCHES = {"sqlite": 512, "postgresql": 4096}
 """Entries that get their places in one transaction at most; on SQLite fewer, because it has one writer."""
 
 _WAITING = audit_entries.c.position.is_(None)
@@ -84,8 +83,10 @@ def found(records: Engine, tenant: str) -> None:
         write(tx, inserted(audit_logs, {"tenant_id": tenant} | row, if_absent=True))
 
 
-def sequence(records: Engine, keyring: Keyring, tenant: str, at: datetime, known: Known | None = None) -> Known | None:
-    """Give places to some entries that have none, and sign; how far the log is now. None if another worker has it.
+def sequence(
+    records: Engine, keyring: Keyring, tenant: str, at: datetime, most: int, known: Known | None = None
+) -> Known | None:
+    """Give places to at `most` so many entries, and sign; how far the log is now. None if another worker has it.
 
     Within a lane the places follow its numbers, so at each checkpoint a lane has all its numbers from 1 on. An entry
     whose MAC is wrong, or that lies in another's row, gets no place. Raises NotContinued where the log does not go on
@@ -94,7 +95,7 @@ def sequence(records: Engine, keyring: Keyring, tenant: str, at: datetime, known
     keys = _keys(keyring, tenant)
     with reading(records) as connection:
         before = kept.log_of(connection, tenant)
-        entries = _genuine(connection, keys, tenant)
+        entries = _genuine(connection, keys, tenant, most)
     if before is None:
         return None
     try:
@@ -110,7 +111,7 @@ def sequence(records: Engine, keyring: Keyring, tenant: str, at: datetime, known
 
 def batch(records: Engine) -> int:
     """How many entries get their places in one transaction at most."""
-    return min(BATCHES.get(records.dialect.name, BATCH), BATCH)
+    return BATCHES[records.dialect.name]
 
 
 def _placed(tx: Connection, keys: _Keys, log: Row[Any], tree: Tree, entries: Sequence[Any], at: datetime) -> Known:
@@ -183,9 +184,8 @@ def _locked(tx: Connection, tenant: str) -> Row[Any] | None:
     return tx.execute(this.with_for_update(skip_locked=True)).one_or_none()
 
 
-def _genuine(connection: Connection, keys: _Keys, tenant: str) -> list[Any]:
+def _genuine(connection: Connection, keys: _Keys, tenant: str, most: int) -> list[Any]:
     """The next entries to be placed, by lane and number; what was forged is passed over."""
-    most = batch(connection.engine)
     key = (audit_entries.c.lane, audit_entries.c.counter)
     columns = select(*key, audit_entries.c.leaf, audit_entries.c.mac)
     mine = columns.where(audit_entries.c.tenant_id == tenant, _WAITING).order_by(*key).limit(most)

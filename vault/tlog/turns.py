@@ -15,9 +15,6 @@ from vault.tlog import anchoring as anchors
 from vault.tlog import sequencing
 from vault.workshop import Workshop, caller_of
 
-RESTING_SECONDS = 30.0
-"""How long a log is left alone whose turn failed: it must not hold up the others."""
-
 Step = Callable[[], bool]
 
 
@@ -46,9 +43,10 @@ def _waiting(shop: Workshop) -> list[str]:
 
 def _place(shop: Workshop, tenant: str) -> bool:
     watch, known = shop.logs, shop.logs.seen[tenant]
-    watch.resting[tenant] = monotonic() + RESTING_SECONDS
+    watch.resting[tenant] = monotonic() + watch.rest
+    most = sequencing.batch(shop.records)
     try:
-        now = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock(), known)
+        now = sequencing.sequence(shop.records, shop.keyring, tenant, shop.clock(), most, known)
     except NotContinued:
         watch.unsure.add(tenant)  # the other lane looks at it
         now = known
@@ -58,20 +56,20 @@ def _place(shop: Workshop, tenant: str) -> bool:
         return False
     watch.held.pop(tenant, None)
     watch.seen[tenant] = now
-    return now.size - known.size == sequencing.batch(shop.records)
+    return now.size - known.size == most
 
 
 def _refuse_held(shop: Workshop, tenant: str) -> None:
     """Another worker has the log's row for moments. Raises LogBroken where somebody has it for longer."""
     since = shop.logs.held.setdefault(tenant, monotonic())
-    if monotonic() - since > RESTING_SECONDS:
+    if monotonic() - since > shop.logs.rest:
         raise LogBroken(
             f"Somebody holds the row of {tenant}'s audit log, so that nothing is signed. Find that session."
         )
 
 
 def _look(shop: Workshop, tenant: str) -> bool:
-    shop.logs.resting[tenant] = monotonic() + RESTING_SECONDS
+    shop.logs.resting[tenant] = monotonic() + shop.logs.rest
     anchors.look(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
     shop.logs.resting.pop(tenant, None)
     return True
