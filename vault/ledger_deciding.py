@@ -1,7 +1,7 @@
 """Deciding what the erasure ledger will hold: an entry in the outbox, in the transaction of what it is about."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
@@ -15,55 +15,33 @@ from vault.tables import ledger_outbox
 from vault.watermarks import identity
 
 
-def decide(
-    tx: Connection,
-    ledger: Ledger,
-    caller: Caller,
-    kind: str,
-    subject_id: str,
-    *,
-    version: int,
-    dek_id: bytes | None = None,
-    former: Sequence[bytes] = (),
-    certificate: Mapping[str, Any] | None = None,
-    terms: Mapping[str, Any] | None = None,
-) -> str:
+class Said(TypedDict, total=False):
+    """What an entry says besides its kind, whose it is, by whom and when."""
+
+    version: Required[int]
+    dek_id: bytes | None
+    """Destroyed with the entry."""
+    former: Sequence[bytes]
+    """Destroyed again: the DEKs that it replaced, which a backup of the keystore has."""
+    certificate: Mapping[str, Any]
+    terms: Mapping[str, Any]
+
+
+def decide(tx: Connection, ledger: Ledger, caller: Caller, kind: str, subject_id: str, **said: Unpack[Said]) -> str:
     """Put an entry into the outbox of `tx`; its id. From the commit on it will reach the ledger, whatever happens.
 
-    `dek_id` is destroyed with it, and `former` again: the DEKs that it replaced, which a backup of the keystore has.
     What is decided rests on what these records say: raises Refused, DatabaseReplaced if they are not the same any more.
     """
     expected = ledger.witness.vouched
     ledger.witness.check(identity(tx), expected)
-    entry_id, change = decided(
-        ledger,
-        caller,
-        kind,
-        subject_id,
-        version=version,
-        dek_id=dek_id,
-        former=former,
-        certificate=certificate,
-        terms=terms,
-    )
+    entry_id, change = decided(ledger, caller, kind, subject_id, **said)
     write(tx, change)
     return entry_id
 
 
-def decided(
-    ledger: Ledger,
-    caller: Caller,
-    kind: str,
-    subject_id: str,
-    *,
-    version: int,
-    dek_id: bytes | None = None,
-    former: Sequence[bytes] = (),
-    certificate: Mapping[str, Any] | None = None,
-    terms: Mapping[str, Any] | None = None,
-) -> tuple[str, Change]:
+def decided(ledger: Ledger, caller: Caller, kind: str, subject_id: str, **said: Unpack[Said]) -> tuple[str, Change]:
     """The same entry and its id, to be written together with what it is about, by who has checked the identity."""
-    entry_id = new_id("led", caller.tenant)
+    entry_id, dek_id = new_id("led", caller.tenant), said.get("dek_id")
     body: dict[str, Any] = {
         "v": VERSION,
         "deployment": ledger.keyring.deployment,
@@ -72,14 +50,14 @@ def decided(
         "tenant": caller.tenant,
         "subject_id": subject_id,
         "dek_id": dek_id.hex() if dek_id else None,
-        "version": version,
+        "version": said["version"],
         "live": caller.live,
         "at": caller.at.isoformat(timespec="microseconds"),
-        "certificate": certificate,
-        "terms": terms,
+        "certificate": said.get("certificate"),
+        "terms": said.get("terms"),
     }
-    if former:
-        body["former_dek_ids"] = [each.hex() for each in former]
+    if said.get("former"):
+        body["former_dek_ids"] = [each.hex() for each in said["former"]]
     row = {
         "tenant_id": caller.tenant,
         "entry_id": entry_id,

@@ -33,10 +33,9 @@ class Lateness:
 def lateness(watch: LogWatch, records: Engine, now: datetime) -> Lateness:
     """How late all logs together are; forged entries, which never get a place, count too."""
     with reading(for_tenant(records, EVERY)) as connection:
-        placed = connection.execute(select(func.min(audit_entries.c.at)).where(_WAITING)).scalar_one()
-        signed = connection.execute(select(func.min(audit_logs.c.waiting_since))).scalar_one()
-    since = signed if watch.anchors is not None else None
-    return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(since, now))
+        placed = connection.scalar(select(func.min(audit_entries.c.at)).where(_WAITING))
+        signed = connection.scalar(select(func.min(audit_logs.c.waiting_since))) if watch.anchors else None
+    return Lateness(unplaced=_seconds(placed, now), unanchored=_seconds(signed, now))
 
 
 def require_fresh(watch: LogWatch, records: Engine, keyring: Keyring, tenant: str, now: datetime) -> None:
