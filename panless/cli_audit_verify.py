@@ -34,16 +34,29 @@ Found = Iterable[tuple[str, Finding]]
 @click.option("--offline", "folder", type=FOLDER, help="An export, of one log or of several; needs nothing else.")
 @click.option("--key", "keys", multiple=True, help="With --offline: a key that `panless audit key` printed.")
 @click.option("--restored", type=int, default=1, help="A generation up to which losses that the log tells are known.")
+@click.option(
+    "--anchors",
+    "most",
+    type=click.IntRange(min=1),
+    default=1000,
+    help="Of each generation the newest so many anchors: there is one for each minute with an entry. Default: 1000.",
+)
 @of_logs
 def verify_logs(
-    *, against: tuple[Path, ...], folder: Path | None, keys: tuple[str, ...], restored: int, only: tuple[str, ...]
+    *,
+    against: tuple[Path, ...],
+    folder: Path | None,
+    keys: tuple[str, ...],
+    restored: int,
+    most: int,
+    only: tuple[str, ...],
 ) -> None:
     """Check every entry, every tile and every signature; exit code 1 if anything is wrong."""
     if folder is None and keys:
         raise Refused("--key goes with --offline: here the keys are at hand.")
     notes = [(path, path.read_bytes()) for path in against]
     wrong = 0
-    for name, finding in _in_records(only, notes) if folder is None else _in_folder(folder, keys, only, notes):
+    for name, finding in _in_records(only, notes, most) if folder is None else _in_folder(folder, keys, only, notes):
         wrong += finding.told_by is None or finding.told_by > restored
         click.echo(f"{name}{f', entry {finding.place}' if finding.place >= 0 else ''}: {finding.what}")
     if wrong:
@@ -52,7 +65,7 @@ def verify_logs(
     click.echo("Nothing wrong was found.")
 
 
-def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]]) -> Found:
+def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]], most: int) -> Found:
     """What is wrong with logs in the records, or that are not there and were. They are held against their anchors."""
     house = build(read_settings())
     chosen = _all_logs(house, only)
@@ -65,7 +78,7 @@ def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]]) -> Fou
         except KeyMissing:
             yield tenant, Finding(-1, "There are no keys of it in this keystore, so nothing of it can be verified.")
             continue
-        anchors = [*_anchors(house, keys, tenant)]
+        anchors = [*_anchors(house, keys, tenant, most)]
         yield from ((tenant, _no_anchor(each)) for each in anchors if each.checkpoint is None)
         genuine = [each.note for each in anchors if each.checkpoint is not None]
         if log is None or not log.checkpoint:
@@ -90,10 +103,10 @@ def _all_logs(house: Components, only: Sequence[str]) -> dict[str, Row[Any] | No
     return {name: there.get(name) for name in sorted(names) if not only or name in only}
 
 
-def _anchors(house: Components, keys: Sequence[Verifier], tenant: str) -> Iterator[Anchor]:
+def _anchors(house: Components, keys: Sequence[Verifier], tenant: str, most: int) -> Iterator[Anchor]:
     if house.logs.anchors is None:
         return iter(())
-    return anchors_of(house.logs.anchors, keys, signing.name_of(house.keyring.deployment, tenant))
+    return anchors_of(house.logs.anchors, keys, signing.name_of(house.keyring.deployment, tenant), most)
 
 
 def _no_anchor(each: Anchor) -> Finding:
@@ -103,7 +116,7 @@ def _no_anchor(each: Anchor) -> Finding:
 def _without_a_log(house: Components, tenant: str, anchors: Sequence[bytes]) -> Found:
     """A log that was deleted, or is about to begin: then its entries are some seconds old."""
     if anchors:
-        yield tenant, Finding(-1, f"There are {len(anchors)} anchors of this log, and it is gone.")
+        yield tenant, Finding(-1, "There are anchors of this log, and it is gone.")
     for finding in rows.check(house.records, house.keyring, tenant, 0, house.clock(), lambda _count: None):
         yield tenant, finding
 

@@ -9,6 +9,7 @@ over here, and named by `audit verify`.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
@@ -130,13 +131,16 @@ def anchor(records: Engine, keyring: Keyring, store: AnchorStore, log: Row[Any],
         tx.execute(this.values(anchored_size=log.size, waiting_since=since))
 
 
-def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str) -> Iterator[Anchor]:
-    """All that is anchored of a log, the newest generation first, in each the largest first. Raises LedgerAway."""
+def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, most: int | None = None) -> Iterator[Anchor]:
+    """What is anchored of a log, the newest generation first, in each the largest first, at `most` so many.
+
+    Raises LedgerAway.
+    """
     tenant = name.rpartition("/")[2]
     generations = [int(each) for each in store.within(tenant).folders() if each.isascii() and each.isdigit()]
     for generation in sorted(generations, reverse=True):
         folder = store.within(f"{tenant}/{generation}")
-        for number in reversed(folder.numbers()):
+        for number in islice(reversed(folder.numbers()), most):
             yield _anchor(folder, keys, name, generation, number)
 
 
