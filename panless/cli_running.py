@@ -59,7 +59,7 @@ def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list
     if settings.is_sqlite:
         kind = ["--worker-class", "panless.slow_clients.Threads", "--workers", "1", "--threads", "1"]
     else:
-        kind = ["--worker-class", "gevent", "--workers", str(settings.workers)]
+        kind = ["--worker-class", "panless.greenlets.Greenlets", "--workers", str(settings.workers)]
     listening = ["--bind", settings.bind, "--worker-connections", str(settings.client_connections)]
     if settings.tls_key_file is not None:
         listening += ["--certfile", str(settings.tls_certificate_file), "--keyfile", str(settings.tls_key_file)]

@@ -13,6 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,11 @@ def on_starting(_server: object) -> None:
 
 
 def ssl_context(_config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The TLS that is spoken, where a certificate is set."""
-    return tls.harden(default())
+    """The TLS that is spoken, where a certificate is set. Who serves the connection shakes hands, in its own time."""
+    context = tls.harden(default())
+    later = partial(context.wrap_socket, do_handshake_on_connect=False)
+    context.wrap_socket = later  # type: ignore[method-assign]  # gevent's server takes no word about it
+    return context
 
 
 def post_fork(_server: object, _worker: object) -> None:

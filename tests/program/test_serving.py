@@ -42,7 +42,7 @@ def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Serve
         start = time.monotonic()
         assert {one.status for one in pool.map(lambda _: ask(f"{server.url}/slow"), range(10))} == {200}
     assert time.monotonic() - start < 2.5
-    assert "Using worker: gevent" in server.log
+    assert "Using worker: panless.greenlets.Greenlets" in server.log
 
 
 def test_sqlite_is_served_by_one_process(serve: Serve, deployment: Deployment) -> None:

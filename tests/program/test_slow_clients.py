@@ -1,12 +1,16 @@
 """Many clients that are slow in every way there is, and one that is not."""
 
+import http.client
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+from certificates import write_pair
 from program_scene import answers, ask, panless
 from serving_scene import Server
 
@@ -31,6 +35,9 @@ BODY = b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/jso
 HUGE = b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n\r\n{"
 CHUNKS = b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n0\r\n\r\n"
 UNREAD = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+"""The beginning of a TLS record of 512 bytes."""
+
 KINDS = {"silent": b"", "head": HEAD, "body": BODY, "huge": HUGE, "chunks": CHUNKS, "unread": UNREAD}
 
 
@@ -86,6 +93,39 @@ def test_others_are_answered_within_a_second(serve: Serve, request: pytest.Fixtu
         assert time.monotonic() - began >= SECONDS - 2
     assert answers(f"{server.url}/livez")
     assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("backend", ["deployment", "on_postgresql"])
+def test_handshakes_that_do_not_end_are_ended(
+    serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, backend: str
+) -> None:
+    """Clients that begin TLS and say a byte now and then hold all connections there are, and only for that time."""
+    certificate, key = write_pair(tmp_path)
+    settings = {"PANLESS_TLS_CERTIFICATE_FILE": str(certificate), "PANLESS_TLS_KEY_FILE": str(key)}
+    bounds = {"PANLESS_CLIENT_CONNECTIONS": "10", "PANLESS_CLIENT_TIMEOUT": "3", "PANLESS_WORKERS": "1"}
+    server = serve(request.getfixturevalue(backend) | settings | bounds)
+    opened = [_connected(server, CLIENT_HELLO) for _ in range(10)]
+    began, alive = time.monotonic(), 10
+    while alive and time.monotonic() - began < 10:
+        time.sleep(0.5)
+        alive = sum(_still_takes(one) for one in opened)
+        assert alive or time.monotonic() - began > 2
+    context = ssl.create_default_context(cafile=certificate)
+    with closing(http.client.HTTPSConnection(*server.address, timeout=5, context=context)) as connection:
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == 200
+    for one in opened:
+        one.close()
+    assert alive == 0
+    assert "Traceback" not in server.log
+
+
+def _still_takes(one: socket.socket) -> bool:
+    try:
+        one.send(b"a")
+        return not select.select([one], [], [], 0)[0]
+    except OSError:
+        return False
 
 
 def test_a_slow_one_that_makes_it_is_served(serve: Serve, deployment: dict[str, str]) -> None:
