@@ -78,7 +78,7 @@ def test_what_is_no_http_is_told_too(
 
 @pytest.mark.parametrize("backend", ["deployment", "on_postgresql"])
 def test_nothing_weaker_is_spoken(serve: Serve, request: pytest.FixtureRequest, tmp_path: Path, backend: str) -> None:
-    """TLS 1.1, a cipher without authenticated encryption, plain HTTP: none is answered; it goes on, and logs no traceback."""
+    """TLS 1.1, a unauthenticated cipher, plain HTTP: none is answered; it goes on, and logs no traceback."""
     settings = _settings(tmp_path)
     server = serve(request.getfixturevalue(backend) | settings)
     with warnings.catch_warnings(action="ignore"):  # that TLS 1.1 is deprecated is the point
