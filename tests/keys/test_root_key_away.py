@@ -97,8 +97,10 @@ def moved(house: House, transit: Transit) -> House:
 def served(client: Client) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(client.run)
-        yield
-        client.stop.set()
+        try:
+            yield
+        finally:
+            client.stop.set()  # after a failure too: the pool waits for it
         running.result()
 
 

@@ -116,7 +116,7 @@ def test_a_call_that_finds_no_free_connection_did_nothing(stub: Stub) -> None:
 
     def keep(wire: socket.socket) -> None:
         taken.set()
-        free.wait()
+        free.wait(5)
         answer({"id": "cus_1", "object": "customer"})(wire)
 
     stub.plan.append(keep)

@@ -67,10 +67,12 @@ def test_a_lane_that_hangs_holds_up_no_other() -> None:
     fast = Lane(name="fast", check=lambda: GOOD, work=lambda: done.append(1) or 0, rest=0.01)
     running = Thread(target=run, args=([slow, fast], stop.wait))
     running.start()
-    until(lambda: len(done) > 5)
-    stop.set()
-    hanging.set()
-    running.join(5)
+    try:
+        until(lambda: len(done) > 5)
+    finally:
+        stop.set()
+        hanging.set()
+        running.join(5)
     assert not running.is_alive()
 
 

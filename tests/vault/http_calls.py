@@ -44,8 +44,10 @@ def served(url: str, tenant: Tenant, people: list[dict[str, str]]) -> Iterator[l
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = [pool.submit(client, number) for number in range(CLIENTS)]
-        yield answers
-        stop.set()
+        try:
+            yield answers
+        finally:
+            stop.set()  # after a failure too: the pool waits for its clients
         for each in clients:
             each.result()
 

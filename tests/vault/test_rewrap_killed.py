@@ -17,7 +17,9 @@ from keys import keks
 from keys.database import reading
 from keys.keystore import DEKS
 
-DEKS_MADE = {"postgresql": 100_000, "sqlite": 10_000}
+DEKS_MADE = {"postgresql": 100_000, "sqlite": 30_000}
+"""Enough that each rewrap is killed before it is through."""
+
 KILLS = {"postgresql": 10, "sqlite": 3}
 MANY = 200
 REWRAP = [sys.executable, "-m", "panless", "keys", "rewrap"]
