@@ -45,6 +45,12 @@ def kek_ttl(settings: Settings) -> Iterator[Finding]:
         )
 
 
+def limits(settings: Settings) -> Iterator[Finding]:
+    """A client that runs wild, or whoever has its key, takes the turns of all others."""
+    if settings.rate_limit is None:
+        yield note("A client may call as often as it likes.", "Set PANLESS_RATE_LIMIT well above your busiest client.")
+
+
 def one_writer(settings: Settings) -> Iterator[Finding]:
     """SQLite."""
     if settings.is_sqlite:

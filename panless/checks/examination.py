@@ -30,11 +30,13 @@ OF_SETTINGS: tuple[OfSettings, ...] = (
     servers.users,
     servers.encrypted,
     listening.plain_http,
+    listening.certificate,
     listening.figures,
     choices.debugging,
     choices.root,
     choices.raw_cards,
     choices.kek_ttl,
+    choices.limits,
     choices.one_writer,
 )
 OF_HOUSE: tuple[OfHouse, ...] = (
@@ -46,6 +48,7 @@ OF_HOUSE: tuple[OfHouse, ...] = (
     upkeep.backups,
     upkeep.ledger_lock,
     upkeep.opendsr_certificate,
+    upkeep.client_keys,
     upkeep.holidays,
     people.requests,
     people.erasures,

@@ -17,6 +17,9 @@ class Finding:
     is_unsafe: bool = True
 
 
+SOON = 30
+"""Days before its end that a certificate, or a client's key, wants renewing."""
+
 OfSettings = Callable[[Settings], Iterator[Finding]]
 """A check of what the settings name: files, addresses, choices."""
 OfHouse = Callable[[Components], Iterator[Finding]]

@@ -1,8 +1,12 @@
 """Where the server listens, and what it speaks there."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
-from panless.checks.finding import Finding
+from cryptography.x509 import load_pem_x509_certificate
+
+from panless import tls
+from panless.checks.finding import SOON, Finding
 from panless.ports import split
 from panless.privilege import in_container
 from panless.root_keys import LOOPBACK
@@ -17,6 +21,21 @@ def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator
             mend="Listen on 127.0.0.1 (PANLESS_BIND) behind a proxy that speaks TLS, or let only that proxy reach it, "
             "or set PANLESS_TLS_CERTIFICATE_FILE and PANLESS_TLS_KEY_FILE.",
             is_unsafe=not (in_container() if contained is None else contained),
+        )
+
+
+def certificate(settings: Settings) -> Iterator[Finding]:
+    """Clients hang up on a server whose certificate is over."""
+    if settings.tls_certificate_file is None:
+        return
+    tls.refuse_unfit(settings.tls_certificate_file, settings.tls_key_file)
+    pem = settings.tls_certificate_file.read_bytes()
+    days = (load_pem_x509_certificate(pem).not_valid_after_utc - datetime.now(UTC)).days
+    if days < SOON:
+        yield Finding(
+            what=f"The server's certificate is good for {max(days, 0)} days more.",
+            mend="Renew it (PANLESS_TLS_CERTIFICATE_FILE), and restart the server.",
+            is_unsafe=days < 0,
         )
 
 

@@ -5,13 +5,12 @@ from datetime import date, timedelta
 
 from keys import keks
 from panless import opendsr_files
-from panless.checks.finding import Finding, note
+from panless.checks.finding import SOON, Finding, note
 from panless.policies import read_policy
 from panless.settings import Bucket, Settings
 from panless.wiring import Components
+from vault import key_ends
 
-SOON = 30
-"""Days before its end that a certificate wants renewing."""
 REACH = timedelta(days=100)
 """How far ahead a request that comes in today may be due, once it was extended: three months, and a weekend."""
 SLACK = timedelta(days=1)
@@ -71,6 +70,17 @@ def opendsr_certificate(house: Components) -> Iterator[Finding]:
                 mend="Renew it (PANLESS_OPENDSR_CERTIFICATE_FILE).",
                 is_unsafe=days < 0,
             )
+
+
+def client_keys(house: Components) -> Iterator[Finding]:
+    """A client whose last key has ended is answered 401."""
+    now = house.clock()
+    clients = key_ends.ending(house.records, now, now + timedelta(days=SOON))
+    if clients:
+        yield note(
+            f"The keys of {len(clients)} clients end within {SOON} days, those of {clients[0]} first.",
+            "Give each another one: panless clients rotate --client CLIENT.",
+        )
 
 
 def holidays(house: Components) -> Iterator[Finding]:

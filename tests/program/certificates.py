@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 
-def write_pair(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
-    """A certificate for this machine that its own key signed, and that key: their files."""
+def write_pair(folder: Path, name: str = "localhost", days: float = 1) -> tuple[Path, Path]:
+    """A certificate for this machine that its own key signed, good for so many days, and that key: their files."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
@@ -23,8 +23,8 @@ def write_pair(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(named, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, SHA256())

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from certificates import write_pair
 from program_scene import panless
 from roles import databases_of, migrate_with, new_roles, used_by
-from sqlalchemy import make_url, text
+from sqlalchemy import delete, insert, make_url, select, text
 
 from keys.database import open_database, transaction
 from panless.checks import disks, listening
@@ -19,6 +20,7 @@ from panless.checks.examination import examine
 from panless.checks.finding import Finding
 from panless.settings import read_settings
 from panless.wiring import build
+from vault.tables import client_keys
 
 Deployment = dict[str, str]
 
@@ -205,7 +207,7 @@ def test_databases_over_the_net(found: Callable[..., list[Finding]]) -> None:
 
 
 def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[Finding]]) -> None:
-    """Raw cards, a sandbox, a long KEK life, DEBUG, open figures, root, SQLite: said, but not unsafe."""
+    """No limit on calls, raw cards, a sandbox, a long KEK life, DEBUG, open figures, root, SQLite: not unsafe."""
     said = sentences(
         found(
             ACCEPT_RAW_CARDS="true",
@@ -217,8 +219,46 @@ def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[Fin
         ),
         unsafe=False,
     )
-    for what in ("PCI scope", "sandbox processor", "3600 s", "DEBUG", "0.0.0.0:9090", "root of this machine", "SQLite"):
+    words = "as often as it likes,PCI scope,sandbox processor,3600 s,DEBUG,0.0.0.0:9090,root of this machine,SQLite"
+    for what in words.split(","):
         assert what in said
+
+
+def test_a_certificate_that_ends_is_told(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
+    """A month before it does; once it has, that is unsafe, and a file that is none is told as by the server."""
+    for days, unsafe, told in ((29.5, False, "29 days more"), (31, None, ""), (-0.5, True, "0 days more")):
+        certificate, key = map(str, write_pair(tmp_path, days=days))
+        mine = [one for one in found(TLS_CERTIFICATE_FILE=certificate, TLS_KEY_FILE=key) if "certificate" in one.what]
+        assert [one.is_unsafe for one in mine] == ([] if unsafe is None else [unsafe])
+        assert told in "".join(one.what for one in mine)
+    Path(certificate).write_text("none")
+    assert "must be a certificate and its key" in sentences(found())
+
+
+def test_keys_that_end_are_a_note(found: Callable[..., list[Finding]], deployment: Deployment) -> None:
+    """A client's last key, within a month; not one that has another key, whose key is over, or who was revoked."""
+    now = datetime.now(UTC)
+
+    def client(*ends: float | None) -> str:
+        made = panless("clients", "create", "--name", "x", "--role", "admin", env=deployment).stdout.split()[0]
+        with transaction(records) as tx:
+            row = dict(tx.execute(select(client_keys).where(client_keys.c.client_id == made)).mappings().one())
+            tx.execute(delete(client_keys).where(client_keys.c.client_id == made))
+            for number, days in enumerate(ends):
+                end = None if days is None else now + timedelta(days=days)
+                tx.execute(insert(client_keys), {**row, "key_id": f"{made}{number}"[-28:], "expires_at": end})
+        return made
+
+    records = open_database(deployment["PANLESS_RECORDS_URL"])
+    for ends in ((None,), (29, None), (29, 31), (-1,), (31,)):
+        client(*ends)
+    revoked = client(20)
+    assert panless("clients", "revoke", "--client", revoked, env=deployment).returncode == 0
+    assert "clients end" not in sentences(found(), unsafe=False)
+    client(29)
+    first = client(3, 28)
+    assert f"The keys of 2 clients end within 30 days, those of {first} first." in sentences(found(), unsafe=False)
+    records.dispose()
 
 
 def test_a_server_that_sees_every_tenant_is_a_note(
