@@ -97,6 +97,7 @@ def _problems() -> dict[str, str]:
         "root_key_unavailable": "The root key does not answer. Try again.",
         "starting": "The erasure ledger has not been checked yet. Try again.",
         "token_not_active": "The token can't be charged; its status says why.",
+        "too_many_endpoints": "There are as many webhook endpoints as there can be. Remove one.",
         "too_large": "The body is larger than 64 KiB.",
         "unauthenticated": "No valid API key.",
         "unsupported_media_type": "Send the body as application/json.",

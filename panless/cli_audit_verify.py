@@ -1,6 +1,7 @@
 """`panless audit verify`: the audit log from its files alone, or in the records with what only its keys can tell."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ Found = Iterable[tuple[str, Finding]]
     "--anchors",
     "most",
     type=click.IntRange(min=1),
-    default=1000,
-    help="Of each generation the newest so many anchors: there is one for each minute with an entry. Default: 1000.",
+    default=5000,
+    help="Of each generation the newest so many anchors: a busy log has three a minute. Default: 5000, a day's.",
 )
 @of_logs
 def verify_logs(
@@ -79,6 +80,7 @@ def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]], most: 
             yield tenant, Finding(-1, "There are no keys of it in this keystore, so nothing of it can be verified.")
             continue
         anchors = [*_anchors(house, keys, tenant, most)]
+        _tell_unread(tenant, anchors, most)
         yield from ((tenant, _no_anchor(each)) for each in anchors if each.checkpoint is None)
         genuine = [each.note for each in anchors if each.checkpoint is not None]
         if log is None or not log.checkpoint:
@@ -107,6 +109,14 @@ def _anchors(house: Components, keys: Sequence[Verifier], tenant: str, most: int
     if house.logs.anchors is None:
         return iter(())
     return anchors_of(house.logs.anchors, keys, signing.name_of(house.keyring.deployment, tenant), most)
+
+
+def _tell_unread(tenant: str, anchors: Sequence[Anchor], most: int) -> None:
+    for generation, read in Counter(each.place.partition("/")[0] for each in anchors).items():
+        if read == most:
+            click.echo(
+                f"{tenant}: the newest {most} anchors of generation {generation} were read (--anchors).", err=True
+            )
 
 
 def _no_anchor(each: Anchor) -> Finding:

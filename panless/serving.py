@@ -24,6 +24,7 @@ from gunicorn.config import Config  # type: ignore[import-untyped]  # as above
 from api.headers import FIXED, UNDER_TLS
 from panless import logs, tls
 from panless.hardening import harden, memory_folder
+from panless.slow_clients import Threads
 
 
 class Log(glogging.Logger):  # type: ignore[misc]  # as above
@@ -76,11 +77,12 @@ def on_starting(_server: object) -> None:
     harden()
 
 
-def ssl_context(_config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+def ssl_context(config: Config, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """The TLS that is spoken, where a certificate is set. Who serves the connection shakes hands, in its own time."""
     context = tls.harden(default())
-    later = partial(context.wrap_socket, do_handshake_on_connect=False)
-    context.wrap_socket = later  # type: ignore[method-assign]  # gevent's server takes no word about it
+    if not issubclass(config.worker_class, Threads):  # they are told so; gevent's server takes no word about it
+        later = partial(context.wrap_socket, do_handshake_on_connect=False)
+        context.wrap_socket = later  # type: ignore[method-assign]  # a cycle, but of one context for the process
     return context
 
 

@@ -1,4 +1,4 @@
-"""Delivering events: fanned out to the endpoints that want them, signed, tried for three days, at least once each.
+"""Delivering events: signed, tried for three days, at least once each.
 
 The `webhook-id` is the event's id, so that a receiver knows a repeat. Signatures and headers are those of Standard
 Webhooks (github.com/standard-webhooks/standard-webhooks, version 1).
@@ -11,16 +11,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
 from vault import events, webhook_endpoints
-from vault.caller import Caller
 from vault.canonical import canonical
 from vault.columns import database_clock
 from vault.outgoing import Posted, failure
-from vault.statements import insert_if_absent, write
+from vault.statements import write
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events as event_table
 from vault.tables import webhook_endpoints as endpoint_table
@@ -39,37 +38,6 @@ class Message:
 
     body: bytes
     headers: dict[str, str]
-
-
-def fan_out(shop: Workshop) -> int:
-    """Make the deliveries of events that have none yet: one for each endpoint that wants them; how many events.
-
-    In one transaction for many of them, and whoever moves an event makes all of its deliveries.
-    """
-    with reading(shop.records) as connection:
-        if not connection.execute(_NEW.limit(1)).all():
-            return 0
-    with transaction(shop.records) as tx:
-        found = tx.execute(_NEW.with_for_update(skip_locked=True)).all()
-        of_tenants = {"tenants": [*{event.tenant_id for event in found}]}
-        listening, now = tx.execute(_LISTENING, of_tenants).all(), tx.execute(_NOW).scalar_one()
-        for event in found:
-            for endpoint in listening:
-                if _wants(endpoint, event):
-                    _queue(tx, event.tenant_id, event.event_id, endpoint.endpoint_id, now)
-        these = tuple_(event_table.c.tenant_id, event_table.c.event_id).in_([event[:2] for event in found])
-        tx.execute(update(event_table).where(these).values(state="out"))
-    return len(found)
-
-
-def _wants(endpoint: Row[str, bool, str, str], event: Row[str, str, bool, str]) -> bool:
-    same = (endpoint.tenant_id, endpoint.live) == (event.tenant_id, event.live)
-    return same and (not endpoint.types or event.type in endpoint.types.split())
-
-
-def _queue(tx: Connection, tenant: str, event_id: str, endpoint_id: str, now: datetime) -> None:
-    key = {"tenant_id": tenant, "event_id": event_id, "endpoint_id": endpoint_id}
-    insert_if_absent(tx, deliveries, {**key, "state": "pending", "next_attempt_at": now})
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
@@ -158,19 +126,6 @@ def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well:
             write(tx, events.made(caller, "webhook_endpoint.disabled", row.endpoint_id, data))
 
 
-def replay(tx: Connection, caller: Caller, endpoint_id: str, which: ColumnElement[bool]) -> int:
-    """Deliver events again, those of the tenant that `which` says, whatever became of them before; how many."""
-    mine = and_(event_table.c.tenant_id == caller.tenant, event_table.c.live == caller.live, which)
-    found, now = tx.scalars(select(event_table.c.event_id).where(mine)).all(), tx.execute(_NOW).scalar_one()
-    again = {"state": "pending", "attempts": 0, "first_attempt_at": None, "next_attempt_at": database_clock()}
-    for event_id in found:
-        key = {"tenant_id": caller.tenant, "event_id": event_id, "endpoint_id": endpoint_id}
-        this = and_(*(deliveries.c[name] == value for name, value in key.items()))
-        if tx.execute(update(deliveries).where(this).values(again)).rowcount == 0:
-            _queue(tx, caller.tenant, event_id, endpoint_id, now)
-    return len(found)
-
-
 def purge(shop: Workshop) -> int:
     """Delete some events that are older than `KEPT_DAYS`, with their deliveries; how many."""
     old = select(event_table.c.tenant_id, event_table.c.event_id).where(
@@ -192,16 +147,6 @@ def _this(row: Row[Any]) -> ColumnElement[bool]:
     )
 
 
-_NOW = select(database_clock())
-_NEW = (
-    select(event_table.c.tenant_id, event_table.c.event_id, event_table.c.live, event_table.c.type)
-    .where(event_table.c.state == "pending")
-    .order_by(event_table.c.created_at)
-    .limit(BATCH)
-)
-_LISTENING = select(
-    endpoint_table.c.tenant_id, endpoint_table.c.live, endpoint_table.c.endpoint_id, endpoint_table.c.types
-).where(endpoint_table.c.state == "enabled", endpoint_table.c.tenant_id.in_(bindparam("tenants", expanding=True)))
 _DUE = (
     select(
         deliveries,
@@ -231,6 +176,6 @@ _DUE = (
         deliveries.c.next_attempt_at <= database_clock(),
         endpoint_table.c.state == "enabled",
     )
-    .order_by(deliveries.c.next_attempt_at)
+    .order_by(deliveries.c.next_attempt_at, event_table.c.created_at)
     .limit(BATCH)
 )

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Row, and_, select
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, event_delivery, pages, webhook_endpoints
+from vault import audit, event_queueing, pages, webhook_endpoints
 from vault.caller import Caller
 from vault.errors import NotFoundHere
 from vault.tables import event_deliveries, events
@@ -102,7 +102,7 @@ def replay(
     with audit.transaction(records) as tx:
         webhook_endpoints.row_of(tx, caller, endpoint_id)
         which = events.c.event_id == event if event is not None else events.c.created_at >= since
-        count = event_delivery.replay(tx, caller, endpoint_id, which)
+        count = event_queueing.replay(tx, caller, endpoint_id, which)
         audit.record(tx, keyring, caller, "webhook_endpoint.replay", resource=endpoint_id, details={"events": count})
     return count
 

@@ -7,19 +7,21 @@ so that receivers change over without losing anything (standardwebhooks.com allo
 import base64
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from keys.context import Context
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
-from vault.errors import Invalid, NotFoundHere
+from vault.errors import Invalid, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
 from vault.sealing import open_own, place_of, seal_value
@@ -27,6 +29,10 @@ from vault.statements import insert
 from vault.tables import event_deliveries, webhook_endpoints
 
 OVERLAP = timedelta(hours=24)
+MOST = 50
+"""Endpoints of a tenant in a mode: each event is queued for all that want it, at once."""
+REMOVALS = 3
+"""How often an endpoint's removal is tried, to which the worker queues events meanwhile."""
 LONGEST_URL = 2000
 
 
@@ -43,7 +49,7 @@ class Endpoint:
 
 
 def create(records: Engine, keyring: Keyring, caller: Caller, url: str, types: Sequence[str]) -> Endpoint:
-    """A new endpoint, its secret in it. Raises Invalid for a URL that can't be called."""
+    """A new endpoint, its secret in it. Raises Invalid for a URL that can't be called, NotUsable beyond `MOST`."""
     _check(url)
     ident, secret = new_id("whe", caller.tenant), _new_secret()
     row = {
@@ -57,6 +63,8 @@ def create(records: Engine, keyring: Keyring, caller: Caller, url: str, types: S
         "created_at": caller.at,
     }
     with audit.transaction(records) as tx:
+        if (tx.scalar(select(func.count()).select_from(webhook_endpoints).where(_mine(caller))) or 0) >= MOST:
+            raise NotUsable("too_many_endpoints", f"There are {MOST} endpoints. Remove one that is not needed.")
         insert(tx, webhook_endpoints, row)
         audit.record(tx, keyring, caller, "webhook_endpoint.create", resource=ident)
     shown = Endpoint(id=ident, url=url, events=sorted(types), status="enabled", created_at=caller.at)
@@ -100,6 +108,13 @@ def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, 
 
 def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
     """Take an endpoint away, and what was not delivered to it. Raises NotFoundHere."""
+    for _ in range(REMOVALS - 1):
+        with suppress(IntegrityError):  # an event was queued for it between its deliveries and itself
+            return _remove(records, keyring, caller, endpoint_id)
+    return _remove(records, keyring, caller, endpoint_id)
+
+
+def _remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
     theirs = and_(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
     with audit.transaction(records) as tx:
         row_of(tx, caller, endpoint_id)

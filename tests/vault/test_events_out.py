@@ -1,37 +1,21 @@
 """Events out: written with what they tell, delivered signed, tried for three days, visible and sent again."""
 
-import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from house import Tenant, make_app
+from events_scene import URL, Receiver, deliver, endpoint, parsed, shop_of, waiting
+from house import Tenant
 from records_scene import at_once, rows
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from keys.database import transaction
-from vault import event_delivery
-from vault.lanes.news import deliver_once
+from vault import event_delivery, event_queueing
 from vault.lanes.people import purge_once
 from vault.outgoing import NotPosted, Posted
 from vault.tables import event_deliveries, events, webhook_endpoints
 
-URL = "https://shop.example/hooks"
 PERSON = {"reference": "R-77", "billing_contact": {"name": "Ada Lovelace", "email": "ada@lovelace.example"}}
-
-
-class Receiver:
-    """A tenant's server: it answers as it is told and keeps what it was sent."""
-
-    def __init__(self) -> None:
-        self.answer: Posted | NotPosted = Posted(200)
-        self.calls: list[tuple[str, bytes, dict[str, str]]] = []
-
-    def post(self, url: str, body: bytes, headers: Any) -> Posted | NotPosted:
-        self.calls.append((url, body, dict(headers)))
-        return self.answer
 
 
 @pytest.fixture
@@ -41,42 +25,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture
 def shop(tenant: Tenant, receiver: Receiver) -> Tenant:
-    """A tenant whose events go to the receiver; nothing is left to deliver of tests before it."""
-    with transaction(tenant.house.components.records) as tx:
-        tx.execute(delete(event_deliveries))
-        tx.execute(delete(webhook_endpoints))
-    components = replace(tenant.house.components, post=receiver.post)
-    return replace(tenant, house=replace(tenant.house, components=components, app=make_app(components)))
-
-
-def endpoint(shop: Tenant, **order: object) -> dict[str, Any]:
-    answer = shop.call("POST", "/v1/webhook-endpoints", {"url": URL, **order})
-    assert answer.status_code == 201, answer.get_data(as_text=True)
-    return answer.get_json()
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
-def deliver(shop: Tenant) -> list[tuple[str, Exception]]:
-    reported: list[tuple[str, Exception]] = []
-    deliver_once(shop.house.components.workshop, lambda what, error: reported.append((what, error)))
-    return reported
-
-
-def waiting(shop: Tenant, **ago: float) -> None:
-    """Let the attempts that are to come be due now, and what failed have begun to fail so long ago."""
-    with transaction(shop.house.components.records) as tx:
-        mine = event_deliveries.c.tenant_id == shop.id
-        tx.execute(update(event_deliveries).where(mine).values(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC)))
-        if ago:
-            then = datetime.now(UTC) - timedelta(**ago)
-            tx.execute(update(event_deliveries).where(mine).values(first_attempt_at=then))
-            tx.execute(
-                update(webhook_endpoints).where(webhook_endpoints.c.tenant_id == shop.id).values(failing_since=then)
-            )
+    return shop_of(tenant, receiver)
 
 
 def test_each_change_of_a_charge_is_told(shop: Tenant, receiver: Receiver) -> None:
@@ -139,7 +88,7 @@ def test_only_what_an_endpoint_wants(shop: Tenant, receiver: Receiver) -> None:
     charge = shop.charge(shop.token()["id"]).get_json()["id"]
     shop.call("POST", f"/v1/charges/{charge}/refunds", Idempotency_Key="r")
     deliver(shop)
-    assert [_json(body)["type"] for _, body, _ in receiver.calls] == ["refund.succeeded"]
+    assert [parsed(body)["type"] for _, body, _ in receiver.calls] == ["refund.succeeded"]
 
 
 @pytest.mark.parametrize("answer", [Posted(500), Posted(302), NotPosted("address_refused"), NotPosted("no_answer")])
@@ -171,7 +120,7 @@ def test_what_does_not_arrive_is_tried_again(shop: Tenant, receiver: Receiver, a
     again = shop.call("POST", f"/v1/webhook-endpoints/{made['id']}/replay", {"since": "2026-01-01T00:00:00Z"})
     assert (again.status_code, again.get_json()["events"] >= 2) == (202, True)
     deliver(shop)
-    assert charge in {_json(body)["data"]["id"] for _, body, _ in receiver.calls}
+    assert charge in {parsed(body)["data"]["id"] for _, body, _ in receiver.calls}
 
 
 def test_workers_at_once_deliver_once(shop: Tenant, receiver: Receiver) -> None:
@@ -190,7 +139,7 @@ def test_a_worker_that_dies_between_loses_nothing(shop: Tenant, receiver: Receiv
     endpoint(shop, events=["charge.succeeded"])
     shop.charge(shop.token()["id"])
     parts = shop.house.components.workshop
-    event_delivery.fan_out(parts)
+    event_queueing.fan_out(parts)
     [due] = [each for each in event_delivery.due(parts) if each.tenant_id == shop.id]
     assert event_delivery.take_up(parts, due)
     deliver(shop)

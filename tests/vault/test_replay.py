@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from keys.database import reading
 from keys.errors import KeyDestroyed
-from vault import event_delivery
+from vault import event_queueing
 from vault.errors import LedgerBroken
 from vault.ledger import Ledger
 from vault.replay import replay
@@ -158,7 +158,7 @@ def test_an_erasure_that_was_complete_is_complete_after_the_replay(own_house: Ho
     assert own_house.components.guard.check().is_good
     assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
     assert tenant.call("GET", path).get_json() == given_out
-    event_delivery.fan_out(own_house.components.workshop)  # what the backup had not sent on yet
+    event_queueing.fan_out(own_house.components.workshop)  # what the backup had not sent on yet
     assert own_house.work() == (0, [])
 
 

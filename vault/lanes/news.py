@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault import callbacks, event_delivery
+from vault import callbacks, event_delivery, event_queueing
 from vault.lanes.steps import Report, guarded
 from vault.workshop import Workshop, caller_of
 
@@ -35,9 +35,9 @@ def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
     return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)
 
 
-def deliver_once(shop: Workshop, report: Report) -> int:
-    """Tell tenants what happened. A host that was called in vain is not called again in this round."""
-    done, end = event_delivery.fan_out(shop), monotonic() + TELLING_SECONDS
+def deliver_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
+    """Tell tenants what happened; as `tell_once`."""
+    done, end = event_queueing.fan_out(shop), monotonic() + seconds
     failing: set[tuple[str, str]] = set()
     for row in event_delivery.due(shop):
         if monotonic() > end:
