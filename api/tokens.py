@@ -5,7 +5,7 @@ from typing import Any
 from flask import g
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import REPLAYED, Blueprint, Passed, needs, passed
 from api.fields import (
     CardShown,
     ContactFields,
@@ -149,6 +149,8 @@ def confirm(token_id: str) -> Answer:
     here = passed()
     house = here.parts
     made = token_resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
+    if made.looked_at:
+        _count_look(here)
     token, status, headers = _answer(made)
     return token, 200 if status == 201 else status, headers  # noqa: PLR2004  # nothing was created
 
@@ -183,6 +185,13 @@ def delete(token_id: str) -> tokens.Token:
     """Take a token out of use for good; the processor is told to detach it."""
     here = passed()
     return tokens.delete(here.parts.records, here.parts.keyring, here.parts.ledger, here.caller, token_id)
+
+
+def _count_look(here: Passed) -> None:
+    """Looking at a token is for who may, and is counted, whichever way it is done."""
+    if "tokens:read" not in here.caller.scopes:
+        raise Problem(403, "insufficient_scope", "There is nothing to confirm. To look at tokens takes tokens:read.")
+    here.parts.tallies.looked(here.caller)
 
 
 def _order(order: dict[str, Any]) -> tokenizing.Order:

@@ -8,9 +8,24 @@ would see no row at all (docs/decisions/0021).
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Engine, String, any_, bindparam, column, event, exists, func, select, table, true
+from sqlalchemy import (
+    Connection,
+    Engine,
+    String,
+    any_,
+    bindparam,
+    column,
+    event,
+    exists,
+    func,
+    or_,
+    select,
+    table,
+    true,
+)
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import CompoundSelect, Select, SelectBase
 
@@ -21,6 +36,9 @@ SETTING = "panless.tenant"
 POLICY = "panless_tenant"
 """What the policy is called, on each table, that holds a role to the rows of one tenant."""
 
+LOOKED_OVER = "panless_looked_over"
+"""And the one that lets it look over a few tables, which the house itself reads."""
+
 EVERY = "*"
 """In a tenant's place: a look at the few tables that the house itself reads without knowing for whom."""
 
@@ -30,7 +48,7 @@ BIND = "panless_tenant"
 _KEPT_APART = "panless_kept_apart"
 _BEGINS_FOR = "panless_begins_for"
 _SAYS = "panless_says"
-_POLICIES = table("pg_policies", column("policyname"), column("roles"))
+_POLICIES = table("pg_policies", column("tablename"), column("policyname"), column("roles"))
 _TENANT = re.compile(r"[A-Za-z0-9_]{1,64}|\*")
 
 
@@ -58,6 +76,14 @@ def is_kept_apart(connection: Connection) -> bool:
         return False
     mine = _POLICIES.c.policyname == POLICY, func.current_user() == any_(_POLICIES.c.roles)
     return bool(connection.scalar(select(exists().where(*mine))))
+
+
+def open_tables(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Of these tables, those where this user, who is to see one tenant at a time, is held by no policy or by more."""
+    mine = or_(func.current_user() == any_(_POLICIES.c.roles), any_(_POLICIES.c.roles) == "public")
+    ours = (_POLICIES.c.policyname == POLICY, _POLICIES.c.policyname == LOOKED_OVER)
+    others = {*connection.scalars(select(_POLICIES.c.tablename).where(mine, ~or_(*ours)))}
+    return [name for name in names if name in others or not connection.scalar(select(func.row_security_active(name)))]
 
 
 def said(connection: Connection) -> str | None:

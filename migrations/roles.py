@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, column, func, select, table
 
 from keys.database import transaction
 from keys.tenant_rows import EVERY, POLICY, SETTING
+from keys.tenant_rows import LOOKED_OVER as LOOKED_OVER_POLICY
 from migrations.run import LOCK, VERSIONS, models
 
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
@@ -41,7 +42,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "audit_logs": ("SELECT", KEPT),
     "audit_tiles": ("SELECT", KEPT),
     "client_keys": ("SELECT, UPDATE (digest, last_used_at, mac)", KEPT),
-    "clients": ("SELECT, UPDATE", KEPT),
+    "clients": ("SELECT, UPDATE (revoked_at)", KEPT),
     "customers": (KEPT, KEPT),
     "deployment": ("SELECT, UPDATE (configurations)", "SELECT, UPDATE (configurations)"),
     "erasure_recipients": (KEPT, KEPT),
@@ -59,6 +60,9 @@ RECORDS: Mapping[str, tuple[str, str]] = {
 
 KEYSTORE: Mapping[str, str] = {"alembic_version": "SELECT", "deployment": "SELECT", "guard": "SELECT, UPDATE"}
 """What KEYS may do on each table of the keystore; else `KEPT`, and `EVERYTHING` on `kek_wraps`."""
+
+WIDE = ("pg_read_all_data", "pg_write_all_data")
+"""PostgreSQL's own roles whose members read or write every table."""
 
 LOOKED_OVER = ("audit_entries", "audit_logs", "intents", "processor_accounts", "rights_requests")
 """What the server reads without knowing for whom: its figures, and whose account a webhook names."""
@@ -128,7 +132,7 @@ def _policies(name: str, roles: Roles) -> Iterator[tuple[str, str, str]]:
     yield "panless_every", roles.worker, "TO {role} USING (true)"
     if name in LOOKED_OVER:
         looking = f"current_setting('{SETTING}', true) = '{EVERY}'"
-        yield "panless_looked_over", roles.app, f"FOR SELECT TO {{role}} USING ({looking})"
+        yield LOOKED_OVER_POLICY, roles.app, f"FOR SELECT TO {{role}} USING ({looking})"
 
 
 def _closed(tx: Connection, role: str) -> Iterator[str]:
@@ -146,8 +150,15 @@ def _refuse_unfit(tx: Connection, role: str) -> None:
         raise RoleRefused(f"There is no role {role}. Make it with: CREATE ROLE {role} LOGIN, and a password.")
     if found.rolsuper or found.rolbypassrls:
         raise RoleRefused(f"{role} is a superuser or has BYPASSRLS: nothing holds it. Make another role.")
-    if tx.scalar(select(func.pg_has_role(role, func.current_user(), "MEMBER"))):
-        raise RoleRefused(f"{role} owns these tables, or may act as their owner. Migrate as another role than it.")
+    if found.rolcreaterole or found.rolreplication:
+        raise RoleRefused(f"{role} has CREATEROLE or REPLICATION, which lead past every right. Make another role.")
+    owners = select(_CLASS.c.relowner).where(_CLASS.c.relnamespace == _PUBLIC)
+    for owner in (func.current_user(), *tx.scalars(owners.distinct())):
+        if tx.scalar(select(func.pg_has_role(role, owner, "MEMBER"))):
+            raise RoleRefused(f"{role} owns these tables, or may act as their owner. Migrate as another role than it.")
+    for wide in WIDE:
+        if tx.scalar(select(func.pg_has_role(role, wide, "MEMBER"))):
+            raise RoleRefused(f"{role} is in {wide}, and no table's rights would hold it. Revoke that membership.")
 
 
 def _tables(tree: str) -> list[str]:
@@ -163,6 +174,7 @@ def _run(tx: Connection, statements: Iterator[str] | list[str]) -> None:
         tx.exec_driver_sql(statement.replace("%", "%%"))
 
 
-_CLASS = table("pg_class", column("oid"), column("relrowsecurity"))
+_CLASS = table("pg_class", column("oid"), column("relrowsecurity"), column("relowner"), column("relnamespace"))
+_PUBLIC = func.to_regnamespace("public")
 _POLICIES = table("pg_policies", column("tablename"), column("policyname"), column("roles"))
-_ROLES = table("pg_roles", column("rolname"), column("rolsuper"), column("rolbypassrls"))
+_ROLES = table("pg_roles", *map(column, ("rolname", "rolsuper", "rolbypassrls", "rolcreaterole", "rolreplication")))

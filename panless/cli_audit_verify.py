@@ -20,6 +20,7 @@ from vault.tables import audit_entries
 from vault.tlog import rows, signing
 from vault.tlog.anchoring import Anchor, anchors_of
 from vault.tlog.files import Folder, Kept
+from vault.tlog.lateness import STALE
 from vault.tlog.notes import Verifier, parse_verifier
 from vault.tlog.paths import CHECKPOINT
 from vault.tlog.verifying import Finding, verify
@@ -81,6 +82,7 @@ def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]], most: 
             continue
         anchors = [*_anchors(house, keys, tenant, most)]
         _tell_unread(tenant, anchors, most)
+        yield from _unanchored(house, tenant, log, anchors)
         yield from ((tenant, _no_anchor(each)) for each in anchors if each.checkpoint is None)
         genuine = [each.note for each in anchors if each.checkpoint is not None]
         if log is None or not log.checkpoint:
@@ -123,6 +125,20 @@ def _no_anchor(each: Anchor) -> Finding:
     return Finding(-1, f"What lies among the anchors as {each.place} is no checkpoint of that log and size.")
 
 
+def _unanchored(house: Components, tenant: str, log: Row[Any] | None, anchors: Sequence[Anchor]) -> Found:
+    """Entries that have been in the log for long, and no anchor is over them: by their own time, not by its row."""
+    if house.logs.anchors is None or log is None or not log.size:
+        return
+    newest = next((each.checkpoint for each in anchors if each.checkpoint is not None), None)
+    is_over_it = newest is not None and signing.parse_origin(newest.origin)[2] == log.generation
+    first = newest.size if newest is not None and is_over_it else 0 if newest is None else log.size - 1
+    place = audit_entries.c.tenant_id == tenant, audit_entries.c.position == first
+    with reading(house.records) as connection:
+        at = connection.scalar(select(audit_entries.c.at).where(*place))
+    if at is not None and house.clock() - at > STALE:
+        yield tenant, Finding(first, f"From here on nothing is anchored, since {at:%Y-%m-%d %H:%M:%S}.")
+
+
 def _without_a_log(house: Components, tenant: str, anchors: Sequence[bytes]) -> Found:
     """A log that was deleted, or is about to begin: then its entries are some seconds old."""
     if anchors:
@@ -133,20 +149,29 @@ def _without_a_log(house: Components, tenant: str, anchors: Sequence[bytes]) -> 
 
 def _in_folder(folder: Path, keys: Sequence[str], only: Sequence[str], notes: Sequence[tuple[Path, bytes]]) -> Found:
     """The same of an export: of one log, or of a folder of them."""
-    places = [folder] if (folder / CHECKPOINT).exists() else sorted(path.parent for path in folder.glob("*/tile"))
-    chosen = [place for place in places if not only or place.name in only]
-    if not chosen:
+    is_one = (folder / CHECKPOINT).exists()
+    parts = ("tile", CHECKPOINT, KEYS)
+    places = [folder] if is_one else sorted({path.parent for part in parts for path in folder.glob(f"*/{part}")})
+    names = {place: _tenant_in(place / CHECKPOINT) if is_one else place.name for place in places}
+    chosen = {place: name for place, name in names.items() if not only or name in only}
+    if not chosen or {*only} - {*chosen.values()}:
         raise Refused(f"There is no such log in {folder}: `panless audit export` writes one.")
-    names = {place: place.name if len(places) > 1 else _tenant_in(place / CHECKPOINT) for place in chosen}
-    _refuse_foreign(notes, list(names.values()))
-    for place, name in names.items():
-        verifiers = [parse_verifier(line) for line in keys] or _keys_beside(place)
+    _refuse_foreign(notes, list(chosen.values()))
+    given = [parse_verifier(line) for line in keys]
+    for lost in sorted({each.name.rpartition("/")[2] for each in given} - {*names.values()}):
+        yield lost, Finding(-1, f"There is a key of this log, and no such log in {folder}.")
+    for place, name in chosen.items():
+        if (found := _tenant_in(place / CHECKPOINT)) != name:
+            yield name, Finding(-1, f"Its checkpoint is that of another log: {found or 'of none'}.")
+        verifiers = given or _keys_beside(place)
         with progress(f"Entries of {name}", _size_in(place / CHECKPOINT)) as told:
             for finding in verify(Folder(place), verifiers, [*_of(name, notes)], told):
                 yield name, finding
 
 
 def _keys_beside(place: Path) -> list[Verifier]:
+    if not (place / KEYS).exists():
+        raise Refused(f"There are no keys in {place}. Give the log's with --key.")
     click.echo(f"The keys are those in {place / KEYS}: compare them with the ones that you were given.", err=True)
     return [parse_verifier(line) for line in (place / KEYS).read_text().splitlines()]
 
@@ -163,7 +188,8 @@ def _refuse_foreign(notes: Sequence[tuple[Path, bytes]], tenants: Sequence[str])
 
 def _tenant_in(path: Path) -> str:
     """Whose log the origin line of a checkpoint names; empty where it is none."""
-    parts = path.read_bytes().partition(b"\n")[0].decode(errors="replace").split("/")
+    note = path.read_bytes() if path.exists() else b""
+    parts = note.partition(b"\n")[0].decode(errors="replace").split("/")
     return parts[2] if len(parts) in {3, 4} else ""
 
 

@@ -14,10 +14,11 @@ PR_SET_DUMPABLE = 4
 
 
 def harden() -> None:
-    """Write no core file, refuse to be traced, and make files that only their owner can read."""
+    """Write no core file, refuse to be traced, make files that only their owner can read, log no TLS session's keys."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # a core pattern that is a pipe ignores the limit above
     os.umask(0o077)
+    os.environ.pop("SSLKEYLOGFILE", None)  # Python's ssl and urllib3 would write there what opens every session
 
 
 def memory_folder() -> str | None:

@@ -42,7 +42,9 @@ def app() -> Flask:
     parts = components.parts
     application = create_app(parts)
     application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
-    _keep_checked(components, parts, _metrics(components, application))
+    metrics = _metrics(components, application)
+    _keep_checked(components, metrics)
+    _keep_written(components, parts, metrics)
     _settle_memory()
     return application
 
@@ -74,12 +76,12 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
     return metrics
 
 
-def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None) -> None:
-    """Look at the guard, and write down who came and looked at cards, every few seconds and once more at the end."""
-    told, noted = components.guard.verdict, False
+def _keep_checked(components: Components, metrics: Metrics | None) -> None:
+    """Look at the guard every few seconds; nothing that may wait for somebody else is done in between."""
+    told = components.guard.verdict
 
     def check() -> bool:
-        nonlocal told, noted
+        nonlocal told
         before, told = told, components.guard.check()  # a request may have found it between two of these looks
         verdict = told
         if verdict != before:
@@ -87,25 +89,38 @@ def _keep_checked(components: Components, parts: Parts, metrics: Metrics | None)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
             metrics.count_unlimited(components.limits.take_uncounted())
-        if verdict.is_good and metrics is not None:
+        return verdict.is_good
+
+    atexit.register(beat(check))
+
+
+def _keep_written(components: Components, parts: Parts, metrics: Metrics | None) -> None:
+    """Write down who came and looked at cards, every few seconds and once more at the end; show what is measured."""
+    noted = False
+
+    def write_down() -> bool:
+        nonlocal noted
+        if not components.guard.verdict.is_good:
+            return False
+        if metrics is not None:
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
             metrics.show_lateness(lateness(components.logs, components.records, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
-        if verdict.is_good:
-            parts.uses.write_down(components.records)
-        if verdict.is_good and not noted:
+        if not noted:
             configuration.note(components, "server")
             noted = True
-        if verdict.is_good:  # last: what can't be written of one tenant is raised
+        try:  # what can't be written of one tenant is raised
             parts.tallies.write_down(components.records, components.keyring, components.clock())
-        return verdict.is_good
+        finally:
+            parts.uses.write_down(components.records)  # last: it waits for who holds the row of a key
+        return True
 
     def write_down_the_rest() -> None:
         parts.uses.write_down(components.records)
         parts.tallies.write_down(components.records, components.keyring, components.clock(), all_of_it=True)
 
     atexit.register(write_down_the_rest)
-    atexit.register(beat(check))
+    atexit.register(beat(write_down))
     if metrics is not None:
         atexit.register(beat(partial(_count_keys, components, metrics), KEYS_EVERY))
 

@@ -62,11 +62,15 @@ class Storing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenized:
-    """The token, and how it came: `replayed` for a known idempotency key, `deduplicated` for a known card."""
+    """The token, and how it came: `replayed` for a known idempotency key, `deduplicated` for a known card.
+
+    `looked_at` where nothing was open, so that whoever called has only looked at it.
+    """
 
     token: Token
     replayed: bool = False
     deduplicated: bool = False
+    looked_at: bool = False
 
 
 def moved(storing: Storing, values: Mapping[str, object]) -> Change:

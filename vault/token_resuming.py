@@ -22,7 +22,7 @@ def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: C
     with reading(records) as connection:
         row = tokens.row_of_token(connection, caller, token_id)
     if row.state != "requires_action":
-        return Tokenized(token=tokens.unsealed(keyring, [row])[0])
+        return Tokenized(token=tokens.unsealed(keyring, [row])[0], looked_at=True)
     storing = resume(records, keyring, processors, caller, row, intent=None)
     place = token_place(keyring, row, "outcome", row.outcome_version)
     reference = open_near(keyring, storing.dek, row.outcome, place)["reference"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from panless.checks.finding import Finding
+from panless.checks.finding import Finding, note
 from panless.checks.places import databases, file_of, same_disk
-from panless.settings import Settings
+from panless.settings import Bucket, Settings
 from panless.wiring import Components
 from vault.tlog.lateness import STALE, lateness
 
@@ -30,6 +30,15 @@ def anchors_apart(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="The audit log's anchors lie on the same disk as the records: who puts that back puts both back.",
             mend="Put them on another machine's disk, or in s3://bucket/prefix (PANLESS_AUDIT_ANCHOR).",
+        )
+
+
+def anchors_locked(settings: Settings) -> Iterator[Finding]:
+    """In a bucket who may write may delete."""
+    if isinstance(settings.audit_anchor, Bucket) and settings.audit_anchor_lock_days is None:
+        yield note(
+            "Who may delete from the anchors' bucket can make the audit log unprovable.",
+            "Set PANLESS_AUDIT_ANCHOR_LOCK_DAYS.",
         )
 
 

@@ -48,9 +48,9 @@ def open_files(settings: Settings) -> Iterator[Finding]:
 
 def open_folders(settings: Settings) -> Iterator[Finding]:
     """Who can write to a folder can put another file in the place of ours."""
-    ledger = [settings.ledger] if isinstance(settings.ledger, Path) else []
-    files = [*_keyfiles(settings), settings.policy, *(file for _, file in _files(settings))]
-    for folder in sorted({*ledger, *(file.absolute().parent for file in files)}):
+    folders = [place for place in (settings.ledger, settings.audit_anchor) if isinstance(place, Path)]
+    files = [*_keyfiles(settings), settings.policy, *(file for _, file in _files(settings)), *_of_the_door(settings)]
+    for folder in sorted({*folders, *(file.absolute().parent for file in files)}):
         mode = folder.stat().st_mode if folder.exists() else 0
         if mode & 0o022 and not mode & stat.S_ISVTX:
             yield Finding(what=f"Other users can replace files in {folder}.", mend=f"Run: chmod go-w {folder}")
@@ -80,6 +80,13 @@ def _file_system(file: Path, mounts: Path) -> str:
 def _files(settings: Settings) -> Iterator[tuple[str, Path]]:
     """The databases that are files."""
     return ((name, file) for name, url in databases(settings) if (file := file_of(url)))
+
+
+def _of_the_door(settings: Settings) -> Iterator[Path]:
+    """The files that say whose word counts there."""
+    yield from (file for file in (settings.tls_certificate_file, settings.tls_key_file) if file is not None)
+    if settings.oauth_jwks is not None and "://" not in settings.oauth_jwks:
+        yield Path(settings.oauth_jwks)
 
 
 def _keyfiles(settings: Settings) -> list[Path]:

@@ -12,6 +12,9 @@ from panless.privilege import in_container
 from panless.root_keys import LOOPBACK
 from panless.settings import Settings
 
+NARROWEST = {4: 8, 6: 16}
+"""Bits of a network, by version of IP, that somebody could have to themselves."""
+
 
 def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator[Finding]:
     """API keys and cards go over it. From inside a container nobody can tell who reaches its ports."""
@@ -22,6 +25,16 @@ def plain_http(settings: Settings, *, contained: bool | None = None) -> Iterator
             "or set PANLESS_TLS_CERTIFICATE_FILE and PANLESS_TLS_KEY_FILE.",
             is_unsafe=not (in_container() if contained is None else contained),
         )
+
+
+def proxies(settings: Settings) -> Iterator[Finding]:
+    """Who is trusted to say where a request comes from, and with which certificate, says what it likes."""
+    for network in settings.trusted_proxies or ():
+        if network.prefixlen < NARROWEST[network.version]:
+            yield Finding(
+                what=f"All of {network} may say where requests come from: networks and certificates mean nothing.",
+                mend="Name your proxies' own addresses (PANLESS_TRUSTED_PROXIES).",
+            )
 
 
 def certificate(settings: Settings) -> Iterator[Finding]:

@@ -1,17 +1,20 @@
 """Database servers: keys and what they open must not fall together, nor be read on the way."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import URL
 
 from keys.database import reading
-from keys.tenant_rows import is_kept_apart
+from keys.tenant_rows import is_kept_apart, open_tables
 from panless.checks.finding import Finding, note
 from panless.checks.places import databases, same_server
 from panless.root_keys import LOOPBACK
 from panless.settings import Settings
 from panless.wiring import Components
+from vault.tables import metadata
 
+OF_TENANTS = sorted(each.name for each in metadata.sorted_tables if "tenant_id" in each.c)
 SAFE_TLS = ("verify-full", "verify-ca")
 
 
@@ -48,14 +51,26 @@ def encrypted(settings: Settings) -> Iterator[Finding]:
 
 def _host(url: URL) -> str:
     """The other machine; empty for this one, reached by a file, a socket's folder or loopback."""
-    host = str(url.host or url.query.get("host", ""))
+    said = (url.host, *(url.query.get(name) for name in ("host", "hostaddr", "service")), os.getenv("PGHOST"))
+    host = str(next(filter(None, said), ""))
     return "" if host in LOOPBACK or host.startswith("/") else host
+
+
+def _open(tables: Sequence[str]) -> Iterator[Finding]:
+    if tables:
+        yield Finding(
+            what=f"Row-level security does not hold the records' user in {', '.join(tables)}.",
+            mend="See who owns them and which policies they have (\\d TABLE), then: panless migrate --roles.",
+        )
 
 
 def tenants_apart(house: Components) -> Iterator[Finding]:
     """Whether the database keeps tenants apart, should the program ever forget to."""
     with reading(house.records) as connection:
-        if connection.dialect.name == "sqlite" or is_kept_apart(connection):
+        if connection.dialect.name == "sqlite":
+            return
+        if is_kept_apart(connection):
+            yield from _open(open_tables(connection, OF_TENANTS))
             return
     yield note(
         "The records' user sees every tenant's rows: right for the worker and for commands, not for the server.",

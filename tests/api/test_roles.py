@@ -1,14 +1,19 @@
 """Each role before each endpoint: what design.md 8 grants, and nothing else."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from api_scene import LINKED, headers_of, never_was, nothing, operations, problem
 from house import House, Tenant
+from sqlalchemy import select
 
 from api.document import CONVERTED
+from api.parts import NAME
+from keys.database import reading
 from vault import clients
 from vault.scopes import ROLES, SCOPES
+from vault.tables import audit_entries
 
 NEEDED = {
     ("POST", "/v1/tokens"): "tokens:create",
@@ -155,6 +160,22 @@ def test_every_other_scope_together_opens_nothing(tenant: Tenant) -> None:
             answer = lacking.call(method, path.format(**nothing()), role=scope)
             assert answer.status_code == 403, (method, path, answer.get_data(as_text=True))
             assert scope in answer.get_data(as_text=True)
+
+
+def test_confirming_is_no_way_to_look(tenant: Tenant) -> None:
+    """A token with nothing to confirm is only looked at: that takes tokens:read, and is counted as other looks are."""
+    parts, token = tenant.house.app.extensions[NAME], tenant.token()["id"]
+    only = {"tenant": tenant.id, "name": "makes", "live": False, "scopes": {"tokens:create"}, "at": parts.clock()}
+    _, key = clients.create_client(parts.records, parts.keyring, **only)
+    makes = replace(tenant, keys={"makes": key.value})
+    path = f"/v1/tokens/{token}/confirm"
+    assert problem(makes.call("POST", path, role="makes"), 403, "insufficient_scope")["status"] == 403
+    assert tenant.call("POST", path, role="checkout").get_json()["card"]["last4"] == "4242"
+    parts.tallies.write_down(parts.records, parts.keyring, parts.clock(), all_of_it=True)
+    mine = audit_entries.c.tenant_id == tenant.id, audit_entries.c.action == "token.read"
+    with reading(parts.records) as connection:
+        [leaf] = connection.scalars(select(audit_entries.c.leaf).where(*mine))
+    assert json.loads(leaf)["details"]["cards"] == 1
 
 
 def test_scope_is_asked_for_before_anything_else(tenant: Tenant) -> None:

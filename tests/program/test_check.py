@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,15 +103,43 @@ def test_readable_databases_are_unsafe(found: Callable[..., list[Finding]], tmp_
 
 
 def test_folders_that_others_write_to_are_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
-    """Of keyfile, databases and ledger; one with a sticky bit, as /tmp has it, lets nobody replace what is ours."""
+    """Of keys, databases, ledger, anchors; where a sticky bit is, as in /tmp, nobody replaces what is ours."""
+    more = {name: tmp_path / name for name in ("anchors", "tls", "jwks")}
+    for folder in more.values():
+        folder.mkdir()
+    (more["jwks"] / "keys.json").write_text('{"keys": []}')
+    certificate, key = write_pair(more["tls"])
+    found = partial(
+        found,
+        AUDIT_ANCHOR=str(more["anchors"]),
+        TLS_CERTIFICATE_FILE=str(certificate),
+        TLS_KEY_FILE=str(key),
+        OAUTH_ISSUER="https://issuer.example",
+        OAUTH_AUDIENCE="panless",
+        OAUTH_JWKS=str(more["jwks"] / "keys.json"),
+        OAUTH_TENANT="ten_00abc",
+    )
     assert "can replace files" not in sentences(found())
-    for folder in (tmp_path, tmp_path / "ledger"):
+    for folder in (tmp_path, tmp_path / "ledger", *more.values()):
         before = folder.stat().st_mode
         folder.chmod(0o770)
         assert f"Run: chmod go-w {folder}" in sentences(found())
         folder.chmod(0o1777)
         assert "can replace files" not in sentences(found())
         folder.chmod(before)
+
+
+def test_proxies_that_are_anybody_are_unsafe(found: Callable[..., list[Finding]]) -> None:
+    """Whoever is trusted to say where a request comes from must be few."""
+    for networks, is_said in (("0.0.0.0/0", True), ("2000::/3", True), ("10.0.0.0/8,fd00::/64,192.0.2.7/32", False)):
+        assert ("may say where requests come from" in sentences(found(TRUSTED_PROXIES=networks))) is is_said
+
+
+def test_anchors_that_can_be_deleted_are_a_note(found: Callable[..., list[Finding]]) -> None:
+    """A bucket without a lock: who may write there may delete."""
+    for days, is_said in (({}, True), ({"AUDIT_ANCHOR_LOCK_DAYS": "400"}, False)):
+        said = sentences(found(AUDIT_ANCHOR="s3://anchors/x", **days), unsafe=False)
+        assert ("make the audit log unprovable" in said) is is_said
 
 
 def test_a_database_file_on_a_shared_disk_is_unsafe(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
@@ -188,6 +217,13 @@ def test_the_guards_verdict_is_a_finding(found: Callable[..., list[Finding]], tm
 def test_an_old_schema_is_a_finding(found: Callable[..., list[Finding]], tmp_path: Path) -> None:
     """A database that is not migrated is named with the command."""
     assert "Run: panless migrate." in sentences(found(RECORDS_URL=f"sqlite:///{tmp_path}/new.db"))
+
+
+@pytest.mark.parametrize("named", ["host=db.invalid", "hostaddr=192.0.2.1", "service=db"])
+def test_another_machine_however_it_is_named(found: Callable[..., list[Finding]], named: str) -> None:
+    """In the query of a URL, or by libpq's own file of services: it must prove who answers, too."""
+    said = sentences(found(RECORDS_URL=f"postgresql:///records?{named}", KEYSTORE_URL="postgresql:///k?host=/run"))
+    assert said.count("does not prove who answers") == 1
 
 
 def test_databases_over_the_net(found: Callable[..., list[Finding]]) -> None:
@@ -272,6 +308,24 @@ def test_a_server_that_sees_every_tenant_is_a_note(
         urls = used_by(databases, user, roles.keys)
         settings = {name.removeprefix("PANLESS_"): url for name, url in urls.items()}
         assert ("sees every tenant's rows" in sentences(found(**settings), unsafe=False)) is is_said
+
+
+def test_row_level_security_that_is_off_is_unsafe(
+    found: Callable[..., list[Finding]], deployment: Deployment, postgresql: str
+) -> None:
+    """By PostgreSQL's own word, table by table: turned off, or let past by a policy more."""
+    owner, roles = new_roles(postgresql)
+    databases = databases_of(postgresql, owner)
+    migrate_with(deployment | databases, roles)
+    urls = used_by(databases, roles.app, roles.keys)
+    settings = {name.removeprefix("PANLESS_"): url for name, url in urls.items()}
+    assert "Row-level security" not in sentences(found(**settings))
+    records = open_database(databases["PANLESS_RECORDS_URL"])
+    with transaction(records) as tx:
+        tx.execute(text("ALTER TABLE charges DISABLE ROW LEVEL SECURITY"))
+        tx.execute(text("CREATE POLICY more ON holds USING (true)"))
+    records.dispose()
+    assert "does not hold the records' user in charges, holds." in sentences(found(**settings))
 
 
 def test_holidays_that_run_out_are_a_note(found: Callable[..., list[Finding]], tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 from program_scene import panless, refusal
-from roles import URLS, databases_of, new_roles, run_as_admin
-from sqlalchemy import text
+from roles import URLS, as_user, databases_of, new_roles, run_as_admin
+from sqlalchemy import make_url, text
 
 from keys.database import open_database, reading, transaction
 from migrations.roles import Roles
@@ -27,11 +27,15 @@ def test_roles_that_nothing_would_hold(postgresql: str, made: tuple[Environment,
     """A role that is not there, a superuser, one with BYPASSRLS, the owner and a member of it, one role for all."""
     environment, owner, roles = made
     super_one, bypassing, member = (f"{name}_{owner}" for name in ("super", "bypassing", "member"))
+    creating, copying, writing = (f"{name}_{owner}" for name in ("creating", "copying", "writing"))
     run_as_admin(
         postgresql,
         f'CREATE ROLE "{super_one}" SUPERUSER',
         f'CREATE ROLE "{bypassing}" BYPASSRLS',
         f'CREATE ROLE "{member}" IN ROLE "{owner}"',
+        f'CREATE ROLE "{creating}" CREATEROLE',
+        f'CREATE ROLE "{copying}" REPLICATION',
+        f'CREATE ROLE "{writing}" IN ROLE pg_write_all_data',
     )
     assert f"CREATE ROLE {owner}_x LOGIN" in migrate(environment, f"{owner}_x", roles.worker, roles.keys)
     for name in (super_one, bypassing):
@@ -39,6 +43,9 @@ def test_roles_that_nothing_would_hold(postgresql: str, made: tuple[Environment,
         assert "nothing holds it" in migrate(environment, roles.app, roles.worker, name)
     for name in (owner, member):
         assert "owns these tables" in migrate(environment, roles.app, name, roles.keys)
+    for name in (creating, copying):
+        assert "lead past every right" in migrate(environment, name, roles.worker, roles.keys)
+    assert "is in pg_write_all_data" in migrate(environment, roles.app, writing, roles.keys)
     assert "three roles" in migrate(environment, roles.app, roles.app, roles.keys)
 
 
@@ -47,6 +54,15 @@ def test_a_worker_that_is_in_the_servers_role(postgresql: str, made: tuple[Envir
     environment, _, roles = made
     run_as_admin(postgresql, f'GRANT "{roles.worker}" TO "{roles.app}"')
     assert "may act as" in migrate(environment, roles.app, roles.worker, roles.keys)
+
+
+def test_an_owner_is_refused_whoever_migrates(postgresql: str, made: tuple[Environment, str, Roles]) -> None:
+    """Tables keep their owner when somebody else migrates: that owner is held by nothing either."""
+    environment, owner, roles = made
+    assert panless("migrate", env=environment).returncode == 0
+    admin = make_url(postgresql).username
+    as_admin = environment | {name: as_user(environment[name], str(admin)) for name in URLS}
+    assert "owns these tables" in migrate(as_admin, owner, roles.worker, roles.keys)
 
 
 def test_sqlite_has_no_roles(deployment: Environment) -> None:

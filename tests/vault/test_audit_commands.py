@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy import delete, update
 from tlog_scene import log, look
 
 from keys.database import transaction
-from vault.tables import audit_entries, audit_tiles
+from vault.tables import audit_entries, audit_logs, audit_tiles
 
 
 def run(environment: Mapping[str, str], *words: object) -> subprocess.CompletedProcess[str]:
@@ -121,6 +122,47 @@ def test_so_many_anchors_are_read_as_are_asked_for(tenant: Tenant) -> None:
     assert [each.returncode for each in found.values()] == [0, 1, 2, 1]
     assert "the newest 1 anchors of generation 1 were read" in found["1"].stderr
     assert "were read" not in found["5000"].stderr
+
+
+def test_what_was_never_anchored_is_named(tenant: Tenant) -> None:
+    """Entries that are old and under no anchor, whatever the log's row says of that."""
+    look(replace(tenant, house=later(tenant.house, minutes=-9)), 3)
+    tenant.house.work()
+    mine = audit_logs.c.tenant_id == tenant.id
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(update(audit_logs).where(mine).values(waiting_since=None, anchored_size=10_000))
+    answer = run(tenant.house.environment, "verify", "--tenant", tenant.id)
+    assert (answer.returncode, answer.stdout.count("\n")) == (1, 1)
+    assert "From here on nothing is anchored, since" in answer.stdout
+
+
+def test_a_log_that_is_missing_from_an_export_is_named(tenant: Tenant, tmp_path: Path) -> None:
+    """Its tiles gone, all of it gone, another tenant's in its place: by who has its key, or sees its folder."""
+    other = tenant.house.tenant()
+    look(other, 3)
+    tenant.house.work()
+    run(tenant.house.environment, "export", tmp_path / "whole")
+    [key] = run(tenant.house.environment, "key", "--tenant", tenant.id).stdout.splitlines()
+    assert run({}, "verify", "--offline", tmp_path / "whole").returncode == 0
+
+    def damaged(damage: Callable[[Path, Path], None], *words: object) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / f"export {len([*tmp_path.iterdir()])}"
+        shutil.copytree(tmp_path / "whole", folder)
+        damage(folder / tenant.id, folder / other.id)
+        return run({}, "verify", "--offline", folder, *words)
+
+    def swap(mine: Path, theirs: Path) -> None:
+        shutil.rmtree(mine)
+        shutil.copytree(theirs, mine)
+
+    for answer, said in (
+        (damaged(lambda mine, _: shutil.rmtree(mine / "tile")), "are missing from bundle 0"),
+        (damaged(swap), f"{tenant.id}: Its checkpoint is that of another log: {other.id}."),
+        (damaged(lambda mine, _: shutil.rmtree(mine), "--key", key), f"{tenant.id}: There is a key of this log"),
+        (damaged(lambda mine, _: (mine / "checkpoint").unlink()), f"{tenant.id}: The checkpoint:"),
+    ):
+        assert answer.returncode == 1, answer.stderr
+        assert said in answer.stdout
 
 
 def test_words_that_do_not_fit_are_refused(tenant: Tenant, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
-from vault.errors import LogBroken
+from vault.errors import LedgerAway, LogBroken
 from vault.tables import audit_logs
 from vault.tlog import kept, sequencing
 from vault.tlog.merkle import tree_of
@@ -51,7 +51,7 @@ class AnchorStore(Protocol):
         """Write it durably, only if there is none yet; whether it was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LogWatch:
     """What one worker knows of logs besides their rows: where they are anchored, and how far it saw them."""
 
@@ -63,6 +63,12 @@ class LogWatch:
     """Logs that did not go on from where they were seen."""
     held: dict[str, float] = field(default_factory=dict)
     """Since when somebody else has had a log's row."""
+    followed: float = 0.0
+    """When (`time.monotonic`) it was last looked how far other workers took the logs that it has seen."""
+    anchored: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Generation and size of each log's last anchor from here."""
+    behind: dict[str, datetime] = field(default_factory=dict)
+    """Since when a log has been elsewhere than its last anchor from here, whatever its row says."""
     rest: float = 30.0
     """For how many seconds a log is left alone whose turn failed: it must not hold up the others."""
 
@@ -93,8 +99,10 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
         log = kept.log_of(connection, tenant)
     if log is None:
         raise LogBroken(f"The audit log of {tenant} was deleted while it was begun.")
+    name = name_of(keyring.deployment, tenant)
+    _refuse_unsound(watch, keys, log, name)
     with reading(records) as connection:
-        lost = _lost(connection, watch, keys, log, name_of(keyring.deployment, tenant))
+        lost = _lost(connection, watch, keys, log, name)
     if lost is None:
         watch.seen[tenant] = Known(log.generation, log.size, _opened(keys, log.checkpoint))
         watch.unsure.discard(tenant)
@@ -111,20 +119,43 @@ def unanchored(records: Engine, now: datetime) -> Sequence[Row[Any]]:
         return connection.execute(select(audit_logs).where(due)).all()
 
 
-def anchor(records: Engine, keyring: Keyring, store: AnchorStore, log: Row[Any], at: datetime) -> None:
+def forgotten(watch: LogWatch, now: datetime) -> list[str]:
+    """Logs that this worker saw grow long ago and has not anchored since: who writes to rows can say they are."""
+    for tenant, known in [*watch.seen.items()]:
+        if not known.size or watch.anchored.get(tenant) == (known.generation, known.size):
+            watch.behind.pop(tenant, None)
+        else:
+            watch.behind.setdefault(tenant, now)
+    return [tenant for tenant, since in watch.behind.items() if now - since > 2 * ANCHOR_AFTER]
+
+
+def rows_of(records: Engine, tenants: Sequence[str]) -> Sequence[Row[Any]]:
+    """The logs of these tenants."""
+    with reading(records) as connection:
+        return connection.execute(select(audit_logs).where(audit_logs.c.tenant_id.in_(tenants))).all()
+
+
+def anchor(records: Engine, keyring: Keyring, watch: LogWatch, log: Row[Any], at: datetime) -> None:
     """Anchor a log as its row was read, under the size that is signed there. Raises LedgerAway.
 
     Raises LogBroken where its row holds no checkpoint of it, or another checkpoint has its place.
     """
+    if watch.anchors is None:
+        return
     origin = origin_of(name_of(keyring.deployment, log.tenant_id), log.generation)
     signed = _opened(verifiers(keyring, log.tenant_id), log.checkpoint)
     if signed is not None and signed.origin != origin:
         return  # a generation that was begun and has not been signed yet
     if signed is None or signed.size != log.size:
         raise LogBroken(f"The row of {log.tenant_id}'s audit log holds no checkpoint of it. Run: panless audit verify.")
-    place = store.within(f"{log.tenant_id}/{log.generation}")
-    if not place.write(signed.size, log.checkpoint) and place.read(signed.size) != log.checkpoint:
+    place = watch.anchors.within(f"{log.tenant_id}/{log.generation}")
+    if place.write(signed.size, log.checkpoint):
+        if log.tenant_id not in watch.anchored:
+            _refuse_overwriting(place, signed.size, log.checkpoint)
+    elif place.read(signed.size) != log.checkpoint:
         raise LogBroken(f"Something else is anchored at {signed.size} of {log.tenant_id}. Run: panless audit verify.")
+    watch.anchored[log.tenant_id] = (log.generation, log.size)
+    watch.behind.pop(log.tenant_id, None)
     this = update(audit_logs).where(audit_logs.c.tenant_id == log.tenant_id, audit_logs.c.generation == log.generation)
     since = case((audit_logs.c.size == log.size, null()), else_=at)
     with transaction(records) as tx:
@@ -142,6 +173,27 @@ def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, most: in
         folder = store.within(f"{tenant}/{generation}")
         for number in islice(reversed(folder.numbers()), most):
             yield _anchor(folder, keys, name, generation, number)
+
+
+def _refuse_unsound(watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> None:
+    """Raise where the anchors can't be what they were: none are left of a log that had some, or they are no anchors."""
+    if watch.anchors is None:
+        return
+    newest = next(anchors_of(watch.anchors, keys, name), None)
+    if newest is not None:
+        generation, number = newest.place.split("/")
+        _refuse_overwriting(watch.anchors.within(f"{log.tenant_id}/{generation}"), int(number), newest.note)
+    elif log.anchored_size:
+        raise LogBroken(
+            f"The audit log of {log.tenant_id} was anchored, and there is no anchor of it. Bring them back, or copy "
+            "them to where PANLESS_AUDIT_ANCHOR leads now."
+        )
+
+
+def _refuse_overwriting(folder: AnchorStore, number: int, note: bytes) -> None:
+    """Write once more what is there, which changes nothing whatever the store does."""
+    if folder.write(number, note):
+        raise LedgerAway("The anchors' store writes over what it has: it ignores If-None-Match. Take another.")
 
 
 def _anchor(folder: AnchorStore, keys: Sequence[Verifier], name: str, generation: int, number: int) -> Anchor:

@@ -59,7 +59,8 @@ def require_fresh(watch: LogWatch, records: Engine, keyring: Keyring, tenant: st
 
 def _waits(connection: Connection, keyring: Keyring, tenant: str, now: datetime) -> bool:
     old = audit_entries.c.tenant_id == tenant, _WAITING, audit_entries.c.at < now - STALE
-    rows = connection.execute(select(audit_entries.c.leaf, audit_entries.c.mac).where(*old).limit(LOOKED_AT))
+    waiting = select(audit_entries.c.leaf, audit_entries.c.mac).where(*old).order_by(audit_entries.c.at)
+    rows = connection.execute(waiting.limit(LOOKED_AT))
     return any(is_genuine(keyring, tenant, row.leaf.encode(), row.mac) for row in rows)
 
 

@@ -109,6 +109,23 @@ def sequence(
         raise _broken(tenant, "An entry has a place that nobody gave it.") from None
 
 
+def sizes(records: Engine) -> dict[str, tuple[int, int]]:
+    """Generation and size of each log, by its row's word."""
+    with reading(records) as connection:
+        rows = connection.execute(select(audit_logs.c.tenant_id, audit_logs.c.generation, audit_logs.c.size)).all()
+    return {row.tenant_id: (row.generation, row.size) for row in rows}
+
+
+def follow(records: Engine, keyring: Keyring, tenant: str, known: Known) -> Known:
+    """How far the log is by now, which another worker took on. Raises NotContinued, LogBroken; as `sequence`."""
+    keys = _keys(keyring, tenant)
+    with reading(records) as connection:
+        log = kept.log_of(connection, tenant)
+        if log is None or (log.generation, log.size) == (known.generation, known.size):
+            return known
+        return _known(log, _checked_tree(connection, keys, log, known), keys)
+
+
 def batch(records: Engine) -> int:
     """How many entries get their places in one transaction at most."""
     return BATCHES[records.dialect.name]
@@ -192,7 +209,7 @@ def _genuine(connection: Connection, keys: _Keys, tenant: str, most: int) -> lis
     good: list[Any] = []
     page: Sequence[Any] = connection.execute(mine).all()
     while page and len(good) < most:
-        good += [each for each in page if _is_in_its_row(each) and _is_ours(keys, each)]
+        good += [each for each in page if _is_ours(keys, each) and _is_in_its_row(each)]
         page = connection.execute(mine.where(tuple_(*key) > page[-1][:2])).all() if len(page) == most else []
     return good[:most]
 

@@ -15,21 +15,27 @@ from vault.tlog import anchoring as anchors
 from vault.tlog import sequencing
 from vault.workshop import Workshop, caller_of
 
+FOLLOW_SECONDS = 5.0
+"""How far behind another worker this one may be: a log that is put back to where this one saw it would be signed on."""
+
 Step = Callable[[], bool]
 
 
 def placing(shop: Workshop) -> list[Step]:
-    """A turn for each log with entries to be placed; each says whether there is more to be done at once."""
-    return [partial(_place, shop, tenant) for tenant in _waiting(shop) if _is_known(shop, tenant)]
+    """A turn for each log with entries to be placed, or that others took on; it says whether there is more to do."""
+    follows: list[Step] = [partial(_follow, shop, tenant) for tenant in _moved(shop)]
+    return follows + [partial(_place, shop, tenant) for tenant in _waiting(shop) if _is_known(shop, tenant)]
 
 
 def anchoring(shop: Workshop) -> list[Step]:
     """A look at each log that this worker does not know, and an anchor for each that is due."""
     looks: list[Step] = [partial(_look, shop, tenant) for tenant in _waiting(shop) if not _is_known(shop, tenant)]
-    store = shop.logs.anchors
-    if store is None:
+    if shop.logs.anchors is None:
         return looks
-    return looks + [partial(_anchor, shop, store, log) for log in anchors.unanchored(shop.records, shop.clock())]
+    due = {log.tenant_id: log for log in anchors.unanchored(shop.records, shop.clock())}
+    if others := anchors.forgotten(shop.logs, shop.clock()):
+        due |= {log.tenant_id: log for log in anchors.rows_of(shop.records, others)}
+    return looks + [partial(_anchor, shop, log) for log in due.values()]
 
 
 def _is_known(shop: Workshop, tenant: str) -> bool:
@@ -39,6 +45,28 @@ def _is_known(shop: Workshop, tenant: str) -> bool:
 def _waiting(shop: Workshop) -> list[str]:
     now = monotonic()
     return [each for each in sequencing.waiting(shop.records) if shop.logs.resting.get(each, 0.0) <= now]
+
+
+def _moved(shop: Workshop) -> list[str]:
+    """Every few seconds, the known logs that are elsewhere than this worker saw them."""
+    watch, now = shop.logs, monotonic()
+    if now - watch.followed < FOLLOW_SECONDS:
+        return []
+    watch.followed, there = now, sequencing.sizes(shop.records)
+    known = ((tenant, (seen.generation, seen.size)) for tenant, seen in [*watch.seen.items()])
+    moved = [tenant for tenant, place in known if there.get(tenant, place) != place and _is_known(shop, tenant)]
+    return [tenant for tenant in moved if watch.resting.get(tenant, 0.0) <= now]
+
+
+def _follow(shop: Workshop, tenant: str) -> bool:
+    watch = shop.logs
+    watch.resting[tenant] = monotonic() + watch.rest
+    try:
+        watch.seen[tenant] = sequencing.follow(shop.records, shop.keyring, tenant, watch.seen[tenant])
+    except NotContinued:
+        watch.unsure.add(tenant)  # the other lane looks at it, once there is something to be placed
+    watch.resting.pop(tenant, None)
+    return False
 
 
 def _place(shop: Workshop, tenant: str) -> bool:
@@ -75,6 +103,6 @@ def _look(shop: Workshop, tenant: str) -> bool:
     return True
 
 
-def _anchor(shop: Workshop, store: anchors.AnchorStore, log: Row[Any]) -> bool:
-    anchors.anchor(shop.records, shop.keyring, store, log, shop.clock())
+def _anchor(shop: Workshop, log: Row[Any]) -> bool:
+    anchors.anchor(shop.records, shop.keyring, shop.logs, log, shop.clock())
     return True

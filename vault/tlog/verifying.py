@@ -174,9 +174,8 @@ def _look_at(look: _Look, place: int, entry: bytes) -> None:
             look.find("This entry is of another log.", place)
         if body["action"] == RESTORED:
             look.restored.append({name: int(body["details"][name]) for name in ("kept", "generation")})
-    except (ValueError, KeyError, TypeError):
+        if counter != look.lanes[lane] + 1:
+            look.find(f"Lane {lane} goes from {look.lanes[lane]} to {counter}.", place)
+        look.lanes[lane] = int(counter)
+    except (ValueError, KeyError, TypeError, RecursionError):
         look.find("This is no entry of an audit log.", place)
-        return
-    if counter != look.lanes[lane] + 1:
-        look.find(f"Lane {lane} goes from {look.lanes[lane]} to {counter}.", place)
-    look.lanes[lane] = counter
