@@ -96,7 +96,7 @@ def manual() -> None:
 @click.argument("intent")
 def retry(intent: str) -> None:
     """Have the worker look again at INTENT, once what was in its way is mended."""
-    if not open_intents.retry(build(read_settings()).records, intent):
+    if not open_intents.retry(build(read_settings()).workshop, intent):
         raise Refused("There is no such intent that needs a human.")
     click.echo("The worker looks again.")
 
@@ -108,7 +108,7 @@ def catch_up() -> None:
     For records that were put back in a way that nothing shows, such as a SQLite file copied over the one before. Until
     it is done nothing is sent to a processor.
     """
-    takeovers.doubt(build(read_settings()).records)
+    takeovers.doubt(build(read_settings()).workshop)
     click.echo("The worker looks through what the processors have; nothing is sent to them before it is done.")
 
 

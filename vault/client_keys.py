@@ -7,7 +7,8 @@ What is kept is `digest`, the SHA-256 of an HMAC that binds tenant, client, key,
 HMAC over the row: the same, the client's name, the digest, the end of the key, the networks that it may come from and
 the certificate that must come with it. Both keys are not in the database: whoever writes there and edits any of these
 makes the key stop working. The `mac` takes no secret, so that the terms of a key can be changed without it; rows are
-verified first. A revocation empties `digest`, so that it can't be taken back there either.
+verified first. A revocation empties `digest`, so that only who has kept the row from before can take it back there
+(`panless check` finds that).
 
 Before there were terms `digest` was that HMAC itself, and there was no `mac`. Such a row works without terms. When it
 is used it gets a `mac` (`key_uses.py`), and the releases before this one still take it; once it gets terms its digest

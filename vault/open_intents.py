@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, select, update
 
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.tenant_rows import EVERY, for_tenant
+from vault import audit
 from vault.columns import database_clock
 from vault.tables import intents, processor_accounts
+from vault.workshop import Workshop, caller_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +47,14 @@ def manual(records: Engine) -> Sequence[Row[Any]]:
         ).all()
 
 
-def retry(records: Engine, intent_id: str) -> bool:
-    """Give one of them back to the worker; whether there is such a one."""
-    this = update(intents).where(intents.c.intent_id == intent_id, intents.c.state == "manual")
-    with transaction(records) as tx:
-        return tx.execute(this.values(state="pending", attempts=0, lease_until=database_clock())).rowcount == 1
+def retry(shop: Workshop, intent_id: str) -> bool:
+    """Give one of them back to the worker, on the record; whether there is such a one."""
+    this = intents.c.intent_id == intent_id, intents.c.state == "manual"
+    with audit.transaction(shop.records) as tx:
+        tenant = tx.scalar(select(intents.c.tenant_id).where(*this).with_for_update())
+        if tenant is None:
+            return False
+        again = {"state": "pending", "attempts": 0, "lease_until": database_clock()}
+        tx.execute(update(intents).where(*this).values(again))
+        audit.record(tx, shop.keyring, caller_of(shop, tenant, live=True), "intent.retry", resource=intent_id)
+    return True

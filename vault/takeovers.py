@@ -16,11 +16,13 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, and_, case, func, insert, literal, or_, select, text, update
 
 from keys.database import reading, transaction
+from vault import audit
 from vault.columns import database_clock
 from vault.intents import LEASE_SECONDS
 from vault.tables import heartbeat
 from vault.tables import processor_accounts as accounts
 from vault.watermarks import identity
+from vault.workshop import Workshop, caller_of
 
 BEAT_SECONDS = 5
 MARGIN = timedelta(seconds=60)
@@ -70,10 +72,12 @@ def notice(records: Engine) -> bool:
     return True
 
 
-def doubt(records: Engine) -> None:
-    """Look through everything since the last heartbeat, whatever database this seems to be."""
-    with transaction(records) as tx:
+def doubt(shop: Workshop) -> None:
+    """Look through everything since the last heartbeat, whatever database this seems to be; on the record."""
+    caller = caller_of(shop, shop.keyring.deployment, live=True)
+    with audit.transaction(shop.records) as tx:
         _set_behind(tx, 0)
+        audit.record(tx, shop.keyring, caller, "processors.catch_up")
 
 
 def _set_behind(tx: Connection, settling: int) -> None:

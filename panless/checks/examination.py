@@ -51,6 +51,7 @@ OF_HOUSE: tuple[OfHouse, ...] = (
     upkeep.ledger_lock,
     upkeep.opendsr_certificate,
     upkeep.client_keys,
+    upkeep.revoked_clients,
     upkeep.holidays,
     people.requests,
     people.erasures,

@@ -83,6 +83,15 @@ def client_keys(house: Components) -> Iterator[Finding]:
         )
 
 
+def revoked_clients(house: Components) -> Iterator[Finding]:
+    """An old row that somebody wrote back is genuine: only what came after it tells that it is old."""
+    if clients := key_ends.revived(house.records):
+        yield Finding(
+            what=f"The keys of {', '.join(clients)} were revoked and are good again: somebody put their rows back.",
+            mend="Revoke them again (panless clients revoke), and see who writes to the records.",
+        )
+
+
 def holidays(house: Components) -> Iterator[Finding]:
     """An answer can be due on a day that nobody wrote down as a holiday yet."""
     reach = (house.clock() + REACH).date()

@@ -12,16 +12,16 @@ import pytest
 from certificates import write_pair
 from program_scene import panless
 from roles import databases_of, migrate_with, new_roles, used_by
-from sqlalchemy import delete, insert, make_url, select, text
+from sqlalchemy import delete, insert, make_url, select, text, update
 
-from keys.database import open_database, transaction
+from keys.database import open_database, reading, transaction
 from panless.checks import disks, listening
 from panless.checks.choices import DEBUGGING
 from panless.checks.examination import examine
 from panless.checks.finding import Finding
 from panless.settings import read_settings
 from panless.wiring import build
-from vault.tables import client_keys
+from vault.tables import client_keys, clients
 
 Deployment = dict[str, str]
 
@@ -295,6 +295,24 @@ def test_keys_that_end_are_a_note(found: Callable[..., list[Finding]], deploymen
     first = client(3, 28)
     assert f"The keys of 2 clients end within 30 days, those of {first} first." in sentences(found(), unsafe=False)
     records.dispose()
+
+
+def test_a_revoked_client_that_is_good_again_is_unsafe(
+    found: Callable[..., list[Finding]], deployment: Deployment
+) -> None:
+    """Its rows from before were written back: the audit log knows better."""
+    made, *_ = panless("clients", "create", "--name", "x", "--role", "admin", env=deployment).stdout.split()
+    records = open_database(deployment["PANLESS_RECORDS_URL"])
+    tables = (clients, client_keys)
+    with reading(records) as connection:
+        before = [connection.execute(select(each).where(each.c.client_id == made)).mappings().one() for each in tables]
+    assert panless("clients", "revoke", "--client", made, env=deployment).returncode == 0
+    assert "good again" not in sentences(found())
+    with transaction(records) as tx:
+        for table, row in zip(tables, before, strict=True):
+            tx.execute(update(table).where(table.c.client_id == made).values(dict(row)))
+    records.dispose()
+    assert f"The keys of {made} were revoked and are good again" in sentences(found())
 
 
 def test_a_server_that_sees_every_tenant_is_a_note(

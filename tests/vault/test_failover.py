@@ -170,7 +170,8 @@ def test_put_back_by_hand(own_house: House) -> None:
     """Where nothing tells that records were put back, a command does: nothing is sent before all was looked through."""
     tenant = own_house.tenant()
     assert made(tenant, prepared(tenant, "charge"))[0] == 201
-    takeovers.doubt(own_house.components.records)
+    takeovers.doubt(own_house.components.workshop)
+    assert len(rows(own_house, audit_entries, action="processors.catch_up")) == 1
     status, body = made(tenant, order := prepared(tenant, "charge"))
     assert (status, body["code"]) == (503, "catching_up")
     assert tenant.call("GET", "/v1/charges").status_code == 200

@@ -5,7 +5,7 @@ from records_scene import end_leases, later, rows, work
 
 from vault import open_intents
 from vault.errors import NeedsHuman
-from vault.tables import intents
+from vault.tables import audit_entries, intents
 
 
 def test_a_processor_that_never_says(tenant: Tenant) -> None:
@@ -25,8 +25,9 @@ def test_a_processor_that_never_says(tenant: Tenant) -> None:
     assert open_intents.watch(records, house.components.clock()).manual >= 1
     assert tenant.call("GET", f"/v1/charges/{charge['id']}").get_json()["status"] == "unknown"
     house.sandbox.clear()
-    assert open_intents.retry(records, row.intent_id)
-    assert not open_intents.retry(records, row.intent_id)
+    assert open_intents.retry(house.components.workshop, row.intent_id)
+    assert not open_intents.retry(house.components.workshop, row.intent_id)
+    assert len(rows(house, audit_entries, tenant_id=tenant.id, action="intent.retry")) == 1
     end_leases(house)
     house.work()
     assert tenant.call("GET", f"/v1/charges/{charge['id']}").get_json()["status"] == "succeeded"
