@@ -88,6 +88,8 @@ def _in_records(only: Sequence[str], notes: Sequence[tuple[Path, bytes]], most: 
         if log is None or not log.checkpoint:
             yield from _without_a_log(house, tenant, genuine)
             continue
+        if (signed := _size_in(log.checkpoint)) != log.size:
+            yield tenant, Finding(-1, f"Its row says {log.size} entries, and its checkpoint is over {signed}.")
         files = Kept(house.records, tenant, log.checkpoint)
         with progress(f"Entries of {tenant}, twice", 2 * log.size) as told:
             for finding in verify(files, keys, [*_of(tenant, notes), *genuine], told):
@@ -164,7 +166,7 @@ def _in_folder(folder: Path, keys: Sequence[str], only: Sequence[str], notes: Se
         if (found := _tenant_in(place / CHECKPOINT)) != name:
             yield name, Finding(-1, f"Its checkpoint is that of another log: {found or 'of none'}.")
         verifiers = given or _keys_beside(place)
-        with progress(f"Entries of {name}", _size_in(place / CHECKPOINT)) as told:
+        with progress(f"Entries of {name}", _size_in(_read(place / CHECKPOINT))) as told:
             for finding in verify(Folder(place), verifiers, [*_of(name, notes)], told):
                 yield name, finding
 
@@ -188,12 +190,15 @@ def _refuse_foreign(notes: Sequence[tuple[Path, bytes]], tenants: Sequence[str])
 
 def _tenant_in(path: Path) -> str:
     """Whose log the origin line of a checkpoint names; empty where it is none."""
-    note = path.read_bytes() if path.exists() else b""
-    parts = note.partition(b"\n")[0].decode(errors="replace").split("/")
+    parts = _read(path).partition(b"\n")[0].decode(errors="replace").split("/")
     return parts[2] if len(parts) in {3, 4} else ""
 
 
-def _size_in(path: Path) -> int:
+def _size_in(note: bytes) -> int:
     """How many entries a checkpoint says there are; to show how far one is, before anything of it is believed."""
-    lines = path.read_bytes().split(b"\n", 2) if path.exists() else []
+    lines = note.split(b"\n", 2)
     return int(lines[1]) if len(lines) > 1 and lines[1].isdigit() and len(lines[1]) < 19 else 0  # noqa: PLR2004  # 2**63
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""

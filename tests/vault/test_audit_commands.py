@@ -136,6 +136,16 @@ def test_what_was_never_anchored_is_named(tenant: Tenant) -> None:
     assert "From here on nothing is anchored, since" in answer.stdout
 
 
+def test_a_row_that_is_ahead_of_its_checkpoint_is_named(tenant: Tenant) -> None:
+    """Entries between the two would be neither in the log nor told to wait for it."""
+    mine = audit_logs.c.tenant_id == tenant.id
+    with transaction(tenant.house.components.records) as tx:
+        tx.execute(update(audit_logs).where(mine).values(size=audit_logs.c.size + 2))
+    answer = run(tenant.house.environment, "verify", "--tenant", tenant.id)
+    assert answer.returncode == 1
+    assert "and its checkpoint is over" in answer.stdout
+
+
 def test_a_log_that_is_missing_from_an_export_is_named(tenant: Tenant, tmp_path: Path) -> None:
     """Its tiles gone, all of it gone, another tenant's in its place: by who has its key, or sees its folder."""
     other = tenant.house.tenant()
