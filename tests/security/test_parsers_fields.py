@@ -73,6 +73,8 @@ def test_endpoint_addresses(tenant: Tenant, url: str) -> None:
         outgoing.post(url, b"{}", {}, resolve=lambda host, _port: dialled.append(host) or [])
         assert len(dialled) == 1, url
         assert "@" not in url.partition("//")[2].partition("/")[0]
+        made = answer.get_json()["id"]  # there can't be any number of them
+        assert tenant.call("DELETE", f"/v1/webhook-endpoints/{made}").status_code == 204
 
 
 ORDER: dict[str, Any] = {
