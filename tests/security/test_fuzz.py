@@ -44,6 +44,7 @@ def deployment(tmp_path: Path, sandbox: Sandbox) -> House:
     return house
 
 
+@pytest.mark.timeout(SECONDS + 300)
 def test_every_answer_is_one_that_the_document_has(deployment: House, free_port: int, tmp_path: Path) -> None:
     """Calls made up from the document, alone and in chains: never a server error, never an answer that is not in it.
 
