@@ -91,6 +91,20 @@ def test_a_changed_log_is_named(tenant: Tenant) -> None:
         assert answer.stdout.startswith(f"{tenant.id}")
 
 
+def test_leaves_that_no_parser_takes_stop_nothing(tenant: Tenant) -> None:
+    """Deep ones and ones of the wrong types are findings like others, and what is wrong behind them is told too."""
+    mine = audit_entries.c.tenant_id == tenant.id
+    wrong = '{"action":"x","counter":1,"deployment":"%s","lane":[],"tenant":"%s"}'
+    made = tenant.house.components.keyring.deployment, tenant.id
+    with transaction(tenant.house.components.records) as tx:
+        for position, leaf in ((7, "[" * 60_000), (8, wrong % made), (9, "{}")):
+            tx.execute(update(audit_entries).where(mine, audit_entries.c.position == position).values(leaf=leaf))
+    answer = run(tenant.house.environment, "verify", "--tenant", tenant.id)
+    assert (answer.returncode, "Traceback" in answer.stderr) == (1, False)
+    for position in (7, 8, 9):
+        assert f"{tenant.id}, entry {position}: This is no entry of an audit log." in answer.stdout
+
+
 def test_an_entry_without_a_place_is_named(tenant: Tenant) -> None:
     """One that waits for over a minute says that no worker runs."""
     look(tenant)
