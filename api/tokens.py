@@ -145,7 +145,10 @@ def create(order: dict[str, Any]) -> Answer:
 @blueprint.response(200, TokenShown)
 @blueprint.alt_response(202, schema=TokenShown, description="Nobody knows yet whether it was stored.")
 def confirm(token_id: str) -> Answer:
-    """Take a token up again after its person authenticated."""
+    """Take a token up again after its person authenticated.
+
+    One with nothing to confirm is only looked at, which takes tokens:read.
+    """
     here = passed()
     house = here.parts
     made = token_resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)

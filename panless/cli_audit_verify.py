@@ -132,8 +132,9 @@ def _unanchored(house: Components, tenant: str, log: Row[Any] | None, anchors: S
     if house.logs.anchors is None or log is None or not log.size:
         return
     newest = next((each.checkpoint for each in anchors if each.checkpoint is not None), None)
-    is_over_it = newest is not None and signing.parse_origin(newest.origin)[2] == log.generation
-    first = newest.size if newest is not None and is_over_it else 0 if newest is None else log.size - 1
+    first = 0 if newest is None else newest.size
+    if newest is not None and signing.parse_origin(newest.origin)[2] != log.generation:
+        first = log.size - 1  # surely of this generation, wherever that began
     place = audit_entries.c.tenant_id == tenant, audit_entries.c.position == first
     with reading(house.records) as connection:
         at = connection.scalar(select(audit_entries.c.at).where(*place))

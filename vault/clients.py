@@ -39,6 +39,8 @@ from vault.scopes import SCOPES
 from vault.tables import client_keys, clients, guard, heartbeat, processor_accounts, tenants
 
 ANY_TIME = Terms()
+REVOKED = "client.revoke"
+"""What the ledger and the audit log call a revocation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +213,8 @@ def _decide_revocation(
     with audit.transaction(records) as tx:
         if tx.execute(revoked.values(revoked_at=caller.at, version=version)).rowcount != 1:
             return False  # somebody was faster, and tells the ledger
-        decide(tx, ledger, caller, "client.revoke", row.client_id, version=version)
-        audit.record(tx, keyring, caller, "client.revoke", resource=row.client_id)
+        decide(tx, ledger, caller, REVOKED, row.client_id, version=version)
+        audit.record(tx, keyring, caller, REVOKED, resource=row.client_id)
     return True
 
 

@@ -1,7 +1,8 @@
 """Queueing events for the endpoints that want them: many in one statement, in the order in which they were written.
 
-Whoever queues locks rows in that order, and events no more than a change of their state does: so the worker, an
-endpoint that has events sent again and one that is removed wait for each other, and never in a circle.
+Whoever queues locks rows in that order, and events no more than a change of their state does: so the worker and an
+endpoint that has events sent again never wait for each other in a circle. An endpoint that is being removed is waited
+for; where its own events are sent again at that moment, PostgreSQL may end one of the calls, which is 503.
 """
 
 from collections.abc import Mapping

@@ -6,9 +6,8 @@ from datetime import datetime
 from sqlalchemy import Engine, and_, func, select
 
 from keys.database import reading
+from vault.clients import REVOKED
 from vault.tables import audit_entries, client_keys, clients
-
-REVOKED = "client.revoke"
 
 
 def ending(records: Engine, now: datetime, before: datetime) -> Sequence[str]:

@@ -2,6 +2,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from events_scene import Receiver, shop_of
 from house import House, Tenant
 from object_store import CREDENTIALS, ObjectStore, run_object_store
 
@@ -21,6 +22,18 @@ def tenant(house: House) -> Iterator[Tenant]:
     house.sandbox.clear()
     yield house.tenant()
     house.sandbox.clear()
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """A tenant's server that hears of events."""
+    return Receiver()
+
+
+@pytest.fixture
+def shop(tenant: Tenant, receiver: Receiver) -> Tenant:
+    """A tenant whose events go to the receiver."""
+    return shop_of(tenant, receiver)
 
 
 @pytest.fixture(scope="session")

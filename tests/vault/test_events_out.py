@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from events_scene import URL, Receiver, deliver, endpoint, parsed, shop_of, waiting
+from events_scene import URL, Receiver, deliver, endpoint, parsed, waiting
 from house import Tenant
 from records_scene import at_once, rows
 from sqlalchemy import update
@@ -16,16 +16,6 @@ from vault.outgoing import NotPosted, Posted
 from vault.tables import event_deliveries, events, webhook_endpoints
 
 PERSON = {"reference": "R-77", "billing_contact": {"name": "Ada Lovelace", "email": "ada@lovelace.example"}}
-
-
-@pytest.fixture
-def receiver() -> Receiver:
-    return Receiver()
-
-
-@pytest.fixture
-def shop(tenant: Tenant, receiver: Receiver) -> Tenant:
-    return shop_of(tenant, receiver)
 
 
 def test_each_change_of_a_charge_is_told(shop: Tenant, receiver: Receiver) -> None:

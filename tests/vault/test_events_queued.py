@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from events_scene import URL, Receiver, deliver, endpoint, parsed, shop_of
+from events_scene import URL, Receiver, deliver, endpoint, parsed
 from house import Tenant
 from records_scene import before_statements, rows
 from sqlalchemy import delete, select
@@ -23,16 +23,6 @@ from vault.webhook_endpoints import MOST
 
 WHERE_ROWS_ARE_LOCKED = pytest.mark.parametrize("house", ["postgresql"], indirect=True)
 """SQLite has one writer at a time."""
-
-
-@pytest.fixture
-def receiver() -> Receiver:
-    return Receiver()
-
-
-@pytest.fixture
-def shop(tenant: Tenant, receiver: Receiver) -> Tenant:
-    return shop_of(tenant, receiver)
 
 
 def test_there_are_not_too_many_endpoints(shop: Tenant) -> None:

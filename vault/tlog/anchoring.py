@@ -6,10 +6,10 @@ its first entry says what was lost. What lies there and is no checkpoint of that
 over here, and named by `audit verify`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
@@ -100,9 +100,11 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
     if log is None:
         raise LogBroken(f"The audit log of {tenant} was deleted while it was begun.")
     name = name_of(keyring.deployment, tenant)
-    _refuse_unsound(watch, keys, log, name)
+    anchored = iter(()) if watch.anchors is None else anchors_of(watch.anchors, keys, name)
+    newest = [*islice(anchored, 1)]
+    _refuse_unsound(watch, log, *newest)
     with reading(records) as connection:
-        lost = _lost(connection, watch, keys, log, name)
+        lost = _lost(connection, watch, log, chain(newest, anchored))
     if lost is None:
         watch.seen[tenant] = Known(log.generation, log.size, _opened(keys, log.checkpoint))
         watch.unsure.discard(tenant)
@@ -175,11 +177,10 @@ def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, most: in
             yield _anchor(folder, keys, name, generation, number)
 
 
-def _refuse_unsound(watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> None:
+def _refuse_unsound(watch: LogWatch, log: Row[Any], newest: Anchor | None = None) -> None:
     """Raise where the anchors can't be what they were: none are left of a log that had some, or they are no anchors."""
     if watch.anchors is None:
         return
-    newest = next(anchors_of(watch.anchors, keys, name), None)
     if newest is not None:
         generation, number = newest.place.split("/")
         _refuse_overwriting(watch.anchors.within(f"{log.tenant_id}/{generation}"), int(number), newest.note)
@@ -203,7 +204,7 @@ def _anchor(folder: AnchorStore, keys: Sequence[Verifier], name: str, generation
     return Anchor(f"{generation}/{number}", note, signed if fits else None)
 
 
-def _lost(connection: Connection, watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> Lost | None:
+def _lost(connection: Connection, watch: LogWatch, log: Row[Any], anchored: Iterable[Anchor]) -> Lost | None:
     """What was signed and is not in this log: the newest of it, as far as anybody here knows.
 
     A log that is shorter was put back, and all of it is kept. One that is as long or longer was signed on elsewhere
@@ -213,7 +214,7 @@ def _lost(connection: Connection, watch: LogWatch, keys: Sequence[Verifier], log
     seen = [known.checkpoint] if known is not None and known.generation >= log.generation else []
     gone = [each for each in seen if each is not None and not _agrees(connection, log, each)]
     sure = 0
-    for signed in _anchored(watch, keys, log, name):
+    for signed in _of_now(log, anchored):
         if _agrees(connection, log, signed):
             sure = signed.size
             break
@@ -225,9 +226,9 @@ def _lost(connection: Connection, watch: LogWatch, keys: Sequence[Verifier], log
     return Lost(newest, log.size if is_shorter else sure)
 
 
-def _anchored(watch: LogWatch, keys: Sequence[Verifier], log: Row[Any], name: str) -> Iterator[Checkpoint]:
+def _of_now(log: Row[Any], anchored: Iterable[Anchor]) -> Iterator[Checkpoint]:
     """What is anchored of this generation and later ones. How this one began is told by its own entry."""
-    for each in anchors_of(watch.anchors, keys, name) if watch.anchors is not None else ():
+    for each in anchored:
         if each.checkpoint is not None and _order(each.checkpoint)[0] < log.generation:
             return
         if each.checkpoint is not None:

@@ -1,4 +1,7 @@
-"""The records: deployment and watermark, clients, customers, tokens, charges, intents, audit, rights."""
+"""The records: deployment and watermark, clients, customers, tokens, charges, intents, audit, rights.
+
+One list of tables, in the order in which they refer to each other; what has run somewhere is not taken apart.
+"""
 
 import sqlalchemy as sa
 from alembic import op
