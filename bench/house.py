@@ -44,6 +44,11 @@ class House:
     tenant: str
     key: str
 
+    @property
+    def ledger(self) -> Path:
+        """Where its erasure ledger lies."""
+        return Path(self.environment["PANLESS_LEDGER"])
+
     def prepare(self, method: str, path: str, body: object = None, **headers: str) -> Call:
         """A call of the client; keyword headers are written with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median, quantiles
-from tempfile import TemporaryDirectory
 from unittest import mock
 
 from sqlalchemy import Connection
 
+from bench import disk
 from bench.door import hand_over
 from bench.figures import Figure
 from bench.paired import Series, measure, run
@@ -29,6 +28,8 @@ REF_WHERE_SET_US = 210
 def figures(scene: Scene, only: Collection[str]) -> list[Figure]:
     """The ratios of the paths that are wanted (all of them, where `only` names none)."""
     paths = [path for path in scene.paths if path.name in only] or scene.paths
+    if "erase" in [path.name for path in paths]:
+        disk.quiet(scene.house.ledger, scene.say)
     series = measure(paths, scene.ref, scene.rounds, scene.say)
     found = [
         Figure(
@@ -110,14 +111,10 @@ def _erasure(scene: Scene, only: Collection[str]) -> list[Figure]:
 
 def _one_file(scene: Scene) -> Figure:
     """What this disk takes for the file that an erasure's ledger entry is: on some, more than all the rest of it."""
-    files = 200
-    with TemporaryDirectory() as folder:
-        start = time.process_time_ns()
-        for number in range(files):
-            (Path(folder) / str(number)).touch()
-        spent = (time.process_time_ns() - start) / 1000 / files
     note = "CPU to create an empty file here; REF on PostgreSQL creates none, an erasure creates one"
-    return Figure(name="one file created", on=scene.backend, measured=spent, unit="us", note=note)
+    return Figure(
+        name="one file created", on=scene.backend, measured=disk.new_file_us(scene.house.ledger), unit="us", note=note
+    )
 
 
 def _own_time(scene: Scene, times: Sequence[float]) -> list[Figure]:
