@@ -9,8 +9,8 @@ from api.parts import Parts, Shown
 from api.problems import Problem
 from api.rate_limits import Standing
 from keys.tenant_rows import for_tenant
-from vault.client_keys import Arrival, parse_key
-from vault.clients import Client, authenticate
+from vault.tenancy.client_keys import Arrival, parse_key
+from vault.tenancy.clients import Client, authenticate
 
 CERTIFICATE = "panless.certificate"
 """Where a request's environment says which client certificate it came with: its SHA-256, in hex."""

@@ -7,12 +7,13 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
-from vault import charge_looking, charge_steps, charges, charging, pages
-from vault.charge_states import STATES
-from vault.charge_steps import Step
-from vault.charges import Charge
+from vault import pages
 from vault.errors import ProcessorRefused
-from vault.retrying import caps_of
+from vault.money import charge_looking, charge_steps, charges, charging
+from vault.money.charge_states import STATES
+from vault.money.charge_steps import Step
+from vault.money.charges import Charge
+from vault.money.retrying import caps_of
 
 blueprint = Blueprint("charges", __name__, description="Money")
 STEP = frozenset({402, 502})

@@ -7,9 +7,9 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import ContactFields, Moment, Strict, name, of_type, text
-from vault import contacts, customers
-from vault.contacts import Corrected
-from vault.customers import Customer
+from vault.people import contacts, customers
+from vault.people.contacts import Corrected
+from vault.people.customers import Customer
 from vault.personal import BillingContact
 
 blueprint = Blueprint("customers", __name__, description="The people who pay")

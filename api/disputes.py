@@ -6,8 +6,9 @@ from marshmallow import Schema, fields
 
 from api.door import Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, of_type
-from vault import disputes, pages
-from vault.disputes import Dispute
+from vault import pages
+from vault.money import disputes
+from vault.money.disputes import Dispute
 
 blueprint = Blueprint("disputes", __name__, description="What cardholders want back")
 

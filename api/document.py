@@ -20,7 +20,7 @@ from api.problems import MEDIA_TYPE
 from api.request_headers import ACTOR, IDEMPOTENCY_KEY, PURPOSE
 from api.tokens import CustomerFields
 from vault.ids import pattern
-from vault.opendsr import BASE
+from vault.protocols.opendsr import BASE
 
 CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
 """A part of a route that takes a value, perhaps by a converter: `<name>`, `<path:name>`."""

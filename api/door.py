@@ -20,11 +20,11 @@ from api.problems import Problem
 from api.request_headers import actor, idempotency_key, purpose_and_reference
 from keys.tenant_rows import for_tenant
 from vault.caller import Caller
-from vault.catching_up import refuse_behind
 from vault.errors import NotFoundHere
 from vault.ids import is_id
-from vault.intents import Attempt, body_fingerprint
-from vault.ledger import assure
+from vault.ledger.ledger import assure
+from vault.processing.intents import Attempt, body_fingerprint
+from vault.recovering.catching_up import refuse_behind
 from vault.tlog.lateness import require_fresh
 
 Route = TypeVar("Route", bound=Callable[..., Any])

@@ -8,8 +8,8 @@ from marshmallow import Schema, fields
 from api.door import Blueprint, needs, passed
 from api.fields import Ident, Moment, Strict, of_type
 from api.rights_shown import RequestShown, shown
-from vault import erasure_completion, erasure_plan, erasure_requests
-from vault.erasure_plan import Plan
+from vault.erasing import erasure_completion, erasure_plan, erasure_requests
+from vault.erasing.erasure_plan import Plan
 
 blueprint = Blueprint("erasures", __name__, description="Erasing a customer, and the proof of it")
 

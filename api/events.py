@@ -6,8 +6,9 @@ from marshmallow import Schema, fields
 
 from api.door import Blueprint, needs, passed
 from api.fields import Moment, PageOf, name, of_type
-from vault import events_listed, pages
-from vault.events_listed import Event
+from vault import pages
+from vault.events import events_listed
+from vault.events.events_listed import Event
 
 blueprint = Blueprint("events", __name__, description="What happened")
 

@@ -1,7 +1,7 @@
 """`/fides/pre-execution`: Fides' two-way webhook before it carries a privacy request out (fides/policy_webhooks).
 
-An erasure that was approved there is one here (vault/fides_runs.py); what blocks it here halts Fides, which is told to
-go on by the worker (vault/fides.py). Whatever else Fides asks about is not held up.
+An erasure that was approved there is one here (vault/protocols/fides_runs.py); what blocks it here halts Fides, which
+is told to go on by the worker (vault/protocols/fides.py). Whatever else Fides asks about is not held up.
 """
 
 import re
@@ -16,11 +16,11 @@ from api.door import Blueprint, needs, passed
 from api.fields import Lenient, Whole, text
 from api.problems import Problem
 from keys.database import transaction
-from vault import callbacks, fides_runs
-from vault.fides import PROTOCOL, WAITING
-from vault.rights import RightsRequest
-from vault.rights_execution import Work
-from vault.rights_intake import Identity
+from vault.protocols import callbacks, fides_runs
+from vault.protocols.fides import PROTOCOL, WAITING
+from vault.requests.rights import RightsRequest
+from vault.requests.rights_execution import Work
+from vault.requests.rights_intake import Identity
 
 blueprint = Blueprint("fides", __name__, description="Fides")
 FIELDS = {"email": "email", "phone_number": "phone", "external_id": "reference"}

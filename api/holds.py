@@ -6,8 +6,9 @@ from marshmallow import Schema, fields, validate
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Moment, PageOf, Strict, of_type, one_of
-from vault import holds, pages
-from vault.holds import CLASSES, REASONS, Hold
+from vault import pages
+from vault.people import holds
+from vault.people.holds import CLASSES, REASONS, Hold
 
 blueprint = Blueprint("holds", __name__, description="Legal holds")
 

@@ -19,12 +19,13 @@ from api.opendsr_wire import (
 )
 from api.parts import parts
 from api.problems import Problem
-from vault import callbacks, opendsr, rights, rights_decisions, rights_ordered
 from vault.errors import Invalid, KeyReused
-from vault.opendsr import BASE, CERTIFICATE_PATH, PROTOCOL, Processor
-from vault.rights import RightsRequest
-from vault.rights_execution import Work
-from vault.rights_intake import Identity, Order
+from vault.protocols import callbacks, opendsr
+from vault.protocols.opendsr import BASE, CERTIFICATE_PATH, PROTOCOL, Processor
+from vault.requests import rights, rights_decisions, rights_ordered
+from vault.requests.rights import RightsRequest
+from vault.requests.rights_execution import Work
+from vault.requests.rights_intake import Identity, Order
 
 blueprint = Blueprint("opendsr", __name__, description="OpenDSR 2.0")
 SIGNED = frozenset({200, 201, 202})

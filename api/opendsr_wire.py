@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from api.door import SUBJECT_REQUEST_ID
 from api.fields import Lenient, Moment, Whole, one_of, text
 from api.problems import answer_to
-from vault.opendsr import FIELDS, FORMATS, TYPES
+from vault.protocols.opendsr import FIELDS, FORMATS, TYPES
 
 MOST_CALLBACKS = 5
 SHA256 = validate.Regexp(r"[0-9A-Fa-f]{64}\Z")

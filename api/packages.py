@@ -9,9 +9,9 @@ from marshmallow import Schema, fields
 from api.door import Blueprint, needs, open_to_links, passed, refuse_unproven
 from api.fields import Strict, one_of
 from api.parts import parts
-from vault import exports, package_links
-from vault.disclosure import FIELDS, Source
-from vault.notices import notices_of
+from vault.exports import exports, package_links
+from vault.exports.disclosure import FIELDS, Source
+from vault.exports.notices import notices_of
 
 blueprint = Blueprint("packages", __name__, description="What a person is handed: access and portability")
 ZIP = "application/zip"

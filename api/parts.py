@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
-from vault.client_keys import Presented
-from vault.guard import Guard
-from vault.key_uses import KeyUses
-from vault.ledger import Ledger
-from vault.opendsr import Processor
+from vault.ledger.guard import Guard
+from vault.ledger.ledger import Ledger
 from vault.policy import Policy
-from vault.processing import Processors
+from vault.processing.processing import Processors
+from vault.protocols.opendsr import Processor
 from vault.tallies import Tallies
+from vault.tenancy.client_keys import Presented
+from vault.tenancy.key_uses import KeyUses
 from vault.tlog.anchoring import LogWatch
 
 NAME = "panless"
@@ -45,7 +45,7 @@ class Parts:
     tallies: Tallies
     opendsr: Processor | None = None
     callback_hosts: frozenset[str] = frozenset()
-    """Whom controllers may have us call back (vault/callbacks.py)."""
+    """Whom controllers may have us call back (vault/protocols/callbacks.py)."""
     resumes_fides: bool = False
     logs: LogWatch = field(default_factory=LogWatch)
     """Where the audit log is anchored, outside of the databases, if anywhere."""

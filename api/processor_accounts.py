@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Flag, Moment, Strict, Whole, of_type, text
-from vault import processor_accounts
 from vault.errors import Invalid
-from vault.processor_accounts import Account
+from vault.processing import processor_accounts
+from vault.processing.processor_accounts import Account
 
 blueprint = Blueprint("processor_accounts", __name__, description="Accounts at processors")
 SECRET = Whole(r"^[!-~]{8,255}$", error="Use 8 to 255 visible ASCII characters.")

@@ -6,8 +6,9 @@ from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Moment, PageOf, Strict, amount, of_type, one_of
-from vault import pages, refunds, refunds_listed
-from vault.refunds_listed import Refund
+from vault import pages
+from vault.money import refunds, refunds_listed
+from vault.money.refunds_listed import Refund
 
 blueprint = Blueprint("refunds", __name__, description="Money back")
 

@@ -7,8 +7,8 @@ from marshmallow import Schema, fields, validate
 
 from api.door import Blueprint, needs, passed
 from api.fields import Moment, Strict, of_type
-from vault import restrictions
-from vault.restrictions import GROUNDS, Restriction
+from vault.people import restrictions
+from vault.people.restrictions import GROUNDS, Restriction
 
 blueprint = Blueprint("restrictions", __name__, description="Restriction of processing")
 

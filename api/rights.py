@@ -9,21 +9,15 @@ from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
 from api.parts import Parts
 from api.rights_shown import RequestShown, shown
-from vault import (
-    package_links,
-    pages,
-    rights,
-    rights_decisions,
-    rights_execution,
-    rights_intake,
-    rights_listed,
-)
+from vault import pages
 from vault.caller import Caller
-from vault.restrictions import GROUNDS
-from vault.rights import TYPES
-from vault.rights_decisions import DENIALS, EXTENSIONS
-from vault.rights_execution import Work
-from vault.rights_intake import MOST_CUSTOMERS, VERIFICATIONS, Identity, Order
+from vault.exports import package_links
+from vault.people.restrictions import GROUNDS
+from vault.requests import rights, rights_decisions, rights_execution, rights_intake, rights_listed
+from vault.requests.rights import TYPES
+from vault.requests.rights_decisions import DENIALS, EXTENSIONS
+from vault.requests.rights_execution import Work
+from vault.requests.rights_intake import MOST_CUSTOMERS, VERIFICATIONS, Identity, Order
 
 blueprint = Blueprint("rights", __name__, description="What data subjects ask for")
 EXTERNAL_ID = r"[A-Za-z0-9._:-]{1,64}"

@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 
 from api.door import passed
 from api.fields import Moment, of_type
-from vault import deadlines, rights
 from vault.policy import Policy
-from vault.rights import RightsRequest
+from vault.requests import deadlines, rights
+from vault.requests.rights import RightsRequest
 
 
 class TargetShown(Schema):

@@ -21,11 +21,12 @@ from api.fields import (
     whole,
 )
 from api.problems import Problem
-from vault import pages, token_resuming, tokenizing, tokens
+from vault import pages
+from vault.cards import token_resuming, tokenizing, tokens
+from vault.cards.storing import Tokenized
 from vault.errors import ProcessorRefused, RawCardsRefused
 from vault.ids import pattern
 from vault.personal import BillingContact, Card
-from vault.storing import Tokenized
 
 blueprint = Blueprint("tokens", __name__, description="Stored cards")
 

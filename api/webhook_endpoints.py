@@ -6,9 +6,10 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.door import Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
-from vault import events_listed, pages, webhook_endpoints
-from vault.events_listed import Delivery
-from vault.webhook_endpoints import Endpoint
+from vault import pages
+from vault.events import events_listed, webhook_endpoints
+from vault.events.events_listed import Delivery
+from vault.events.webhook_endpoints import Endpoint
 
 blueprint = Blueprint("webhook-endpoints", __name__, description="Where events are delivered")
 

@@ -6,7 +6,7 @@ from api.bodies import read_raw
 from api.door import Blueprint, open_to_signatures
 from api.parts import parts
 from api.problems import Problem
-from vault import webhooks_in
+from vault.recovering import webhooks_in
 
 blueprint = Blueprint("webhooks", __name__, description="From processors")
 

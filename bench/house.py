@@ -19,10 +19,11 @@ from keys.providers import keyfile
 from panless import logs
 from panless.settings import read_settings
 from panless.wiring import Components, build, migrate
-from vault import clients, intents, processor_accounts
 from vault.caller import Caller
-from vault.processing import Processors
-from vault.scopes import SCOPES
+from vault.processing import intents, processor_accounts
+from vault.processing.processing import Processors
+from vault.tenancy import clients
+from vault.tenancy.scopes import SCOPES
 
 POLICY = Path(__file__).parent.parent / "panless" / "policy.toml"
 CONTACT = {

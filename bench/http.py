@@ -18,7 +18,7 @@ from bench.door import prepare
 from bench.figures import Figure
 from bench.load import LONGEST, Load, closed, opened, to_wire
 from bench.scene import Scene
-from panless.cli_running import gunicorn_command
+from panless.commands.running import gunicorn_command
 
 CLIENTS, DELAY, RATE = 64, 50, 150
 ROUNDS, SECONDS = 3, 5

@@ -4,21 +4,21 @@ import sys
 
 import click
 
-from panless import (
-    cli_accounts,
-    cli_audit,
-    cli_audit_verify,
-    cli_charges,
-    cli_check,
-    cli_clients,
-    cli_custodians,
-    cli_erasure,
-    cli_key_check,
-    cli_keys,
-    cli_opendsr,
-    cli_reseal,
-    cli_rights,
-    cli_running,
+from panless.commands import (
+    accounts,
+    audit,
+    audit_verify,
+    charges,
+    check,
+    clients,
+    custodians,
+    erasure,
+    key_check,
+    keys,
+    opendsr,
+    reseal,
+    rights,
+    running,
 )
 from panless.hardening import harden
 from panless.trouble import EXPECTED, sentence
@@ -29,13 +29,10 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-MODULES = (
-    *(cli_running, cli_clients, cli_accounts, cli_charges, cli_keys, cli_erasure, cli_rights, cli_opendsr),
-    *(cli_check, cli_audit),
-)
-for command in (cli_custodians.split, cli_custodians.join, cli_reseal.reseal, cli_key_check.check):
-    cli_keys.keys_group.add_command(command)
-cli_audit.audit_group.add_command(cli_audit_verify.verify_logs)
+MODULES = (running, clients, accounts, charges, keys, erasure, rights, opendsr, check, audit)
+for command in (custodians.split, custodians.join, reseal.reseal, key_check.check):
+    keys.keys_group.add_command(command)
+audit.audit_group.add_command(audit_verify.verify_logs)
 for module in MODULES:
     for command in module.COMMANDS:
         commands.add_command(command)

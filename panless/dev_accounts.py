@@ -9,15 +9,16 @@ from sqlalchemy import select
 
 from keys.database import reading
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
-from panless.cli_accounts import add
-from panless.cli_tenancy import caller_of
+from panless.commands.accounts import add
+from panless.commands.tenancy import caller_of
 from panless.dev_home import Home
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build, migrate
-from vault import client_keys, clients, processor_accounts
-from vault.scopes import ROLES
+from vault.processing import processor_accounts
 from vault.tables import tenants
+from vault.tenancy import client_keys, clients
+from vault.tenancy.scopes import ROLES
 
 TENANT = "PANLESS_TENANT"
 NAME = "dev"

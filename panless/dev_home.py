@@ -22,7 +22,7 @@ from panless import opendsr_files
 from panless.policies import example_policy, read_policy
 from panless.trouble import Refused
 from vault import deployments
-from vault.watermarks import watermark
+from vault.ledger.watermarks import watermark
 
 OPENDSR_DOMAIN = "localhost"
 

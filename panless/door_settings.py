@@ -10,8 +10,8 @@ from limits import parse
 
 from panless.errors import SettingsError
 from panless.root_keys import LOOPBACK
-from vault.client_keys import Network
 from vault.personal import Secret
+from vault.tenancy.client_keys import Network
 
 
 def read(env: FileAwareEnv) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from jwt.exceptions import PyJWTError
 from api.parts import Shown
 from panless.issuer_keys import ALGORITHMS, IssuerKeys
 from panless.settings import Settings
-from vault.client_keys import of_issuer
 from vault.ids import is_id
-from vault.scopes import ROLES, SCOPES
+from vault.tenancy.client_keys import of_issuer
+from vault.tenancy.scopes import ROLES, SCOPES
 
 LEEWAY = 30
 """Seconds that two clocks may differ."""

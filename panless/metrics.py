@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from keys.keks import KekStatus
-from vault import open_intents
-from vault.rights_watch import Watch
+from vault.recovering import open_intents
+from vault.requests.rights_watch import Watch
 from vault.tlog.lateness import Lateness
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

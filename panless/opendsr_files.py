@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from keys.providers import keyfile
 from panless.errors import SettingsError
 from panless.settings import Settings
-from vault.opendsr import Processor
+from vault.protocols.opendsr import Processor
 
 LONGEST_KEY = 16 * 1024
 LEAST_BITS = 2048

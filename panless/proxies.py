@@ -16,7 +16,7 @@ from typing import Any
 
 from api.authentication import CERTIFICATE
 from panless.client_certificates import fingerprint
-from vault.client_keys import Network
+from vault.tenancy.client_keys import Network
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def page(found: Mapping[str, Any]) -> str:
-    """The document of what `vault.processing_records.gather` found."""
+    """The document of what `vault.requests.processing_records.gather` found."""
     return "\n".join(line for section in _SECTIONS for line in (*section(found), ""))
 
 

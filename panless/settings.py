@@ -15,8 +15,8 @@ from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.privilege import RUN_AS_ROOT
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
-from vault.client_keys import Network
 from vault.personal import Secret
+from vault.tenancy.client_keys import Network
 
 BACKENDS = ("sqlite", "postgresql")
 LONGEST_LOCK = 36500

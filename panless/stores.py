@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from panless.errors import WiringError
 from panless.settings import Bucket, Settings
-from vault.ledger import LedgerStore
-from vault.ledgers.directory import DirectoryStore
-from vault.ledgers.kinds import ANCHORS, LEDGER, Kind
+from vault.ledger.ledger import LedgerStore
+from vault.stores.directory import DirectoryStore
+from vault.stores.kinds import ANCHORS, LEDGER, Kind
 from vault.tlog.anchoring import AnchorStore
 
 if TYPE_CHECKING:
-    from vault.ledgers.s3 import S3Store
+    from vault.stores.s3 import S3Store
 
 
 def ledger_store(settings: Settings) -> LedgerStore:
@@ -30,7 +30,7 @@ def anchor_store(settings: Settings) -> AnchorStore | None:
 
 def _bucket_store(kind: Kind, place: Bucket, endpoint: str | None, lock_days: int | None) -> "S3Store":
     try:
-        from vault.ledgers.s3 import S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
+        from vault.stores.s3 import S3Store  # noqa: PLC0415  # boto3 is an extra; most do without
     except ModuleNotFoundError:
         needs = f"{kind.setting} in s3:// needs boto3. Run: pip install -r requirements/s3.txt."
         raise WiringError(needs) from None

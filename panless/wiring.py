@@ -21,18 +21,19 @@ from panless.errors import WiringError
 from panless.limits_store import rate_limits
 from panless.policies import read_policy
 from panless.settings import Settings
-from vault import deployments, fides, opendsr, opendsr_callbacks
-from vault.callbacks import Address, Tell
+from vault import deployments
 from vault.caller import Caller
-from vault.guard import Guard
 from vault.ids import new_id
-from vault.ledger import Ledger
+from vault.ledger.guard import Guard
+from vault.ledger.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
-from vault.processing import Processors
+from vault.processing.processing import Processors
 from vault.processors.stripe import StripeProcessor
-from vault.rights import RightsRequest
-from vault.rights_execution import Work
+from vault.protocols import fides, opendsr, opendsr_callbacks
+from vault.protocols.callbacks import Address, Tell
+from vault.requests.rights import RightsRequest
+from vault.requests.rights_execution import Work
 from vault.tallies import Tallies
 from vault.tlog.anchoring import LogWatch
 from vault.workshop import Workshop

@@ -12,7 +12,7 @@ import structlog
 
 from panless import configuration
 from panless.wiring import Components
-from vault.guard import NOT_CHECKED, Guard, Verdict
+from vault.ledger.guard import NOT_CHECKED, Guard, Verdict
 from vault.recovery import LANES
 
 PAUSE = 1.0

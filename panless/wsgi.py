@@ -19,8 +19,8 @@ from panless.settings import Settings, read_settings
 from panless.slow_clients import SlowClients
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
-from vault import open_intents
-from vault.rights_watch import watch
+from vault.recovering import open_intents
+from vault.requests.rights_watch import watch
 from vault.tlog.lateness import lateness
 
 KEYS_EVERY = 300.0

@@ -22,14 +22,17 @@ from api.application import create_app
 from keys.providers import keyfile
 from panless.settings import read_settings
 from panless.wiring import Components, build, migrate, utc_now
-from vault import audit, clients, intents, package_building, package_links, packages, processor_accounts
+from vault import audit
 from vault.caller import Caller
+from vault.exports import package_building, package_links, packages
+from vault.exports.notices import notices_of
 from vault.ids import new_id
-from vault.notices import notices_of
+from vault.processing import intents, processor_accounts
 from vault.recovery import work_once
-from vault.scopes import ROLES, SCOPES
 from vault.statements import insert
 from vault.tables import rights_requests
+from vault.tenancy import clients
+from vault.tenancy.scopes import ROLES, SCOPES
 from vault.tlog.anchoring import LogWatch
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select
 
 from keys.keystore import BEGINNING
-from vault import takeovers
+from vault.recovering import takeovers
 from vault.tables import deployment, guard
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """How long a regulation gives for an answer; vault/deadlines.py counts.
+    """How long a regulation gives for an answer; vault/requests/deadlines.py counts.
 
     `amount` and `extension` are in `unit`s, the extension on top of the amount. `starts` says which moment the period
     runs from: when the person asked, or when the request came in here.

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from keys.keyring import Keyring
-from vault.callbacks import Tell
 from vault.caller import Caller
 from vault.ids import new_id
-from vault.ledger import Ledger
+from vault.ledger.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
-from vault.processing import Processors
+from vault.processing.processing import Processors
+from vault.protocols.callbacks import Tell
 from vault.tlog.anchoring import LogWatch
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
-from vault import live_use, open_intents
+from vault.processing import live_use
+from vault.recovering import open_intents
 
 STAND_IN = "sandbox"
 

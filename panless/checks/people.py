@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
-from vault import erasure_watch, rights_watch
+from vault.erasing import erasure_watch
+from vault.requests import rights_watch
 
 
 def requests(house: Components) -> Iterator[Finding]:

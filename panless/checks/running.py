@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from panless.checks.finding import Finding
 from panless.wiring import Components
-from vault import takeovers
+from vault.recovering import takeovers
 
 SILENCE = timedelta(minutes=1)
 """The worker says every few seconds that it is alive."""

@@ -9,7 +9,7 @@ from panless.checks.finding import SOON, Finding, note
 from panless.policies import read_policy
 from panless.settings import Bucket, Settings
 from panless.wiring import Components
-from vault import key_ends
+from vault.tenancy import key_ends
 
 REACH = timedelta(days=100)
 """How far ahead a request that comes in today may be due, once it was extended: three months, and a weekend."""

@@ -19,13 +19,15 @@ from werkzeug.test import TestResponse
 
 from keys import keystore
 from keys.database import reading
-from vault import clients, disputes, processor_accounts
 from vault.ids import new_id
+from vault.money import disputes
 from vault.personal import Secret
-from vault.processing import Connected
-from vault.processor_answers import Disputed
-from vault.scopes import SCOPES
+from vault.processing import processor_accounts
+from vault.processing.processing import Connected
+from vault.processing.processor_answers import Disputed
 from vault.tables import metadata as records_metadata
+from vault.tenancy import clients
+from vault.tenancy.scopes import SCOPES
 
 Answer = TypeVar("Answer")
 

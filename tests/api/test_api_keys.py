@@ -11,9 +11,9 @@ from sqlalchemy import Table, insert, select, update
 from werkzeug.test import TestResponse
 
 from keys.database import transaction
-from vault.client_keys import Terms
-from vault.clients import create_client, revoke_client
 from vault.tables import client_keys, clients
+from vault.tenancy.client_keys import Terms
+from vault.tenancy.clients import create_client, revoke_client
 
 MODE, CHECKSUM = len("panless_test_"), 8
 

@@ -10,9 +10,9 @@ from house import Tenant, word
 from sqlalchemy import update
 
 from keys.database import transaction
-from vault import charge_looking
 from vault.columns import database_clock
-from vault.processor_answers import NotReached
+from vault.money import charge_looking
+from vault.processing.processor_answers import NotReached
 from vault.tables import charges
 
 ASKS_ALWAYS = "4000002760003184"

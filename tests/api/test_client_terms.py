@@ -16,13 +16,13 @@ from sqlalchemy import event, select, update
 from werkzeug.test import TestResponse
 
 from keys.database import reader_of, reading, transaction
-from vault import client_rotation, clients
-from vault.client_keys import Terms, networks, parse_key
 from vault.errors import NotFoundHere, NotVouchedFor
-from vault.key_uses import HOUR, KeyUses
 from vault.personal import Secret
 from vault.tables import client_keys
 from vault.tables import clients as client_table
+from vault.tenancy import client_rotation, clients
+from vault.tenancy.client_keys import Terms, networks, parse_key
+from vault.tenancy.key_uses import HOUR, KeyUses
 
 SCOPES = {"accounts:write"}
 

@@ -26,9 +26,9 @@ from werkzeug.test import TestResponse
 
 from panless.issuer import Trust, reader, scopes_of
 from panless.issuer_keys import FETCH_SECONDS, WAIT_SECONDS, IssuerKeys, loader, parse
-from vault import clients
-from vault.client_keys import Terms, of_issuer
-from vault.scopes import ROLES, SCOPES
+from vault.tenancy import clients
+from vault.tenancy.client_keys import Terms, of_issuer
+from vault.tenancy.scopes import ROLES, SCOPES
 
 ISSUER, AUDIENCE = "https://issuer.example/", "panless"
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -15,8 +15,8 @@ from test_roles import NEEDED
 
 from api.document import CONVERTED
 from api.problems import TABLE
-from vault.guard import NOT_CHECKED
-from vault.protocol import KEYSTORE_RESTORED, RECORDS_RESTORED
+from vault.ledger.guard import NOT_CHECKED
+from vault.ledger.protocol import KEYSTORE_RESTORED, RECORDS_RESTORED
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,7 +187,7 @@ def _codes() -> set[str]:
     `not_usable` is none: that error carries a code of its own.
     """
     codes = {kind.code for kind in TABLE.values()} | {NOT_CHECKED.code, RECORDS_RESTORED, KEYSTORE_RESTORED}
-    for file in [*ROOT.glob("api/*.py"), *ROOT.glob("vault/*.py")]:
+    for file in [*ROOT.glob("api/*.py"), *ROOT.glob("vault/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED:
                 words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]

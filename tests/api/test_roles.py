@@ -11,9 +11,9 @@ from sqlalchemy import select
 from api.document import CONVERTED
 from api.parts import NAME
 from keys.database import reading
-from vault import clients
-from vault.scopes import ROLES, SCOPES
 from vault.tables import audit_entries
+from vault.tenancy import clients
+from vault.tenancy.scopes import ROLES, SCOPES
 
 NEEDED = {
     ("POST", "/v1/tokens"): "tokens:create",

@@ -37,10 +37,12 @@ from keys.database import reader_of, reading, transaction
 from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
-from vault import audit, open_intents, rights_watch
-from vault.clients import list_clients
-from vault.ledger import append
-from vault.ledger_deciding import decide
+from vault import audit
+from vault.ledger.ledger import append
+from vault.ledger.ledger_deciding import decide
+from vault.ledger.watermarks import watermark
+from vault.recovering import open_intents
+from vault.requests import rights_watch
 from vault.tables import (
     audit_entries,
     charges,
@@ -58,7 +60,7 @@ from vault.tables import (
     tenants,
     webhook_inbox,
 )
-from vault.watermarks import watermark
+from vault.tenancy.clients import list_clients
 
 OF_TENANTS = [each for each in metadata.sorted_tables if "tenant_id" in each.c]
 Looks = Callable[[Engine], Any]

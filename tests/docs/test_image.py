@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,11 @@ def test_what_it_holds_serves(image: Path, own_house: House, free_port: int) -> 
     finally:
         program.terminate()
         assert program.wait(20) == 0
+
+
+def test_the_distribution_has_every_room() -> None:
+    """Each folder with code of ours is named in pyproject.toml, or what is installed lacks it."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {name.partition(".")[0] for name in named}
+    found = {file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("*.py")}
+    assert {".".join(folder.parts) for folder in found if folder.name != "versions"} == set(named)

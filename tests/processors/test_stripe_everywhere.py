@@ -16,7 +16,7 @@ import pytest
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processor_answers import (
+from vault.processing.processor_answers import (
     ActionRequired,
     Approved,
     ChargeOutcome,

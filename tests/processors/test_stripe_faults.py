@@ -24,7 +24,7 @@ from port_calls import (
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processor_answers import (
+from vault.processing.processor_answers import (
     Approved,
     Corrected,
     CustomerOpened,

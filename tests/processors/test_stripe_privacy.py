@@ -8,7 +8,7 @@ from stub_stripe import Stub, answer
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processor_answers import (
+from vault.processing.processor_answers import (
     Approved,
     Corrected,
     CustomerOpened,

@@ -13,7 +13,7 @@ import stub_stripe
 from stub_stripe import Stub, answer
 
 from vault.personal import Secret
-from vault.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
+from vault.processing.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
 from vault.processors import stripe_transport
 from vault.processors.stripe import StripeProcessor
 

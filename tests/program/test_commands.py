@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from program_scene import environment, panless, refusal
 
-from vault.client_keys import parse_key
+from vault.tenancy.client_keys import parse_key
 
 Deployment = dict[str, str]
 

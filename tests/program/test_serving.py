@@ -13,7 +13,7 @@ import pytest
 from program_scene import ROOT, answers, ask, folder_of_figures, free_port, panless, refusal, until
 from serving_scene import Server
 
-from panless.cli_running import APPLICATION, gunicorn_command
+from panless.commands.running import APPLICATION, gunicorn_command
 from panless.settings import read_settings
 
 Deployment = dict[str, str]

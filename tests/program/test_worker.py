@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from keys.database import open_database
 from panless.worker import LONGEST_PAUSE, PAUSE, REFUSED_PAUSE, Lane, run
-from vault.guard import GOOD, Verdict
+from vault.ledger.guard import GOOD, Verdict
 
 CUT = Verdict(code="ledger_cut", message="It was cut.")
 Deployment = dict[str, str]

@@ -13,9 +13,9 @@ from marshmallow import ValidationError
 
 from api.opendsr_wire import SubjectRequest
 from panless import outgoing
-from vault.callbacks import is_allowed
 from vault.ids import is_id, new_id
 from vault.outgoing import NotPosted
+from vault.protocols.callbacks import is_allowed
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from werkzeug.test import EnvironBuilder
 from api.bodies import is_percent_encoded, read_json
 from api.problems import Problem
 from api.request_headers import ACTOR, IDEMPOTENCY_KEY, PURPOSE
-from vault.client_keys import parse_key
 from vault.ids import new_id
+from vault.tenancy.client_keys import parse_key
 
 
 @pytest.fixture(scope="module")

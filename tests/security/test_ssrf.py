@@ -11,10 +11,10 @@ from house import House, Tenant, make_app, word
 from inside import HOSTS, NAMES, PUBLIC, Inside, listening, resolve
 
 from panless import outgoing
-from vault.callbacks import is_allowed
+from vault.events.webhook_endpoints import MOST
 from vault.lanes.news import deliver_once
 from vault.outgoing import NotPosted, Posted
-from vault.webhook_endpoints import MOST
+from vault.protocols.callbacks import is_allowed
 
 REFUSED = {"address_refused", "name_not_resolved"}
 SENT = {"Content-Type": "application/json"}

@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from house import House, Sandbox, make_app, open_house
 
 from keys.database import reader_of
-from vault import erasure_requests
 from vault.caller import Caller
+from vault.erasing import erasure_requests
 from vault.ids import new_id
-from vault.processor import Processor
+from vault.processing.processor import Processor
 from vault.recovery import LANES, SLOW
 
 LOOKING = re.compile(r"find_|read_|search_|list_|redaction$|parse_|.*_of$")

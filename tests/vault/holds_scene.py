@@ -6,7 +6,7 @@ from typing import Any
 from house import House, Tenant
 from werkzeug.test import TestResponse
 
-from vault.replay import replay
+from vault.recovering.replay import replay
 
 ALL = ["contact", "card", "metadata", "transactions"]
 

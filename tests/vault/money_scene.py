@@ -6,7 +6,7 @@ from typing import Any
 from house import Tenant, word
 from records_scene import at_processor, end_leases, rows
 
-from vault import intents
+from vault.processing import intents
 from vault.tables import charges, refunds, tokens
 from vault.tables import intents as intent_table
 

@@ -12,7 +12,7 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from vault.ledgers.s3 import S3Store
+from vault.stores.s3 import S3Store
 
 REGION = "eu-central-1"
 CREDENTIALS = {

@@ -16,8 +16,8 @@ from werkzeug.test import TestResponse
 
 from panless import opendsr_files
 from panless.wiring import utc_now
-from vault.opendsr import Processor
 from vault.outgoing import NotPosted, Posted
+from vault.protocols.opendsr import Processor
 
 DOMAIN = "vault.example.com"
 CONTROLLER = "controller.example.com"

@@ -1,7 +1,7 @@
 """A small world in which the ledger's protocol is played: what there is, what may happen next, what must never be.
 
 Two databases, the ledger, and processes that stop between any two steps. A step reads or writes one of them, and asks
-`vault.protocol` what follows. A mark's hash is here the ids of all entries up to it: nothing collides.
+`vault.ledger.protocol` what follows. A mark's hash is here the ids of all entries up to it: nothing collides.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from keys.identity import Identity, goes_on
 from keys.keystore import BEGINNING, Watermark
-from vault import protocol
-from vault.protocol import Seen
+from vault.ledger import protocol
+from vault.ledger.protocol import Seen
 
 
 class Deed(NamedTuple):

@@ -16,11 +16,11 @@ from sqlalchemy import Engine, QueuePool, Row, Select, Table, event, insert, sel
 
 from keys.database import reading, transaction
 from keys.envelope import dek_id_of
-from vault import takeovers
 from vault.caller import Caller
-from vault.charges import details_place, open_details, open_retained, retained_place
 from vault.ids import new_id
-from vault.processor_accounts import credentials_of
+from vault.money.charges import details_place, open_details, open_retained, retained_place
+from vault.processing.processor_accounts import credentials_of
+from vault.recovering import takeovers
 from vault.sealing import seal_value
 from vault.tables import (
     callbacks,

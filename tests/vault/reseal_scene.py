@@ -11,9 +11,9 @@ from keys import keks
 from keys.database import reader_of, reading
 from keys.keystore import DEKS
 from keys.renewal import Doomed
-from vault import key_rotation, reseal_runs
-from vault.reseal_runs import Run
-from vault.resealed_values import Told
+from vault.resealing import key_rotation, reseal_runs
+from vault.resealing.reseal_runs import Run
+from vault.resealing.resealed_values import Told
 
 Pause = Callable[[], object]
 

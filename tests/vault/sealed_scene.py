@@ -15,25 +15,18 @@ from stripe import WebhookSignature
 
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
-from vault import (
-    callbacks,
-    charges,
-    contacts,
-    disputes,
-    erasure_completion,
-    packages,
-    processor_accounts,
-    recipients,
-    references,
-    refunds,
-    telling,
-    tokens,
-    webhook_endpoints,
-    webhooks_in,
-)
+from vault.cards import tokens
+from vault.erasing import erasure_completion, recipients, telling
+from vault.events import webhook_endpoints
+from vault.exports import packages
+from vault.money import charges, disputes, refunds
+from vault.people import contacts
 from vault.personal import Secret
-from vault.processing import Connected
-from vault.processor_answers import Disputed, Held, Unknown
+from vault.processing import processor_accounts, references
+from vault.processing.processing import Connected
+from vault.processing.processor_answers import Disputed, Held, Unknown
+from vault.protocols import callbacks
+from vault.recovering import webhooks_in
 from vault.sealing import open_value
 from vault.tables import metadata
 

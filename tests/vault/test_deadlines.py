@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panless.policies import read_policy
-from vault import deadlines
 from vault.errors import Invalid
 from vault.policy import Policy
+from vault.requests import deadlines
 
 POLICY = read_policy(Path(__file__).parents[2] / "panless" / "policy.toml")
 NOON = 12

@@ -17,15 +17,16 @@ from records_scene import CONTACT, interpose, later, many_charges, row, rows
 from sqlalchemy import text
 
 from keys.database import transaction
-from vault import audit, exports
-from vault.disclosure import FIELDS, LISTS, PAGE, Source
+from vault import audit
+from vault.cards.tokens import read as read_token
 from vault.errors import Erased
-from vault.notices import notices_of
-from vault.package_files import harmless
-from vault.processor_answers import ActionRequired, Declined, Unknown
-from vault.replay import replay
+from vault.exports import exports
+from vault.exports.disclosure import FIELDS, LISTS, PAGE, Source
+from vault.exports.notices import notices_of
+from vault.exports.package_files import harmless
+from vault.processing.processor_answers import ActionRequired, Declined, Unknown
+from vault.recovering.replay import replay
 from vault.tables import audit_entries, charges, processor_references, tokens
-from vault.tokens import read as read_token
 
 ADDRESS = {
     "line1": "12 St James's Square",

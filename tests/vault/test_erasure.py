@@ -31,10 +31,11 @@ from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from vault import erasure, erasure_completion, ledger_keys, recipients, telling
 from vault.caller import Caller
+from vault.erasing import erasure, erasure_completion, recipients, telling
 from vault.errors import LedgerAway
-from vault.processor_answers import Unknown
+from vault.ledger import ledger_keys
+from vault.processing.processor_answers import Unknown
 from vault.tables import (
     blind_index,
     charges,

@@ -11,7 +11,7 @@ from killing import Dying, dying
 from records_scene import at_processor, rows, work
 
 from keys.errors import KeyDestroyed
-from vault import ledger
+from vault.ledger import ledger
 from vault.tables import customers, erasures
 
 TIMES = 10

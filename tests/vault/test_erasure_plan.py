@@ -12,8 +12,8 @@ from rights_scene import ADA, approved, asked, person, read
 from sqlalchemy import func, select
 
 from keys.database import reading
-from vault.processor_accounts import credentials_of
-from vault.processor_answers import Unknown
+from vault.processing.processor_accounts import credentials_of
+from vault.processing.processor_answers import Unknown
 from vault.tables import audit_entries, erasure_recipients, erasures, ledger_outbox, processor_accounts, rights_requests
 
 

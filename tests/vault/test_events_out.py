@@ -10,7 +10,7 @@ from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from keys.database import transaction
-from vault import event_delivery, event_queueing
+from vault.events import event_delivery, event_queueing
 from vault.lanes.people import purge_once
 from vault.outgoing import NotPosted, Posted
 from vault.tables import event_deliveries, events, webhook_endpoints

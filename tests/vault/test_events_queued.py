@@ -14,12 +14,12 @@ from records_scene import before_statements, rows
 from sqlalchemy import delete, select
 
 from keys.database import transaction
-from vault import event_queueing
-from vault import events as event_rows
+from vault.events import event_queueing
+from vault.events import events as event_rows
+from vault.events.webhook_endpoints import MOST
 from vault.lanes.news import deliver_once
 from vault.statements import write
 from vault.tables import event_deliveries, events, webhook_endpoints
-from vault.webhook_endpoints import MOST
 
 WHERE_ROWS_ARE_LOCKED = pytest.mark.parametrize("house", ["postgresql"], indirect=True)
 """SQLite has one writer at a time."""

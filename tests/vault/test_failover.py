@@ -19,7 +19,8 @@ from running_worker import worker
 from standby import Pair, pair
 
 from keys.database import reading
-from vault import intents, takeovers
+from vault.processing import intents
+from vault.recovering import takeovers
 from vault.tables import audit_entries, charges, heartbeat, processor_accounts
 from vault.tables import intents as intent_table
 

@@ -14,9 +14,9 @@ from records_scene import at_once, row, rows, work
 from rights_scene import ADA, approved, asked, person
 from werkzeug.test import TestResponse
 
-from vault.callbacks import is_last
-from vault.fides import WAITING
 from vault.outgoing import Posted
+from vault.protocols.callbacks import is_last
+from vault.protocols.fides import WAITING
 from vault.tables import callbacks, rights_requests, rights_targets
 
 RUN = "pri_029832ba-3b84-40f7-8946-82aec6f95448"

@@ -9,9 +9,9 @@ from records_scene import at_once, later, row, rows, work
 from sqlalchemy import insert, update
 
 from keys.database import transaction
-from vault import holds
-from vault.customer_rows import lone_row_of
 from vault.ids import new_id
+from vault.people import holds
+from vault.people.customer_rows import lone_row_of
 from vault.tables import audit_entries, clients, customers
 from vault.tables import holds as hold_table
 

@@ -25,10 +25,10 @@ from keys.keystore import watermark as keystore_watermark
 from panless.checks.examination import examine
 from panless.errors import SettingsError
 from panless.settings import Bucket, read_settings
-from vault.guard import Guard
-from vault.ledger import chain
+from vault.ledger.guard import Guard
+from vault.ledger.ledger import chain
+from vault.ledger.watermarks import watermark
 from vault.tables import customers, ledger_outbox
-from vault.watermarks import watermark
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from standardwebhooks.webhooks import Webhook
 from wycheproof import cases, octets
 
-from vault import ledger_entries, opendsr
-from vault.ledger_keys import pair_of
+from vault.ledger import ledger_entries
+from vault.ledger.ledger_keys import pair_of
+from vault.protocols import opendsr
 
 RFC_8032 = [
     (

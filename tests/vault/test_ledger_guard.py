@@ -20,10 +20,10 @@ from keys.database import reading
 from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
-from vault.guard import inspect
-from vault.ledger import chain, settle
+from vault.ledger.guard import inspect
+from vault.ledger.ledger import chain, settle
+from vault.ledger.watermarks import watermark
 from vault.tables import customers, ledger_outbox
-from vault.watermarks import watermark
 
 
 def entry(house: House, seq: int) -> Path:
@@ -254,7 +254,7 @@ SETTLE = """
 import sys
 from panless.settings import read_settings
 from panless.wiring import build
-from vault.ledger import settle
+from vault.ledger.ledger import settle
 parts = build(read_settings())
 sys.stdin.read(1)
 settle(parts.ledger, parts.records)

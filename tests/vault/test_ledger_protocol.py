@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 import pytest
 from protocol_world import Broken, Rules, World, check, moves, start
 
-from vault import protocol
+from vault.ledger import protocol
 
 ERASE, REVOKE, HOLD = "erase: erased ada", "revoke: revoked till", "hold: held ada"
 RESTORED = ("back up records", "restore records")

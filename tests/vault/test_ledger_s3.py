@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from object_store import ObjectStore
 
 from vault.errors import LedgerAway
-from vault.ledger import LedgerStore
-from vault.ledgers.directory import DirectoryStore
-from vault.ledgers.s3 import LONGEST_CALL, S3Store
+from vault.ledger.ledger import LedgerStore
+from vault.stores.directory import DirectoryStore
+from vault.stores.s3 import LONGEST_CALL, S3Store
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from postgres import create_database, own_server
 from records_scene import CONTACT, rows
 from sqlalchemy import Engine
 
-from vault import erasure, holds, restrictions
+from vault.erasing import erasure
 from vault.errors import Refused
-from vault.intents import Attempt
+from vault.people import holds, restrictions
+from vault.processing.intents import Attempt
 from vault.tables import ledger_outbox
 
 

@@ -10,7 +10,7 @@ from money_scene import assert_money_is_true, book, made, prepared, settled
 from sqlalchemy import delete, insert, select
 
 from keys.database import reading, transaction
-from vault import reconcile
+from vault.money import reconcile
 from vault.tables import audit_entries, charges, events, intents, refunds
 
 LOST = (charges, refunds, intents, events, audit_entries)

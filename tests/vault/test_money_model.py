@@ -23,9 +23,10 @@ from money_scene import book, settled
 from records_scene import Crash, act_then_crash, crash, end_leases, interpose, rows
 
 from keys.database import reading
-from vault import processor_accounts, refunds_elsewhere
-from vault.charges import open_retained
-from vault.processing import connect
+from vault.money import refunds_elsewhere
+from vault.money.charges import open_retained
+from vault.processing import processor_accounts
+from vault.processing.processing import connect
 from vault.tables import charges
 
 RUNS, STEPS = 1000, 5

@@ -3,8 +3,8 @@
 from house import Tenant
 from records_scene import end_leases, later, rows, work
 
-from vault import open_intents
 from vault.errors import NeedsHuman
+from vault.recovering import open_intents
 from vault.tables import audit_entries, intents
 
 

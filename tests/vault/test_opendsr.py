@@ -30,8 +30,8 @@ from rights_scene import ADA, approved, asked, person
 from werkzeug.test import TestResponse
 
 from keys.envelope import dek_id_of
-from vault.scopes import ROLES
 from vault.tables import callbacks, rights_requests
+from vault.tenancy.scopes import ROLES
 
 BASE = "/opendsr/v2"
 CALLBACK = f"https://{CONTROLLER}/dsr"
@@ -149,7 +149,7 @@ def test_the_end_comes_with_its_certificate(speaker: Tenant, monkeypatch: pytest
     speaker.charge(token["id"])
     ident = sent(speaker, order("erasure"))
     with monkeypatch.context() as patched:
-        patched.setattr("vault.erasure_completion.settle", lambda *_: None)  # a worker that ends here
+        patched.setattr("vault.erasing.erasure_completion.settle", lambda *_: None)  # a worker that ends here
         assert work(speaker.house) == []
     assert row(speaker.house, rights_requests, external_id=ident).state == "completed_with_retention"
     shown = standing(speaker, ident)

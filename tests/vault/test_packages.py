@@ -23,13 +23,14 @@ from sqlalchemy import text, update
 
 from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
-from vault import audit, package_building, package_links, packages
-from vault.disclosure import PAGE
+from vault import audit
 from vault.errors import Erased, Gone, Invalid, NotFoundHere, NotUsable
-from vault.guard import Guard
+from vault.exports import package_building, package_links, packages
+from vault.exports.disclosure import PAGE
+from vault.exports.notices import notices_of
 from vault.ids import new_id
-from vault.notices import notices_of
-from vault.replay import replay
+from vault.ledger.guard import Guard
+from vault.recovering.replay import replay
 from vault.tables import audit_entries, package_chunks, rights_requests
 from vault.tables import packages as package_table
 

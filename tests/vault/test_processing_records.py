@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from house import House
 
-from vault.processing_records import gather
+from vault.requests.processing_records import gather
 
 
 def test_the_whole_deployment_is_counted(own_house: House) -> None:

@@ -9,9 +9,9 @@ from records_scene import rows
 from sqlalchemy import delete, update
 
 from keys.database import transaction
-from vault import reconcile
 from vault.lanes.money import reconcile_once
-from vault.reconciling import Differs
+from vault.money import reconcile
+from vault.money.reconciling import Differs
 from vault.tables import charges, events, processor_accounts
 
 

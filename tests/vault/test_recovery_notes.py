@@ -7,9 +7,9 @@ from house import House, Tenant, word
 from money_scene import made, prepared
 from records_scene import rows
 
-from vault import lost_commits, recovery_notes
-from vault.processing import connect
-from vault.processor_answers import Noted, NotedPage
+from vault.processing.processing import connect
+from vault.processing.processor_answers import Noted, NotedPage
+from vault.recovering import lost_commits, recovery_notes
 from vault.tables import charges
 from vault.tables import processor_accounts as accounts
 

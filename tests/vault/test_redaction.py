@@ -30,9 +30,9 @@ from test_erasure import certificate_of, dek_is_gone, request_of
 from test_erasure_plan import at_sandbox, plan, subscribe
 
 from keys.database import reader_of
-from vault.ledger import find
-from vault.processor_answers import Refused, Unknown
-from vault.replay import replay
+from vault.ledger.ledger import find
+from vault.processing.processor_answers import Refused, Unknown
+from vault.recovering.replay import replay
 from vault.tables import erasure_recipients, erasures
 
 DAYS = 90

@@ -14,10 +14,10 @@ from sqlalchemy import Engine
 
 from keys.database import reading
 from keys.errors import KeyDestroyed
-from vault import event_queueing
 from vault.errors import LedgerBroken
-from vault.ledger import Ledger
-from vault.replay import replay
+from vault.events import event_queueing
+from vault.ledger.ledger import Ledger
+from vault.recovering.replay import replay
 from vault.tables import customers, ledger_outbox
 
 CUSTOMERS, ERASED = 200, 100

@@ -20,10 +20,13 @@ from keys import keks, renewal
 from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced
 from keys.rewrapping import rewrap
-from vault import audit, clients, key_check, key_rotation, ledger_entries, ledger_keys, resealing
-from vault.replay import replay
-from vault.scopes import SCOPES
+from vault import audit
+from vault.ledger import ledger_entries, ledger_keys
+from vault.recovering.replay import replay
+from vault.resealing import key_check, key_rotation, resealing
 from vault.tables import audit_entries, blind_index, customers
+from vault.tenancy import clients
+from vault.tenancy.scopes import SCOPES
 
 LOOKED = {name.replace("-", "_"): value for name, value in PURPOSE.items()}
 

@@ -7,7 +7,7 @@ from backups import backup, restore
 from house import House, Tenant
 from records_scene import at_once, catch_up, row, rows, work
 
-from vault.replay import replay
+from vault.recovering.replay import replay
 from vault.tables import audit_entries, customers
 
 BILLING = {"Access_Purpose": 'billing; ref="I-1"'}

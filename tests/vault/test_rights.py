@@ -14,9 +14,9 @@ from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
 from keys.database import transaction
-from vault import rights, rights_execution
-from vault.rights_execution import AT_ONCE, Work
-from vault.rights_watch import Watch, watch
+from vault.requests import rights, rights_execution
+from vault.requests.rights_execution import AT_ONCE, Work
+from vault.requests.rights_watch import Watch, watch
 from vault.tables import audit_entries, customers, rights_requests, rights_targets
 
 
@@ -87,7 +87,7 @@ def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant, monkey
     """Approved, and then the server is gone: the worker orders the package, and the request comes to its end."""
     request = asked(tenant, "access", customers=[person(tenant)])["id"]
     with monkeypatch.context() as patched:
-        patched.setattr("vault.rights_execution.execute", lambda *_: None)
+        patched.setattr("vault.requests.rights_execution.execute", lambda *_: None)
         assert approved(tenant, request)["status"] == "approved"
     for _ in range(2):
         assert work(tenant.house) == []

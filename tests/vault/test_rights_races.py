@@ -18,11 +18,12 @@ from sqlalchemy import func, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault import erasure_completion, rights, rights_decisions, rights_execution
+from vault.erasing import erasure_completion
 from vault.errors import NotUsable
 from vault.lanes.people import purge_once
-from vault.processor_answers import Refused
-from vault.rights_execution import AT_ONCE, Work
+from vault.processing.processor_answers import Refused
+from vault.requests import rights, rights_decisions, rights_execution
+from vault.requests.rights_execution import AT_ONCE, Work
 from vault.tables import charges, customers, erasures, refunds, rights_requests, rights_targets
 
 

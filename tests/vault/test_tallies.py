@@ -11,11 +11,11 @@ from house import House, open_house
 from records_scene import rows
 
 from panless.wiring import utc_now
-from vault.client_keys import Terms
-from vault.client_rotation import rotate_client
-from vault.clients import revoke_client
 from vault.tables import audit_entries
 from vault.tallies import MOST_STRANGERS, Tallies
+from vault.tenancy.client_keys import Terms
+from vault.tenancy.client_rotation import rotate_client
+from vault.tenancy.clients import revoke_client
 
 
 def told(house: House, tenant: str, action: str) -> list[dict[str, Any]]:

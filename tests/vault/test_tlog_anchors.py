@@ -17,8 +17,8 @@ from tlog_scene import log, look
 from keys.database import transaction
 from vault.errors import AnchorStale
 from vault.lanes.keeping import anchor_once, rotate_once, sequence_once
-from vault.ledgers.kinds import ANCHORS
-from vault.ledgers.s3 import S3Store
+from vault.stores.kinds import ANCHORS
+from vault.stores.s3 import S3Store
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import lateness
 from vault.tlog.anchoring import LogWatch

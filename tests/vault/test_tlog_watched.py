@@ -11,8 +11,8 @@ from test_tlog_attacks import change, taken, write
 from tlog_scene import log, look
 
 from vault.lanes.keeping import anchor_once, sequence_once
-from vault.ledgers.directory import DirectoryStore
-from vault.ledgers.kinds import ANCHORS
+from vault.stores.directory import DirectoryStore
+from vault.stores.kinds import ANCHORS
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog.anchoring import LogWatch
 

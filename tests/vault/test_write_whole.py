@@ -7,8 +7,8 @@ from sqlalchemy import Connection, text
 
 from keys.database import transaction
 from vault import audit
-from vault.customer_rows import held
 from vault.ids import new_id
+from vault.people.customer_rows import held
 from vault.statements import Change, inserted, updated, write
 from vault.tables import audit_entries, ledger_outbox, tenants
 from vault.tables import customers as customer_table

@@ -5,9 +5,9 @@ from functools import partial
 from threading import Thread
 
 from keys import keks
-from vault import key_rotation
 from vault.lanes.steps import Report, guarded
-from vault.ledger import settle
+from vault.ledger.ledger import settle
+from vault.resealing import key_rotation
 from vault.tlog import turns
 from vault.workshop import Workshop
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault import abandoned, catching_up, reconciling, refund_following, resolving, takeovers, webhooks_in
 from vault.lanes.steps import Report, guarded, tried
+from vault.money import abandoned, reconciling, refund_following
+from vault.recovering import catching_up, resolving, takeovers, webhooks_in
 from vault.workshop import Workshop
 
 ACCOUNTS_AT_ONCE = 4

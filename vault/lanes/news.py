@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault import callbacks, event_delivery, event_queueing
+from vault.events import event_delivery, event_queueing
 from vault.lanes.steps import Report, guarded
+from vault.protocols import callbacks
 from vault.workshop import Workshop, caller_of
 
 TELLING_SECONDS = 5.0

@@ -5,20 +5,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault import (
-    erasure_completion,
-    event_delivery,
-    package_building,
-    packages,
-    resolving,
-    retention,
-    rights,
-    rights_execution,
-    webhooks_in,
-)
+from vault.erasing import erasure_completion, retention
+from vault.events import event_delivery
+from vault.exports import package_building, packages
+from vault.exports.notices import notices_of
 from vault.lanes.steps import Report, guarded
-from vault.notices import notices_of
-from vault.rights_execution import Work
+from vault.recovering import resolving, webhooks_in
+from vault.requests import rights, rights_execution
+from vault.requests.rights_execution import Work
 from vault.workshop import Workshop, caller_of
 
 

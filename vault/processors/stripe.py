@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processor import METADATA_KEY
-from vault.processor_answers import (
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import (
     ChargeOutcome,
     Corrected,
     CustomerOpened,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from vault.processor_answers import Declined, Failure, NotReached, Refused, Unknown
+from vault.processing.processor_answers import Declined, Failure, NotReached, Refused, Unknown
 from vault.processors.stripe_transport import Answer
 
 Object = dict[str, Any]

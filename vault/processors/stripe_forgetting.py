@@ -6,8 +6,8 @@ Deleting a customer leaves its charges as they are: see `stripe_redaction`.
 from collections.abc import Callable
 
 from vault.personal import BillingContact, Secret
-from vault.processor import METADATA_KEY
-from vault.processor_answers import (
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import (
     Corrected,
     CustomerOpened,
     Declined,

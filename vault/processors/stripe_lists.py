@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from vault.personal import Secret
-from vault.processor_answers import Declined, Failure, Unknown
+from vault.processing.processor_answers import Declined, Failure, Unknown
 from vault.processors.stripe_errors import Object
 from vault.processors.stripe_outcomes import Outcome, outcome
 from vault.processors.stripe_transport import Wire

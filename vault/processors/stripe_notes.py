@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from itertools import count, takewhile
 
-from vault.processor import METADATA_KEY
-from vault.processor_answers import Noted, NotedPage
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import Noted, NotedPage
 from vault.processors.stripe_errors import Object, dig
 
 VALUE_CHARACTERS = 500

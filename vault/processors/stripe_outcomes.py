@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from vault.personal import CardMetadata
-from vault.processor import METADATA_KEY
-from vault.processor_answers import (
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import (
     ActionRequired,
     Approved,
     Authorized,

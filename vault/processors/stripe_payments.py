@@ -1,7 +1,7 @@
 """Stripe's PaymentIntents as a list of payments, for who compares it with ours."""
 
-from vault.processor import METADATA_KEY
-from vault.processor_answers import Payment, PaymentPage
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import Payment, PaymentPage
 from vault.processors.stripe_errors import Object, dig
 
 STATUS = {"succeeded": "succeeded", "requires_capture": "authorized", "canceled": "failed"}

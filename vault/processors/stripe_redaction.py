@@ -7,7 +7,7 @@ An account that doesn't have the preview is told that there is no such address: 
 import stripe
 
 from vault.personal import Secret
-from vault.processor_answers import Failure, Redaction, Refused
+from vault.processing.processor_answers import Failure, Redaction, Refused
 from vault.processors import stripe_outcomes as outcomes
 from vault.processors.stripe_errors import Object
 from vault.processors.stripe_outcomes import definite, outcome

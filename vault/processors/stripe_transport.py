@@ -20,7 +20,7 @@ from stripe import _api_requestor, _util
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, HTTPError, NewConnectionError, ReadTimeoutError
 
-from vault.processor_answers import Failure, NotReached, Refused, Unknown
+from vault.processing.processor_answers import Failure, NotReached, Refused, Unknown
 
 IDLE_LIMIT = 5.0
 """Seconds. A connection that idled longer is opened anew: its server may be closing it just as we send, and a reset

@@ -12,8 +12,8 @@ from typing import Any
 from stripe import SignatureVerificationError, WebhookSignature
 
 from vault.personal import Secret
-from vault.processor import METADATA_KEY
-from vault.processor_answers import Disputed, Notice, RefundSeen
+from vault.processing.processor import METADATA_KEY
+from vault.processing.processor_answers import Disputed, Notice, RefundSeen
 from vault.processors.stripe_errors import Object, dig
 from vault.processors.stripe_outcomes import REFUND
 

@@ -1,0 +1,116 @@
+"""Commands about charges: compare them with the processors, see what nobody could bring to an end."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from sqlalchemy import Row, select
+
+from keys.database import reading
+from panless.settings import read_settings
+from panless.trouble import Refused
+from panless.wiring import Components, build
+from vault.errors import NotUsable
+from vault.money import reconcile
+from vault.recovering import open_intents, takeovers
+from vault.tables import processor_accounts
+from vault.workshop import caller_of
+
+DIFFER, NOT_COMPARED = 1, 2
+"""Exit codes."""
+
+
+@click.group("charges")
+def charges_group() -> None:
+    """Charges: what the processors have of them, and what needs a human."""
+
+
+@charges_group.command("reconcile")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The first day, in UTC.")
+@click.option("--account", help="One processor account only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each difference, a line each.")
+def reconcile_(since: datetime, account: str | None, *, as_json: bool) -> None:
+    """Compare charges with the processors' payments. Exit code 0: alike; 1: not alike; 2: could not be compared."""
+    house = build(read_settings())
+    rows = _accounts(house, account)
+    if account is not None and not rows:
+        raise Refused("There is no such processor account.")
+    codes = [_compared(house, row, since.replace(tzinfo=UTC), as_json=as_json) for row in rows]
+    sys.exit(max(codes, default=0))
+
+
+def _compared(house: Components, row: Row[str, str, bool], since: datetime, *, as_json: bool) -> int:
+    caller = caller_of(house.workshop, row.tenant_id, live=row.live)
+    try:
+        report = reconcile.compare(house.records, house.keyring, house.processors, caller, row.account_id, since, _say)
+    except (reconcile.NotCompared, NotUsable) as error:
+        click.echo(f"{row.account_id}: not compared. {error}", err=True)
+        return NOT_COMPARED
+    for each in report.differences:
+        click.echo(json.dumps({"account": row.account_id, **asdict(each)}) if as_json else _line(row.account_id, each))
+    if not as_json:
+        click.echo(
+            f"{row.account_id}: {report.compared} compared, {len(report.differences)} differ, "
+            f"{report.not_ours} there are not ours."
+        )
+    return DIFFER if report.differences else 0
+
+
+def _line(account: str, each: reconcile.Difference) -> str:
+    named = f"{account} {each.kind} {each.charge or '-'} {each.payment or '-'}"
+    return f"{named} ours: {_side(each.ours)} theirs: {_side(each.theirs)}"
+
+
+def _side(side: Mapping[str, Any] | None) -> str:
+    return " ".join(f"{name}={value}" for name, value in side.items()) if side else "-"
+
+
+def _accounts(house: Components, account: str | None) -> list[Row[str, str, bool]]:
+    columns = (processor_accounts.c.tenant_id, processor_accounts.c.account_id, processor_accounts.c.live)
+    statement = select(*columns).where(processor_accounts.c.deleted_at.is_(None)).order_by(*columns)
+    if account is not None:
+        statement = statement.where(processor_accounts.c.account_id == account)
+    with reading(house.records) as connection:
+        return [*connection.execute(statement)]
+
+
+def _say(day: datetime, compared: int) -> None:
+    click.echo(f"until {day:%Y-%m-%d %H:%M}: {compared} compared", err=True)
+
+
+@charges_group.command("manual")
+def manual() -> None:
+    """List what the worker could not bring to an end: a human has to look at the processor."""
+    found = open_intents.manual(build(read_settings()).records)
+    for row in found:
+        click.echo(
+            f"{row.intent_id} {row.operation} {row.resource_id} {row.account_id} since {row.created_at:%Y-%m-%d %H:%M}"
+        )
+    click.echo(f"{len(found)} need a human.", err=True)
+
+
+@charges_group.command("retry")
+@click.argument("intent")
+def retry(intent: str) -> None:
+    """Have the worker look again at INTENT, once what was in its way is mended."""
+    if not open_intents.retry(build(read_settings()).workshop, intent):
+        raise Refused("There is no such intent that needs a human.")
+    click.echo("The worker looks again.")
+
+
+@charges_group.command("catch-up")
+def catch_up() -> None:
+    """Have the worker look through all that the processors have since these records were last alive.
+
+    For records that were put back in a way that nothing shows, such as a SQLite file copied over the one before. Until
+    it is done nothing is sent to a processor.
+    """
+    takeovers.doubt(build(read_settings()).workshop)
+    click.echo("The worker looks through what the processors have; nothing is sent to them before it is done.")
+
+
+COMMANDS = (charges_group,)

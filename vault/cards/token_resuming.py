@@ -1,0 +1,78 @@
+"""A storing that was begun before: taken up from its rows, looked up at the processor, brought to its end."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row
+
+from keys.database import reading
+from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.cards import tokens
+from vault.cards.storing import Storing, Tokenized
+from vault.cards.token_outcomes import conclude
+from vault.cards.tokens import token_place
+from vault.processing import intents, processor_accounts, references
+from vault.processing.processing import Processors, connect, persist
+from vault.processing.processor_answers import ActionRequired, CustomerOpened, NotFound, StoreOutcome
+from vault.sealing import open_near
+
+
+def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Tokenized:
+    """Take up a token whose person had to authenticate, as the processor has it now."""
+    with reading(records) as connection:
+        row = tokens.row_of_token(connection, caller, token_id)
+    if row.state != "requires_action":
+        return Tokenized(token=tokens.unsealed(keyring, [row])[0], looked_at=True)
+    storing = resume(records, keyring, processors, caller, row, intent=None)
+    place = token_place(keyring, row, "outcome", row.outcome_version)
+    reference = open_near(keyring, storing.dek, row.outcome, place)["reference"]
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    outcome = persist(lambda: processor.confirm(credentials, reference=reference, key=f"panless-{token_id}"))
+    if isinstance(outcome, ActionRequired):
+        return Tokenized(token=tokens.unsealed(keyring, [row])[0])
+    return conclude(records, keyring, storing, outcome, None)
+
+
+def resume(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caller: Caller,
+    row: Row[Any],
+    intent: intents.Intent | None,
+) -> Storing:
+    """A storing that was begun before, from its token's row (as `tokens.row_of_token` gives it)."""
+    with reading(records) as connection:
+        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
+        known = references.find(connection, caller.tenant, row.customer_id, row.account_id)
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    return Storing(
+        caller=caller,
+        intent=intent,
+        connected=connect(processors, keyring, caller.tenant, account),
+        account_id=row.account_id,
+        kind=row.kind,
+        token_id=row.token_id,
+        customer_id=row.customer_id,
+        dek=dek,
+        customer_reference=references.open_with(keyring, dek, known)["reference"] if known else None,
+        usage=row.usage,
+        metadata=tokens.unsealed(keyring, [row])[0].metadata,
+        created_at=row.created_at,
+        outcome_version=row.outcome_version + (row.outcome is not None),
+        is_shown=True,
+    )
+
+
+def find(keyring: Keyring, storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
+    """What the processor has of a storing that broke off, and its customer there if our rows did not know it yet."""
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    tenant, opened = storing.tenant_id, None
+    if (known := storing.customer_reference) is None:
+        found = processor.find_customer(credentials, tag=intents.tag(keyring, tenant, storing.customer_id), since=since)
+        if not isinstance(found, CustomerOpened):
+            return found, None
+        known = opened = found.customer_reference
+    tag = intents.tag(keyring, tenant, storing.token_id)
+    return processor.find_stored(credentials, tag=tag, customer_reference=known), opened

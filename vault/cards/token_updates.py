@@ -1,0 +1,110 @@
+"""Stored cards that change at the processor: replaced by their issuer, or detached there. Our tokens follow."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, and_, delete, select, update
+
+from keys.blindindex import NORMALIZATION
+from keys.database import reading
+from keys.errors import KeyDestroyed
+from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.cards.tokens import fingerprint_digest, row_of_token, token_place, unsealed
+from vault.errors import Erased
+from vault.events import events
+from vault.processing import references
+from vault.processing.processing import Connected, persist
+from vault.processing.processor_answers import Forgotten, Stored
+from vault.sealing import seal_value
+from vault.statements import inserted, write
+from vault.tables import blind_index, processor_references, tokens
+
+
+def follow(
+    records: Engine, keyring: Keyring, caller: Caller, connected: Connected, account_id: str, method: str
+) -> bool:
+    """Ask the processor for a payment method and let its token follow; whether it said. Not ours is done too."""
+    digest = references.digest(keyring, caller.tenant, account_id, method)
+    named = and_(
+        processor_references.c.tenant_id == caller.tenant,
+        processor_references.c.account_id == account_id,
+        processor_references.c.reference_digest == digest,
+    )
+    with reading(records) as connection:
+        owner = connection.scalar(select(processor_references.c.owner_id).where(named))
+    if owner is None:
+        return True
+    seen = persist(partial(connected.processor.read_stored, connected.credentials, reference=method))
+    if not isinstance(seen, Stored | Forgotten):
+        return False
+    try:
+        with audit.transaction(records) as tx:
+            row = row_of_token(tx, caller, owner)
+            if row.state == "active":
+                _follow(tx, keyring, caller, row, seen)
+    except (Erased, KeyDestroyed):  # meanwhile: nothing is left that could follow
+        return True
+    return True
+
+
+def _follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], seen: Stored | Forgotten) -> None:
+    if isinstance(seen, Forgotten):
+        _detach(tx, keyring, caller, row)
+        return
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    known = unsealed(keyring, [row])[0].card
+    if known is None or known == seen.card:
+        return
+    version = row.card_version + 1
+    card = seal_value(dek, asdict(seen.card), token_place(keyring, row, "card", version))
+    changed = {"card": card, "card_version": version, "blocked_code": None}
+    tx.execute(update(tokens).where(_this(row)).values(changed))
+    if seen.card.fingerprint is not None and seen.card.fingerprint != known.fingerprint:
+        _index(tx, keyring, row, seen.card.fingerprint)
+    _tell(tx, keyring, caller, row, "updated", "active")
+
+
+def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) -> None:
+    """Find it by the new card; where the customer stored that one too, the other token is the one that is found."""
+    mine = and_(blind_index.c.tenant_id == row.tenant_id, blind_index.c.token_id == row.token_id)
+    tx.execute(delete(blind_index).where(mine, blind_index.c.field == "fingerprint"))
+    found_by = {
+        "tenant_id": row.tenant_id,
+        "field": "fingerprint",
+        "form": "raw",
+        "digest": fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint),
+        "customer_id": row.customer_id,
+        "token_id": row.token_id,
+        "live": row.live,
+        "key_id": keyring.tenant_key(row.tenant_id, "processor_key").id,
+        "normalization": NORMALIZATION,
+    }
+    write(tx, inserted(blind_index, found_by, if_absent=True))
+
+
+def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> None:
+    """Gone there, so it charges nothing here.
+
+    Nothing of it goes to the ledger: a restored backup that has it active again only makes the processor refuse it.
+    """
+    for column in (processor_references.c.owner_id, blind_index.c.token_id):
+        tx.execute(delete(column.table).where(column.table.c.tenant_id == row.tenant_id, column == row.token_id))
+    gone = {"state": "detached", "card": None, "metadata": None, "outcome": None}
+    tx.execute(update(tokens).where(_this(row)).values(gone))
+    _tell(tx, keyring, caller, row, "detached", "detached")
+
+
+def _tell(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], what: str, status: str) -> None:
+    data = {"id": row.token_id, "object": "token", "customer": row.customer_id, "status": status}
+    write(
+        tx,
+        events.made(caller, f"token.{what}", row.token_id, data),
+        audit.entry(tx, keyring, caller, f"token.{what}", customer=row.customer_id, resource=row.token_id),
+    )
+
+
+def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
+    return and_(tokens.c.tenant_id == row.tenant_id, tokens.c.token_id == row.token_id)

@@ -1,0 +1,252 @@
+"""Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.exc import IntegrityError
+
+from keys.database import reading
+from keys.dek import Dek
+from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.cards import tokens
+from vault.cards.storing import Storing, Tokenized
+from vault.cards.token_outcomes import conclude
+from vault.cards.tokens import token_place
+from vault.errors import MovedOn
+from vault.ids import new_id
+from vault.people import customer_index, customer_rows, customers
+from vault.personal import BillingContact, Card
+from vault.processing import intents, processor_accounts, references
+from vault.processing.processing import Connected, Processors, connect, persist
+from vault.processing.processor_answers import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
+from vault.recovering import recovery_notes
+from vault.sealing import seal_value
+from vault.statements import Change, inserted, write
+from vault.tables import tokens as token_table
+
+_TRIES = 3
+_KEY_REMEMBERED = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a checkout flow wants stored: a card, or the processor's reference to one; for whom; for what."""
+
+    source: Card | str
+    customer: str | None = None
+    reference: str | None = field(default=None, repr=False)
+    contact: BillingContact | None = None
+    account: str | None = None
+    usage: str = "off_session"
+    metadata: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Where the card shall go. `new` is a customer that is not in the records yet, `reference` the processor's name."""
+
+    account: Row[Any]
+    connected: Connected
+    customer_id: str
+    dek: Dek
+    new: customers.NewCustomer | None
+    reference: str | None = field(repr=False)
+
+
+def tokenize(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caller: Caller,
+    order: Order,
+    attempt: intents.Attempt,
+) -> Tokenized:
+    """Store a card at the processor and give out a token for it.
+
+    Raises NotFoundHere, Erased, Restricted, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
+    """
+    for _ in range(_TRIES):
+        try:
+            storing, processor_key = _begin(records, keyring, processors, caller, order, attempt)
+        except IntegrityError:  # a twin made a customer of the same reference first: use that one
+            continue
+        except intents.Known:
+            return _replay(records, keyring, caller, attempt)
+        outcome, opened = _store(keyring, storing, order, processor_key)
+        return conclude(records, keyring, storing, outcome, opened)
+    raise MovedOn("This customer reference is being created elsewhere. Try again.")
+
+
+def _begin(
+    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
+) -> tuple[Storing, str]:
+    """Commit the intent and the pending token; with the processor's idempotency key.
+
+    Raises Known when the client's own key was used before.
+    """
+    if order.customer is None and _was_begun(records, keyring, caller, attempt):
+        raise intents.Known  # before a key is made for a customer that exists already
+    plan = _plan(records, keyring, processors, caller, order)
+    token_id, account = new_id("tok", caller.tenant), plan.account
+    intent, begun = intents.begun(
+        keyring,
+        caller,
+        attempt,
+        resource_id=token_id,
+        customer_id=plan.customer_id,
+        account_id=account.account_id,
+    )
+    storing = Storing(
+        caller=caller,
+        intent=intent,
+        connected=plan.connected,
+        account_id=account.account_id,
+        kind=account.kind,
+        token_id=token_id,
+        customer_id=plan.customer_id,
+        dek=plan.dek,
+        customer_reference=plan.reference,
+        usage=order.usage,
+        metadata=order.metadata,
+        created_at=caller.at,
+    )
+    if not _written(records, keyring, caller, plan.new, begun, _pending(keyring, storing)):
+        raise intents.Known
+    return storing, intent.processor_key
+
+
+def _written(
+    records: Engine, keyring: Keyring, caller: Caller, new: customers.NewCustomer | None, *changes: Change
+) -> bool:
+    """Commit intent and token, with a new customer before them; whether the intent is the first of its key."""
+    if new is None:
+        return audit.write_whole(records, lambda _: changes)
+    with audit.transaction(records) as tx:
+        customers.insert_new(tx, keyring, caller, new)
+        if not all(write(tx, *changes)):
+            raise intents.Known
+    return True
+
+
+def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
+    with reading(records) as connection:
+        account = row = _at_default_account(connection, caller, order)
+        if account is None:
+            account = processor_accounts.choose(connection, caller, order.account)
+            row = _customer(connection, keyring, caller, order, account.account_id)
+    connected = connect(processors, keyring, caller.tenant, account)
+    if row is None:
+        new = customers.prepare(keyring, caller, order.reference, order.contact)
+        return _Plan(account=account, connected=connected, customer_id=new.id, dek=new.dek, new=new, reference=None)
+    customer_rows.refuse_restricted(row)
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    reference = None
+    if row.reference is not None:
+        owner = row.customer_id
+        reference = references.open_record(keyring, dek, row, owner=owner, account=account.account_id)["reference"]
+    return _Plan(
+        account=account, connected=connected, customer_id=row.customer_id, dek=dek, new=None, reference=reference
+    )
+
+
+def _at_default_account(connection: Connection, caller: Caller, order: Order) -> Row[Any] | None:
+    """A known customer at the default account, which most orders name, in one look."""
+    if order.customer is None or order.account is not None:
+        return None
+    return customer_rows.row_with_default_account(connection, caller, order.customer)
+
+
+def _customer(
+    connection: Connection, keyring: Keyring, caller: Caller, order: Order, account_id: str
+) -> Row[Any] | None:
+    """The row of the customer that an order names, with its sealed name at the processor; None for a new one."""
+    customer_id = order.customer
+    if customer_id is None and order.reference:
+        customer_id = customer_index.by_reference(connection, keyring, caller, order.reference)
+    if customer_id is None:
+        return None
+    return customer_rows.row_with_reference(connection, caller, customer_id, account_id)
+
+
+def _pending(keyring: Keyring, storing: Storing) -> Change:
+    metadata = None
+    if storing.metadata:
+        metadata = seal_value(storing.dek, storing.metadata, token_place(keyring, storing, "metadata", 1))
+    row = {
+        "tenant_id": storing.tenant_id,
+        "token_id": storing.token_id,
+        "customer_id": storing.customer_id,
+        "account_id": storing.account_id,
+        "state": "pending",
+        "usage": storing.usage,
+        "live": storing.caller.live,
+        "metadata": metadata,
+        "created_at": storing.created_at,
+    }
+    return inserted(token_table, row)
+
+
+def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str) -> tuple[StoreOutcome, str | None]:
+    """Let the processor store the card; also its name for the customer, where this call had to open one there."""
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    key, opened = processor_key, None
+    if (reference := storing.customer_reference) is None:
+        customer = _open_customer(keyring, storing, key)
+        if not isinstance(customer, CustomerOpened):
+            return customer, None
+        reference = opened = customer.customer_reference
+    tag = intents.tag(keyring, storing.tenant_id, storing.token_id)
+    outcome = persist(
+        lambda: processor.store(
+            credentials,
+            source=order.source,
+            contact=order.contact,
+            customer_reference=reference,
+            usage=order.usage,
+            tag=tag,
+            key=key,
+            note=recovery_notes.of_card(keyring, storing, tag, order.reference),
+        )
+    )
+    return outcome, opened
+
+
+def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> CustomerOpened | Failure:
+    """The processor's customer for ours. Storings at once send one key between them, so that they get one customer.
+
+    A key whose outcome was lost is replayed with that outcome for a day: look what it did, else open with another.
+    """
+    processor, credentials = storing.connected.processor, storing.connected.credentials
+    tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
+    shared = f"panless-{storing.customer_id}-{storing.account_id}"
+    note = recovery_notes.of_customer(keyring, storing, tag)
+    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared, note=note))
+    if not isinstance(customer, Unknown):
+        return customer
+    if customer.in_flight:  # the other storing opens it; of this one nothing was sent
+        return NotReached(reason=customer.reason)
+    found = processor.find_customer(credentials, tag=tag, since=storing.caller.at - _KEY_REMEMBERED)
+    if isinstance(found, CustomerOpened):
+        return found
+    if isinstance(found, NotFound):
+        own = f"{processor_key}-customer"
+        return persist(lambda: processor.open_customer(credentials, tag=tag, key=own, note=note))
+    return customer
+
+
+def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> bool:
+    with reading(records) as connection:
+        return intents.replayed(connection, keyring, caller, attempt) is not None
+
+
+def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Tokenized:
+    with reading(records) as connection:
+        first = intents.replayed(connection, keyring, caller, attempt)
+    if first is None:
+        raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
+    token = tokens.read(records, keyring, caller, first.resource_id)
+    return Tokenized(token=token, replayed=True, deduplicated=token.created_at < first.at)

@@ -1,0 +1,192 @@
+"""Erasing a customer here: on the ledger, in the keystore, in the records. The processors are `erasure_completion`'s.
+
+Each step leaves a row that says how far it came, and any process may take it up there. `decided` (on its way through
+the ledger) -> `shredded` (nothing opens any more). What processors must be told is sealed under the request's own key.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from keys.dek import Dek
+from keys.errors import KeyDestroyed
+from keys.identity import identified
+from keys.keystore import Watermark
+from vault import audit
+from vault.caller import Caller
+from vault.erasing import recipients
+from vault.erasing.erasure_look import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
+from vault.errors import Erased, NotFoundHere
+from vault.exports import packages
+from vault.ids import new_id
+from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger_deciding import decided
+from vault.people import holds
+from vault.policy import Policy
+from vault.requests import rights, rights_progress
+from vault.requests.rights import RightsRequest, Target
+from vault.requests.rights_approval import approvals_needed
+from vault.statements import Change, inserted, updated, write
+from vault.tables import (
+    customers,
+    erasures,
+)
+
+LEASE_SECONDS = 60
+TOGETHER = 4
+"""Recipients that are written in one statement: most customers have fewer, and each number is a statement to keep."""
+
+
+class ApprovalNeeded(Exception):  # no error: what rolls back a decision that is not this caller's alone
+    """Somebody must approve it first: the request named, or one that is to be made (None)."""
+
+    def __init__(self, request_id: str | None) -> None:
+        """Take the id of the request that waits for approval."""
+        super().__init__()
+        self.request_id = request_id
+
+
+def execute(
+    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, approved: str | None = None
+) -> RightsRequest | None:
+    """Erase a customer here, for the request `approved`, or for one that is made with it and returned.
+
+    None where another request was first: it carries on. Raises NotFoundHere, Blocked, ApprovalNeeded, and NotUsable
+    for a request that was closed meanwhile.
+    """
+    with suppress(Erased, KeyDestroyed):  # already, or by a twin of this request
+        request, just = _decide(records, ledger, policy, caller, customer_id, approved)
+        settle(ledger, records, just)
+        return request
+    return None
+
+
+def _decide(
+    records: Engine,
+    ledger: Ledger,
+    policy: Policy,
+    caller: Caller,
+    customer_id: str,
+    approved: str | None,
+) -> tuple[RightsRequest, tuple[Watermark, Change]]:
+    """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
+    keyring = ledger.keyring
+    erasure_id = new_id("era", caller.tenant)
+    keyring.warm(caller.tenant)
+    with audit.transaction(records) as tx:
+        customer = CUSTOMER_HELD.one_or_none(tx, asked(caller, customer_id))
+        if customer is None:
+            raise NotFoundHere("No such customer.")
+        if customer.state != "active":
+            raise Erased("This customer was erased.")
+        expected = ledger.witness.vouched
+        rows = OPEN.all(tx, named(policy, caller, customer_id))
+        found = rows[0]
+        ledger.witness.check(identified(tx, found.identity), expected)
+        known = approved or _allowed(tx, found, policy, caller)
+        request = _request(tx, policy, caller, known, customer_id)
+        _refuse_while_open(tx, caller, customer_id, found)
+        # Only now: what is refused leaves no key.
+        own, former, request_dek = keyring.deks_to_erase(caller.tenant, customer.dek_id, customer_id, erasure_id)
+        version = customer.version + 1
+        entry_id, decided_entry = decided(
+            ledger,
+            caller,
+            "erase.intent",
+            customer_id,
+            version=version,
+            dek_id=customer.dek_id,
+            former=former,
+            terms=_terms(request, erasure_id, request_dek),
+        )
+        held = [row for row in rows if row.owner_id]
+        told = recipients.all_of(keyring, policy, caller, held, erasure_id, own, request_dek)
+        new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
+        write(
+            tx,
+            *new,
+            _forbidden(caller, customer_id, version),
+            decided_entry,
+            _new_erasure(caller, customer_id, request.id, erasure_id, request_dek, entry_id),
+            audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request.id),
+            *told[:TOGETHER],
+        )
+        if known:
+            target = Target(customer=customer_id, status="executing")
+            rights_progress.move_target(tx, caller.at, caller.tenant, known, target)
+        for start in range(TOGETHER, len(told), TOGETHER):
+            write(tx, *told[start : start + TOGETHER])
+        if found.package:
+            packages.destroy_of_customer(tx, ledger, caller, customer_id)
+    return request, (Watermark(found.seq, found.hash), decided_entry)
+
+
+def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `OPEN`
+    open_ones = [reason for reason in ("open_charge", "pending_refund", "open_dispute") if getattr(found, reason)]
+    holds.refuse(holds.blocking(tx, caller, customer_id) if found.hold else (), *open_ones)
+
+
+def _allowed(tx: Connection, found: Any, policy: Policy, caller: Caller) -> str | None:  # noqa: ANN401  # as above
+    """The customer's own request, if it is under way; None for a new one. Raises ApprovalNeeded."""
+    if found.request_id is None:
+        near = found.near_rate or policy.erasures_per_day <= TOGETHER_AT_MOST
+        if near and approvals_needed(tx, policy, caller, "erasure", 1) > 1:
+            raise ApprovalNeeded(None)
+    elif found.status in rights.UNDECIDED:
+        raise ApprovalNeeded(found.request_id)
+    request_id: str | None = found.request_id
+    return request_id
+
+
+def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
+    if known:
+        rights_progress.refuse_closed(tx, caller.tenant, known)
+        return rights.whole(tx, caller, known)
+    regulation = rights.default_regulation(policy)
+    return RightsRequest(
+        id=new_id("rr", caller.tenant),
+        type="erasure",
+        status="executing",
+        regulation=regulation,
+        submitted_at=caller.at,
+        received_at=caller.at,
+        due_at=rights.due_at(policy, caller, regulation, caller.at),
+        targets=[Target(customer=customer_id, status="executing")],
+        verification="controller",
+    )
+
+
+def _targets(caller: Caller, request: RightsRequest) -> list[Change]:
+    return [rights.made_target(caller, request.id, target) for target in request.targets]
+
+
+def _terms(request: RightsRequest, erasure_id: str, dek: Dek) -> dict[str, Any]:
+    """What records that never knew this decision need to carry it out to its end after a restore."""
+    return {
+        "request": request.id,
+        "request_dek": dek.id.hex(),
+        "erasure": erasure_id,
+        "regulation": request.regulation,
+        "submitted_at": request.submitted_at.isoformat(),
+        "due_at": request.final_due_at.isoformat(),
+    }
+
+
+def _forbidden(caller: Caller, customer_id: str, version: int) -> Change:
+    key = {"tenant_id": caller.tenant, "customer_id": customer_id}
+    return updated(customers, key, {"state": "erasing", "version": version})
+
+
+def _new_erasure(caller: Caller, customer_id: str, request_id: str, erasure_id: str, dek: Dek, entry_id: str) -> Change:
+    row = {
+        "tenant_id": caller.tenant,
+        "erasure_id": erasure_id,
+        "request_id": request_id,
+        "customer_id": customer_id,
+        "state": "decided",
+        "dek_id": dek.id,
+        "intent_entry_id": entry_id,
+        "requested_at": caller.at,
+    }
+    return inserted(erasures, row, clocks={"lease_until": LEASE_SECONDS})

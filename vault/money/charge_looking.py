@@ -1,0 +1,103 @@
+"""Looking how a charge stands at the processor, and writing down what is seen: forward only, whoever looks."""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from sqlalchemy import Engine
+
+from keys.database import reading
+from keys.envelope import dek_id_of
+from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.money import charges
+from vault.money.charge_outcomes import Charging, conclude
+from vault.money.charges import Charge
+from vault.processing import intents, processor_accounts
+from vault.processing.processing import Connected, Processors, connect, persist
+from vault.processing.processor_answers import ActionRequired, Approved, Authorized, ChargeOutcome, Declined, Voided
+
+OPEN = ("pending", "unknown", "requires_action", "authorized")
+"""States in which the processor may know more than we do."""
+
+DEFINITE = (Approved, Authorized, ActionRequired, Voided, Declined)
+AS_BEFORE = {ActionRequired: "requires_action", Authorized: "authorized"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """A charge that the processor has, the processor, and the name that it goes by there."""
+
+    charging: Charging
+    connected: Connected
+    reference: str = field(repr=False)
+
+    @property
+    def charge(self) -> Charge:
+        """As its row says."""
+        return charges.charge_of(self.charging.row, self.charging.retained, self.charging.details)
+
+
+def find(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caller: Caller,
+    charge_id: str,
+    intent: intents.Intent | None = None,
+) -> Underway | None:
+    """A charge that is open, None for one whose end is known or of which the processor never told a name.
+
+    Raises NotFoundHere, NotUsable.
+    """
+    with reading(records) as connection:
+        row = charges.row_of_charge(connection, caller, charge_id)
+        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
+    retained = charges.open_retained(keyring, row)
+    if row.state not in OPEN or row.details is None or not retained.get("reference"):
+        return None
+    dek = keyring.dek(caller.tenant, dek_id_of(row.details))
+    details = charges.open_details(keyring, row, {dek.id: dek})
+    charging = Charging(caller=caller, intent=intent, dek=dek, row=row._asdict(), retained=retained, details=details)
+    connected = connect(processors, keyring, caller.tenant, account)
+    return Underway(charging=charging, connected=connected, reference=retained["reference"])
+
+
+def look(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, charge_id: str) -> Charge:
+    """How a charge stands, asked of the processor if its end is open. Raises NotFoundHere, NotUsable."""
+    underway = find(records, keyring, processors, caller, charge_id)
+    if underway is None:
+        return charges.read(records, keyring, caller, charge_id)
+    return seen(records, keyring, underway, ask(underway))
+
+
+def ask(underway: Underway) -> ChargeOutcome:
+    """Where the payment stands at the processor."""
+    connected = underway.connected
+    return persist(partial(connected.processor.read_charge, connected.credentials, reference=underway.reference))
+
+
+def seen(records: Engine, keyring: Keyring, underway: Underway, outcome: ChargeOutcome) -> Charge:
+    """Write down what was seen, where it is news; what decides nothing changes nothing."""
+    charging = underway.charging
+    if not isinstance(outcome, DEFINITE) or charging.row["state"] == AS_BEFORE.get(type(outcome)):
+        return underway.charge
+    if isinstance(outcome, Declined) and charging.row["state"] == "requires_action":
+        return _failed_for_good(records, keyring, underway, outcome)
+    return conclude(records, keyring, charging, outcome)
+
+
+def _failed_for_good(records: Engine, keyring: Keyring, underway: Underway, declined: Declined) -> Charge:
+    """The person's page could still pay what failed there, with another card: call it off before it is called declined.
+
+    Paid meanwhile is paid. Where the processor does not say, it stays as it is, and is looked at again.
+    """
+    charging, connected = underway.charging, underway.connected
+    attempt = intents.Attempt(operation="charge.release", key=charging.row["charge_id"], fingerprint=b"")
+    key = intents.processor_key(keyring, charging.caller, attempt)
+    off = persist(partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key))
+    outcome = off if isinstance(off, DEFINITE) else ask(underway)
+    if isinstance(outcome, Voided):
+        return conclude(records, keyring, charging, replace(declined, reference=underway.reference))
+    if isinstance(outcome, Approved | Authorized):
+        return conclude(records, keyring, charging, outcome)
+    return underway.charge

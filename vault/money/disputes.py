@@ -1,0 +1,146 @@
+"""Disputes: a cardholder wants the money back, and the issuer decides. What the processor says of one is followed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine, Row, Select, and_, select
+
+from keys.context import Context
+from keys.database import reading
+from keys.keyring import Keyring
+from vault import audit, pages
+from vault.caller import Caller
+from vault.errors import NotFoundHere
+from vault.events import events
+from vault.ids import new_id
+from vault.processing import references
+from vault.processing.processing import Connected, persist
+from vault.processing.processor_answers import Disputed
+from vault.sealing import place_of, seal_value
+from vault.statements import insert, updated, write
+from vault.tables import OPEN_DISPUTES, charges, disputes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """One dispute; `due_at` is until when evidence is taken, at the processor."""
+
+    id: str
+    charge: str
+    status: str
+    amount: int
+    currency: str
+    reason: str
+    due_at: datetime | None
+    created_at: datetime
+
+
+def read(records: Engine, caller: Caller, dispute_id: str) -> Dispute:
+    """One dispute. Raises NotFoundHere."""
+    with reading(records) as connection:
+        row = connection.execute(_mine(caller).where(disputes.c.dispute_id == dispute_id)).one_or_none()
+    if row is None:
+        raise NotFoundHere("No such dispute.")
+    return _dispute(row)
+
+
+def find(records: Engine, caller: Caller, charge: str | None, page: pages.Wanted) -> pages.Page[Dispute]:
+    """Disputes, newest first, of one charge or of all."""
+    statement = _mine(caller) if charge is None else _mine(caller).where(disputes.c.charge_id == charge)
+    with reading(records) as connection:
+        order = (disputes.c.created_at, disputes.c.dispute_id)
+        return pages.page(connection, statement, order, page, lambda rows: [_dispute(row) for row in rows])
+
+
+def follow(
+    records: Engine,
+    keyring: Keyring,
+    caller: Caller,
+    connected: Connected,
+    account_id: str,
+    charge_id: str,
+    reference: str,
+) -> bool:
+    """Ask the processor for a dispute of a charge and write down how it stands; whether it said so."""
+    seen = persist(partial(connected.processor.read_dispute, connected.credentials, reference=reference))
+    if not isinstance(seen, Disputed):
+        return False
+    digest = references.digest(keyring, caller.tenant, account_id, reference)
+    this = and_(disputes.c.tenant_id == caller.tenant, disputes.c.reference_digest == digest)
+    of_charge = select(charges.c.customer_id).where(
+        charges.c.tenant_id == caller.tenant, charges.c.charge_id == charge_id
+    )
+    with audit.transaction(records) as tx:
+        customer = tx.execute(of_charge.with_for_update()).scalar_one()  # one at a time: the charge's row is held
+        known = tx.execute(select(disputes.c.dispute_id, disputes.c.state).where(this)).one_or_none()
+        if known is not None and (known.state == seen.status or known.state not in OPEN_DISPUTES):
+            return True
+        dispute_id = known.dispute_id if known else new_id("dsp", caller.tenant)
+        if known is None:
+            insert(tx, disputes, _row(keyring, caller, charge_id, dispute_id, seen, digest))
+        else:
+            changes = {"state": seen.status, "due_at": seen.due_at, "updated_at": caller.at}
+            write(tx, updated(disputes, {"tenant_id": caller.tenant, "dispute_id": dispute_id}, changes))
+        told = "opened" if known is None else "updated" if seen.status in OPEN_DISPUTES else "closed"
+        data = {
+            "id": dispute_id,
+            "object": "dispute",
+            "charge": charge_id,
+            "status": seen.status,
+            "amount": seen.amount,
+            "currency": seen.currency,
+            "reason": seen.reason,
+        }
+        write(
+            tx,
+            events.made(caller, f"dispute.{told}", dispute_id, data),
+            audit.entry(tx, keyring, caller, f"dispute.{told}", customer=customer, resource=dispute_id),
+        )
+    return True
+
+
+def _row(
+    keyring: Keyring, caller: Caller, charge_id: str, dispute_id: str, seen: Disputed, digest: bytes
+) -> dict[str, Any]:
+    place = dispute_place(keyring, caller.tenant, dispute_id)
+    return {
+        "tenant_id": caller.tenant,
+        "dispute_id": dispute_id,
+        "charge_id": charge_id,
+        "state": seen.status,
+        "amount": seen.amount,
+        "currency": seen.currency,
+        "reason": seen.reason,
+        "due_at": seen.due_at,
+        "reference_digest": digest,
+        "retained": seal_value(keyring.tenant_key(caller.tenant, "retention"), {"reference": seen.reference}, place),
+        "created_at": caller.at,
+        "updated_at": caller.at,
+    }
+
+
+def dispute_place(keyring: Keyring, tenant: str, dispute_id: str) -> Context:
+    """Where a dispute's processor reference stands."""
+    return place_of(keyring, tenant, "disputes", "retained", dispute_id, version=1)
+
+
+def _mine(caller: Caller) -> Select[Any]:
+    its = and_(disputes.c.tenant_id == charges.c.tenant_id, disputes.c.charge_id == charges.c.charge_id)
+    return (
+        select(disputes).join(charges, its).where(disputes.c.tenant_id == caller.tenant, charges.c.live == caller.live)
+    )
+
+
+def _dispute(row: Row[Any]) -> Dispute:
+    return Dispute(
+        id=row.dispute_id,
+        charge=row.charge_id,
+        status=row.state,
+        amount=row.amount,
+        currency=row.currency,
+        reason=row.reason,
+        due_at=row.due_at,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,61 @@
+"""Reconciling every day, by the worker: each processor account, over the last days, and whoever is to know is told."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+
+from keys.database import reading, transaction
+from vault.columns import database_clock
+from vault.events import events
+from vault.money import reconcile
+from vault.statements import write
+from vault.tables import processor_accounts as accounts
+from vault.workshop import Workshop, caller_of
+
+OVER = timedelta(days=3)
+EVERY, LEASE_SECONDS = 24 * 3600, 3600
+
+
+class Differs(Exception):  # what the worker reports: there is something to look at
+    """Processor and records do not agree on something."""
+
+
+def due(shop: Workshop) -> Sequence[Row[Any]]:
+    """The accounts that were not compared for a day."""
+    with reading(shop.records) as connection:
+        return connection.execute(select(accounts).where(_DUE).limit(10)).all()
+
+
+def take_up(shop: Workshop, row: Row[Any]) -> bool:
+    """Take the lease of a comparison; whether this process got it."""
+    with transaction(shop.records) as tx:
+        taken = {"reconcile_at": database_clock(LEASE_SECONDS)}
+        return tx.execute(update(accounts).where(_this(row), _DUE).values(taken)).rowcount == 1
+
+
+def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], None]) -> bool:
+    """Compare one account and write down how many differences there are; an event and a report tell of any."""
+    caller = caller_of(shop, row.tenant_id, live=row.live)
+    found = reconcile.compare(
+        shop.records, shop.keyring, shop.processors, caller, row.account_id, caller.at - OVER
+    ).differences
+    with transaction(shop.records) as tx:
+        done = {"reconcile_at": database_clock(EVERY), "reconciled_at": caller.at, "differences": len(found)}
+        tx.execute(update(accounts).where(_this(row)).values(done))
+        if found:
+            data = {"id": row.account_id, "object": "processor_account", "differences": len(found)}
+            write(tx, events.made(caller, "reconcile.differences", row.account_id, data))
+    if found:
+        report("reconcile", Differs(f"{len(found)} differences at {row.account_id}: panless charges reconcile"))
+    return True
+
+
+def _this(row: Row[Any]) -> ColumnElement[bool]:
+    return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
+
+
+_DUE = and_(
+    accounts.c.deleted_at.is_(None), or_(accounts.c.reconcile_at.is_(None), accounts.c.reconcile_at <= database_clock())
+)

@@ -1,0 +1,121 @@
+"""Refunds that the processor has taken on and not ended: followed until it has, and told when it has."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from keys.database import reading, transaction
+from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.columns import database_clock
+from vault.events import events
+from vault.money.refunds_listed import Refund, shown_in_event
+from vault.processing import processor_accounts
+from vault.processing.processing import connect, persist
+from vault.processing.processor_answers import Refunded
+from vault.sealing import open_own, place_of
+from vault.statements import Change, updated, write
+from vault.tables import charges as charge_table
+from vault.tables import refunds
+from vault.workshop import Workshop, caller_of
+
+LOOK_EVERY = 3600
+"""Seconds between two looks at a refund that is pending: banks take days, and a webhook tells it sooner."""
+
+BATCH = 100
+
+
+def due(shop: Workshop) -> Sequence[Row[Any]]:
+    """Some refunds that are pending and were not looked at for a while."""
+    with reading(shop.records) as connection:
+        return connection.execute(_DUE).all()
+
+
+def follow_up(shop: Workshop, row: Row[Any]) -> bool:
+    """Look at one, unless another worker does; whether it came to its end."""
+    later = {"next_look_at": database_clock(LOOK_EVERY)}
+    with transaction(shop.records) as tx:
+        mine = and_(_this(row), refunds.c.next_look_at <= database_clock())
+        if tx.execute(update(refunds).where(mine).values(later)).rowcount != 1:
+            return False
+        account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
+    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
+    reference = reference_of(shop.keyring, row)
+    outcome = persist(partial(connected.processor.read_refund, connected.credentials, reference=reference))
+    if not isinstance(outcome, Refunded) or outcome.status == "pending":
+        return False
+    with audit.transaction(shop.records) as tx:
+        caller = caller_of(shop, row.tenant_id, live=row.live)
+        return follow_seen(tx, shop.keyring, caller, row, outcome.status)
+
+
+def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], status: str) -> bool:
+    """Write down how a refund stands that is known; one that failed gives its amount back. Whether it was news.
+
+    A bank may still return what had succeeded. `row` is of `WITH_CHARGE`.
+    """
+    if status not in _MAY_COME_FROM:
+        return False
+    key = {"tenant_id": row.tenant_id, "refund_id": row.refund_id}
+    ended = {"state": status, "next_look_at": None, "updated_at": caller.at}
+    told = event_of(caller, row, status)
+    if not write(tx, updated(refunds, key, ended, _MAY_COME_FROM[status]))[0]:
+        return False
+    write(tx, told, recorded(tx, keyring, caller, row, f"refund.{status}"))
+    if status == "failed":
+        give_back(tx, row.tenant_id, row.charge_id, row.amount)
+    return True
+
+
+def give_back(tx: Connection, tenant: str, charge_id: str, amount: int) -> None:
+    """Make `amount` refundable again."""
+    this = and_(charge_table.c.tenant_id == tenant, charge_table.c.charge_id == charge_id)
+    tx.execute(update(charge_table).where(this).values(amount_refunded=charge_table.c.amount_refunded - amount))
+
+
+def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
+    """What a tenant is told of a refund that now stands at `status`; `row` is of `WITH_CHARGE`."""
+    refund = Refund(
+        id=row.refund_id,
+        charge=row.charge_id,
+        status=status,
+        amount=row.amount,
+        currency=row.currency,
+        reason=row.reason,
+        origin=row.origin,
+        created_at=row.created_at,
+    )
+    return events.made(caller, f"refund.{status}", refund.id, shown_in_event(refund))
+
+
+def reference_of(keyring: Keyring, row: Row[Any]) -> str:
+    """The processor's name of a refund. Raises Unreadable."""
+    place = place_of(keyring, row.tenant_id, "refunds", "retained", row.refund_id, version=row.retained_version)
+    named: str = open_own(keyring, "retention", row.retained, place)["reference"]
+    return named
+
+
+def recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], action: str) -> Change:
+    """What the audit log says of a refund; `row` is of `WITH_CHARGE`."""
+    details = {"charge": row.charge_id, "amount": row.amount}
+    return audit.entry(tx, keyring, caller, action, customer=row.customer_id, resource=row.refund_id, details=details)
+
+
+def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
+    return and_(refunds.c.tenant_id == row.tenant_id, refunds.c.refund_id == row.refund_id)
+
+
+_MAY_COME_FROM = {
+    "succeeded": refunds.c.state == "pending",
+    "failed": refunds.c.state.in_(("pending", "succeeded")),
+}
+WITH_CHARGE = select(
+    refunds, charge_table.c.currency, charge_table.c.customer_id, charge_table.c.account_id, charge_table.c.live
+).join(
+    charge_table, and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
+)
+"""Refunds with what is needed of their charges."""
+_DUE = WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()).order_by(refunds.c.next_look_at).limit(BATCH)

@@ -1,0 +1,146 @@
+"""Billing contacts: read on the record, entered, corrected. A correction destroys the old value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, bindparam, select, update
+
+from keys.database import reading
+from keys.keyring import Keyring
+from vault import audit
+from vault.caller import Caller
+from vault.errors import Erased, MovedOn, NotUsable
+from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger_deciding import decide
+from vault.people import customer_index
+from vault.people.customer_rows import refuse_restricted, row_of
+from vault.people.customers import seal_contact
+from vault.personal import BillingContact
+from vault.processing import intents
+from vault.sealing import open_value, place_of
+from vault.tables import customers, processor_references
+
+_LARGEST_RACE = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """That a contact was changed, not what."""
+
+    customer: str
+    version: int
+
+
+def read(records: Engine, keyring: Keyring, caller: Caller, customer_id: str) -> BillingContact:
+    """The billing contact, with the look committed to the audit log before it is given out.
+
+    Raises NotFoundHere, Erased, Restricted (when the purpose is billing), NotUsable after a lost correction.
+    """
+    with reading(records) as connection:
+        row = row_of(connection, caller, customer_id)
+    if caller.purpose == "billing":
+        refuse_restricted(row)
+    _, contact = opened(keyring, row)
+    audit.write_whole(records, lambda tx: [audit.entry(tx, keyring, caller, "contact.read", customer=customer_id)])
+    return contact
+
+
+def change(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    customer_id: str,
+    edit: Callable[[BillingContact], BillingContact],
+    also: Callable[[Connection], None] = lambda _tx: None,
+) -> Corrected:
+    """Put `edit(contact)` in the contact's place; the index follows, and the ledger is told that it was corrected.
+
+    `also` does what belongs to it in the same transaction.
+    """
+    for _ in range(_LARGEST_RACE):
+        with reading(records) as connection:
+            row = row_of(connection, caller, customer_id)
+        if _replace(records, keyring, ledger, caller, row, edit, also):
+            settle(ledger, records)
+            return Corrected(customer=customer_id, version=row.contact_version + 1)
+    raise MovedOn("Others keep changing this contact. Try again.")
+
+
+def _replace(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    row: Row[Any],
+    edit: Callable[[BillingContact], BillingContact],
+    also: Callable[[Connection], None],
+) -> bool:
+    """Write the new contact over the one in `row`; False when somebody was faster."""
+    reference, contact = opened(keyring, row) if row.contact_usable else (None, BillingContact())
+    edited, version = edit(contact), row.contact_version + 1
+    dek = keyring.dek(caller.tenant, row.dek_id)
+    sealed = seal_contact(keyring, caller.tenant, row.customer_id, dek, reference, edited, version=version)
+    this = (
+        (customers.c.tenant_id == caller.tenant)
+        & (customers.c.customer_id == row.customer_id)
+        & (customers.c.contact_version == row.contact_version)
+        & (customers.c.dek_id == row.dek_id)  # resealed meanwhile: the new DEK is the one to seal under
+        & (customers.c.state == "active")
+    )
+    with audit.transaction(records) as tx:
+        changed = update(customers).where(this).values(contact=sealed, contact_version=version, contact_usable=True)
+        if tx.execute(changed).rowcount != 1:
+            return False
+        customer_index.write(tx, keyring, caller, row.customer_id, customer_index.searchable(edited))
+        decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
+        _pass_on(tx, keyring, caller, row.customer_id)
+        audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
+        also(tx)
+    return True
+
+
+def _pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) -> None:
+    """Have the worker send the contact to each account that knows the customer (`contact_sending`)."""
+    for account_id in tx.scalars(_ACCOUNTS, {"of_tenant": caller.tenant, "of_customer": customer_id}).all():
+        attempt = intents.Attempt(operation="contact.send", key=None, fingerprint=b"")
+        intent = intents.begin(
+            tx, keyring, caller, attempt, resource_id=customer_id, customer_id=customer_id, account_id=account_id
+        )
+        if intent is not None:
+            intents.leave_to_worker(tx, intent)
+
+
+_ACCOUNTS = (
+    select(processor_references.c.account_id)
+    .where(
+        processor_references.c.tenant_id == bindparam("of_tenant"),
+        processor_references.c.customer_id == bindparam("of_customer"),
+    )
+    .distinct()
+)
+
+
+def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
+    """The reference and contact in a customer's row. Raises Erased, NotUsable after a lost correction."""
+    if not row.contact_usable:
+        raise NotUsable("contact_lost", "A correction was lost when these records were restored. Enter it again.")
+    if row.contact is None:
+        raise Erased("This customer was erased.")
+    return opened_anyway(keyring, row)
+
+
+def opened_anyway(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
+    """The same, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
+    place = place_of(
+        keyring,
+        row.tenant_id,
+        "customers",
+        "contact",
+        row.customer_id,
+        customer=row.customer_id,
+        version=row.contact_version,
+    )
+    value = open_value(keyring, row.contact, place)
+    return value["reference"], BillingContact(**(value["contact"] or {}))

@@ -1,0 +1,93 @@
+"""Restriction of processing (GDPR Art. 18): a customer's data is kept and shown, and not used.
+
+While it stands, charging, tokenizing and reading the contact for billing are refused. It holds from the moment it is
+decided; lifting it takes effect once the ledger and both databases have it, so that a lost transaction never lifts one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row
+
+from vault import audit
+from vault.caller import Caller
+from vault.errors import Invalid, NotUsable
+from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger_deciding import decide
+from vault.people.customer_rows import any_row_of, lone_row_of, refuse_erased
+from vault.statements import update_row
+from vault.tables import customers
+
+GROUNDS = ("accuracy_contested", "unlawful", "needed_for_claims", "objection")
+"""Art. 18(1)(a) to (d). Codes, because the ledger and the audit log hold no free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Whether a customer is restricted, since when and why."""
+
+    customer: str
+    restricted: bool
+    ground: str | None
+    since: datetime | None
+
+
+def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> Restriction:
+    """Restrict a customer; a second time changes the ground. Raises NotFoundHere, Erased, Invalid."""
+    if ground not in GROUNDS:
+        raise Invalid("ground", f"One of: {', '.join(GROUNDS)}.")
+    with audit.transaction(records) as tx:
+        since = restrict_in(tx, ledger, caller, customer_id, ground)
+    settle(ledger, records)
+    return Restriction(customer=customer_id, restricted=True, ground=ground, since=since)
+
+
+def restrict_in(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> datetime:
+    """The same in `tx`, for a caller who settles the ledger afterwards; since when it is restricted."""
+    row = lone_row_of(tx, caller, customer_id)
+    since: datetime = row.restricted_at or caller.at
+    entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
+    now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
+    _write(tx, row, entry, now)
+    _record(tx, ledger, caller, "customer.restrict", customer_id, {"ground": ground})
+    return since
+
+
+def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, notified_at: datetime) -> Restriction:
+    """Lift a restriction whose end the person was told of before (Art. 18(3)).
+
+    Raises NotFoundHere, Erased, Invalid for a notice in the future or from before the restriction, NotUsable without
+    a restriction.
+    """
+    with audit.transaction(records) as tx:
+        row = any_row_of(tx, caller, customer_id)  # an erased customer's transactions stay restricted, too
+        if not row.restricted:
+            refuse_erased(row)
+            raise NotUsable("not_restricted", "This customer is not restricted.")
+        if not row.restricted_at.replace(microsecond=0) <= notified_at <= caller.at:  # notices have whole seconds
+            raise Invalid("notified_at", "The person is told while the restriction stands, before it is lifted.")
+        entry = _decide(tx, ledger, caller, row, "restrict.lift", {"notified_at": notified_at.isoformat()})
+        _write(tx, row, entry, {})
+        _record(tx, ledger, caller, "customer.unrestrict", customer_id, {"notified_at": notified_at.isoformat()})
+    settle(ledger, records)
+    return Restriction(customer=customer_id, restricted=False, ground=None, since=None)
+
+
+def _decide(
+    tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], kind: str, terms: dict[str, str]
+) -> dict[str, Any]:
+    """The columns that say which entry was the last about this customer."""
+    version = row.version + 1
+    entry_id = decide(tx, ledger, caller, kind, row.customer_id, version=version, terms=terms)
+    return {"version": version, "last_entry_id": entry_id}
+
+
+def _write(tx: Connection, row: Row[Any], entry: dict[str, Any], now: dict[str, Any]) -> None:
+    update_row(tx, customers, {"tenant_id": row.tenant_id, "customer_id": row.customer_id}, {**entry, **now})
+
+
+def _record(
+    tx: Connection, ledger: Ledger, caller: Caller, action: str, customer_id: str, details: dict[str, str]
+) -> None:
+    audit.record(tx, ledger.keyring, caller, action, customer=customer_id, details=details)

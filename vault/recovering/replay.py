@@ -1,0 +1,150 @@
+"""Replaying the erasure ledger into restored databases: what a backup brought back goes again, before anyone is served.
+
+The keystore follows the ledger to its head first, then the records, one entry in one transaction: learn the entry if
+these records never decided it, apply its effect, move the watermark. So it may be stopped and started anywhere, and
+two may run at once. Holds don't stop an erasure that was decided.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, or_, select
+
+from keys import keystore as keystores
+from keys.database import reading, transaction
+from keys.keystore import BEGINNING, Watermark
+from vault.canonical import canonical
+from vault.ledger.effects import EFFECTS, Entry
+from vault.ledger.ledger import Ledger, chain, follow
+from vault.ledger.watermarks import move_watermark, watermark
+from vault.people import holds
+from vault.recovering import replay_erasures
+from vault.statements import insert_if_absent, update_row, write
+from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
+from vault.tables import holds as hold_table
+
+UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
+"""What the ledger adds to the body that an outbox row holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How many entries these records had not followed, and the customers whose key this keystore does not have."""
+
+    entries: int
+    keyless: Sequence[str]
+
+
+def replay(ledger: Ledger, records: Engine, progress: Callable[[int, int], None]) -> Replayed:
+    """Bring restored databases to the ledger's head; `progress` is told entries done and entries in all.
+
+    Raises LedgerAway, LedgerBroken when a watermark is not on the chain: a ledger that was cut can't be replayed.
+    """
+    mark, entries = _behind(ledger, records)
+    total = len(entries)
+    follow(ledger, BEGINNING)
+    while entries:
+        for entry in entries:
+            if not _take(records, mark, entry):
+                break
+            mark = entry.mark
+            progress(total - (entries[-1].mark.seq - mark.seq), total)
+        mark, entries = _behind(ledger, records)  # another replay was faster, or somebody appended meanwhile
+        follow(ledger, BEGINNING)
+    return Replayed(entries=total, keyless=_keyless(ledger, records))
+
+
+def _behind(ledger: Ledger, records: Engine) -> tuple[Watermark, list[Entry]]:
+    """Where the records stand, and the entries after that; both watermarks are held against the chain."""
+    with reading(records) as connection:
+        mark = watermark(connection)
+    with reading(ledger.keystore) as connection:
+        chain(ledger, keystores.watermark(connection))
+    return mark, chain(ledger, mark)
+
+
+def _take(records: Engine, mark: Watermark, entry: Entry) -> bool:
+    """Learn and apply one entry; False when another process moved the watermark first."""
+    kind = entry.body["kind"]
+    with transaction(records) as tx:
+        if not move_watermark(tx, mark, entry.mark):
+            return False
+        if _learn(tx, entry) and kind in _UNDONE:
+            _UNDONE[kind](tx, entry)
+        write(tx, *EFFECTS[kind](entry))
+    return True
+
+
+def _learn(tx: Connection, entry: Entry) -> bool:
+    """Note that the entry is applied; whether these records had never decided it."""
+    body = {name: value for name, value in entry.body.items() if name not in UNSIGNED}
+    if body["tenant"] != body["deployment"]:
+        insert_if_absent(tx, tenants, {"tenant_id": body["tenant"], "name": "", "created_at": entry.at})
+    key = {"tenant_id": body["tenant"], "entry_id": body["entry_id"]}
+    row = {**key, "decided_at": entry.at, "body": canonical(body).decode(), "seq": entry.mark.seq}
+    if insert_if_absent(tx, ledger_outbox, row):
+        return True
+    update_row(tx, ledger_outbox, key, {"seq": entry.mark.seq})
+    return False
+
+
+def _bury_token(tx: Connection, entry: Entry) -> None:
+    """A token that these records are too old to know: a tombstone, so that its id answers 410.
+
+    Its customer may be as new: that one was not erased, so it is there again, without what is lost with the records.
+    Where its processor account is newer too, nothing is left that a row could hang on.
+    """
+    body, terms = entry.body, entry.body["terms"]
+    key = {"tenant_id": body["tenant"], "account_id": terms["account"]}
+    if tx.execute(_ACCOUNT, {"of_tenant": key["tenant_id"], "of_account": key["account_id"]}).first() is None:
+        return
+    theirs = {"tenant_id": body["tenant"], "customer_id": terms["customer"], "live": body["live"]}
+    dek_id = bytes.fromhex(terms["customer_dek"])
+    shell = {**theirs, "state": "active", "dek_id": dek_id, "contact_usable": False, "created_at": entry.at}
+    insert_if_absent(tx, customers, shell)
+    tomb = {**key, **theirs, "token_id": body["subject_id"], "state": LOST, "usage": "", "created_at": entry.at}
+    insert_if_absent(tx, tokens, tomb)
+
+
+def _doubt_contact(tx: Connection, entry: Entry) -> None:
+    """The correction is lost with these records: the old contact is known to be wrong until it is entered again."""
+    key = {"tenant_id": entry.body["tenant"], "customer_id": entry.body["subject_id"]}
+    update_row(tx, customers, key, {"contact_usable": False})
+
+
+def _hold_again(tx: Connection, entry: Entry) -> None:
+    """The hold is in force again; not one of a customer that is lost with these records: nothing is left to hold."""
+    body = entry.body
+    row = holds.row_of_terms(body["tenant"], body["subject_id"], entry.at, body["terms"])
+    if tx.execute(_KNOWN, {"of_tenant": row["tenant_id"], "of_customer": row["customer_id"]}).first() is not None:
+        insert_if_absent(tx, hold_table, row)
+
+
+_KNOWN = select(customers.c.customer_id).where(
+    customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
+)
+_ACCOUNT = select(processor_accounts.c.account_id).where(
+    processor_accounts.c.tenant_id == bindparam("of_tenant"), processor_accounts.c.account_id == bindparam("of_account")
+)
+_UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
+    "erase.intent": replay_erasures.begin,
+    "erase.done": replay_erasures.end,
+    "token.delete": _bury_token,
+    "contact.corrected": _doubt_contact,
+    "hold.set": _hold_again,
+}
+"""What an entry did when it was decided, and its effect does not repeat."""
+
+
+def _keyless(ledger: Ledger, records: Engine) -> list[str]:
+    """Customers in these records whose DEK has no row at all, or was replaced by a reseal: that is data loss.
+
+    Not those whose DEK an entry of the ledger destroyed.
+    """
+    with reading(records) as connection:
+        rows = connection.execute(select(customers.c.customer_id, customers.c.dek_id)).all()
+    with reading(ledger.keystore) as connection:
+        meant = or_(keystores.DEKS.c.wrapped.is_not(None), keystores.DEKS.c.destroyed_by_seq.is_not(None))
+        known = set(connection.scalars(select(keystores.DEKS.c.dek_id).where(meant)))
+    return sorted(row.customer_id for row in rows if row.dek_id not in known)
