@@ -35,13 +35,19 @@ sbom: .venv/dev.stamp  ## what Panless is made of: build/panless.cdx.json (Cyclo
 audit: .venv/dev.stamp  ## known weaknesses of the locked versions; fails where nobody can be asked
 	@.ci/audit
 
-bench: .venv/dev.stamp  ## the figures of design.md 10
+bench: .venv/dev.stamp build/served/stamp  ## the figures of design.md 10
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 lock: .venv/dev.stamp  ## renews the pins and hashes
 	$(COMPILE) requirements/run.in -o requirements/run.txt
 	$(foreach extra,$(EXTRAS),$(COMPILE) -c requirements/run.txt requirements/$(extra).in -o requirements/$(extra).txt &&) true
 	$(COMPILE) $(foreach part,run $(EXTRAS),-c requirements/$(part).txt) requirements/dev.in -o requirements/dev.txt
+
+# What serves, without what only tests need: several libraries load others where they find them, 12 MiB a worker.
+build/served/stamp: .venv/pyvenv.cfg requirements/run.txt
+	$(BIN)/python -m venv --clear build/served
+	build/served/bin/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/run.txt
+	@touch $@
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -17,7 +17,7 @@ from vault.protocols.opendsr import Processor
 from vault.tallies import Tallies
 from vault.tenancy.client_keys import Presented
 from vault.tenancy.key_uses import KeyUses
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 NAME = "panless"
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from bench import audit, counts, crypto, http, large, ratios, rewrap
 from bench.databases import BACKENDS
+from bench.disk import PATIENCE_SECONDS
 from bench.figures import Figure, print_table, write_json
 from bench.house import log_to_nowhere
 from bench.profiling import profile
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench BENCH_ARGS=...", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="half a minute: fewer rounds, nothing over HTTP")
+    parser.add_argument(
+        "--quick", action="store_true", help="half a minute: fewer rounds, no HTTP, no wait for the disk"
+    )
     parser.add_argument("--large", action="store_true", help="also against 1,000,000 tokens; takes long")
     parser.add_argument("--only", action="append", default=[], choices=[*PATHS, *SECTIONS], help="may be repeated")
     parser.add_argument("--backend", choices=BACKENDS, help="one of the two databases only")
@@ -51,7 +54,7 @@ def _measure(options: argparse.Namespace) -> list[Figure]:
     for backend in _backends(options):
         say = partial(_say, backend)
         rounds = QUICK_ROUNDS if options.quick else ROUNDS
-        with setting(backend, rounds, say) as scene:
+        with setting(backend, rounds, say, patience=0 if options.quick else PATIENCE_SECONDS) as scene:
             figures += _of_scene(scene, options)
         if _wants(options, "large", unasked=options.large):
             figures += large.figures(backend, say)

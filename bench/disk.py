@@ -12,14 +12,14 @@ from pathlib import Path
 
 CHEAP_US = 40
 PATIENCE_SECONDS = 330
-"""A little more than the five minutes that ext4 steps over inodes for."""
+"""Five and a half minutes: a little more than ext4 steps over an inode for."""
 
 _PROBES, _PAUSE_SECONDS = 50, 10
 
 
-def quiet(folder: Path, say: Callable[[str], None]) -> None:
-    """Wait until new files cost what they do on a disk in use, five minutes at most: then they are dear here."""
-    for waited in range(0, PATIENCE_SECONDS, _PAUSE_SECONDS):
+def quiet(folder: Path, patience: int, say: Callable[[str], None]) -> None:
+    """Wait until new files cost what they do on a disk in use, at most `patience` seconds: then they are dear here."""
+    for waited in range(0, patience, _PAUSE_SECONDS):
         spent = new_file_us(folder)
         if spent <= CHEAP_US:
             return

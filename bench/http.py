@@ -3,12 +3,12 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
@@ -23,6 +23,9 @@ from panless.commands.running import gunicorn_command
 CLIENTS, DELAY, RATE = 64, 50, 150
 ROUNDS, SECONDS = 3, 5
 MEBIBYTE = 2**20
+ROOT = Path(__file__).parent.parent
+SERVED = ROOT / "build/served/bin/python"
+"""An interpreter that has what `panless serve` needs and nothing else (`make bench` sets it up)."""
 
 
 def figures(scene: Scene) -> list[Figure]:
@@ -117,8 +120,8 @@ def tokenizations(scene: Scene, count: int) -> list[bytes]:
 def ours(scene: Scene) -> Iterator[tuple[str, int]]:
     """`panless serve` over the scene's house: its URL, and its process id."""
     address = _free_address()
-    environment = {**scene.house.environment, "PANLESS_BIND": address, "PANLESS_LOG_LEVEL": "INFO"}
-    with _serving(scene, "ours", [sys.executable, "-m", "panless", "serve"], environment, address) as (url, pid):
+    environment = {**scene.house.environment, "PANLESS_BIND": address}
+    with _serving(scene, "ours", ["-m", "panless", "serve"], environment, address) as (url, pid):
         yield url, pid
 
 
@@ -127,8 +130,8 @@ def unaudited(scene: Scene) -> Iterator[str]:
     """The same without an audit log."""
     address = _free_address()
     command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.unaudited:app()")
-    environment = {**scene.house.environment, "PANLESS_BIND": address, "PANLESS_LOG_LEVEL": "INFO"}
-    with _serving(scene, "unaudited", command, environment, address) as (url, _):
+    environment = {**scene.house.environment, "PANLESS_BIND": address}
+    with _serving(scene, "unaudited", command[1:], environment, address) as (url, _):
         yield url
 
 
@@ -137,16 +140,19 @@ def _bare(scene: Scene) -> Iterator[str]:
     """The other one, with gunicorn set up as `panless serve` sets it up."""
     address = _free_address()
     command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.bare:app()")
-    with _serving(scene, "bare", command, {"BENCH_PROCESSOR": scene.processor.url}, address) as (url, _):
+    with _serving(scene, "bare", command[1:], {"BENCH_PROCESSOR": scene.processor.url}, address) as (url, _):
         yield url
 
 
 @contextmanager
 def _serving(
-    scene: Scene, name: str, command: Sequence[str], environment: dict[str, str], address: str
+    scene: Scene, name: str, arguments: Sequence[str], environment: dict[str, str], address: str
 ) -> Iterator[tuple[str, int]]:
     """A server as a program, from when it answers; what it says goes to a file."""
-    log, paths = scene.home / f"{name}.log", {"PATH": os.environ["PATH"]}
+    if not SERVED.exists():
+        raise _NotServingError("build/served is not there: run make bench")
+    log, paths = scene.home / f"{name}.log", {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    command = [str(SERVED), *arguments]
     with log.open("w") as said, subprocess.Popen(command, env=paths | environment, stdout=said, stderr=said) as program:
         try:
             _wait(program, f"http://{address}/livez", log)

@@ -1,22 +1,16 @@
 """CPU of each path over REF; what an audit entry adds; how long an erasure takes here, without the processor's part."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from statistics import median, quantiles
-from unittest import mock
-
-from sqlalchemy import Connection
 
 from bench import disk
 from bench.door import hand_over
 from bench.figures import Figure
 from bench.paired import Series, measure, run
 from bench.scene import Scene
-from vault import audit, statements
-from vault.recovery import work_once
-from vault.statements import Change, inserted
-from vault.tables import audit_entries
+from bench.without_audit import without_audit
+from vault.lanes.rounds import work_once
 
 OWN_TIME_MS = 10
 P99_MS = 50
@@ -29,7 +23,7 @@ def figures(scene: Scene, only: Collection[str]) -> list[Figure]:
     """The ratios of the paths that are wanted (all of them, where `only` names none)."""
     paths = [path for path in scene.paths if path.name in only] or scene.paths
     if "erase" in [path.name for path in paths]:
-        disk.quiet(scene.house.ledger, scene.say)
+        disk.quiet(scene.house.ledger, scene.patience, scene.say)
     series = measure(paths, scene.ref, scene.rounds, scene.say)
     found = [
         Figure(
@@ -68,22 +62,6 @@ def _audit(scene: Scene, name: str) -> Figure:
         measured=median(shares),
         note="CPU with its audit entry over CPU without, less 1",
     )
-
-
-@contextmanager
-def without_audit() -> Iterator[None]:
-    """Entries are neither made nor written: what a call writes together is written without one."""
-    nothing, write_whole = inserted(audit_entries, {}), statements.write_whole
-
-    def without(connection: Connection, changes: Sequence[Change]) -> bool:
-        others = [change for change in changes if change is not nothing]
-        return write_whole(connection, others) if others else True
-
-    with (
-        mock.patch.object(audit, "entry", return_value=nothing),
-        mock.patch.object(statements, "write_whole", without),
-    ):
-        yield
 
 
 def _erasure(scene: Scene, only: Collection[str]) -> list[Figure]:

@@ -16,7 +16,7 @@ from keys.database import open_database
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One backend, set up. `rounds` says how often paired blocks are repeated."""
+    """One backend, set up. Paired blocks are repeated `rounds` times; the disk is waited for, `patience` seconds."""
 
     backend: str
     home: Path
@@ -25,6 +25,7 @@ class Scene:
     paths: list[Called]
     ref: Called
     rounds: int
+    patience: int
     say: Callable[[str], None]
 
     def path(self, name: str) -> Called:
@@ -32,7 +33,7 @@ class Scene:
 
 
 @contextmanager
-def setting(backend: str, rounds: int, say: Callable[[str], None]) -> Iterator[Scene]:
+def setting(backend: str, rounds: int, say: Callable[[str], None], *, patience: int = 0) -> Iterator[Scene]:
     """A house on that backend; all of it is gone afterwards."""
     say("setting up")
     with (
@@ -53,6 +54,7 @@ def setting(backend: str, rounds: int, say: Callable[[str], None]) -> Iterator[S
                 paths=paths_of(house),
                 ref=reference(engine),
                 rounds=rounds,
+                patience=patience,
                 say=say,
             )
         finally:

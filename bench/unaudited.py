@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from flask import Flask
 
-from bench.ratios import without_audit
+from bench.without_audit import without_audit
 from panless import wsgi
 
 _PROCESS = ExitStack()

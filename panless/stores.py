@@ -7,7 +7,7 @@ from panless.settings import Bucket, Settings
 from vault.ledger.ledger import LedgerStore
 from vault.stores.directory import DirectoryStore
 from vault.stores.kinds import ANCHORS, LEDGER, Kind
-from vault.tlog.anchoring import AnchorStore
+from vault.tlog.anchor_store import AnchorStore
 
 if TYPE_CHECKING:
     from vault.stores.s3 import S3Store

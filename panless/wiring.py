@@ -35,7 +35,7 @@ from vault.protocols.callbacks import Address, Tell
 from vault.requests.rights import RightsRequest
 from vault.requests.rights_execution import Work
 from vault.tallies import Tallies
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 from vault.workshop import Workshop
 
 

@@ -1,4 +1,4 @@
-"""The worker: a lane for each kind of work in `vault.recovery`, round after round, while the guard's verdict is good.
+"""The worker: a lane for each kind of work in `vault.lanes`, round after round, while the guard's verdict is good.
 
 Lanes are threads: a processor or a server that hangs holds up its own lane and no other.
 """
@@ -12,8 +12,8 @@ import structlog
 
 from panless import configuration
 from panless.wiring import Components
+from vault.lanes.rounds import LANES
 from vault.ledger.guard import NOT_CHECKED, Guard, Verdict
-from vault.recovery import LANES
 
 PAUSE = 1.0
 REFUSED_PAUSE = 10.0

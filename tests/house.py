@@ -27,13 +27,13 @@ from vault.caller import Caller
 from vault.exports import package_building, package_links, packages
 from vault.exports.notices import notices_of
 from vault.ids import new_id
+from vault.lanes.rounds import work_once
 from vault.processing import intents, processor_accounts
-from vault.recovery import work_once
 from vault.statements import insert
 from vault.tables import rights_requests
 from vault.tenancy import clients
 from vault.tenancy.scopes import ROLES, SCOPES
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 ROOT = Path(__file__).parent.parent
 VISA = "4242424242424242"

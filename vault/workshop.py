@@ -14,7 +14,7 @@ from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing.processing import Processors
 from vault.protocols.callbacks import Tell
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

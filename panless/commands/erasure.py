@@ -25,6 +25,8 @@ def replay_ledger() -> None:
     done = replay(house.ledger, house.records, _say)
     for customer in done.keyless:
         click.echo(f"{customer} has no key in this keystore: what was sealed for it can't be read.", err=True)
+    for tenant in done.unrecorded:
+        click.echo(f"The audit key of {tenant} does not open: its log does not tell of this replay.", err=True)
     verdict = house.guard.check()
     if not verdict.is_good:
         raise Refused(verdict.message)

@@ -20,7 +20,7 @@ from vault.processing.intents import LEASE_SECONDS
 from vault.resealing import key_rotation, reseal_runs
 from vault.resealing.reseal_runs import Run
 from vault.tables import customers
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 from vault.workshop import caller_of
 
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f%z"

@@ -19,7 +19,7 @@ from panless.settings import Settings, read_settings
 from panless.stopping import Stop
 from panless.trouble import Refused
 from panless.worker import lanes_of, report, run
-from vault.recovery import work_once
+from vault.lanes.rounds import work_once
 
 APPLICATION = "panless.wsgi:app()"
 PORT = click.IntRange(1, 65535)

@@ -20,8 +20,8 @@ from vault.processing.processor_answers import (
     Stored,
     Unknown,
 )
-from vault.processors import stripe_lists
 from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe_lists import MAX_PAGES, PAGE
 
 Open = Callable[[str], str]
 CONTACT = BillingContact(
@@ -57,22 +57,24 @@ def subscribe(outside: Outside, customer: str) -> str:
 
 
 def test_what_a_customer_holds_is_counted(
-    stripe: StripeProcessor,
-    credentials: Secret,
-    outside: Outside,
-    open_customer: Open,
-    monkeypatch: pytest.MonkeyPatch,
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, open_customer: Open
 ) -> None:
     """Its own subscriptions, on any number of pages, without those that were cancelled."""
     customer = open_customer("a1")
     assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=0)
-    names = [subscribe(outside, customer) for _ in range(5)]
+    names = [subscribe(outside, customer) for _ in range(PAGE + 2)]
     subscribe(outside, open_customer("b2"))
     outside.call("DELETE", f"/v1/subscriptions/{names[0]}")
-    monkeypatch.setattr(stripe_lists, "PAGE", 2)
-    assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=4)
-    monkeypatch.setattr(stripe_lists, "MAX_PAGES", 1)
-    assert stripe.held(credentials, customer_reference=customer) == Unknown(reason="too_many_to_look_through")
+    assert stripe.held(credentials, customer_reference=customer) == Held(subscriptions=PAGE + 1)
+
+
+def test_more_than_can_be_looked_through_is_no_number(stub: Stub, connected: StripeProcessor) -> None:
+    """Where page after page says that there are more, nothing is said of how many."""
+    page = {"object": "list", "data": [{"object": "subscription", "id": "sub_1", "status": "active"}], "has_more": True}
+    stub.plan.extend(answer(page) for _ in range(MAX_PAGES))
+    held = connected.held(Secret("sk_test_x"), customer_reference="cus_1")
+    assert held == Unknown(reason="too_many_to_look_through")
+    assert len(stub.requests) == MAX_PAGES
 
 
 def test_a_customer_that_is_gone_holds_nothing(

@@ -20,8 +20,8 @@ from vault.processing.processor_answers import (
     StoreOutcome,
     Unknown,
 )
-from vault.processors import stripe_lists
 from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe_lists import MAX_PAGES, PAGE
 
 MakeCard = Callable[..., Card]
 Store = Callable[..., StoreOutcome]
@@ -68,20 +68,23 @@ def test_a_customer_is_found_by_its_tag(stripe: StripeProcessor, credentials: Se
     assert stripe.find_customer(credentials, tag="tag-customer", since=later) == NotFound()
 
 
-def test_a_look_up_reads_page_after_page(
-    stripe: StripeProcessor, credentials: Secret, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_up_reads_page_after_page(stripe: StripeProcessor, credentials: Secret, outside: Outside) -> None:
     """The oldest of many is found; beyond the bound it is Unknown, never NotFound."""
-    references = [opened(stripe.open_customer(credentials, tag=f"tag-{n}", key=f"key-{n}")) for n in range(7)]
-    since = datetime.now(UTC)
-    monkeypatch.setattr(stripe_lists, "PAGE", 2)
-    assert opened(stripe.find_customer(credentials, tag="tag-0", since=since)) == references[0]
-    assert stripe.find_customer(credentials, tag="tag-7", since=since) == NotFound()
-    monkeypatch.setattr(stripe_lists, "MAX_PAGES", 3)
-    assert opened(stripe.find_customer(credentials, tag="tag-1", since=since)) == references[1]
+    first, second = (opened(stripe.open_customer(credentials, tag=tag, key=tag)) for tag in ("first", "second"))
+    since, seen = datetime.now(UTC), PAGE * MAX_PAGES
+
+    def others(count: int) -> None:
+        for _ in range(count):
+            outside.call("POST", "/v1/customers")
+
+    others(seen - 3)
+    assert opened(stripe.find_customer(credentials, tag="first", since=since)) == first
+    assert stripe.find_customer(credentials, tag="never", since=since) == NotFound()
+    others(2)
+    assert opened(stripe.find_customer(credentials, tag="second", since=since)) == second
     beyond = Unknown(reason="too_many_to_look_through")
-    assert stripe.find_customer(credentials, tag="tag-0", since=since) == beyond
-    assert stripe.find_customer(credentials, tag="tag-7", since=since) == beyond
+    assert stripe.find_customer(credentials, tag="first", since=since) == beyond
+    assert stripe.find_customer(credentials, tag="never", since=since) == beyond
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from stub_stripe import Stub, answer
 
 from vault.personal import Secret
 from vault.processing.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
-from vault.processors import stripe_transport
 from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe_transport import IDLE_LIMIT
 
 CREDENTIALS = Secret("sk_test_transport")
 OPENED = CustomerOpened(customer_reference="cus_1")
@@ -137,14 +137,12 @@ def test_a_connection_that_the_server_closed_is_opened_anew(stub: Stub, connecte
     assert stub.connections == 2
 
 
-def test_a_connection_that_idled_too_long_is_opened_anew(
-    stub: Stub, connected: StripeProcessor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_idled_too_long_is_opened_anew(stub: Stub, connected: StripeProcessor) -> None:
     """Its server may be closing it at this very moment."""
     open_one(connected)
     open_one(connected)
     assert stub.connections == 1
-    monkeypatch.setattr(stripe_transport, "IDLE_LIMIT", 0.0)
+    time.sleep(IDLE_LIMIT)
     assert open_one(connected) == OPENED
     assert stub.connections == 2
 

@@ -27,8 +27,8 @@ from keys.database import reader_of
 from vault.caller import Caller
 from vault.erasing import erasure_requests
 from vault.ids import new_id
+from vault.lanes.rounds import LANES, SLOW
 from vault.processing.processor import Processor
-from vault.recovery import LANES, SLOW
 
 LOOKING = re.compile(r"find_|read_|search_|list_|redaction$|parse_|.*_of$")
 OF_THE_LOG = ("anchor", "audit")

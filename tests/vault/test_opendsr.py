@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ from rights_scene import ADA, approved, asked, person
 from werkzeug.test import TestResponse
 
 from keys.envelope import dek_id_of
-from vault.tables import callbacks, rights_requests
+from vault.erasing import erasure_completion
+from vault.errors import LedgerAway
+from vault.ledger.ledger import LedgerStore
+from vault.tables import callbacks, erasures, rights_requests
 from vault.tenancy.scopes import ROLES
 
 BASE = "/opendsr/v2"
@@ -143,14 +147,34 @@ def test_an_erasure_to_its_end(speaker: Tenant) -> None:
     assert speaker.call("GET", url).get_json()["certificate"]["customer"] == customer["customer"]
 
 
-def test_the_end_comes_with_its_certificate(speaker: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Full:
+    """A ledger on a disk that has no room for one more entry."""
+
+    store: LedgerStore
+
+    def read(self, seq: int) -> bytes | None:
+        return self.store.read(seq)
+
+    def write(self, seq: int, entry: bytes) -> bool:
+        raise LedgerAway(f"no room for entry {seq} of {len(entry)} bytes")
+
+    def head(self, known: int) -> int:
+        return self.store.head(known)
+
+    def seems_to_have(self, seq: int) -> bool:
+        return self.store.seems_to_have(seq)
+
+
+def test_the_end_comes_with_its_certificate(speaker: Tenant) -> None:
     """Between the end of the request and the ledger's entry that certifies it: asking takes the entry there."""
     token = speaker.token(customer={"billing_contact": ADA})
     speaker.charge(token["id"])
     ident = sent(speaker, order("erasure"))
-    with monkeypatch.context() as patched:
-        patched.setattr("vault.erasing.erasure_completion.settle", lambda *_: None)  # a worker that ends here
-        assert work(speaker.house) == []
+    parts, found = speaker.house.components, row(speaker.house, erasures, customer_id=token["customer"])
+    full, caller = replace(parts.ledger, store=Full(parts.ledger.store)), replace(speaker.caller, at=parts.clock())
+    with pytest.raises(LedgerAway):
+        erasure_completion.carry_on(parts.records, full, parts.processors, parts.policy, caller, found.erasure_id)
     assert row(speaker.house, rights_requests, external_id=ident).state == "completed_with_retention"
     shown = standing(speaker, ident)
     assert (shown["request_status"], details(shown)["retained"][0]["class"]) == ("completed", "transactions")

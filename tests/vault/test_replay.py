@@ -18,7 +18,8 @@ from vault.errors import LedgerBroken
 from vault.events import event_queueing
 from vault.ledger.ledger import Ledger
 from vault.recovering.replay import replay
-from vault.tables import customers, ledger_outbox
+from vault.tables import audit_entries, customers, ledger_outbox
+from vault.tlog import turns
 
 CUSTOMERS, ERASED = 200, 100
 
@@ -96,6 +97,9 @@ def test_the_restore_drill(own_house: House, tmp_path: Path) -> None:
     for customer in ids[:ERASED]:
         assert_undecryptable(own_house, tenant, customer)
     assert client.get("/v1/tokens/tok_x", headers=named).status_code == 401
+    said = rows(own_house, audit_entries, action="ledger.replay")
+    assert {entry.customer_id for entry in said} == {*ids[:ERASED], None}  # None: the client
+    assert len({entry.resource_id for entry in said}) == len(said) == 2 * ERASED + 1
     assert panless(own_house, "erasure", "replay").stdout.startswith("0 entries")
 
 
@@ -159,6 +163,8 @@ def test_an_erasure_that_was_complete_is_complete_after_the_replay(own_house: Ho
     assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
     assert tenant.call("GET", path).get_json() == given_out
     event_queueing.fan_out(own_house.components.workshop)  # what the backup had not sent on yet
+    for step in turns.placing(own_house.components.workshop):  # what the replay put on the record
+        step()
     assert own_house.work() == (0, [])
 
 
@@ -174,6 +180,20 @@ def test_a_customer_newer_than_the_backup_is_buried(own_house: House, tmp_path: 
     buried = row(own_house, customers, customer_id=customer)
     assert (buried.state, buried.live, buried.contact) == ("erased", False, None)
     assert own_house.components.guard.check().is_good
+
+
+def test_a_tenant_whose_keys_are_lost_is_named(own_house: House, tmp_path: Path) -> None:
+    """One newer than both backups: its erasure is replayed all the same; that its log lacks that is said."""
+    copies = [backup(engine, tmp_path / name) for engine, name in zip(both(own_house), ("r", "k"), strict=True)]
+    tenant = own_house.tenant()
+    [customer] = people(tenant, 1)
+    erase(tenant, customer)
+    for engine, copy in zip(both(own_house), copies, strict=True):
+        restore(engine, copy)
+    done = panless(own_house, "erasure", "replay")
+    assert (done.returncode, f"The audit key of {tenant.id} does not open" in done.stderr) == (0, True), done.stderr
+    assert row(own_house, customers, customer_id=customer).state == "erased"
+    assert rows(own_house, audit_entries, tenant_id=tenant.id) == []
 
 
 def test_a_token_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:

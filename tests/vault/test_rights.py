@@ -14,7 +14,7 @@ from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
 from keys.database import transaction
-from vault.requests import rights, rights_execution
+from vault.requests import rights, rights_decisions, rights_execution
 from vault.requests.rights_execution import AT_ONCE, Work
 from vault.requests.rights_watch import Watch, watch
 from vault.tables import audit_entries, customers, rights_requests, rights_targets
@@ -83,12 +83,12 @@ def test_people_are_found_by_identities(tenant: Tenant, field: str, value: str, 
     assert sent not in kept
 
 
-def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant) -> None:
     """Approved, and then the server is gone: the worker orders the package, and the request comes to its end."""
     request = asked(tenant, "access", customers=[person(tenant)])["id"]
-    with monkeypatch.context() as patched:
-        patched.setattr("vault.requests.rights_execution.execute", lambda *_: None)
-        assert approved(tenant, request)["status"] == "approved"
+    parts = tenant.house.components
+    caller = replace(tenant.caller, at=parts.clock())
+    assert rights_decisions.approve(parts.records, parts.keyring, parts.policy, caller, request).status == "approved"
     for _ in range(2):
         assert work(tenant.house) == []
     assert status_of(tenant, request) == "completed"

@@ -21,7 +21,7 @@ from vault.stores.kinds import ANCHORS
 from vault.stores.s3 import S3Store
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import lateness
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 
 def with_anchors(house: House, store: object) -> House:
@@ -96,8 +96,8 @@ def test_anchors_that_hang_hold_up_no_signature(own_house: House, hanging: Hangi
     tenant = own_house.tenant()
     token = tenant.token()["id"]
     assert rounds(own_house) == []
-    known = own_house.components.logs.seen
-    house = replace(own_house, components=replace(own_house.components, logs=LogWatch(anchors=hanging, seen=known)))  # type: ignore[arg-type]
+    known = own_house.components.logs.logs
+    house = replace(own_house, components=replace(own_house.components, logs=LogWatch(anchors=hanging, logs=known)))  # type: ignore[arg-type]
     shop = later(house, seconds=60).components.workshop
     much_later = later(house, seconds=120).components.workshop
     stuck = threading.Thread(target=anchor_once, args=(much_later, lambda _what, _error: None), daemon=True)

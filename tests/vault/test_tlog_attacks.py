@@ -53,9 +53,7 @@ def change(tenant: Tenant, **values: object) -> None:
 
 def restart(tenant: Tenant) -> None:
     """As in a worker that has just been started."""
-    logs = tenant.house.components.logs
-    for each in (logs.seen, logs.resting, logs.unsure):
-        each.clear()
+    tenant.house.components.logs.logs.clear()
 
 
 def verified(tenant: Tenant, *words: str) -> int:
@@ -93,7 +91,7 @@ def test_a_log_rolled_back_under_the_workers_hands(tenant: Tenant) -> None:
     look(tenant)
     sequence_once(shop, lambda _what, _error: None)
     assert log(tenant.house, tenant.id).size == old["audit_logs"][0]["size"]
-    assert tenant.id in shop.logs.unsure
+    assert shop.logs.of(tenant.id).is_unsure
     rounds(tenant, 2)
     assert log(tenant.house, tenant.id).generation == 2
 

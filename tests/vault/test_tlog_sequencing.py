@@ -196,7 +196,7 @@ def test_restored_records_begin_a_new_generation(tenant: Tenant, older: Older, t
     put_back(tenant, older)
     look(tenant, 3)
     if not again:
-        tenant.house.components.logs.seen.clear()
+        tenant.house.components.logs.logs.clear()
     assert rounds(tenant, 2) == []
     now = log(tenant.house, tenant.id)
     assert (now.generation, now.size) == (2, kept.size + 3 + 1)
@@ -228,7 +228,7 @@ def test_an_anchor_of_somebody_else_is_no_anchor(tenant: Tenant) -> None:
     folder = tenant.house.components.settings.audit_anchor / tenant.id / "1"
     (folder / f"{99:020}.checkpoint").write_bytes(b"panless/x/y\n99\n\n")
     look(tenant)
-    tenant.house.components.logs.seen.clear()  # as in a worker that has just been started
+    tenant.house.components.logs.logs.clear()  # as in a worker that has just been started
     assert rounds(tenant, 2) == []
     assert log(tenant.house, tenant.id).size == base + 1
     assert log(tenant.house, tenant.id).generation == 1

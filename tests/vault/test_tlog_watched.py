@@ -14,7 +14,7 @@ from vault.lanes.keeping import anchor_once, sequence_once
 from vault.stores.directory import DirectoryStore
 from vault.stores.kinds import ANCHORS
 from vault.tables import audit_entries, audit_logs, audit_tiles
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 
 @pytest.fixture
@@ -28,6 +28,13 @@ def place_of(house: House) -> Path:
     found = house.components.settings.audit_anchor
     assert isinstance(found, Path)
     return found
+
+
+def seen(house: House, tenant: Tenant) -> int:
+    """How far the worker that the house is saw the tenant's log."""
+    found = house.components.logs.of(tenant.id).seen
+    assert found is not None
+    return found.size
 
 
 def another_worker(house: House) -> House:
@@ -53,10 +60,10 @@ def test_a_worker_follows_what_another_one_signs(tenant: Tenant) -> None:
     look(tenant, 10)
     assert turn(other) + turn(other, seconds=60) == "[][]"
     size = log(one, tenant.id).size
-    assert one.components.logs.seen[tenant.id].size < size
+    assert seen(one, tenant) < size
     one.components.logs.followed = 0.0
     turn(one, "place")
-    assert one.components.logs.seen[tenant.id].size == size
+    assert seen(one, tenant) == size
     write(tenant, *(delete(table).where(table.c.tenant_id == tenant.id) for table in (audit_entries, audit_tiles)))
     write(tenant, delete(audit_logs).where(audit_logs.c.tenant_id == tenant.id))
     for table in (audit_logs, audit_entries, audit_tiles):
@@ -64,7 +71,7 @@ def test_a_worker_follows_what_another_one_signs(tenant: Tenant) -> None:
     look(tenant)
     turn(one, "place")
     assert log(one, tenant.id).size == older["audit_logs"][0]["size"]
-    assert tenant.id in one.components.logs.unsure
+    assert one.components.logs.of(tenant.id).is_unsure
     turn(one, "look")
     assert log(one, tenant.id).generation == 2
 
@@ -95,7 +102,7 @@ def test_anchors_that_are_gone_are_missed(tenant: Tenant) -> None:
     assert "there is no anchor of it" in turn(new, "look", "place")
     assert log(tenant.house, tenant.id).size == size
     away.rename(place)
-    new.components.logs.resting.clear()
+    new.components.logs.of(tenant.id).rests_until = 0.0
     assert turn(new, "look", "place") == "[]"
     assert log(tenant.house, tenant.id).size == size + 1
 

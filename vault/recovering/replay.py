@@ -1,8 +1,8 @@
 """Replaying the erasure ledger into restored databases: what a backup brought back goes again, before anyone is served.
 
 The keystore follows the ledger to its head first, then the records, one entry in one transaction: learn the entry if
-these records never decided it, apply its effect, move the watermark. So it may be stopped and started anywhere, and
-two may run at once. Holds don't stop an erasure that was decided.
+these records never decided it, apply its effect, move the watermark, and say so in the audit log. So it may be stopped
+and started anywhere, and two may run at once. Holds don't stop an erasure that was decided.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,20 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, or_, select
 
 from keys import keystore as keystores
-from keys.database import reading, transaction
+from keys.database import reading
+from keys.errors import KeysError
+from keys.keyring import Keyring
 from keys.keystore import BEGINNING, Watermark
-from vault.canonical import canonical
+from vault import audit
+from vault.caller import Caller
+from vault.canonical import Plain, canonical
+from vault.ids import is_id, new_id
 from vault.ledger.effects import EFFECTS, Entry
 from vault.ledger.ledger import Ledger, chain, follow
 from vault.ledger.watermarks import move_watermark, watermark
 from vault.people import holds
 from vault.recovering import replay_erasures
-from vault.statements import insert_if_absent, update_row, write
+from vault.statements import Change, insert_if_absent, update_row, write
 from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
 
@@ -30,10 +35,13 @@ UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """How many entries these records had not followed, and the customers whose key this keystore does not have."""
+    """How many entries these records had not followed, and what could not be done as it should be."""
 
     entries: int
     keyless: Sequence[str]
+    """Customers whose key this keystore does not have."""
+    unrecorded: Sequence[str]
+    """Tenants whose audit key does not open: their log does not tell of it."""
 
 
 def replay(ledger: Ledger, records: Engine, progress: Callable[[int, int], None]) -> Replayed:
@@ -42,17 +50,19 @@ def replay(ledger: Ledger, records: Engine, progress: Callable[[int, int], None]
     Raises LedgerAway, LedgerBroken when a watermark is not on the chain: a ledger that was cut can't be replayed.
     """
     mark, entries = _behind(ledger, records)
-    total = len(entries)
+    total, unrecorded = len(entries), set[str]()
     follow(ledger, BEGINNING)
     while entries:
         for entry in entries:
-            if not _take(records, mark, entry):
+            is_recorded = _opens(ledger.keyring, entry.body["tenant"])
+            if not _take(ledger, records, mark, entry, is_recorded=is_recorded):
                 break
+            unrecorded |= set() if is_recorded else {entry.body["tenant"]}
             mark = entry.mark
             progress(total - (entries[-1].mark.seq - mark.seq), total)
         mark, entries = _behind(ledger, records)  # another replay was faster, or somebody appended meanwhile
         follow(ledger, BEGINNING)
-    return Replayed(entries=total, keyless=_keyless(ledger, records))
+    return Replayed(entries=total, keyless=_keyless(ledger, records), unrecorded=sorted(unrecorded))
 
 
 def _behind(ledger: Ledger, records: Engine) -> tuple[Watermark, list[Entry]]:
@@ -64,16 +74,38 @@ def _behind(ledger: Ledger, records: Engine) -> tuple[Watermark, list[Entry]]:
     return mark, chain(ledger, mark)
 
 
-def _take(records: Engine, mark: Watermark, entry: Entry) -> bool:
+def _opens(keyring: Keyring, tenant: str) -> bool:
+    """Whether there is a key to put anything of the tenant on the record with: no erasure waits for one.
+
+    Asked before rows are locked, since this may ask a root key; it is kept for the transaction that follows.
+    """
+    try:
+        keyring.subkey(tenant, *audit.LEAF_KEY)
+    except KeysError:
+        return False
+    return True
+
+
+def _take(ledger: Ledger, records: Engine, mark: Watermark, entry: Entry, *, is_recorded: bool) -> bool:
     """Learn and apply one entry; False when another process moved the watermark first."""
     kind = entry.body["kind"]
-    with transaction(records) as tx:
+    with audit.transaction(records) as tx:
         if not move_watermark(tx, mark, entry.mark):
             return False
         if _learn(tx, entry) and kind in _UNDONE:
             _UNDONE[kind](tx, entry)
-        write(tx, *EFFECTS[kind](entry))
+        told = [_told(tx, ledger.keyring, entry)] if is_recorded else []
+        write(tx, *EFFECTS[kind](entry), *told)
     return True
+
+
+def _told(tx: Connection, keyring: Keyring, entry: Entry) -> Change:
+    body = entry.body
+    tenant, at = body["tenant"], keyring.now()
+    caller = Caller(tenant=tenant, client="", live=body["live"], at=at, request_id=new_id("req", tenant))
+    customer = body["subject_id"] if is_id(body["subject_id"], "cus") else None
+    details: dict[str, Plain] = {"kind": body["kind"], "seq": entry.mark.seq}
+    return audit.entry(tx, keyring, caller, "ledger.replay", customer=customer, resource=entry.id, details=details)
 
 
 def _learn(tx: Connection, entry: Entry) -> bool:

@@ -7,10 +7,9 @@ over here, and named by `audit verify`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
 
@@ -22,55 +21,16 @@ from vault.canonical import Plain
 from vault.errors import LedgerAway, LogBroken
 from vault.tables import audit_logs
 from vault.tlog import kept, sequencing
+from vault.tlog.anchor_store import AnchorStore
 from vault.tlog.merkle import tree_of
 from vault.tlog.notes import Checkpoint, NotGenuine, Verifier, open_note
 from vault.tlog.sequencing import Known
 from vault.tlog.signing import name_of, origin_of, parse_origin, verifiers
 from vault.tlog.verifying import RESTORED
+from vault.tlog.watched import LogWatch, Watched
 
 ANCHOR_AFTER = timedelta(seconds=20)
 """What is signed is anchored that much later: one anchor for all of it, and well within a minute."""
-
-
-class AnchorStore(Protocol):
-    """Where anchors lie: numbered, each written once. Every method raises LedgerAway."""
-
-    def within(self, folder: str) -> "AnchorStore":
-        """The same store a folder further down. Raises ValueError for a name that leads elsewhere."""
-
-    def folders(self) -> list[str]:
-        """The folders there are."""
-
-    def numbers(self) -> list[int]:
-        """The numbers there are, in their order."""
-
-    def read(self, seq: int) -> bytes | None:
-        """The anchor of that number, None if there is none."""
-
-    def write(self, seq: int, entry: bytes) -> bool:
-        """Write it durably, only if there is none yet; whether it was written."""
-
-
-@dataclass(slots=True, kw_only=True)
-class LogWatch:
-    """What one worker knows of logs besides their rows: where they are anchored, and how far it saw them."""
-
-    anchors: AnchorStore | None = None
-    seen: dict[str, Known] = field(default_factory=dict)
-    resting: dict[str, float] = field(default_factory=dict)
-    """Until when (`time.monotonic`) a log is left alone whose last turn failed, by tenant."""
-    unsure: set[str] = field(default_factory=set)
-    """Logs that did not go on from where they were seen."""
-    held: dict[str, float] = field(default_factory=dict)
-    """Since when somebody else has had a log's row."""
-    followed: float = 0.0
-    """When (`time.monotonic`) it was last looked how far other workers took the logs that it has seen."""
-    anchored: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Generation and size of each log's last anchor from here."""
-    behind: dict[str, datetime] = field(default_factory=dict)
-    """Since when a log has been elsewhere than its last anchor from here, whatever its row says."""
-    rest: float = 30.0
-    """For how many seconds a log is left alone whose turn failed: it must not hold up the others."""
 
 
 class Lost(NamedTuple):
@@ -93,7 +53,7 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
 
     Asks the anchors, so it takes as long as those. Raises LogBroken, LedgerAway.
     """
-    tenant, keys = caller.tenant, verifiers(keyring, caller.tenant)
+    tenant, keys, mine = caller.tenant, verifiers(keyring, caller.tenant), watch.of(caller.tenant)
     sequencing.found(records, tenant)
     with reading(records) as connection:
         log = kept.log_of(connection, tenant)
@@ -104,13 +64,12 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
     newest = [*islice(anchored, 1)]
     _refuse_unsound(watch, log, *newest)
     with reading(records) as connection:
-        lost = _lost(connection, watch, log, chain(newest, anchored))
+        lost = _lost(connection, mine.seen, log, chain(newest, anchored))
     if lost is None:
-        watch.seen[tenant] = Known(log.generation, log.size, _opened(keys, log.checkpoint))
-        watch.unsure.discard(tenant)
+        mine.seen, mine.is_unsure = Known(log.generation, log.size, _opened(keys, log.checkpoint)), False
     else:
         _begin_generation(records, keyring, caller, log, lost)
-        watch.seen.pop(tenant, None)  # the next look holds it against anchors of the new one
+        mine.seen = None  # the next look holds it against anchors of the new one
 
 
 def unanchored(records: Engine, now: datetime) -> Sequence[Row[Any]]:
@@ -121,14 +80,20 @@ def unanchored(records: Engine, now: datetime) -> Sequence[Row[Any]]:
         return connection.execute(select(audit_logs).where(due)).all()
 
 
+def note_behind(watch: LogWatch, now: datetime) -> None:
+    """Note of each log that this worker saw grow since when it has not anchored that."""
+    for log in [*watch.logs.values()]:
+        seen = log.seen
+        if seen is None:
+            continue
+        is_anchored = not seen.size or log.anchored == (seen.generation, seen.size)
+        log.behind_since = None if is_anchored else log.behind_since or now
+
+
 def forgotten(watch: LogWatch, now: datetime) -> list[str]:
-    """Logs that this worker saw grow long ago and has not anchored since: who writes to rows can say they are."""
-    for tenant, known in [*watch.seen.items()]:
-        if not known.size or watch.anchored.get(tenant) == (known.generation, known.size):
-            watch.behind.pop(tenant, None)
-        else:
-            watch.behind.setdefault(tenant, now)
-    return [tenant for tenant, since in watch.behind.items() if now - since > 2 * ANCHOR_AFTER]
+    """Logs that have been behind for long: who writes to rows can say that they are anchored."""
+    behind = [(tenant, log.behind_since) for tenant, log in [*watch.logs.items()]]
+    return [tenant for tenant, since in behind if since is not None and now - since > 2 * ANCHOR_AFTER]
 
 
 def rows_of(records: Engine, tenants: Sequence[str]) -> Sequence[Row[Any]]:
@@ -137,27 +102,24 @@ def rows_of(records: Engine, tenants: Sequence[str]) -> Sequence[Row[Any]]:
         return connection.execute(select(audit_logs).where(audit_logs.c.tenant_id.in_(tenants))).all()
 
 
-def anchor(records: Engine, keyring: Keyring, watch: LogWatch, log: Row[Any], at: datetime) -> None:
+def anchor(records: Engine, keyring: Keyring, anchors: AnchorStore, mine: Watched, log: Row[Any], at: datetime) -> None:
     """Anchor a log as its row was read, under the size that is signed there. Raises LedgerAway.
 
     Raises LogBroken where its row holds no checkpoint of it, or another checkpoint has its place.
     """
-    if watch.anchors is None:
-        return
     origin = origin_of(name_of(keyring.deployment, log.tenant_id), log.generation)
     signed = _opened(verifiers(keyring, log.tenant_id), log.checkpoint)
     if signed is not None and signed.origin != origin:
         return  # a generation that was begun and has not been signed yet
     if signed is None or signed.size != log.size:
         raise LogBroken(f"The row of {log.tenant_id}'s audit log holds no checkpoint of it. Run: panless audit verify.")
-    place = watch.anchors.within(f"{log.tenant_id}/{log.generation}")
+    place = anchors.within(f"{log.tenant_id}/{log.generation}")
     if place.write(signed.size, log.checkpoint):
-        if log.tenant_id not in watch.anchored:
+        if mine.anchored is None:
             _refuse_overwriting(place, signed.size, log.checkpoint)
     elif place.read(signed.size) != log.checkpoint:
         raise LogBroken(f"Something else is anchored at {signed.size} of {log.tenant_id}. Run: panless audit verify.")
-    watch.anchored[log.tenant_id] = (log.generation, log.size)
-    watch.behind.pop(log.tenant_id, None)
+    mine.anchored, mine.behind_since = (log.generation, log.size), None
     this = update(audit_logs).where(audit_logs.c.tenant_id == log.tenant_id, audit_logs.c.generation == log.generation)
     since = case((audit_logs.c.size == log.size, null()), else_=at)
     with transaction(records) as tx:
@@ -204,13 +166,12 @@ def _anchor(folder: AnchorStore, keys: Sequence[Verifier], name: str, generation
     return Anchor(f"{generation}/{number}", note, signed if fits else None)
 
 
-def _lost(connection: Connection, watch: LogWatch, log: Row[Any], anchored: Iterable[Anchor]) -> Lost | None:
+def _lost(connection: Connection, known: Known | None, log: Row[Any], anchored: Iterable[Anchor]) -> Lost | None:
     """What was signed and is not in this log: the newest of it, as far as anybody here knows.
 
     A log that is shorter was put back, and all of it is kept. One that is as long or longer was signed on elsewhere
     over something else: of it only that is sure which another anchor was over too.
     """
-    known = watch.seen.get(log.tenant_id)
     seen = [known.checkpoint] if known is not None and known.generation >= log.generation else []
     gone = [each for each in seen if each is not None and not _agrees(connection, log, each)]
     sure = 0

@@ -11,7 +11,7 @@ from keys.tenant_rows import EVERY, for_tenant
 from vault.audit import is_genuine
 from vault.errors import AnchorStale
 from vault.tables import audit_entries, audit_logs
-from vault.tlog.anchoring import LogWatch
+from vault.tlog.watched import LogWatch
 
 STALE = timedelta(minutes=5)
 """For how long something may be in the log, or wait for its place, without an anchor."""
