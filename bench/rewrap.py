@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from sqlalchemy import insert
 
+from bench.databases import settle
 from bench.figures import Figure
 from bench.http import ours, tokenizations
 from bench.load import opened, to_wire
@@ -45,6 +46,7 @@ def _moved(scene: Scene, tenant: str) -> tuple[float, str]:
     ring = scene.house.components.keyring
     ring.create_tenant(tenant)
     old = ring.keks.newest(tenant)
+    settle(ring.keystore)  # the worst case: statistics that are there, and know nothing of this tenant
     scene.say(f"making {COUNT} DEKs")
     fill(ring, tenant, COUNT)
     keks.rotate(ring, tenant)

@@ -67,7 +67,7 @@ def _batch(ring: Keyring, tenant_id: str, old: bytes, new: bytes, after: bytes) 
     )  # before rows are locked: this may ask a root key
     with transaction(ring.keystore) as tx:
         if tx.dialect.name == "postgresql":
-            tx.execute(_BY_PRIMARY_KEY)
+            tx.execute(_WHATEVER_THE_STATISTICS_SAY)
         named = {"tenant_id": tenant_id, "kek_id": old, "after": after, "most": BATCH[tx.dialect.name]}
         rows = tx.execute(_NEXT, named).all()
         if not rows:
@@ -91,7 +91,8 @@ def _write(tx: Connection, tenant_id: str, kek_id: bytes, wraps: Sequence[tuple[
     common = {"of_tenant": tenant_id, "new_kek": kek_id}
     if tx.dialect.name == "postgresql":  # one statement for all: a statement each would take most of the time
         ids, wrapped = zip(*wraps, strict=True)
-        tx.execute(_WRITE_ALL, common | {"ids": _array(ids), "wraps": _array(wrapped)})
+        between = {"first": ids[0], "last": ids[-1]}
+        tx.execute(_WRITE_ALL, common | between | {"ids": _array(ids), "wraps": _array(wrapped)})
     else:
         tx.execute(_WRITE, [common | {"of_dek": dek_id, "wrap": wrap} for dek_id, wrap in wraps])
 
@@ -101,11 +102,12 @@ def _array(values: Iterable[bytes]) -> str:
     return "{" + ",".join(f'"\\\\x{value.hex()}"' for value in values) + "}"
 
 
-# Whatever the statistics say: a sort or a hash would read all DEKs of the tenant for every batch of them.
-_BY_PRIMARY_KEY = select(
+# They may not know the tenant yet, and then PostgreSQL takes it to have one DEK: a sort would read all of them for each
+# batch, a nested loop look through a batch for each. Left are the primary key in its order, and a hash of the batch.
+_WHATEVER_THE_STATISTICS_SAY = select(
     *(
         func.set_config(f"enable_{plan}", "off", literal(value=True))  # for this transaction only
-        for plan in ("bitmapscan", "seqscan", "sort", "hashjoin", "mergejoin")
+        for plan in ("bitmapscan", "seqscan", "sort", "mergejoin", "nestloop")
     )
 )
 _NEXT = (
@@ -133,6 +135,10 @@ _NEW = (
 )
 _WRITE_ALL = (
     update(DEKS)
-    .where(DEKS.c.tenant_id == bindparam("of_tenant"), DEKS.c.dek_id == _NEW.c.dek_id)
+    .where(
+        DEKS.c.tenant_id == bindparam("of_tenant"),
+        DEKS.c.dek_id.between(bindparam("first"), bindparam("last")),
+        DEKS.c.dek_id == _NEW.c.dek_id,
+    )
     .values(kek_id=bindparam("new_kek"), wrapped=_NEW.c.wrapped)
 )

@@ -4,19 +4,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
+from time import monotonic
 
 import pytest
 from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, insert, select, text, update
 
 from keys import keks
 from keys.database import open_database, reading, transaction
-from keys.dek import Dek
+from keys.dek import Dek, new_dek
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
 from keys.keks import KekStatus
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, DEKS, TENANT_PURPOSES, Watermark, advance
 from keys.rewrapping import BATCH, rewrap
+from keys.wrapping import dek_place, wrap_dek
 
 DAY = timedelta(days=1)
 OWN = len(TENANT_PURPOSES)
@@ -112,6 +114,47 @@ def test_deks_move(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     assert opened(ring_at(keystore, root), made) == made
     assert keks.note_empty(ring, TENANT, old)
     assert rewrap(ring, TENANT, old) == 0
+
+
+def many(ring: Keyring, tenant: str, count: int) -> None:
+    """So many DEKs of a new tenant, in one statement."""
+    ring.create_tenant(tenant)
+    kek_id = ring.keks.newest(tenant)
+    common = {"tenant_id": tenant, "kek_id": kek_id, "purpose": "customer", "created_at": NOW}
+    rows = []
+    for number in range(count):
+        dek, subject = new_dek(), f"cus_{number}"
+        place = dek_place(DEPLOYMENT, tenant, dek.id, "customer", subject)
+        wrapped = wrap_dek(ring.keks.kek(tenant, kek_id), dek, place)
+        rows.append({**common, "dek_id": dek.id, "subject_id": subject, "wrapped": wrapped})
+    with transaction(ring.keystore) as tx:
+        tx.execute(insert(DEKS), rows)
+
+
+def moving(ring: Keyring, tenant: str, count: int) -> float:
+    """Seconds that it takes to move a tenant's DEKs."""
+    old = ring.keks.newest(tenant)
+    keks.rotate(ring, tenant)
+    began = monotonic()
+    assert rewrap(ring, tenant, old) == count + OWN
+    return monotonic() - began
+
+
+def look_at_tables(keystore: Engine) -> None:
+    with keystore.begin() as connection:
+        connection.execute(text("ANALYZE deks"))
+
+
+def test_a_tenant_that_the_statistics_do_not_know_moves_as_fast(ring: Keyring, keystore: Engine) -> None:
+    """PostgreSQL takes it to have one DEK; a plan that is right for one would take minutes for a hundred thousand."""
+    count = 8 * BATCH["postgresql"]
+    many(ring, "ten_small", 200)
+    look_at_tables(keystore)
+    many(ring, "ten_new", count)
+    new = moving(ring, "ten_new", count)
+    many(ring, "ten_known", count)
+    look_at_tables(keystore)
+    assert new < 3 * moving(ring, "ten_known", count) + 0.5
 
 
 def test_several_at_once_do_no_row_twice(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
