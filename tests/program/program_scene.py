@@ -14,18 +14,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
+from commands import PLAIN
 
 from panless.hardening import memory_folder
 
 ROOT = Path(__file__).parents[2]
 PANLESS = str(Path(sys.executable).with_name("panless"))
 PAN = "4242424242424242"
-PLAIN = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
 
 
 def free_port() -> int:
@@ -40,30 +39,6 @@ def until(true: Callable[[], Any], seconds: float = 30) -> Any:
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.05)
     return found
-
-
-@cache
-def _forking() -> subprocess.Popen[str]:
-    """What runs commands for this test process, and ends with it."""
-    program = Path(__file__).with_name("forking_panless.py")
-    return subprocess.Popen(
-        [sys.executable, program], env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-
-
-def panless(*arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in (("in", stdin), ("out", ""), ("err", "")):
-            (Path(folder) / name).write_text(content)
-        program = _forking()
-        assert program.stdin
-        assert program.stdout
-        order = {"arguments": arguments, "env": PLAIN | dict(env or {}), "folder": folder}
-        program.stdin.write(json.dumps(order) + "\n")
-        code = int(program.stdout.readline())
-        out, err = ((Path(folder) / name).read_text() for name in ("out", "err"))
-    return subprocess.CompletedProcess(arguments, code, out, err)
 
 
 def refusal(done: subprocess.CompletedProcess[str]) -> str:

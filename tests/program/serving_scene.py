@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
-from program_scene import PLAIN, answers, until
+from commands import PLAIN
+from program_scene import answers, until
 
 
 class Server:

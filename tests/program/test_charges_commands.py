@@ -4,8 +4,9 @@ import json
 import subprocess
 from datetime import timedelta
 
+from commands import PLAIN
 from house import House, Tenant
-from program_scene import PANLESS, PLAIN
+from program_scene import PANLESS
 from sqlalchemy import update
 
 from keys.database import transaction

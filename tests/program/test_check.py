@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from certificates import write_pair
-from program_scene import panless
+from commands import panless
 from roles import databases_of, migrate_with, new_roles, used_by
 from sqlalchemy import delete, insert, make_url, select, text, update
 

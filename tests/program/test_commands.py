@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from program_scene import environment, panless, refusal
+from commands import panless
+from program_scene import environment, refusal
 
 from vault.tenancy.client_keys import parse_key
 

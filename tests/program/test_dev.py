@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import PLAIN, Answer, Dev, ask, card, panless, refusal, until
+from commands import PLAIN, panless
+from program_scene import Answer, Dev, ask, card, refusal, until
 
 ON_SHARED = pytest.mark.xdist_group("the running dev")
 NAMES = {

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from program_scene import environment, fingerprints, free_port, panless, refusal
+from commands import panless
+from program_scene import environment, fingerprints, free_port, refusal
 
 
 def open_keyfile(home: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_scene import panless, refusal
+from commands import panless
+from program_scene import refusal
 
 Deployment = dict[str, str]
 

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from program_scene import PLAIN
+from commands import PLAIN
 
 PAN = "4242424242424242"
 WAYS = """

@@ -1,7 +1,8 @@
 """`panless migrate --roles`: what it refuses, and that it can be run while traffic goes on."""
 
 import pytest
-from program_scene import panless, refusal
+from commands import panless
+from program_scene import refusal
 from roles import URLS, as_user, databases_of, new_roles, run_as_admin
 from sqlalchemy import make_url, text
 

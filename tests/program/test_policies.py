@@ -3,7 +3,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from program_scene import ROOT, panless, refusal
+from commands import panless
+from program_scene import ROOT, refusal
 
 from panless.policies import PolicyError, example_policy, read_policy
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_scene import environment, panless
+from commands import panless
+from program_scene import environment
 
 from panless.policies import read_policy
 from vault.policy import Policy

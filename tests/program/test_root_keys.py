@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import panless
 from house import ROOT
-from program_scene import panless
 
 from keys.providers import keyfile
 from panless import root_keys

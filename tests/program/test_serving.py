@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from program_scene import ROOT, answers, ask, folder_of_figures, free_port, panless, refusal, until
+from commands import panless
+from program_scene import ROOT, answers, ask, folder_of_figures, free_port, refusal, until
 from serving_scene import Server
 
 from panless.commands.running import APPLICATION, gunicorn_command
@@ -80,7 +81,7 @@ def test_what_clients_send_is_not_in_the_log(serve: Serve, deployment: Deploymen
     server.raw(b"jo@example.com 4242424242424242\r\n\r\n")
     until(lambda: server.log.count("Invalid request from ip=127.0.0.1") == 3)
     assert "jo@example" not in server.log
-    assert "4242" not in server.log
+    assert "424242" not in server.log  # fewer digits are in a moment of a log now and then
     assert all(json.loads(line) for line in server.log.splitlines())
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from certificates import write_pair
-from program_scene import answers, ask, panless
+from commands import panless
+from program_scene import answers, ask
 from serving_scene import Server
 
 Serve = Callable[..., Server]
@@ -71,6 +72,13 @@ def dribble(opened: list[socket.socket]) -> int:
     return alive
 
 
+def _asked(server: Server, key: str) -> float:
+    """Seconds until the server has answered."""
+    start = time.monotonic()
+    assert ask(f"{server.url}/v1/processor-accounts", key).status == 200
+    return time.monotonic() - start
+
+
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
 def test_others_are_answered_within_a_second(serve: Serve, request: pytest.FixtureRequest, backend: str) -> None:
     """While 200 connections dribble heads and bodies, say nothing or read nothing; and those end in their time."""
@@ -83,9 +91,8 @@ def test_others_are_answered_within_a_second(serve: Serve, request: pytest.Fixtu
         began = time.monotonic()
         assert dribble(opened) > SLOW / 2
         for _ in range(10):
-            start = time.monotonic()
-            assert ask(f"{server.url}/v1/processor-accounts", made.stdout.split()[1]).status == 200
-            assert time.monotonic() - start < 1
+            # The faster of two: a machine that other tests keep busy may hold one up, slow clients would hold up both.
+            assert min(_asked(server, made.stdout.split()[1]) for _ in range(2)) < 1
             dribble(opened)
         while time.monotonic() - began < 2 * SECONDS and dribble(opened):
             time.sleep(0.5)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from certificates import write_pair
-from program_scene import free_port, panless, refusal
+from commands import panless
+from program_scene import free_port, refusal
 from serving_scene import Server
 
 Serve = Callable[..., Server]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jwt
+from commands import panless
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
-from program_scene import panless, refusal
+from program_scene import refusal
 from serving_scene import Server
 
 KEY = ec.generate_private_key(ec.SECP256R1())

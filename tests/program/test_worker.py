@@ -6,7 +6,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from program_scene import PANLESS, PLAIN, panless, refusal, until
+from commands import PLAIN, panless
+from program_scene import PANLESS, refusal, until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 

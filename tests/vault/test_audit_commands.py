@@ -2,13 +2,13 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from house import PURPOSE, ROOT, House, Tenant
+from commands import panless
+from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, later
 from sqlalchemy import delete, update
 from tlog_scene import log, look
@@ -18,14 +18,7 @@ from vault.tables import audit_entries, audit_logs, audit_tiles
 
 
 def run(environment: Mapping[str, str], *words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "panless", "audit", *map(str, words)],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return panless("audit", *map(str, words), env=environment)
 
 
 @pytest.fixture

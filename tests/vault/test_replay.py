@@ -1,14 +1,13 @@
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
+import commands
 import pytest
 from backups import backup, restore
-from house import PURPOSE, ROOT, House, Tenant
+from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, at_once, at_processor, catch_up, row, rows, work
 from sqlalchemy import Engine
 
@@ -29,9 +28,7 @@ def quiet(_done: int, _total: int) -> None:
 
 
 def panless(house: House, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "panless", *arguments]
-    environment = {**os.environ, **house.environment}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    return commands.panless(*arguments, env=house.environment)
 
 
 def both(house: House) -> tuple[Engine, Engine]:

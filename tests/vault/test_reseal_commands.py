@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+import commands
 import pytest
 from house import ROOT, House, Tenant, serve
 from http_calls import served
@@ -30,8 +31,7 @@ def environment(house: House, **more: str) -> dict[str, str]:
 
 
 def panless(house: House, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "panless", "keys", *arguments]
-    return subprocess.run(command, env=environment(house), cwd=ROOT, capture_output=True, text=True, check=False)
+    return commands.panless("keys", *arguments, env=house.environment)
 
 
 def refused(house: House, *arguments: str) -> str:

@@ -1,14 +1,14 @@
 """Anchors in a bucket, anchors that hang, and what waits for them."""
 
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from house import PURPOSE, ROOT, House, make_app
+from commands import panless
+from house import PURPOSE, House, make_app
 from object_store import ObjectStore
 from records_scene import later, rows
 from sqlalchemy import select, update
@@ -156,6 +156,4 @@ def test_a_log_that_is_late_holds_up_no_other_tenant(own_house: House) -> None:
 
 
 def keys(house: House, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "panless", "keys", *words]
-    env = {"PATH": "/usr/bin:/bin", **house.environment}
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return panless("keys", *words, env=house.environment)
