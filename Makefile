@@ -43,7 +43,7 @@ lock: .venv/dev.stamp  ## renews the pins and hashes
 	$(foreach extra,$(EXTRAS),$(COMPILE) -c requirements/run.txt requirements/$(extra).in -o requirements/$(extra).txt &&) true
 	$(COMPILE) $(foreach part,run $(EXTRAS),-c requirements/$(part).txt) requirements/dev.in -o requirements/dev.txt
 
-# What serves, without what only tests need: several libraries load others where they find them, 12 MiB a worker.
+# What serves, without what only tests need: several libraries load others where they find them, 8 MiB a worker.
 build/served/stamp: .venv/pyvenv.cfg requirements/run.txt
 	$(BIN)/python -m venv --clear build/served
 	build/served/bin/pip --quiet --disable-pip-version-check install --require-hashes -r requirements/run.txt

@@ -4,9 +4,9 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from commands import panless
+from commands import ROOT, panless
 from postgres import create_database
-from program_scene import PANLESS, ROOT, Dev, ask, card, free_port, kill_group, settings_in, start_dev
+from program_scene import PANLESS, Dev, ask, card, free_port, kill_group, settings_in, start_dev
 from serving_scene import Server
 
 

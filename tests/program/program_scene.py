@@ -22,7 +22,6 @@ from commands import PLAIN
 
 from panless.hardening import memory_folder
 
-ROOT = Path(__file__).parents[2]
 PANLESS = str(Path(sys.executable).with_name("panless"))
 PAN = "4242424242424242"
 

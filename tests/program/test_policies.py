@@ -3,8 +3,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from commands import panless
-from program_scene import ROOT, refusal
+from commands import ROOT, panless
+from program_scene import refusal
 
 from panless.policies import PolicyError, example_policy, read_policy
 

@@ -3,7 +3,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from program_scene import ROOT
+from commands import ROOT
 
 PAGE = (ROOT / "docs" / "policy.md").read_text()
 FILE = (ROOT / "panless" / "policy.toml").read_text()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import PLAIN, panless
-from program_scene import PANLESS, ROOT, answers, folder_of_figures, free_port, refusal, settings_in, until
+from commands import PLAIN, ROOT, panless
+from program_scene import PANLESS, answers, folder_of_figures, free_port, refusal, settings_in, until
 
 from panless.privilege import RUN_AS_ROOT, in_container, refuse_root
 from panless.settings import SECRETS, read_settings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import panless
-from program_scene import ROOT, answers, ask, folder_of_figures, free_port, refusal, until
+from commands import ROOT, panless
+from program_scene import answers, ask, folder_of_figures, free_port, refusal, until
 from serving_scene import Server
 
 from panless.commands.running import APPLICATION, gunicorn_command

@@ -3,7 +3,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from program_scene import ROOT
+from commands import ROOT
 
 from panless.settings import Settings, read_settings
 

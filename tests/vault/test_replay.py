@@ -1,7 +1,9 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import commands
@@ -12,7 +14,8 @@ from records_scene import CONTACT, at_once, at_processor, catch_up, row, rows, w
 from sqlalchemy import Engine
 
 from keys.database import reading
-from keys.errors import KeyDestroyed
+from keys.errors import KeyDestroyed, RootKeyAway
+from keys.keyring import Keyring
 from vault.errors import LedgerBroken
 from vault.events import event_queueing
 from vault.ledger.ledger import Ledger
@@ -191,6 +194,38 @@ def test_a_tenant_whose_keys_are_lost_is_named(own_house: House, tmp_path: Path)
     assert (done.returncode, f"The audit key of {tenant.id} does not open" in done.stderr) == (0, True), done.stderr
     assert row(own_house, customers, customer_id=customer).state == "erased"
     assert rows(own_house, audit_entries, tenant_id=tenant.id) == []
+
+
+class Away:
+    """A keyring whose root key is away where it comes to one tenant; it counts how often it is asked."""
+
+    def __init__(self, keyring: Keyring, tenant: str) -> None:
+        self._keyring, self._tenant, self.asked = keyring, tenant, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._keyring, name)
+
+    def subkey(self, tenant_id: str, purpose: str, label: str) -> bytes:
+        if tenant_id != self._tenant:
+            return self._keyring.subkey(tenant_id, purpose, label)
+        self.asked += 1
+        raise RootKeyAway("no root key answers")
+
+
+def test_no_entry_waits_for_an_audit_key(own_house: House, tmp_path: Path) -> None:
+    """With its root key away a tenant is erased again all the same; that key is asked for once, not for each entry."""
+    parts, tenant = own_house.components, own_house.tenant()
+    ids = people(tenant, 3)
+    copy = backup(parts.records, tmp_path / "r")
+    for customer in ids:
+        erase(tenant, customer)
+    restore(parts.records, copy)
+    away = Away(parts.keyring, tenant.id)
+    ledger = replace(parts.ledger, keyring=away)  # type: ignore[arg-type]  # it is one in all else
+    assert replay(ledger, parts.records, quiet).unrecorded == [tenant.id]
+    assert away.asked == 1
+    assert {row(own_house, customers, customer_id=customer).state for customer in ids} == {"erased"}
+    assert rows(own_house, audit_entries, action="ledger.replay") == []
 
 
 def test_a_token_newer_than_the_backup_is_buried(own_house: House, tmp_path: Path) -> None:

@@ -54,10 +54,11 @@ def replay(ledger: Ledger, records: Engine, progress: Callable[[int, int], None]
     follow(ledger, BEGINNING)
     while entries:
         for entry in entries:
-            is_recorded = _opens(ledger.keyring, entry.body["tenant"])
-            if not _take(ledger, records, mark, entry, is_recorded=is_recorded):
+            tenant = entry.body["tenant"]
+            if tenant not in unrecorded and not _opens(ledger.keyring, tenant):
+                unrecorded.add(tenant)  # not asked again: a root key that is away would take its time for each entry
+            if not _take(ledger, records, mark, entry, is_recorded=tenant not in unrecorded):
                 break
-            unrecorded |= set() if is_recorded else {entry.body["tenant"]}
             mark = entry.mark
             progress(total - (entries[-1].mark.seq - mark.seq), total)
         mark, entries = _behind(ledger, records)  # another replay was faster, or somebody appended meanwhile
