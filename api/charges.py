@@ -8,16 +8,15 @@ from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from api.problems import Problem
 from vault import pages
+from vault.charge_states import STATES, UNSETTLED
 from vault.errors import ProcessorRefused
 from vault.money import charge_looking, charge_steps, charges, charging
-from vault.money.charge_states import STATES
 from vault.money.charge_steps import Step
 from vault.money.charges import Charge
 from vault.money.retrying import caps_of
 
 blueprint = Blueprint("charges", __name__, description="Money")
 STEP = frozenset({402, 502})
-UNSETTLED = frozenset({"pending", "processing", "unknown"})
 
 
 class ChargeOrder(Strict):

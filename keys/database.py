@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> 
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
+    prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else _prepare_postgresql
     for one in (reader, writer):
-        event.listen(one, "connect", _prepare_sqlite if sqlite_file else _prepare_postgresql)
+        event.listen(one, "connect", prepare)
     if sqlite_file:
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return writer
@@ -100,7 +102,24 @@ def _prepare_postgresql(dbapi: Any, _entry: ConnectionPoolEntry) -> None:  # noq
     dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
 
 
-def _prepare_sqlite(dbapi: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+NOT_BACK = "panless_not_back"
+"""A function of SQLite connections: whether a moment is no earlier than the latest that this process gave it."""
+
+
+class _Newest:
+    """The latest moment that any connection of an engine has seen: a file that is copied over brings back an earlier."""
+
+    def __init__(self) -> None:
+        self._seen = ""
+
+    def is_not_back(self, moment: str) -> bool:
+        """Moments are text of one form, which sorts by time."""
+        self._seen, is_back = max(self._seen, moment), moment < self._seen
+        return not is_back
+
+
+def _prepare_sqlite(newest: _Newest, dbapi: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    dbapi.create_function(NOT_BACK, 1, newest.is_not_back)
     dbapi.isolation_level = None  # the driver opens no transaction behind our back; `_begin_immediate` does
     wal = sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM
     for pragma in (

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Row, Select, and_, select
@@ -16,7 +15,7 @@ from vault.errors import NotFoundHere
 from vault.events import events
 from vault.ids import new_id
 from vault.processing import references
-from vault.processing.processing import Connected, persist
+from vault.processing.processing import Connected
 from vault.processing.processor_answers import Disputed
 from vault.sealing import place_of, seal_value
 from vault.statements import insert, updated, write
@@ -64,7 +63,7 @@ def follow(
     reference: str,
 ) -> bool:
     """Ask the processor for a dispute of a charge and write down how it stands; whether it said so."""
-    seen = persist(partial(connected.processor.read_dispute, connected.credentials, reference=reference))
+    seen = connected.processor.read_dispute(connected.credentials, reference=reference)
     if not isinstance(seen, Disputed):
         return False
     digest = references.digest(keyring, caller.tenant, account_id, reference)

@@ -15,12 +15,12 @@ from sqlalchemy import Engine, Row, and_, select
 from keys.database import reading
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.charge_states import OPEN, PAID
 from vault.money import charges as charge_rooms
-from vault.money.charge_states import PAID
 from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect, persist
+from vault.processing.processing import Connected, Processors, connect
 from vault.processing.processor_answers import Approved, Authorized, Payment, PaymentPage, Refused
-from vault.tables import OPEN_STATES, charges
+from vault.tables import charges
 
 DAY = timedelta(days=1)
 SETTLING = timedelta(minutes=5)
@@ -114,7 +114,7 @@ def _compare_one(
         if row is None and payment.status in HELD:
             report.differences.append(_difference("theirs_only", None, payment))
             return
-    if row is None or (row.state in OPEN_STATES and row.state != "authorized"):
+    if row is None or (row.state in OPEN and row.state != "authorized"):
         return
     report.compared += 1
     if (row.state in PAID) != (payment.status == "succeeded"):
@@ -128,7 +128,7 @@ def _look_for(books: _Books, row: Row[Any], report: Report) -> None:
     """A charge of ours that the day's list does not have: it may stand in the next day's."""
     reference = charge_rooms.open_retained(books.keyring, row).get("reference")
     connected = books.connected
-    found = persist(partial(connected.processor.read_charge, connected.credentials, reference=reference or ""))
+    found = connected.processor.read_charge(connected.credentials, reference=reference or "")
     if not isinstance(found, Approved | Authorized):
         report.differences.append(_difference("ours_only", row, None))
 
@@ -137,8 +137,7 @@ def _theirs(books: _Books, since: datetime, until: datetime) -> Iterator[Sequenc
     after: str | None = None
     while True:
         connected = books.connected
-        listed = partial(connected.processor.list_payments, connected.credentials, since=since, until=until)
-        page = persist(partial(listed, after=after))
+        page = connected.processor.list_payments(connected.credentials, since=since, until=until, after=after)
         if not isinstance(page, PaymentPage):
             raise NotCompared(page.code if isinstance(page, Refused) else page.reason)
         yield page.payments
