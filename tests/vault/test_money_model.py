@@ -139,7 +139,7 @@ class Money(RuleBasedStateMachine):
         reference = self.reference(charge)
         connected = self.connected(charge)
         connected.processor.refund(
-            connected.credentials, reference=reference, amount=amount, reason=None, tag="elsewhere", key=word()
+            connected.credentials, reference=reference, amount=amount, reason=None, marks=Marks(tag="elsewhere", id=""), key=word()
         )
         for _ in range(times):
             refunds_elsewhere.follow(

@@ -65,14 +65,14 @@ def resume(
     )
 
 
-def find(keyring: Keyring, storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
+def find(storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
     """What the processor has of a storing that broke off, and its customer there if our rows did not know it yet."""
     processor, credentials = storing.connected.processor, storing.connected.credentials
-    tenant, opened = storing.tenant_id, None
+    opened = None
     if (known := storing.customer_reference) is None:
-        found = processor.find_customer(credentials, tag=intents.tag(keyring, tenant, storing.customer_id), since=since)
+        found = processor.find_customer(credentials, id=storing.customer_id, since=since)
         if not isinstance(found, CustomerOpened):
             return found, None
         known = opened = found.customer_reference
-    tag = intents.tag(keyring, tenant, storing.token_id)
-    return processor.find_stored(credentials, tag=tag, customer_reference=known), opened
+    stored = processor.find_stored(credentials, id=storing.token_id, customer_reference=known, since=since)
+    return stored, opened

@@ -22,8 +22,15 @@ from vault.people import customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
 from vault.processing import intents, processor_accounts, references
 from vault.processing.processing import Connected, Processors, connect, persist
-from vault.processing.processor_answers import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
-from vault.recovering import recovery_notes
+from vault.processing.processor_answers import (
+    CustomerOpened,
+    Failure,
+    Marks,
+    NotFound,
+    NotReached,
+    StoreOutcome,
+    Unknown,
+)
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import tokens as token_table
@@ -207,9 +214,8 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
             contact=order.contact,
             customer_reference=reference,
             usage=order.usage,
-            tag=tag,
+            marks=Marks(tag=tag, id=storing.token_id),
             key=key,
-            note=recovery_notes.of_card(keyring, storing, tag, order.reference),
         )
     )
     return outcome, opened
@@ -223,18 +229,18 @@ def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> Cu
     processor, credentials = storing.connected.processor, storing.connected.credentials
     tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
     shared = f"panless-{storing.customer_id}-{storing.account_id}"
-    note = recovery_notes.of_customer(keyring, storing, tag)
-    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared, note=note))
+    marks = Marks(tag=tag, id=storing.customer_id)
+    customer = persist(lambda: processor.open_customer(credentials, marks=marks, key=shared))
     if not isinstance(customer, Unknown):
         return customer
     if customer.in_flight:  # the other storing opens it; of this one nothing was sent
         return NotReached(reason=customer.reason)
-    found = processor.find_customer(credentials, tag=tag, since=storing.caller.at - _KEY_REMEMBERED)
+    found = processor.find_customer(credentials, id=storing.customer_id, since=storing.caller.at - _KEY_REMEMBERED)
     if isinstance(found, CustomerOpened):
         return found
     if isinstance(found, NotFound):
         own = f"{processor_key}-customer"
-        return persist(lambda: processor.open_customer(credentials, tag=tag, key=own, note=note))
+        return persist(lambda: processor.open_customer(credentials, marks=marks, key=own))
     return customer
 
 

@@ -97,7 +97,9 @@ def send(underway: Underway, step: Step) -> ChargeOutcome:
     call = partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key)
     if step.name == "capture":
         amount, captured = step.amount or underway.charge.amount, connected.processor.capture
-        call = partial(captured, connected.credentials, reference=underway.reference, amount=amount, key=key)
+        currency = underway.charge.currency
+        named = partial(captured, connected.credentials, reference=underway.reference, currency=currency)
+        call = partial(named, amount=amount, key=key)
     return persist(call)
 
 

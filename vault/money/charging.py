@@ -1,6 +1,7 @@
 """Charging: intent, one call to the processor, outcome. One obligation is paid once; an unknown end is called so."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -19,12 +20,13 @@ from vault.money.charges import Charge
 from vault.money.retrying import Caps
 from vault.processing import intents
 from vault.processing.processing import Processors, persist
-from vault.processing.processor_answers import ChargeOutcome, NotFound
-from vault.recovering import recovery_notes
+from vault.processing.processor_answers import ChargeOutcome, Marks, NotFound, PaymentPage
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import OPEN_STATES, UNPAID_STATES
 from vault.tables import charges as charge_table
+
+_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +126,20 @@ def resume(
     return Resumed(charging=charging, route=route, order=order)
 
 
-def look_up(keyring: Keyring, resumed: Resumed) -> ChargeOutcome | NotFound:
+def look_up(resumed: Resumed) -> ChargeOutcome | NotFound:
     """What the processor has of it."""
-    charging, route = resumed.charging, resumed.route
-    tag = intents.tag(keyring, charging.caller.tenant, charging.row["charge_id"])
-    return route.connected.processor.find_charge(
-        route.connected.credentials, tag=tag, customer_reference=route.customer_reference
-    )
+    processor, credentials = resumed.route.connected.processor, resumed.route.connected.credentials
+    after: str | None = None
+    while True:
+        since = resumed.charging.row["created_at"] - _MARGIN
+        page = processor.list_payments(credentials, since=since, until=None, after=after)
+        if not isinstance(page, PaymentPage):
+            return page
+        own = resumed.charging.row["charge_id"]
+        found = [each.outcome for each in page.payments if each.marks is not None and each.marks.id == own]
+        if found or page.after is None:
+            return found[0] if found else NotFound()
+        after = page.after
 
 
 def send_again(keyring: Keyring, resumed: Resumed) -> ChargeOutcome:
@@ -227,9 +236,8 @@ def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> C
         reason=order.reason,
         network_transaction_id=route.network_transaction_id,
         statement_descriptor=order.statement_descriptor,
-        tag=tag,
+        marks=Marks(tag=tag, id=charging.row["charge_id"]),
         key=charging.begun.processor_key,
-        note=recovery_notes.of_charge(keyring, charging, tag),
     )
 
 

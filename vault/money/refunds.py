@@ -20,8 +20,16 @@ from vault.money.refund_following import LOOK_EVERY, give_back
 from vault.money.refunds_listed import Refund, read, shown_in_event
 from vault.processing import intents, processor_accounts, references
 from vault.processing.processing import Connected, Processors, connect, persist
-from vault.processing.processor_answers import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
-from vault.recovering import recovery_notes
+from vault.processing.processor_answers import (
+    Declined,
+    Marks,
+    NotFound,
+    NotReached,
+    Refunded,
+    RefundOutcome,
+    Refused,
+    Unknown,
+)
 from vault.sealing import place_of, seal_value
 from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
@@ -72,17 +80,17 @@ def send(keyring: Keyring, refunding: Refunding) -> RefundOutcome:
         reference=reference,
         amount=amount,
         reason=reason,
-        tag=tag,
+        marks=Marks(tag=tag, id=refunding.refund_id),
         key=refunding.intent.processor_key,
-        note=recovery_notes.of_refund(keyring, refunding.intent, refunding.charge.charge_id, amount, reason, tag),
+        currency=refunding.charge.currency,
     )
 
 
 def look_up(keyring: Keyring, refunding: Refunding) -> RefundOutcome | NotFound:
     """What the processor has of a refund that broke off."""
     reference = open_retained(keyring, refunding.charge)["reference"]
-    tag = intents.tag(keyring, refunding.caller.tenant, refunding.refund_id)
-    return refunding.connected.processor.find_refund(refunding.connected.credentials, tag=tag, reference=reference)
+    processor, credentials = refunding.connected.processor, refunding.connected.credentials
+    return processor.find_refund(credentials, id=refunding.refund_id, reference=reference)
 
 
 def resume(

@@ -49,7 +49,7 @@ def _follow_one(
     ).one_or_none()
     if known is not None:
         follow_seen(tx, keyring, caller, known, seen.status)
-    elif seen.status != "failed" and seen.tag not in _open_tags(tx, keyring, caller, charge_id):
+    elif seen.status != "failed" and not (seen.marks and seen.marks.tag in _open_tags(tx, keyring, caller, charge_id)):
         _adopt(tx, keyring, caller, charge, seen, digest)
 
 

@@ -4,7 +4,7 @@ Whoever wants to send something to a processor waits until that is done: an obli
 were lost would be paid again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,8 +17,8 @@ from vault.columns import database_clock
 from vault.errors import CatchingUp, VaultError
 from vault.money import charge_looking
 from vault.processing.processing import Connected, connect, persist
-from vault.processing.processor_answers import NotedPage, Refused
-from vault.recovering import lost_commits, takeovers
+from vault.processing.processor_answers import PaymentPage, Refused
+from vault.recovering import takeovers
 from vault.tables import charges
 from vault.tables import processor_accounts as accounts
 from vault.workshop import Workshop, caller_of
@@ -72,31 +72,28 @@ def look(shop: Workshop, row: Row[Any]) -> bool:
         begun = connection.execute(select(database_clock().label("now"))).scalar_one()
     caller = caller_of(shop, row.tenant_id, live=row.live)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, row)
-    made, last = 0, begun >= row.settled_at
+    last = begun >= row.settled_at
     try:
-        for kind in lost_commits.KINDS:
-            for page in _pages(connected, kind, row.look_from):
-                made += lost_commits.write_back(shop.records, shop.keyring, caller, row.account_id, kind, page.noted)
-                _keep(shop, row, {"look_at": database_clock(LEASE_SECONDS)})
+        _walk(connected, row.look_from)
         if last:
             _look_at_open_charges(shop, caller, row)
     except CredentialsRefused:
         _keep(shop, row, {"look_from": None})
         raise
     _keep(shop, row, {"look_from": None} if last else {"look_at": database_clock(EVERY)})
-    return made > 0 or last
+    return bool(last)
 
 
-def _pages(connected: Connected, kind: str, since: datetime) -> Iterator[NotedPage]:
+def _walk(connected: Connected, since: datetime) -> None:
+    """Whether the processor lists its payments at all; what it has more than these records, reconciling tells."""
     after: str | None = None
     while True:
-        listed = partial(connected.processor.list_noted, connected.credentials, kind=kind, since=since, after=after)
+        listed = partial(connected.processor.list_payments, connected.credentials, since=since, until=None, after=after)
         page = persist(listed)
         if isinstance(page, Refused):
             raise CredentialsRefused(f"The processor refuses to list ({page.code}): compare with reconcile.")
-        if not isinstance(page, NotedPage):
+        if not isinstance(page, PaymentPage):
             raise NotLooked(f"The processor did not list what it has ({page.reason}).")
-        yield page
         if page.after is None:
             return
         after = page.after

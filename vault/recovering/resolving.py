@@ -113,7 +113,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
     except Erased:
         return _forget_customer(shop, intent, row)
     storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
-    outcome, opened = token_resuming.find(shop.keyring, storing, since=row.created_at)
+    outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
         return _retry_soon(shop, row)
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
@@ -125,8 +125,7 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
     with reading(shop.records) as connection:
         account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
-    tag = intents.tag(shop.keyring, row.tenant_id, row.customer_id)
-    found = connected.processor.find_customer(connected.credentials, tag=tag, since=row.created_at)
+    found = connected.processor.find_customer(connected.credentials, id=row.customer_id, since=row.created_at)
     if isinstance(found, NotFound):
         return _done(shop, intent)
     if not isinstance(found, CustomerOpened):
@@ -141,7 +140,7 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
 def _resolve_charge(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Look the charge up; send the same key and body again only where nothing is found and the key still holds."""
     resumed = charging.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    outcome = charging.look_up(shop.keyring, resumed)
+    outcome = charging.look_up(resumed)
     if isinstance(outcome, NotFound) and _key_holds(shop, row):
         outcome = charging.send_again(shop.keyring, resumed)
         if isinstance(outcome, Refused) and not outcome.credentials:
