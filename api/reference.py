@@ -48,7 +48,6 @@ def _problems() -> dict[str, str]:
         "charge_not_refundable": "Only a charge that succeeded or was captured can be refunded.",
         "charge_not_voidable": "Only a charge that is authorized, or waits for the person, can be voided.",
         "contact_lost": "A correction was lost when the records were restored. Enter the contact again.",
-        "catching_up": "After a failover the records are compared with the processor first. Try again, same key.",
         "contended": "Others changed the same thing at the same time. Try again, same key.",
         "customer_exists": "The reference names a customer already. `customer` is its id.",
         "database_busy": "All database connections are in use. Try again.",
@@ -62,7 +61,8 @@ def _problems() -> dict[str, str]:
         "gone": "It could be had once, or for some days, and that is over. Ask for a new one.",
         "idempotency_key_required": "Money moves only with an Idempotency-Key.",
         "idempotency_key_reused": "The key was used with another body.",
-        "in_doubt": "Another charge for this obligation has an end that nobody knows yet. `charge` names it.",
+        "in_doubt": "409: another charge for this obligation has an end that nobody knows yet; `charge` names it. 503: "
+        "after a failover or a restore the records are compared with the processor first. Try again, same key.",
         "in_progress": "The same request is being worked on. Try again with the same key.",
         "insufficient_scope": "The API key lacks a scope; `scope` says which.",
         "internal_error": "Something went wrong here. It was noted under the Request-Id.",

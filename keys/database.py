@@ -107,7 +107,7 @@ NOT_BACK = "panless_not_back"
 
 
 class _Newest:
-    """The latest moment that any connection of an engine has seen: a file that is copied over brings back an earlier."""
+    """The latest moment that a connection of an engine has seen: a file that is copied over brings back an earlier."""
 
     def __init__(self) -> None:
         self._seen = ""

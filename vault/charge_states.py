@@ -31,5 +31,5 @@ UNSETTLED: Final = ("pending", "unknown")
 STEPS: Final = {"capture": ("authorized",), "void": ("authorized", "requires_action"), "abandon": ("requires_action",)}
 """What can be done with a charge later, and in which states. One step at a time: its outcome may be open."""
 
-TAKEN: Final = f"obligation_digest IS NOT NULL AND state NOT IN ({', '.join(f"'{state}'" for state in UNPAID)})"
+TAKEN: Final = f"obligation_digest IS NOT NULL AND state NOT IN {UNPAID}"
 """In SQL, of which charges an obligation has one at most."""

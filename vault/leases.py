@@ -20,7 +20,7 @@ def take(
 ) -> bool:
     """Take the lease of the row that `key` names for so many seconds; False where another worker has it.
 
-    `until` is the column of its end, on the database's clock; `still` are further conditions, `changes` further columns.
+    `until` is the column of its end, on the database's clock, `still` are further conditions, `changes` other columns.
     """
     this = and_(*(table.c[name] == value for name, value in key.items()))
     due = or_(table.c[until].is_(None), table.c[until] <= database_clock())

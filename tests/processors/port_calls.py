@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from vault.processing.processor_answers import (
     Stored,
     Unknown,
 )
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 Charge = Callable[..., ChargeOutcome]
 Refund = Callable[..., RefundOutcome]

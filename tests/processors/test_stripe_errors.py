@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from vault.processing.processor_answers import Declined, Failure, NotReached, Refused, Unknown
-from vault.processors.stripe_errors import failure
-from vault.processors.stripe_transport import Answer
+from vault.processors.stripe.errors import failure
+from vault.processors.stripe.transport import Answer
 
 CARD_DECLINED = {
     "type": "card_error",

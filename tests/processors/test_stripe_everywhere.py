@@ -31,7 +31,7 @@ from vault.processing.processor_answers import (
     Stored,
     Unknown,
 )
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 Charge = Callable[..., ChargeOutcome]
 PICKLE = Path("/tmp/localstripe.pickle")  # noqa: S108 - localstripe's own choice, which the launcher prevents

@@ -37,7 +37,7 @@ from vault.processing.processor_answers import (
     Stored,
     Unknown,
 )
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -20,9 +20,9 @@ from vault.processing.processor_answers import (
     Unknown,
     Voided,
 )
-from vault.processors import stripe_outcomes as outcomes
-from vault.processors.stripe_outcomes import UNEXPECTED, in_page, outcome
-from vault.processors.stripe_transport import Answer
+from vault.processors.stripe import outcomes
+from vault.processors.stripe.outcomes import UNEXPECTED, in_page, outcome
+from vault.processors.stripe.transport import Answer
 
 CARD = {
     "brand": "amex",

@@ -14,7 +14,7 @@ from stub_stripe import Request, Stub
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 
 class RedactionJobObjects(TypedDict):

@@ -20,8 +20,8 @@ from vault.processing.processor_answers import (
     Stored,
     Unknown,
 )
-from vault.processors.stripe import StripeProcessor
-from vault.processors.stripe_lists import MAX_PAGES, PAGE
+from vault.processors.stripe.adapter import StripeProcessor
+from vault.processors.stripe.lists import MAX_PAGES, PAGE
 
 Open = Callable[[str], str]
 CONTACT = BillingContact(

@@ -16,7 +16,7 @@ stripe.log = "debug"
 """
 OURS = """
 from vault.personal import Card, Secret
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 processor = StripeProcessor(base_url=sys.argv[1])
 logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": {"stripe": {"level": "DEBUG"}}})
 logging.getLogger("urllib3").setLevel(logging.DEBUG)

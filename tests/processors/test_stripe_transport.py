@@ -14,8 +14,8 @@ from stub_stripe import Stub, answer
 
 from vault.personal import Secret
 from vault.processing.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
-from vault.processors.stripe import StripeProcessor
-from vault.processors.stripe_transport import IDLE_LIMIT
+from vault.processors.stripe.adapter import StripeProcessor
+from vault.processors.stripe.transport import IDLE_LIMIT
 
 CREDENTIALS = Secret("sk_test_transport")
 OPENED = CustomerOpened(customer_reference="cus_1")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, and_, delete, select, update
 
 from keys.blindindex import NORMALIZATION
 from keys.keyring import Keyring
-from vault.cards.storing import Overtaken, Storing, ended, reference_value, waiting
+from vault.cards.storing import Overtaken, Storing, intent_ended, reference_value, told, waiting
 from vault.cards.tokens import Token, fingerprint_digest, leave_to_forget, row_of_token, token_place, unsealed
 from vault.personal import CardMetadata
 from vault.processing import references
@@ -51,10 +51,12 @@ def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) ->
         blocked = None
         spare = references.open_with(keyring, storing.dek, kept)["reference"]
         _renew(tx, keyring, storing, row, kept, stored)
+    if not all(write(tx, *intent_ended(storing, row.token_id))):
+        raise Overtaken
     _give_way(tx, storing)
     if kept is not None and spare != _reference_now(tx, keyring, storing, row.token_id):
         leave_to_forget(tx, keyring, storing.caller, row, [spare])
-    write(tx, *ended(tx, keyring, storing, "token.deduplicate", row.token_id))
+    write(tx, *told(tx, keyring, storing, "token.deduplicate", row.token_id))
     return replace(twin, card=stored.card, status="active", blocked=blocked)
 
 

@@ -6,8 +6,8 @@ from sqlalchemy import and_, bindparam, exists, literal, select, true
 
 from keys.identity import identity_of
 from keys.prepared import Prepared
+from vault import charge_states
 from vault.caller import Caller
-from vault.charge_states import OPEN
 from vault.policy import Policy
 from vault.requests import rights
 from vault.requests.rights_approval import RATE_OVER, waiting
@@ -101,7 +101,7 @@ _HELD = (
 )
 OPEN = Prepared(
     select(
-        exists().where(_THEIRS, charges.c.state.in_(OPEN)).label("open_charge"),
+        exists().where(_THEIRS, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
         exists()
         .where(
             _THEIRS,

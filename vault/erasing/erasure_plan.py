@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine, Row, Table, and_, bindparam, func, se
 
 from keys.database import reading
 from keys.keyring import Keyring
+from vault import charge_states
 from vault.caller import Caller
-from vault.charge_states import OPEN
 from vault.erasing import certificates
 from vault.errors import NotUsable
 from vault.people import holds
@@ -151,7 +151,7 @@ _FOUND = select(
     _count(blind_index).label("index"),
     _count(processor_references).label("processor_references"),
     _count(package_customers).label("packages"),
-    _count(charges, charges.c.state.in_(OPEN)).label("open_charge"),
+    _count(charges, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
     select(func.count())
     .select_from(refunds.join(charges, _REFUNDED))
     .where(_theirs(charges), refunds.c.state.in_(("pending", "unknown")))

@@ -57,9 +57,7 @@ def find(
     return Underway(charging=charging, connected=connected, reference=reference)
 
 
-def begun(
-    records: Engine, keyring: Keyring, caller: Caller, charge_id: str, intent: intents.Intent | None
-) -> Charging:
+def begun(records: Engine, keyring: Keyring, caller: Caller, charge_id: str, intent: intents.Intent | None) -> Charging:
     """A charge that was begun before, from its row. Raises NotFoundHere."""
     with reading(records) as connection:
         row = charges.row_of_charge(connection, caller, charge_id)

@@ -171,7 +171,7 @@ def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: N
 
 
 def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NeverCharged) -> Charge:
-    """It was never carried out and can't be any more: it failed, and its obligation is free again, under another key."""
+    """It was never carried out and can't be any more: it failed, and its obligation is free, under another key."""
     refused = {"code": "never_charged", "param": None}
     return _end(records, keyring, charging, _ended("failed"), details={"refused": refused})
 

@@ -103,7 +103,8 @@ def send(underway: Underway, step: Step) -> ChargeOutcome:
     call = partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key)
     if step.name == "capture":
         amount, captured = step.amount or underway.charge.amount, connected.processor.capture
-        call = partial(captured, connected.credentials, reference=underway.reference, amount=amount, key=key)
+        of_payment = partial(captured, connected.credentials, reference=underway.reference, key=key)
+        call = partial(of_payment, amount=amount, currency=underway.charge.currency)
     return sending.once(underway.charging.caller, call)
 
 

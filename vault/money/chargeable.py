@@ -35,8 +35,8 @@ from vault.people import customer_rows
 from vault.processing import references
 from vault.processing.processing import Connected, Processors, connect
 from vault.statements import Change
-from vault.tables import customers as customer_table
 from vault.tables import charges, processor_accounts, processor_references, tokens
+from vault.tables import customers as customer_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,9 +137,7 @@ def seal_retained(keyring: Keyring, tenant: str, charge_id: str, version: int, v
     return seal_value(keyring.tenant_key(tenant, "retention"), value, place)
 
 
-def seal_details(
-    keyring: Keyring, dek: Dek, row: Mapping[str, Any], version: int, value: Mapping[str, Any]
-) -> bytes:
+def seal_details(keyring: Keyring, dek: Dek, row: Mapping[str, Any], version: int, value: Mapping[str, Any]) -> bytes:
     """The person's part of the charge in `row`, sealed under the customer's key."""
     place = details_place(keyring, row["tenant_id"], row["charge_id"], row["customer_id"], version)
     return seal_value(dek, value, place)

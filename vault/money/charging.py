@@ -19,8 +19,8 @@ from vault.caller import Caller
 from vault.charge_states import OPEN, UNPAID
 from vault.errors import DoNotRetry, InDoubt, Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.money import chargeable, charges, recovered
-from vault.money.chargeable import Route
 from vault.money.charge_outcomes import Charging, conclude
+from vault.money.chargeable import Route
 from vault.money.charges import Charge
 from vault.money.retrying import Caps
 from vault.processing import doubt, intents, sending
@@ -177,9 +177,7 @@ def _free_to_pay(caller: Caller, route: Route, row: dict[str, Any]) -> list[Chan
     return [clear, chargeable.number_is_free(route, obligation)]
 
 
-def _begin_slowly(
-    records: Engine, caller: Caller, order: Order, route: Route, begun: Change, charge: Change
-) -> None:
+def _begin_slowly(records: Engine, caller: Caller, order: Order, route: Route, begun: Change, charge: Change) -> None:
     """Begin where something stands in the way, and say what. Raises as `charge` does, Known and _Recovered."""
     with audit.transaction(records) as tx:
         chargeable.hold(tx, caller, order.token)

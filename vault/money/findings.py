@@ -102,16 +102,16 @@ def _paid_by(other: Payment, seen: Seen) -> Decision:
     return PaidElsewhere(charge_id=other.marks.id) if other.marks else Wait()
 
 
-def _unpaid(
-    seen: Seen, burnt: Literal["fresh", "used"] | None, *, has_number: bool, is_settled: bool
-) -> Decision:
+def _unpaid(seen: Seen, burnt: Literal["fresh", "used"] | None, *, has_number: bool, is_settled: bool) -> Decision:
     waiting = next((each for each in seen.own if isinstance(each.outcome, OPEN)), None)
     if waiting is not None:
         return Conclude(payment=waiting)
     if not all(isinstance(each.outcome, ENDED) for each in (*seen.own, *seen.others)):
         return Wait()
-    if seen.own:
-        return Conclude(payment=seen.own[0])
+    return Conclude(payment=seen.own[0]) if seen.own else _absent(burnt, has_number=has_number, is_settled=is_settled)
+
+
+def _absent(burnt: Literal["fresh", "used"] | None, *, has_number: bool, is_settled: bool) -> Decision:
     if burnt is None:
         return Burn()
     if burnt == "fresh":

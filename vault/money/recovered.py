@@ -2,7 +2,7 @@
 
 A failover or a restore can lose the commits of charges that were carried out. Their payments carry our words: the id,
 and which obligation they pay. So a row says again what was paid, and the obligation is known to be taken, before the
-client comes back for it. What only the client knew (texts, who initiated it) comes with its next call, which is a replay.
+client comes back for it. What only the client knew (texts, who initiated it) comes with its next call: a replay.
 """
 
 from collections.abc import Mapping
@@ -69,7 +69,9 @@ def complete(
     """
     with reading(records) as connection:
         row = charges.row_of_charge(connection, caller, charge_id)
-    whose = {**known} if row.customer_id in {None, known["customer_id"]} else {}  # it may have been paid by another's card
+    whose = (
+        {**known} if row.customer_id in {None, known["customer_id"]} else {}
+    )  # it may have been paid by another's card
     version = row.retained_version + 1
     retained = {**charges.open_retained(keyring, row), "obligation": texts["obligation"]}
     changes = {
@@ -138,7 +140,12 @@ def _whose(
 
 
 def _owner(
-    tx: Connection, keyring: Keyring, caller: Caller, account_id: str, named: str | None, column: Any  # noqa: ANN401  # a column
+    tx: Connection,
+    keyring: Keyring,
+    caller: Caller,
+    account_id: str,
+    named: str | None,
+    column: Any,  # noqa: ANN401  # a column
 ) -> str | None:
     if named is None:
         return None

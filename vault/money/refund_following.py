@@ -129,7 +129,7 @@ _RECOUNT = (
     update(charge_table)
     .where(charge_table.c.tenant_id == bindparam("of_tenant"), charge_table.c.charge_id == bindparam("of_charge"))
     .values(
-        amount_refunded=case((_GIVEN < charge_table.c.amount_captured, _GIVEN), else_=charge_table.c.amount_captured)
+        amount_refunded=case((charge_table.c.amount_captured > _GIVEN, _GIVEN), else_=charge_table.c.amount_captured)
     )
 )
 _MAY_COME_FROM = {

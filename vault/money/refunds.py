@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, select
+from sqlalchemy import Connection, Engine, Row, and_, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.database import reading
@@ -224,9 +224,7 @@ def _is_recovered(tx: Connection, caller: Caller, refund_id: str) -> bool:
     return tx.scalar(select(refunds.c.refund_id).where(this)) is not None
 
 
-def _look_first(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order
-) -> None:
+def _look_first(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order) -> None:
     """Book what the processor has of refunds that these records may have lost.
 
     Raises NotUsable where one of ours is as large as this one: it may be the very same, ordered under another key.
@@ -245,7 +243,9 @@ def _look_first(
     for each in seen:
         is_new = since is None or each.at >= since
         if each.marks is not None and each.marks.id != refund_id and is_new and each.amount == order.amount:
-            raise NotUsable("refund_in_doubt", "A refund of this amount was made just before records were lost. Look first.")
+            raise NotUsable(
+                "refund_in_doubt", "A refund of this amount was made just before records were lost. Look first."
+            )
 
 
 def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None) -> int:

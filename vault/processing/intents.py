@@ -280,9 +280,7 @@ def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
     return _sent(keyring, caller.tenant, _scoped(caller, attempt, named))
 
 
-def obligation_key(
-    keyring: Keyring, tenant: str, *, live: bool, account: bytes, obligation: bytes, number: int
-) -> str:
+def obligation_key(keyring: Keyring, tenant: str, *, live: bool, account: bytes, obligation: bytes, number: int) -> str:
     """The idempotency key under which an obligation is paid at a processor account: whoever pays it sends the same one.
 
     `account` names the processor's own account, `obligation` is the digest in `charges`, and `number` is one more than

@@ -32,5 +32,3 @@ def connect(processors: Processors, keyring: Keyring, tenant: str, account: Row[
             "processor_account_unusable", "This processor account can't be used by this deployment any more."
         )
     return Connected(processor=processor, credentials=credentials_of(keyring, tenant, account).api_key)
-
-

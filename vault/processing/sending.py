@@ -1,8 +1,8 @@
 """Sending: a call that changes something at a processor is made once, and only while its request is young.
 
 A process may be stopped for minutes between its commit and its call (a frozen machine, a database that hangs). Whoever
-takes its work over meanwhile must be able to say that nothing comes any more: so a request that is older than its budget
-sends nothing. Its age is counted by a clock that goes on while the machine sleeps, never by one that is set.
+takes its work over meanwhile must be able to say that nothing comes any more: so a request that is older than its
+budget sends nothing. Its age is counted by a clock that goes on while the machine sleeps, never by one that is set.
 """
 
 import time

@@ -1,7 +1,7 @@
 """Burning: using a processor's idempotency key up, so that whatever is still on its way under it is refused there.
 
-A call whose outcome is unknown may not have arrived yet. Nobody sends it again; a harmless call to another endpoint takes
-its key, and what the processor answers to that says whether anything was ever done under it.
+A call whose outcome is unknown may not have arrived yet. Nobody sends it again; a harmless call to another endpoint
+takes its key, and what the processor answers to that says whether anything was ever done under it.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Ending an intent that a crash or an unknown outcome left open, by asking the processor, not by guessing.
 
-Nothing is sent again here: what is not found is made sure of by burning its key (`burning`). What can't be ended needs a
-human and is still looked at every hour; `unexpected` errors bring it there sooner than outages, which pass.
+Nothing is sent again here: what is not found is made sure of by burning its key (`burning`). What can't be ended needs
+a human and is still looked at every hour; unexpected errors bring it there sooner than outages, which pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +116,8 @@ def _resolve_charges(shop: Workshop, rows: Sequence[Row[Any]], report: Report) -
     step = partial(unknown_charges.opened, shop, rows[0].tenant_id, rows[0].account_id)
     account = attempt(shop, rows[0], report, step)
     opened = [
-        attempt(shop, row, report, partial(unknown_charges.unknown, shop, row, intent)) for row, intent in taken.values()
+        attempt(shop, row, report, partial(unknown_charges.unknown, shop, row, intent))
+        for row, intent in taken.values()
     ]
     ones = [one for one in opened if one is not None] if account is not None else []
     ended: set[str] = set()
@@ -159,11 +160,11 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
     except Erased:
         return _forget_customer(shop, intent, row)
     storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
-    outcome, opened = token_resuming.find(shop.keyring, storing, since=row.created_at)
+    outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, NotFound):
         if not burning.nothing_comes(shop, row, storing.connected):
             return False
-        outcome, opened = token_resuming.find(shop.keyring, storing, since=row.created_at)
+        outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
         return False
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
@@ -231,9 +232,7 @@ def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[
 def _resolve_contact(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Send a corrected contact on to the processor."""
     connected, key = _connected(shop, row), intent.processor_key or ""
-    sent = contact_sending.send(
-        shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, key
-    )
+    sent = contact_sending.send(shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, key)
     return sent and _done(shop, intent)
 
 

@@ -60,7 +60,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """One charge: its intent's row, whose lease this process has, the charge itself, and what burning its key came to."""
+    """One charge, its intent's row, whose lease this process has, and what burning its key came to."""
 
     row: Row[Any]
     charging: Charging
@@ -161,21 +161,21 @@ def _carry_out(shop: Workshop, account: Account, one: Unknown, seen: Seen) -> Do
     decision = decide(seen, one.burnt, has_number=has_number, is_settled=one.is_settled)
     match decision:
         case Conclude():
-            return _conclude(shop, account, one, decision.payment), one
+            how = _conclude(shop, account, one, decision.payment)
         case CallOff():
-            return _call_off(account, one, decision.payment), one
+            how = _call_off(account, one, decision.payment)
         case PaidElsewhere():
-            _give_way(shop, account, one, seen, decision)
-            return ENDED, one
+            how = _give_way(shop, account, one, seen, decision)
         case NeverCharged():
             conclude(shop.records, shop.keyring, one.charging, decision)
-            return ENDED, one
+            how = ENDED
         case Burn():
-            return _burn(shop, account, one)
+            how, one = _burn(shop, account, one)
         case NextKey():
-            return AGAIN, _with_next_key(shop, one)
+            how, one = AGAIN, _with_next_key(shop, one)
         case Wait():
-            return LATER, one
+            how = LATER
+    return how, one
 
 
 def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) -> str:
@@ -194,11 +194,12 @@ def _call_off(account: Account, one: Unknown, payment: Payment) -> str:
     return AGAIN if isinstance(sending.once(one.charging.caller, void), Voided) else LATER
 
 
-def _give_way(shop: Workshop, account: Account, one: Unknown, seen: Seen, decision: PaidElsewhere) -> None:
+def _give_way(shop: Workshop, account: Account, one: Unknown, seen: Seen, decision: PaidElsewhere) -> str:
     """Another charge paid: this one says so, and where these records have lost that one, it is written again."""
     conclude(shop.records, shop.keyring, one.charging, decision)
     for each in seen.others:
         recovered.write_again(shop.records, shop.keyring, one.charging.caller, account.row.account_id, each)
+    return ENDED
 
 
 def _burn(shop: Workshop, account: Account, one: Unknown) -> Done:
@@ -209,7 +210,7 @@ def _burn(shop: Workshop, account: Account, one: Unknown) -> Done:
 
 
 def _words(one: Unknown) -> dict[str, str]:
-    """What the burn says: of a key that names an obligation nothing of the charge, so that whoever burns it says the same."""
+    """What the burn says: of an obligation's key nothing of the charge, so that whoever burns it says the same."""
     number = one.charging.row["key_number"]
     if number is None or one.obligation is None:
         return burning.words(one.row)

@@ -6,7 +6,7 @@ lost seconds are not: nobody holds a token for them, so they are deleted at the 
 paid with them. Accounts take turns, those with the oldest wish first, and one that fails holds up no other.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,7 +86,7 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
 
 
 def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
-    """The moment that these records know of; for an account that they never knew, the tenant's oldest, or a key's life."""
+    """The moment that these records know; for an account that they never knew, the tenant's oldest, or a key's life."""
     processor = connected.processor
     with reading(shop.records) as connection:
         since = doubt.since(connection, row)
@@ -129,7 +129,7 @@ def _book_refunds(
 
 
 def _clear_away(
-    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, since: datetime, paying: Set[str | None]
+    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, since: datetime, paying: Collection[str | None]
 ) -> list[str]:
     """Have the processor forget cards and customers that these records have lost; the customers that have paid stay."""
     left = []
@@ -137,7 +137,7 @@ def _clear_away(
         for made in _made(row, connected, kind, since):
             if not _is_lost(shop, caller, made, column):
                 continue
-            if paying.isdisjoint({made.reference, made.method} - {None}):
+            if not {made.reference, made.method}.intersection(paying) - {None}:
                 _forget(shop, caller, connected, made)
             elif kind == "customer":
                 left.append(made.marks.id)

@@ -18,12 +18,12 @@ from vault.tables.tenancy import client_keys, clients, processor_accounts, tenan
 from vault.tables.work import intents
 
 __all__ = [
-    "beats",
     "LOST",
     "OPEN_DISPUTES",
     "audit_entries",
     "audit_logs",
     "audit_tiles",
+    "beats",
     "blind_index",
     "callbacks",
     "charges",

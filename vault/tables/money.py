@@ -31,7 +31,9 @@ charges = Table(
     Column("reason", Word),
     Column("obligation_digest", Digest),
     Column("key_number", Integer),  # n: which of the obligation's keys at the processor this one was sent with
-    Column("key_used_up", Boolean, nullable=False, server_default=text("false")),  # nothing goes under that key any more
+    Column(
+        "key_used_up", Boolean, nullable=False, server_default=text("false")
+    ),  # nothing goes under that key any more
     Column("recovered", Boolean, nullable=False, server_default=text("false")),  # written again from the processor
     Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
     Column("step", Word),  # capture | void | confirm, while its outcome is open: one at a time
