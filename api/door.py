@@ -221,6 +221,7 @@ def _pass(
         request_id=g.request_id,
         scopes=client.scopes,
         actor=actor(),
+        person=client.person,
         purpose=code,
         purpose_reference=reference,
     )

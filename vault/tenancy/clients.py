@@ -58,6 +58,8 @@ class Client:
     """Whether commits of its tenant may be lost: see `catching_up`."""
     key: "KeyShown | None" = None
     """The key that proved it."""
+    person: str | None = None
+    """Whom the issuer of its token vouches for besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
