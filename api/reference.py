@@ -33,7 +33,7 @@ def _problems() -> dict[str, str]:
     return {
         "access_purpose_required": "Personal data is read for a purpose: send Access-Purpose.",
         "access_purpose_unknown": "The policy does not know this purpose.",
-        "actor_required": "Two people must agree to this: name the human behind the client in Panless-Actor.",
+        "actor_required": "Two people must agree to this: name the human in Panless-Actor. One key is one person.",
         "already_extended": "A rights request can be extended once.",
         "already_paid": "Another charge paid this obligation. `charge` names it.",
         "already_refunded": "Nothing of this charge is left to refund.",
