@@ -164,7 +164,7 @@ class RefundSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputed:
-    """A dispute as it stands: one of `OPEN_DISPUTES`, or `won`, `lost`, `warning_closed`, `prevented`."""
+    """A dispute as it stands, in the processor's word; `CLOSED_DISPUTES` says which of them end one."""
 
     reference: str = field(repr=False)
     payment: str = field(repr=False)
