@@ -79,8 +79,8 @@ def _problems() -> dict[str, str]:
         "no_processor_account": "The tenant has no processor account yet.",
         "not_certified_yet": "The erasure is not certified yet. Ask again later.",
         "not_configured": "This protocol is not set up here: a setting is missing.",
-        "refund_in_doubt": "A refund of this amount was made just before records were lost: it may be this very one. Look "
-        "at the charge's refunds; another amount is not in doubt.",
+        "refund_in_doubt": "A refund of this amount was made just before records were lost: it may be this one. "
+        "Look at the charge's refunds; another amount is not in doubt.",
         "other_account": "This key opens another account at the processor. Add that account beside this one.",
         "never_charged": "The call was never carried out and won't be: nothing was charged. Use a new Idempotency-Key.",
         "never_stored": "The card was not stored, by no fault of its own. Use a new Idempotency-Key.",
