@@ -34,7 +34,7 @@ from api import (
 from api.bodies import LARGEST, take_the_rest
 from api.door import new_request_id
 from api.headers import FIXED, UNDER_TLS
-from api.parts import NAME, Parts
+from api.parts import NAME, Parts, parts
 from api.problems import answer_errors
 
 ROOMS = (
@@ -113,6 +113,7 @@ _SPEC: dict[str, Any] = {
 
 def _begin() -> None:
     g.started = time.perf_counter()
+    g.age = parts().ages()
     g.request_id = new_request_id()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)

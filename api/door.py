@@ -24,7 +24,6 @@ from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.ledger.ledger import assure
 from vault.processing.intents import Attempt, body_fingerprint
-from vault.recovering.catching_up import refuse_behind
 from vault.tlog.lateness import require_fresh
 
 Route = TypeVar("Route", bound=Callable[..., Any])
@@ -224,9 +223,8 @@ def _pass(
         person=client.person,
         purpose=code,
         purpose_reference=reference,
+        age=g.age,
     )
-    if client.is_behind and scope in SENDING:
-        refuse_behind(house.records, caller)
     g.passed = Passed(caller=caller, parts=house)
 
 

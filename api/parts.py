@@ -12,6 +12,7 @@ from keys.keyring import Keyring
 from vault.ledger.guard import Guard
 from vault.ledger.ledger import Ledger
 from vault.policy import Policy
+from vault.processing import sending
 from vault.processing.processing import Processors
 from vault.protocols.opendsr import Processor
 from vault.tallies import Tallies
@@ -57,6 +58,8 @@ class Parts:
     """Reads tokens of the issuer that the operator trusts, where there is one."""
     limits: RateLimits | None = None
     uses: KeyUses = field(default_factory=KeyUses)
+    ages: Callable[[], Callable[[], float]] = sending.from_now
+    """Begins to count the age of a request."""
 
 
 def parts() -> Parts:

@@ -60,7 +60,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.KeyReused: Kind(422, "idempotency_key_reused"),
     errors.InProgress: Kind(409, "in_progress"),
     errors.MovedOn: Kind(409, "contended"),
-    errors.CatchingUp: Kind(503, "catching_up"),
+    errors.InDoubt: Kind(503, "in_doubt"),
     errors.CustomerExists: Kind(409, "customer_exists"),
     errors.Duplicate: Kind(409, "duplicate_request"),
     errors.ActorNeeded: Kind(400, "actor_required"),
@@ -70,7 +70,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.NotUsable: Kind(409, "not_usable"),
     errors.RawCardsRefused: Kind(403, "raw_cards_refused"),
     errors.ProcessorRefused: Kind(422, "processor_refused"),
-    errors.ProcessorNotReached: Kind(502, "processor_not_reached"),
+    errors.ProcessorNotReached: Kind(503, "processor_not_reached"),
     errors.AnchorStale: Kind(503, "audit_anchor_stale"),
     errors.LedgerAway: Kind(503, "ledger_unavailable"),
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which

@@ -69,6 +69,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
     account, replayed = processor_accounts.add(
         here.parts.records,
         here.parts.keyring,
+        here.parts.processors,
         here.caller,
         kind=order["kind"],
         label=order["label"],
@@ -105,7 +106,9 @@ def change(credentials: dict[str, Any], account_id: str) -> Account:
     """Put new credentials in place: the secret that webhooks are signed with is known once they are set up."""
     here = passed()
     house = here.parts
-    return processor_accounts.change(house.records, house.keyring, here.caller, account_id, credentials)
+    return processor_accounts.change(
+        house.records, house.keyring, house.processors, here.caller, account_id, credentials
+    )
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["DELETE"])

@@ -19,7 +19,8 @@ from bench.scene import Scene
 from keys.database import reader_of
 from panless.wiring import Components
 from vault.personal import Secret
-from vault.processors.stripe import StripeProcessor
+from vault.processing.processor_answers import Marks
+from vault.processors.stripe.adapter import StripeProcessor
 
 POOL, CALLERS = 8, 32
 
@@ -147,7 +148,7 @@ def _connections(scene: Scene) -> Figure:
     before = scene.processor.look().connections
     scene.processor.answer_after(5)
     with ThreadPoolExecutor(CALLERS) as callers:
-        ask = partial(processor.open_customer, Secret("sk_test_bench"), tag="bench")
+        ask = partial(processor.open_customer, Secret("sk_test_bench"), marks=Marks(tag="bench", id="bench"))
         list(callers.map(lambda number: ask(key=f"bench-{number}"), range(10 * CALLERS)))
     scene.processor.answer_after(0)
     opened = scene.processor.look().connections - before

@@ -112,6 +112,7 @@ def _tenant(parts: Components) -> tuple[str, str]:
     processor_accounts.add(
         parts.records,
         parts.keyring,
+        parts.processors,
         Caller(tenant=tenant, client=client, live=False, at=at, request_id="req_bench"),
         kind="sandbox",
         label="stub",

@@ -4,10 +4,12 @@ Each tree's env.py takes the connection that is handed to it, so that all of an 
 """
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Engine, MetaData, column, func, inspect, select, table
+from sqlalchemy import Engine, MetaData, column, event, func, inspect, select, table
 
 from keys.database import reading, transaction
 
@@ -34,11 +36,31 @@ def upgrade(engine: Engine, tree: Tree) -> None:
     from alembic import command  # noqa: PLC0415  # a server never upgrades, and Alembic takes 10 MiB of each process
 
     config = _config(tree)
-    with transaction(engine) as connection:
+    with _remaking(engine), transaction(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if engine.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise LookupError("rows of this database point at rows that are not there: restore it, then migrate")
+
+
+@contextmanager
+def _remaking(engine: Engine) -> Iterator[None]:
+    """SQLite makes a table anew to change a column, and must not follow the keys that lead to it meanwhile."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    event.listen(engine, "checkout", _follow_no_keys)
+    try:
+        yield
+    finally:
+        event.remove(engine, "checkout", _follow_no_keys)
+        engine.dispose()
+
+
+def _follow_no_keys(dbapi: Any, *_: object) -> None:  # noqa: ANN401  # the driver's connection
+    dbapi.execute("PRAGMA foreign_keys=OFF")  # it has no effect inside a transaction
 
 
 def current(engine: Engine, tree: Tree) -> str | None:  # noqa: ARG001 - both trees have one version table; callers name the tree as elsewhere

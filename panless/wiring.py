@@ -29,7 +29,7 @@ from vault.ledger.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
 from vault.processing.processing import Processors
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 from vault.protocols import fides, opendsr, opendsr_callbacks
 from vault.protocols.callbacks import Address, Tell
 from vault.requests.rights import RightsRequest

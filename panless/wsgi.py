@@ -19,6 +19,7 @@ from panless.settings import Settings, read_settings
 from panless.slow_clients import SlowClients
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
+from vault.processing import beats
 from vault.recovering import open_intents
 from vault.requests.rights_watch import watch
 from vault.tlog.lateness import lateness
@@ -36,6 +37,7 @@ def app() -> Flask:
         settings = read_settings()
         logs.start(settings.log_level)
         components = build(settings)
+        beats.begin(components.records)
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)

@@ -88,6 +88,7 @@ class House:
         account, _ = processor_accounts.add(
             parts.records,
             parts.keyring,
+            parts.processors,
             caller,
             kind="sandbox",
             label="test",

@@ -1,7 +1,12 @@
 """Who calls, for whom, why and when: what every domain function is told about the request it serves."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
+
+
+def _just_begun() -> float:
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +25,5 @@ class Caller:
     """The human whom the issuer of the client's token vouches for: a digest of its subject. Nobody with an API key."""
     purpose: str | None = None
     purpose_reference: str | None = None
+    age: Callable[[], float] = field(default=_just_begun, compare=False, repr=False)
+    """Seconds since the request arrived: see `sending`. Who does not say is always young: a command, a migration."""

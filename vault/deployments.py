@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select
 
 from keys.keystore import BEGINNING
-from vault.recovering import takeovers
+from vault.processing import beats
 from vault.tables import deployment, guard
 
 
@@ -13,7 +13,7 @@ def found(tx: Connection, deployment_id: str, at: datetime) -> None:
     """Make empty records this deployment's, their watermark before the ledger's first entry."""
     tx.execute(insert(guard), {"id": 1, "seq": BEGINNING.seq, "hash": BEGINNING.hash})
     tx.execute(insert(deployment), {"deployment_id": deployment_id, "created_at": at})
-    takeovers.found(tx)
+    beats.found(tx)
 
 
 def deployment_of(connection: Connection) -> str | None:

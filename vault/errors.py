@@ -138,8 +138,8 @@ class RawCardsRefused(VaultError):
     """This deployment takes no raw cards."""
 
 
-class CatchingUp(VaultError):
-    """After a failover: nothing is sent before the processor was asked what it has."""
+class InDoubt(VaultError):
+    """These records may have lost who paid this: they are compared with the processor first, which takes seconds."""
 
     retryable = True
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from panless.checks.finding import Finding
 from panless.wiring import Components
-from vault.recovering import takeovers
+from vault.processing import beats
 
 SILENCE = timedelta(minutes=1)
 """The worker says every few seconds that it is alive."""
@@ -20,7 +20,7 @@ def guard(house: Components) -> Iterator[Finding]:
 
 def worker(house: Components) -> Iterator[Finding]:
     """Erasures, rights requests and unknown outcomes all wait for it."""
-    silence = takeovers.silence(house.records)
+    silence = beats.silence(house.records)
     if silence > SILENCE:
         minutes = silence // timedelta(minutes=1)
         yield Finding(what=f"No worker has worked for {minutes} minutes.", mend="Keep `panless worker` running.")

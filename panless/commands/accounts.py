@@ -70,6 +70,7 @@ def add(
         account, _ = processor_accounts.add(
             house.records,
             house.keyring,
+            house.processors,
             caller,
             kind=kind,
             label=label,

@@ -16,7 +16,7 @@ from panless.trouble import Refused
 from panless.wiring import Components, build
 from vault.errors import NotUsable
 from vault.money import reconcile
-from vault.recovering import open_intents, takeovers
+from vault.recovering import open_intents
 from vault.tables import processor_accounts
 from vault.workshop import caller_of
 
@@ -100,17 +100,6 @@ def retry(intent: str) -> None:
     if not open_intents.retry(build(read_settings()).workshop, intent):
         raise Refused("There is no such intent that needs a human.")
     click.echo("The worker looks again.")
-
-
-@charges_group.command("catch-up")
-def catch_up() -> None:
-    """Have the worker look through all that the processors have since these records were last alive.
-
-    For records that were put back in a way that nothing shows, such as a SQLite file copied over the one before. Until
-    it is done nothing is sent to a processor.
-    """
-    takeovers.doubt(build(read_settings()).workshop)
-    click.echo("The worker looks through what the processors have; nothing is sent to them before it is done.")
 
 
 COMMANDS = (charges_group,)

@@ -20,6 +20,7 @@ from panless.stopping import Stop
 from panless.trouble import Refused
 from panless.worker import lanes_of, report, run
 from vault.lanes.rounds import work_once
+from vault.processing import beats
 
 APPLICATION = "panless.wsgi:app()"
 PORT = click.IntRange(1, 65535)
@@ -76,6 +77,7 @@ def worker(*, once: bool) -> None:
     _refuse_root(settings)
     logs.start(settings.log_level)
     components = wiring.build(settings)
+    beats.begin(components.records)
     if not once:
         run(lanes_of(components), Stop(signal.SIGTERM, signal.SIGINT).wait)
         return

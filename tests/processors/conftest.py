@@ -8,7 +8,7 @@ import stub_stripe
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processors.stripe import StripeProcessor
+from vault.processors.stripe.adapter import StripeProcessor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

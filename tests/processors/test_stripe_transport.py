@@ -10,12 +10,13 @@ from types import FunctionType, ModuleType
 
 import pytest
 import stub_stripe
+from marked import marks
 from stub_stripe import Stub, answer
 
 from vault.personal import Secret
 from vault.processing.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
-from vault.processors.stripe import StripeProcessor
-from vault.processors.stripe_transport import IDLE_LIMIT
+from vault.processors.stripe.adapter import StripeProcessor
+from vault.processors.stripe.transport import IDLE_LIMIT
 
 CREDENTIALS = Secret("sk_test_transport")
 OPENED = CustomerOpened(customer_reference="cus_1")
@@ -23,7 +24,7 @@ HTML = b"<html>502 Bad Gateway</html>"
 
 
 def open_one(processor: StripeProcessor, credentials: Secret = CREDENTIALS) -> CustomerOpened | Failure:
-    return processor.open_customer(credentials, tag="t", key="k")
+    return processor.open_customer(credentials, marks=marks("t"), key="k")
 
 
 MISHAPS: list[tuple[Callable[[socket.socket], None], Failure]] = [

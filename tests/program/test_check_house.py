@@ -13,7 +13,7 @@ from panless.checks.finding import Finding, OfHouse
 from panless.settings import Bucket
 from panless.wiring import Components
 from vault.columns import database_clock
-from vault.tables import erasures, heartbeat, intents
+from vault.tables import beats, erasures, intents
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def write(house: House, table: Table, **values: object) -> None:
 def test_a_worker_that_does_not_work_is_unsafe(own_house: House) -> None:
     """A minute after it last said that it is alive; one round of it, and nothing is said."""
     assert said(running.worker, own_house) == ""
-    write(own_house, heartbeat, at=database_clock(-150))
+    write(own_house, beats, at=database_clock(-150))
     assert said(running.worker, own_house).startswith("No worker has worked for 2 minutes.")
     own_house.work()
     assert said(running.worker, own_house) == ""

@@ -19,9 +19,10 @@ from keys.envelope import dek_id_of
 from vault.caller import Caller
 from vault.ids import new_id
 from vault.money.charges import details_place, open_details, open_retained, retained_place
+from vault.processing import beats
 from vault.processing.processor_accounts import credentials_of
-from vault.recovering import takeovers
 from vault.sealing import seal_value
+from vault.tables import beats as beat_table
 from vault.tables import (
     callbacks,
     charges,
@@ -118,7 +119,8 @@ def checked_out(engine: Engine) -> int:
 def end_leases(house: House) -> None:
     """Let every lease be over, as if its holder had been dead for long."""
     with transaction(house.components.records) as tx:
-        tx.execute(update(intents).where(intents.c.state == "pending").values(lease_until=LONG_AGO))
+        over = {"lease_until": LONG_AGO, "settles_at": LONG_AGO}
+        tx.execute(update(intents).where(intents.c.state == "pending").values(over))
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
         pending = erasure_recipients.c.result == "pending"  # a day that is scheduled is no lease
         tx.execute(update(erasure_recipients).where(pending).values(next_attempt_at=LONG_AGO))
@@ -134,10 +136,11 @@ def work(house: House) -> list[tuple[str, Exception]]:
 
 
 def catch_up(house: House) -> None:
-    """Let the time after a takeover be over, and the worker look: what these records have lost is known again."""
-    takeovers.notice(house.components.records)
+    """Panless starts, calls from before are over, and the worker walks: what these records have lost is known again."""
+    beats.begin(house.components.records)
+    beats.beat(house.components.records)
     with transaction(house.components.records) as tx:
-        tx.execute(update(processor_accounts).values(settled_at=LONG_AGO, look_at=LONG_AGO))
+        tx.execute(update(beat_table).values(since=LONG_AGO))
     assert house.work()[1] == []
 
 

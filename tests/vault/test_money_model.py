@@ -27,6 +27,7 @@ from vault.money import refunds_elsewhere
 from vault.money.charges import open_retained
 from vault.processing import processor_accounts
 from vault.processing.processing import connect
+from vault.processing.processor_answers import Marks
 from vault.tables import charges
 
 RUNS, STEPS = 1000, 5
@@ -139,7 +140,12 @@ class Money(RuleBasedStateMachine):
         reference = self.reference(charge)
         connected = self.connected(charge)
         connected.processor.refund(
-            connected.credentials, reference=reference, amount=amount, reason=None, tag="elsewhere", key=word()
+            connected.credentials,
+            reference=reference,
+            amount=amount,
+            reason=None,
+            marks=Marks(tag="elsewhere", id=""),
+            key=word(),
         )
         for _ in range(times):
             refunds_elsewhere.follow(

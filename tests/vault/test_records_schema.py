@@ -11,7 +11,7 @@ from migrations.run import current, head, models, upgrade
 from vault.tables import metadata
 
 Databases = Callable[[], Engine]
-OF_THE_DEPLOYMENT = {"deployment", "guard", "heartbeat"}
+OF_THE_DEPLOYMENT = {"deployment", "guard", "beats"}
 """The tables that belong to no tenant."""
 
 TABLES = [table for name, table in metadata.tables.items() if name not in OF_THE_DEPLOYMENT]

@@ -81,20 +81,28 @@ def moved(storing: Storing, values: Mapping[str, object]) -> Change:
     return updated(token_table, key, values, _OPEN)
 
 
-def move(tx: Connection, moved: Change, *with_it: Change) -> None:
-    """Write that, and `with_it` what stands or falls with it: where nothing was moved, Overtaken ends `tx`."""
-    if not write(tx, moved, *with_it)[0]:
+def move(tx: Connection, storing: Storing, moved: Change, *with_it: Change) -> None:
+    """Write that with the end of the intent, and `with_it` what stands or falls with them.
+
+    Where the token was not moved, or the lease is lost, Overtaken ends `tx`.
+    """
+    must = (moved, *intent_ended(storing, storing.token_id))
+    if not all(write(tx, *must, *with_it)[: len(must)]):
         raise Overtaken
 
 
-def ended(
+def intent_ended(storing: Storing, token_id: str) -> tuple[Change, ...]:
+    """The end of the intent, in this token; none where a person's authentication is taken up."""
+    return () if storing.intent is None else (intents.finished(storing.intent, resource_id=token_id),)
+
+
+def told(
     tx: Connection, keyring: Keyring, storing: Storing, action: str, token_id: str | None = None
 ) -> tuple[Change, ...]:
-    """The end of the intent, and the deed for the record, to be written into `tx` with what it did."""
+    """The event and the deed for the record, to be written into `tx` with what was done."""
     resource = token_id or storing.token_id
     entry = audit.entry(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
-    told = (_told(storing, action, resource), entry)
-    return told if storing.intent is None else (intents.finished(storing.intent, resource_id=resource), *told)
+    return (_told(storing, action, resource), entry)
 
 
 def _told(storing: Storing, action: str, token_id: str) -> Change:

@@ -18,12 +18,13 @@ from vault.cards.storing import (
     Resealed,
     Storing,
     Tokenized,
-    ended,
+    intent_ended,
     kept_reference,
     move,
     moved,
     reference_value,
     token_of,
+    told,
     waiting,
 )
 from vault.cards.tokens import Token, leave_to_forget, read, token_place
@@ -80,7 +81,8 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
 
     def changes(tx: Connection) -> Sequence[Change]:
         its_customer = [] if opened is None else [_kept_customer(keyring, storing, opened)]
-        return [active, reference, *claim, *its_customer, *ended(tx, keyring, storing, "token.create")]
+        its_end = intent_ended(storing, storing.token_id)
+        return [active, reference, *claim, *its_customer, *its_end, *told(tx, keyring, storing, "token.create")]
 
     token = token_of(keyring, storing, "active", card=stored.card)
     if audit.write_whole(
@@ -91,7 +93,7 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         _hold_customer(tx, keyring, storing, opened)
         if not claim_card(tx, keyring, storing, stored):
             return Tokenized(token=merge(tx, keyring, storing, stored), deduplicated=True)
-        move(tx, active, reference, *ended(tx, keyring, storing, "token.create"))
+        move(tx, storing, active, reference, *told(tx, keyring, storing, "token.create"))
     return Tokenized(token=token)
 
 
@@ -121,17 +123,18 @@ def _refuse(records: Engine, keyring: Keyring, storing: Storing, outcome: Refuse
 
 
 def _abandon(records: Engine, keyring: Keyring, storing: Storing, _outcome: NotFound, opened: str | None) -> Tokenized:
-    declined = {"code": "abandoned", "decline_code": None, "advice_code": None, "network_decline_code": None}
-    _note(records, keyring, storing, "failed", {"declined": declined}, opened)
-    return Tokenized(token=token_of(keyring, storing, "failed", declined=declined))
+    """It was not stored and won't be: no fault of the card, so it may be stored anew under another key."""
+    refused = {"code": "never_stored", "param": None}
+    _note(records, keyring, storing, "failed", {"refused": refused}, opened)
+    return Tokenized(token=token_of(keyring, storing, "failed"))
 
 
 def _leave(records: Engine, keyring: Keyring, storing: Storing, _outcome: Unknown, opened: str | None) -> Tokenized:
     """Nobody knows: the token stays pending and the worker looks it up."""
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
-        if storing.intent is not None:
-            intents.leave_to_worker(tx, storing.intent)
+        if storing.intent is not None and not intents.leave_to_worker(tx, storing.intent):
+            raise Overtaken
     return Tokenized(token=_as_it_is(records, keyring, storing))
 
 
@@ -142,8 +145,9 @@ def _take_back(
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
         if storing.intent is not None:
+            if not intents.forget_attempt(tx, storing.intent):
+                raise Overtaken
             tx.execute(delete(token_table).where(*waiting(storing)))
-            intents.forget_attempt(tx, storing.intent)
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was stored. Try again.")
 
 
@@ -179,7 +183,7 @@ def _note(
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
         noted = {"state": state, "outcome": sealed, "outcome_version": version}
-        move(tx, moved(storing, noted), *ended(tx, keyring, storing, f"token.{state}"))
+        move(tx, storing, moved(storing, noted), *told(tx, keyring, storing, f"token.{state}"))
 
 
 def _forget_instead(

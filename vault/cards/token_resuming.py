@@ -13,7 +13,7 @@ from vault.cards.storing import Storing, Tokenized
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Processors, connect, persist
+from vault.processing.processing import Processors, connect
 from vault.processing.processor_answers import ActionRequired, CustomerOpened, NotFound, StoreOutcome
 from vault.sealing import open_near
 
@@ -28,7 +28,7 @@ def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: C
     place = token_place(keyring, row, "outcome", row.outcome_version)
     reference = open_near(keyring, storing.dek, row.outcome, place)["reference"]
     processor, credentials = storing.connected.processor, storing.connected.credentials
-    outcome = persist(lambda: processor.confirm(credentials, reference=reference, key=f"panless-{token_id}"))
+    outcome = processor.confirm(credentials, reference=reference, key=f"panless-{token_id}")
     if isinstance(outcome, ActionRequired):
         return Tokenized(token=tokens.unsealed(keyring, [row])[0])
     return conclude(records, keyring, storing, outcome, None)
@@ -65,14 +65,14 @@ def resume(
     )
 
 
-def find(keyring: Keyring, storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
+def find(storing: Storing, since: datetime) -> tuple[StoreOutcome | NotFound, str | None]:
     """What the processor has of a storing that broke off, and its customer there if our rows did not know it yet."""
     processor, credentials = storing.connected.processor, storing.connected.credentials
-    tenant, opened = storing.tenant_id, None
+    opened = None
     if (known := storing.customer_reference) is None:
-        found = processor.find_customer(credentials, tag=intents.tag(keyring, tenant, storing.customer_id), since=since)
+        found = processor.find_customer(credentials, id=storing.customer_id, since=since)
         if not isinstance(found, CustomerOpened):
             return found, None
         known = opened = found.customer_reference
-    tag = intents.tag(keyring, tenant, storing.token_id)
-    return processor.find_stored(credentials, tag=tag, customer_reference=known), opened
+    stored = processor.find_stored(credentials, id=storing.token_id, customer_reference=known, since=since)
+    return stored, opened

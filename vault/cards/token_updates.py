@@ -1,7 +1,6 @@
 """Stored cards that change at the processor: replaced by their issuer, or detached there. Our tokens follow."""
 
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, select, update
@@ -16,7 +15,7 @@ from vault.cards.tokens import fingerprint_digest, row_of_token, token_place, un
 from vault.errors import Erased
 from vault.events import events
 from vault.processing import references
-from vault.processing.processing import Connected, persist
+from vault.processing.processing import Connected
 from vault.processing.processor_answers import Forgotten, Stored
 from vault.sealing import seal_value
 from vault.statements import inserted, write
@@ -37,7 +36,7 @@ def follow(
         owner = connection.scalar(select(processor_references.c.owner_id).where(named))
     if owner is None:
         return True
-    seen = persist(partial(connected.processor.read_stored, connected.credentials, reference=method))
+    seen = connected.processor.read_stored(connected.credentials, reference=method)
     if not isinstance(seen, Stored | Forgotten):
         return False
     try:

@@ -1,35 +1,46 @@
 """Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
 
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from keys.database import reading
 from keys.dek import Dek
+from keys.errors import KeyDestroyed, KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.cards import tokens
-from vault.cards.storing import Storing, Tokenized
+from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.errors import MovedOn
 from vault.ids import new_id
 from vault.people import customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
-from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect, persist
-from vault.processing.processor_answers import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
-from vault.recovering import recovery_notes
+from vault.processing import intents, processor_accounts, references, sending
+from vault.processing.processing import Connected, Processors, connect
+from vault.processing.processor_answers import (
+    CustomerOpened,
+    Failure,
+    NotFound,
+    NotReached,
+    StoreOutcome,
+    Unknown,
+)
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import tokens as token_table
 
 _TRIES = 3
 _KEY_REMEMBERED = timedelta(days=1)
+_OTHERS_SECONDS = (0.1, 0.3, 0.6)
+"""Pauses until the other of two storings, which opens the customer for both, has done it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +88,12 @@ def tokenize(
         except intents.Known:
             return _replay(records, keyring, caller, attempt)
         outcome, opened = _store(keyring, storing, order, processor_key)
-        return conclude(records, keyring, storing, outcome, opened)
+        try:
+            return conclude(records, keyring, storing, outcome, opened)
+        except (SQLAlchemyError, KeysError) as error:
+            if isinstance(error, KeyDestroyed):
+                raise
+            return Tokenized(token=token_of(keyring, storing, "pending"))  # it was sent: nobody is to try again
     raise MovedOn("This customer reference is being created elsewhere. Try again.")
 
 
@@ -116,7 +132,7 @@ def _begin(
     )
     if not _written(records, keyring, caller, plan.new, begun, _pending(keyring, storing)):
         raise intents.Known
-    return storing, intent.processor_key
+    return storing, intent.processor_key or ""
 
 
 def _written(
@@ -199,20 +215,17 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
         if not isinstance(customer, CustomerOpened):
             return customer, None
         reference = opened = customer.customer_reference
-    tag = intents.tag(keyring, storing.tenant_id, storing.token_id)
-    outcome = persist(
-        lambda: processor.store(
-            credentials,
-            source=order.source,
-            contact=order.contact,
-            customer_reference=reference,
-            usage=order.usage,
-            tag=tag,
-            key=key,
-            note=recovery_notes.of_card(keyring, storing, tag, order.reference),
-        )
+    store = partial(
+        processor.store,
+        credentials,
+        source=order.source,
+        contact=order.contact,
+        customer_reference=reference,
+        usage=order.usage,
+        marks=intents.marks(keyring, storing.tenant_id, storing.token_id),
+        key=key,
     )
-    return outcome, opened
+    return sending.once(storing.caller, store), opened
 
 
 def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> CustomerOpened | Failure:
@@ -221,21 +234,23 @@ def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> Cu
     A key whose outcome was lost is replayed with that outcome for a day: look what it did, else open with another.
     """
     processor, credentials = storing.connected.processor, storing.connected.credentials
-    tag = intents.tag(keyring, storing.tenant_id, storing.customer_id)
-    shared = f"panless-{storing.customer_id}-{storing.account_id}"
-    note = recovery_notes.of_customer(keyring, storing, tag)
-    customer = persist(lambda: processor.open_customer(credentials, tag=tag, key=shared, note=note))
+    marks = intents.marks(keyring, storing.tenant_id, storing.customer_id)
+    opening = partial(processor.open_customer, credentials, marks=marks)
+    shared = partial(opening, key=f"panless-{storing.customer_id}-{storing.account_id}")
+    customer = sending.once(storing.caller, shared)
+    for pause in _OTHERS_SECONDS:
+        if not isinstance(customer, Unknown) or not customer.in_flight:
+            break
+        time.sleep(pause)
+        customer = sending.once(storing.caller, shared)
     if not isinstance(customer, Unknown):
         return customer
     if customer.in_flight:  # the other storing opens it; of this one nothing was sent
         return NotReached(reason=customer.reason)
-    found = processor.find_customer(credentials, tag=tag, since=storing.caller.at - _KEY_REMEMBERED)
-    if isinstance(found, CustomerOpened):
-        return found
+    found = processor.find_customer(credentials, id=storing.customer_id, since=storing.caller.at - _KEY_REMEMBERED)
     if isinstance(found, NotFound):
-        own = f"{processor_key}-customer"
-        return persist(lambda: processor.open_customer(credentials, tag=tag, key=own, note=note))
-    return customer
+        return sending.once(storing.caller, partial(opening, key=f"{processor_key}-customer"))
+    return found if isinstance(found, CustomerOpened) else customer
 
 
 def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> bool:

@@ -19,6 +19,7 @@ from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault import audit, pages
 from vault.caller import Caller
+from vault.charge_states import OPEN
 from vault.errors import Erased, NotFoundHere
 from vault.events import events
 from vault.ids import base32
@@ -32,7 +33,6 @@ from vault.sealing import open_own, place_of, seal_value, unseal_value
 from vault.statements import write
 from vault.tables import (
     LOST,
-    OPEN_STATES,
     blind_index,
     charges,
     customers,
@@ -111,7 +111,7 @@ def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: 
         if tx.execute(update(tokens).where(this, tokens.c.state != DETACHED).values(state=DETACHED)).rowcount != 1:
             return False
         its_charges = and_(charges.c.tenant_id == caller.tenant, charges.c.token_id == row.token_id)
-        open_charge = select(charges.c.charge_id).where(its_charges, charges.c.state.in_(OPEN_STATES)).limit(1)
+        open_charge = select(charges.c.charge_id).where(its_charges, charges.c.state.in_(OPEN)).limit(1)
         charging = ["open_charge"] if tx.execute(open_charge).first() else []
         frozen = [one for one in holds.in_force(tx, caller, row.customer_id) if not DESTROYED.isdisjoint(one.classes)]
         holds.refuse(frozen, *charging)

@@ -6,13 +6,13 @@ from sqlalchemy import and_, bindparam, exists, literal, select, true
 
 from keys.identity import identity_of
 from keys.prepared import Prepared
+from vault import charge_states
 from vault.caller import Caller
 from vault.policy import Policy
 from vault.requests import rights
 from vault.requests.rights_approval import RATE_OVER, waiting
 from vault.tables import (
-    OPEN_DISPUTES,
-    OPEN_STATES,
+    CLOSED_DISPUTES,
     charges,
     customers,
     disputes,
@@ -101,7 +101,7 @@ _HELD = (
 )
 OPEN = Prepared(
     select(
-        exists().where(_THEIRS, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
+        exists().where(_THEIRS, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
         exists()
         .where(
             _THEIRS,
@@ -115,7 +115,7 @@ OPEN = Prepared(
             _THEIRS,
             disputes.c.tenant_id == charges.c.tenant_id,
             disputes.c.charge_id == charges.c.charge_id,
-            disputes.c.state.in_(OPEN_DISPUTES),
+            disputes.c.state.not_in(CLOSED_DISPUTES),
         )
         .label("open_dispute"),
         exists()

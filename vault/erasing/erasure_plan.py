@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, Table, and_, bindparam, func, se
 
 from keys.database import reading
 from keys.keyring import Keyring
+from vault import charge_states
 from vault.caller import Caller
 from vault.erasing import certificates
 from vault.errors import NotUsable
@@ -22,8 +23,7 @@ from vault.processing import references
 from vault.processing.processing import Processors, connect
 from vault.processing.processor_answers import Held
 from vault.tables import (
-    OPEN_DISPUTES,
-    OPEN_STATES,
+    CLOSED_DISPUTES,
     blind_index,
     charges,
     disputes,
@@ -151,7 +151,7 @@ _FOUND = select(
     _count(blind_index).label("index"),
     _count(processor_references).label("processor_references"),
     _count(package_customers).label("packages"),
-    _count(charges, charges.c.state.in_(OPEN_STATES)).label("open_charge"),
+    _count(charges, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
     select(func.count())
     .select_from(refunds.join(charges, _REFUNDED))
     .where(_theirs(charges), refunds.c.state.in_(("pending", "unknown")))
@@ -159,7 +159,7 @@ _FOUND = select(
     .label("pending_refund"),
     select(func.count())
     .select_from(disputes.join(charges, _DISPUTED))
-    .where(_theirs(charges), disputes.c.state.in_(OPEN_DISPUTES))
+    .where(_theirs(charges), disputes.c.state.not_in(CLOSED_DISPUTES))
     .scalar_subquery()
     .label("open_dispute"),
     select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),

@@ -15,8 +15,9 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.charge_states import OPEN
 from vault.policy import Policy
-from vault.tables import OPEN_DISPUTES, OPEN_STATES, charges, customers, disputes, holds, intents, refunds
+from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds
 
 CUSTOMERS, CHARGES = 100, 500
 """How many customers one look finds, and how many charges of one of them go in one transaction."""
@@ -74,7 +75,7 @@ _HELD = exists().where(
 )
 _MAY_GO = and_(customers.c.state == "erased", customers.c.restricted.is_(False), ~_HELD)
 _IN_DOUBT = or_(
-    charges.c.state.in_(OPEN_STATES),
+    charges.c.state.in_(OPEN),
     exists().where(
         refunds.c.tenant_id == charges.c.tenant_id,
         refunds.c.charge_id == charges.c.charge_id,
@@ -83,7 +84,7 @@ _IN_DOUBT = or_(
     exists().where(
         disputes.c.tenant_id == charges.c.tenant_id,
         disputes.c.charge_id == charges.c.charge_id,
-        disputes.c.state.in_(OPEN_DISPUTES),
+        disputes.c.state.not_in(CLOSED_DISPUTES),
     ),
 )
 _OLD = and_(charges.c.created_at < bindparam("before", type_=charges.c.created_at.type), ~_IN_DOUBT)

@@ -7,23 +7,22 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault.lanes.steps import Report, guarded, tried
+from vault.errors import NeedsHuman
+from vault.lanes.steps import Report, guarded
 from vault.money import abandoned, reconciling, refund_following
-from vault.recovering import catching_up, resolving, takeovers, webhooks_in
+from vault.processing import beats
+from vault.recovering import resolving, walking, webhooks_in
 from vault.workshop import Workshop
 
 ACCOUNTS_AT_ONCE = 4
 
 
-def catch_up_once(shop: Workshop, report: Report) -> int:
-    """Notice a takeover, and look through what processors have that these records may have lost."""
-    takeovers.notice(shop.records)
-    done = 0
-    for row in catching_up.due(shop):
-        if catching_up.take_up(shop, row):
-            done += guarded(report, "catch_up", partial(catching_up.look, shop, row))
-    takeovers.beat(shop.records)
-    return done
+def walk_once(shop: Workshop, report: Report) -> int:
+    """Say that these records are alive, and walk through what processors have that they may have lost."""
+    beats.beat(shop.records)
+    rows = [row for row in walking.due(shop) if walking.take_up(shop, row)]
+    with ThreadPoolExecutor(ACCOUNTS_AT_ONCE) as pool:
+        return sum(pool.map(lambda row: guarded(report, "walk", partial(walking.walk, shop, row)), rows))
 
 
 def resolve_once(shop: Workshop, report: Report) -> int:
@@ -39,15 +38,11 @@ def resolve_once(shop: Workshop, report: Report) -> int:
 
 
 def _resolve_queue(shop: Workshop, report: Report, queue: Sequence[Row[Any]]) -> int:
-    ended = 0
-    for row in queue:
-        if not resolving.take_up(shop, row):
-            continue
-        answered = tried(report, row.operation, partial(resolving.resolve, shop, row))
-        if answered is False:  # one that failed here says nothing of its processor
-            break
-        ended += answered is True
-    return ended
+    try:
+        return resolving.resolve_queue(shop, queue, report)
+    except NeedsHuman as error:
+        report(queue[0].operation, error)
+        return 0
 
 
 def follow_once(shop: Workshop, report: Report) -> int:

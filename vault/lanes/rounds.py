@@ -17,7 +17,7 @@ def work_once(shop: Workshop, report: Report) -> int:
 
 LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "ledger": keeping.settle_once,
-    "catching_up": money.catch_up_once,
+    "walks": money.walk_once,
     "intents": money.resolve_once,
     "webhooks": money.hear_once,
     "money": money.follow_once,

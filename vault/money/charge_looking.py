@@ -9,15 +9,13 @@ from keys.database import reading
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.charge_states import OPEN
 from vault.money import charges
 from vault.money.charge_outcomes import Charging, conclude
 from vault.money.charges import Charge
-from vault.processing import intents, processor_accounts
-from vault.processing.processing import Connected, Processors, connect, persist
+from vault.processing import intents, processor_accounts, sending
+from vault.processing.processing import Connected, Processors, connect
 from vault.processing.processor_answers import ActionRequired, Approved, Authorized, ChargeOutcome, Declined, Voided
-
-OPEN = ("pending", "unknown", "requires_action", "authorized")
-"""States in which the processor may know more than we do."""
 
 DEFINITE = (Approved, Authorized, ActionRequired, Voided, Declined)
 AS_BEFORE = {ActionRequired: "requires_action", Authorized: "authorized"}
@@ -49,17 +47,29 @@ def find(
 
     Raises NotFoundHere, NotUsable.
     """
+    charging = begun(records, keyring, caller, charge_id, intent)
+    reference = charging.retained.get("reference")
+    if charging.row["state"] not in OPEN or not reference:
+        return None
+    with reading(records) as connection:
+        account = processor_accounts.by_id(connection, caller.tenant, charging.row["account_id"])
+    connected = connect(processors, keyring, caller.tenant, account)
+    return Underway(charging=charging, connected=connected, reference=reference)
+
+
+def begun(records: Engine, keyring: Keyring, caller: Caller, charge_id: str, intent: intents.Intent | None) -> Charging:
+    """A charge that was begun before, from its row. Raises NotFoundHere."""
     with reading(records) as connection:
         row = charges.row_of_charge(connection, caller, charge_id)
-        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
-    retained = charges.open_retained(keyring, row)
-    if row.state not in OPEN or row.details is None or not retained.get("reference"):
-        return None
-    dek = keyring.dek(caller.tenant, dek_id_of(row.details))
-    details = charges.open_details(keyring, row, {dek.id: dek})
-    charging = Charging(caller=caller, intent=intent, dek=dek, row=row._asdict(), retained=retained, details=details)
-    connected = connect(processors, keyring, caller.tenant, account)
-    return Underway(charging=charging, connected=connected, reference=retained["reference"])
+    dek = keyring.dek(caller.tenant, dek_id_of(row.details)) if row.details is not None else None
+    return Charging(
+        caller=caller,
+        intent=intent,
+        dek=dek,
+        row=row._asdict(),
+        retained=charges.open_retained(keyring, row),
+        details=charges.open_details(keyring, row, {dek.id: dek} if dek is not None else {}),
+    )
 
 
 def look(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, charge_id: str) -> Charge:
@@ -73,7 +83,7 @@ def look(records: Engine, keyring: Keyring, processors: Processors, caller: Call
 def ask(underway: Underway) -> ChargeOutcome:
     """Where the payment stands at the processor."""
     connected = underway.connected
-    return persist(partial(connected.processor.read_charge, connected.credentials, reference=underway.reference))
+    return connected.processor.read_charge(connected.credentials, reference=underway.reference)
 
 
 def seen(records: Engine, keyring: Keyring, underway: Underway, outcome: ChargeOutcome) -> Charge:
@@ -94,7 +104,8 @@ def _failed_for_good(records: Engine, keyring: Keyring, underway: Underway, decl
     charging, connected = underway.charging, underway.connected
     attempt = intents.Attempt(operation="charge.release", key=charging.row["charge_id"], fingerprint=b"")
     key = intents.processor_key(keyring, charging.caller, attempt)
-    off = persist(partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key))
+    void = partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key)
+    off = sending.once(charging.caller, void)
     outcome = off if isinstance(off, DEFINITE) else ask(underway)
     if isinstance(outcome, Voided):
         return conclude(records, keyring, charging, replace(declined, reference=underway.reference))

@@ -10,11 +10,12 @@ from keys.dek import Dek
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.charge_states import FOLLOWS, UNSETTLED
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.events import events
 from vault.money import retrying
-from vault.money.charge_states import FOLLOWS
-from vault.money.charges import Charge, charge_of, details_place, read, retained_place, shown_in_event
+from vault.money.charges import Charge, charge_of, read, seal_details, seal_retained, shown_in_event
+from vault.money.findings import NeverCharged, PaidElsewhere
 from vault.processing import intents, references
 from vault.processing.processor_answers import (
     ActionRequired,
@@ -22,20 +23,18 @@ from vault.processing.processor_answers import (
     Authorized,
     ChargeOutcome,
     Declined,
-    NotFound,
     NotReached,
     Refused,
     Unknown,
     Voided,
 )
-from vault.sealing import seal_value
 from vault.statements import Change, each, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import tokens as token_table
 
 
 class _Overtaken(Exception):
-    """Another process ended the same charge first: nothing of ours is written."""
+    """Another process ended the same charge first, or has its lease: nothing of ours is written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,8 @@ class Charging:
 
     caller: Caller
     intent: intents.Intent | None
-    dek: Dek
+    dek: Dek | None
+    """The customer's key; None of a charge whose customer these records have lost."""
     row: Mapping[str, Any] = field(repr=False)
     retained: dict[str, Any] = field(repr=False)
     details: dict[str, Any] = field(repr=False)
@@ -59,7 +59,9 @@ class Charging:
         return self.intent
 
 
-def conclude(records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome | NotFound) -> Charge:
+def conclude(
+    records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome | NeverCharged | PaidElsewhere
+) -> Charge:
     """Write down what the processor answered. Raises ProcessorRefused, ProcessorNotReached."""
     try:
         charge: Charge = _CONCLUSIONS[type(outcome)](records, keyring, charging, outcome)
@@ -82,7 +84,7 @@ def _authorize(records: Engine, keyring: Keyring, charging: Charging, outcome: A
 
 def _first(keyring: Keyring, charging: Charging, outcome: Approved | Authorized) -> tuple[Change, ...]:
     """The card's first charge: later ones refer to its network transaction id (Visa's and Mastercard's frameworks)."""
-    if charging.first_of is None or outcome.network_transaction_id is None:
+    if charging.first_of is None or charging.dek is None or outcome.network_transaction_id is None:
         return ()
     return (references.chained(keyring, charging.dek, charging.first_of, outcome.network_transaction_id),)
 
@@ -95,15 +97,20 @@ def _void(records: Engine, keyring: Keyring, charging: Charging, outcome: Voided
     """Called off. What nobody called off but the worker, because the person never came, is a decline to its client."""
     retained = {"reference": outcome.reference}
     if charging.row["step"] != "abandon":
-        return _end(records, keyring, charging, {"state": "voided"}, retained=retained)
+        return _end(records, keyring, charging, _ended("voided"), retained=retained)
     details = {"declined": asdict(Declined(code="authentication_abandoned"))}
-    return _end(records, keyring, charging, {"state": "declined"}, retained=retained, details=details)
+    return _end(records, keyring, charging, _ended("declined"), retained=retained, details=details)
+
+
+def _ended(state: str) -> dict[str, Any]:
+    """Its own end at the processor, where nothing more can be done under the key that it was sent with."""
+    return {"state": state, "key_used_up": True}
 
 
 def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Declined) -> Charge:
     details = asdict(outcome)
     reference = details.pop("reference")
-    changes = {"state": "declined"}
+    changes = _ended("declined")
     also = _blocked(charging, retrying.code_for_good(outcome))
     return _end(
         records,
@@ -146,27 +153,33 @@ def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unkn
     changes = {"state": "unknown", "updated_at": charging.caller.at}
     with audit.transaction(records) as tx:
         told = _told(charging, charge_of({**charging.row, **changes}, charging.retained, charging.details))
-        if not write(tx, _moved(charging, changes), told, entry(tx, keyring, charging, "charge.unknown"))[0]:
+        left, noted = intents.left_to_worker(charging.begun), entry(tx, keyring, charging, "charge.unknown")
+        if not all(write(tx, _moved(charging, changes), left, told, noted)):
             raise _Overtaken
-        intents.leave_to_worker(tx, charging.begun)
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
 
 
 def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: NotReached) -> Charge:
     """Nothing happened: no charge is left, obligation and idempotency key are free again."""
     with audit.transaction(records) as tx:
+        if not intents.forget_attempt(tx, charging.begun):
+            raise _Overtaken
         if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
             raise _Overtaken
-        intents.forget_attempt(tx, charging.begun)
         write(tx, entry(tx, keyring, charging, "charge.not_sent"))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
 
-def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NotFound) -> Charge:
-    """It never reached the processor and can't any more: it failed, and its obligation is free again."""
-    return _end(
-        records, keyring, charging, {"state": "failed"}, details={"refused": {"code": "never_sent", "param": None}}
-    )
+def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NeverCharged) -> Charge:
+    """It was never carried out and can't be any more: it failed, and its obligation is free, under another key."""
+    refused = {"code": "never_charged", "param": None}
+    return _end(records, keyring, charging, _ended("failed"), details={"refused": refused})
+
+
+def _give_way(records: Engine, keyring: Keyring, charging: Charging, outcome: PaidElsewhere) -> Charge:
+    """Another charge paid the obligation: this one took nothing, and says which did."""
+    refused = {"code": "already_paid", "param": None, "charge": outcome.charge_id}
+    return _end(records, keyring, charging, {"state": "failed"}, details={"refused": refused})
 
 
 _CONCLUSIONS: dict[type, Any] = {
@@ -178,7 +191,8 @@ _CONCLUSIONS: dict[type, Any] = {
     Refused: _refuse,
     Unknown: _leave,
     NotReached: _take_back,
-    NotFound: _fail,
+    NeverCharged: _fail,
+    PaidElsewhere: _give_way,
 }
 
 
@@ -211,17 +225,17 @@ def _end(
 
 def _sealed_retained(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
     tenant, version = charging.caller.tenant, charging.row["retained_version"] + 1
-    place = retained_place(keyring, tenant, charging.row["charge_id"], version)
-    sealed = seal_value(keyring.tenant_key(tenant, "retention"), value, place)
+    sealed = seal_retained(keyring, tenant, charging.row["charge_id"], version, value)
     reference = value.get("reference")  # a decline may come without a payment
     named = references.digest(keyring, tenant, charging.row["account_id"], reference) if reference else None
     return {"retained": sealed, "retained_version": version, "reference_digest": named}
 
 
 def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
-    row, version = charging.row, charging.row["details_version"] + 1
-    place = details_place(keyring, charging.caller.tenant, row["charge_id"], row["customer_id"], version)
-    return {"details": seal_value(charging.dek, value, place), "details_version": version}
+    if charging.dek is None:  # nobody's: there is no key that it could be sealed under
+        return {}
+    version = charging.row["details_version"] + 1
+    return {"details": seal_details(keyring, charging.dek, charging.row, version, value), "details_version": version}
 
 
 def _moved(charging: Charging, changes: dict[str, Any]) -> Change:
@@ -231,7 +245,7 @@ def _moved(charging: Charging, changes: dict[str, Any]) -> Change:
 
 
 _MAY_COME_TO = {state: charge_table.c.state.in_(before) for state, before in FOLLOWS.items()}
-_OPEN = charge_table.c.state.in_(("pending", "unknown"))
+_OPEN = charge_table.c.state.in_(UNSETTLED)
 
 
 def _intent_ended(charging: Charging) -> tuple[Change, ...]:

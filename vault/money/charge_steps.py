@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from keys.database import reading
+from keys.errors import KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.charge_states import STEPS
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.money import charge_looking, charges
 from vault.money.charge_looking import DEFINITE, Underway
 from vault.money.charge_outcomes import conclude, entry
-from vault.money.charge_states import STEPS
 from vault.money.charges import Charge
-from vault.processing import intents
-from vault.processing.processing import Processors, persist
+from vault.processing import intents, sending
+from vault.processing.processing import Processors
 from vault.processing.processor_answers import (
     ActionRequired,
     Authorized,
@@ -37,7 +39,7 @@ from vault.tables import charges as charge_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step that was begun, or is to be: `name` is one of `charge_states.STEPS`, `amount` what to capture."""
+    """A step that was begun, or is to be: `name` is one of `vault.charge_states.STEPS`, `amount` what to capture."""
 
     name: str
     amount: int | None = None
@@ -77,7 +79,11 @@ def take(
         if replay is None:
             raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
         return replay
-    return Taken(charge=settle(records, keyring, begun, step, send(begun, step)))
+    outcome = send(begun, step)
+    try:
+        return Taken(charge=settle(records, keyring, begun, step, outcome))
+    except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
+        return Taken(charge=begun.charge)
 
 
 def resume(
@@ -92,13 +98,14 @@ def resume(
 
 
 def send(underway: Underway, step: Step) -> ChargeOutcome:
-    """Ask the processor for the step: always with the same key and body."""
-    connected, key = underway.connected, underway.charging.begun.processor_key
+    """Ask the processor for the step, once."""
+    connected, key = underway.connected, underway.charging.begun.processor_key or ""
     call = partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key)
     if step.name == "capture":
         amount, captured = step.amount or underway.charge.amount, connected.processor.capture
-        call = partial(captured, connected.credentials, reference=underway.reference, amount=amount, key=key)
-    return persist(call)
+        of_payment = partial(captured, connected.credentials, reference=underway.reference, key=key)
+        call = partial(of_payment, amount=amount, currency=underway.charge.currency)
+    return sending.once(underway.charging.caller, call)
 
 
 def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, outcome: ChargeOutcome) -> Charge:
@@ -110,12 +117,14 @@ def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, ou
     if isinstance(outcome, Unknown):
         return _leave(records, keyring, underway, step)
     if isinstance(outcome, NotReached):
-        _release(records, keyring, underway, f"charge.{step.name}_not_sent", intents.forget_attempt)
+        if not _release(records, keyring, underway, f"charge.{step.name}_not_sent", intents.forget_attempt):
+            return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
         raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was done. Try again.")
     if isinstance(outcome, Authorized | ActionRequired | Refused):
         certain = refusal is not None and _of_credentials(refusal)  # nothing was done: the same key may begin again
         end = intents.forget_attempt if certain else intents.finish
-        _release(records, keyring, underway, f"charge.{step.name}_refused", end)
+        if not _release(records, keyring, underway, f"charge.{step.name}_refused", end):
+            return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
         raise _refused(step, refusal)
     charge = conclude(records, keyring, underway.charging, outcome)
     if charge.status not in _DONE[step.name]:
@@ -158,8 +167,8 @@ def _refuse_unknown_key(
 def _leave(records: Engine, keyring: Keyring, underway: Underway, step: Step) -> Charge:
     """Nobody knows: the step stays open, and the worker looks it up."""
     with audit.transaction(records) as tx:
-        intents.leave_to_worker(tx, underway.charging.begun)
-        write(tx, entry(tx, keyring, underway.charging, f"charge.{step.name}_unknown"))
+        if intents.leave_to_worker(tx, underway.charging.begun):
+            write(tx, entry(tx, keyring, underway.charging, f"charge.{step.name}_unknown"))
     return underway.charge
 
 
@@ -168,13 +177,15 @@ def _release(
     keyring: Keyring,
     underway: Underway,
     action: str,
-    end: Callable[[Connection, intents.Intent], None],
-) -> None:
-    """The step was not taken: the charge is free for another one."""
+    end: Callable[[Connection, intents.Intent], bool],
+) -> bool:
+    """The step was not taken: the charge is free for another one. Whether this process still had its lease."""
     nothing = {"step": None, "step_amount": None, "updated_at": underway.charging.caller.at}
     with audit.transaction(records) as tx:
-        end(tx, underway.charging.begun)
+        if not end(tx, underway.charging.begun):
+            return False
         write(tx, updated(charge_table, _key_of(underway), nothing), entry(tx, keyring, underway.charging, action))
+    return True
 
 
 def _of_credentials(refusal: Declined | Refused) -> bool:

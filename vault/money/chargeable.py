@@ -3,7 +3,22 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, false, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Row,
+    ScalarSelect,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from keys.database import reading
 from keys.dek import Dek
@@ -12,6 +27,7 @@ from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.cards.tokens import there
+from vault.columns import Id
 from vault.errors import NotUsable
 from vault.money import retrying
 from vault.money.retrying import Caps
@@ -19,8 +35,8 @@ from vault.people import customer_rows
 from vault.processing import references
 from vault.processing.processing import Connected, Processors, connect
 from vault.statements import Change
+from vault.tables import charges, processor_accounts, processor_references, tokens
 from vault.tables import customers as customer_table
-from vault.tables import processor_accounts, processor_references, tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +49,8 @@ class Route:
     reference: str = field(repr=False)
     customer_reference: str = field(repr=False)
     network_transaction_id: str | None = field(repr=False)
+    key_number: int
+    """Which of the obligation's keys this charge is sent with."""
 
     @property
     def kept(self) -> references.Kept:
@@ -48,20 +66,25 @@ class Route:
         )
 
 
-def find(records: Engine, keyring: Keyring, processors: Processors, caps: Caps, caller: Caller, token_id: str) -> Route:
-    """The route of a charge, in one look.
+def find(
+    records: Engine,
+    keyring: Keyring,
+    processors: Processors,
+    caps: Caps,
+    caller: Caller,
+    token_id: str,
+    obligation: bytes | None,
+) -> Route:
+    """The route of a charge that pays `obligation` (its digest), in one look.
 
     Raises NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, KeyDestroyed.
     """
-    token = _row(records, caller, token_id, caps)
+    asked = {**_asked(caller, token_id), **retrying.asked(caps), "of_obligation": obligation}
+    with reading(records) as connection:
+        token = there(_WHOLE.one_or_none(connection, asked))
     _refuse_unchargeable(token)
     retrying.refuse(token, caller.at)
     return _route(keyring, processors, token)
-
-
-def find_begun(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Route:
-    """The route of a charge that was begun: what became of the token since is no reason not to end it."""
-    return _route(keyring, processors, _row(records, caller, token_id, ANY_NUMBER))
 
 
 def hold(tx: Connection, caller: Caller, token_id: str) -> None:
@@ -70,13 +93,15 @@ def hold(tx: Connection, caller: Caller, token_id: str) -> None:
 
 
 def held(caller: Caller, token_id: str) -> Change:
-    """The same, as what `write_whole` must find."""
+    """That token and customer are so held, as what `write_whole` must find."""
     return statements.held(_HELD_CHARGEABLE, _asked(caller, token_id))
 
 
-def _row(records: Engine, caller: Caller, token_id: str, caps: Caps) -> Row[Any]:
-    with reading(records) as connection:
-        return there(_WHOLE.one_or_none(connection, _asked(caller, token_id) | retrying.asked(caps)))
+def number_is_free(route: Route, obligation: bytes) -> Change:
+    """That the route's key number of this obligation was not used up meanwhile, as what `write_whole` must find."""
+    token = route.token
+    asked = {"of_tenant": token.tenant_id, "of_account": token.account_id, "of_obligation": obligation}
+    return statements.held(_NUMBER_FREE, {**asked, "of_number": route.key_number})
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
@@ -101,11 +126,9 @@ def _route(keyring: Keyring, processors: Processors, token: Row[Any]) -> Route:
         reference=stored["reference"],
         customer_reference=references.open_customer(keyring, dek, token)["reference"],
         network_transaction_id=stored.get("network_transaction_id"),
+        key_number=(token.used_number or 0) + 1,
     )
 
-
-ANY_NUMBER = Caps(day=1, month=1)
-"""For a charge that was begun: nobody looks at how many failed."""
 
 _OF_CUSTOMER = and_(
     customer_table.c.tenant_id == tokens.c.tenant_id, customer_table.c.customer_id == tokens.c.customer_id
@@ -116,6 +139,39 @@ _THIS = and_(
     tokens.c.token_id == bindparam("of_token"),
 )
 _STATES = (tokens.c.state, customer_table.c.state.label("customer_state"), customer_table.c.restricted)
+_AT_ACCOUNT = processor_accounts.alias("at_account")
+_OTHER_ROW = processor_accounts.alias("other_row")
+
+
+def _used_number(account: ColumnElement[str]) -> ScalarSelect[Any]:
+    """The highest number of the obligation's keys that is used up at the processor's account, whose row `account` is.
+
+    Two rows may name one account of the processor, which has one set of keys.
+    """
+    same = exists(
+        select(_AT_ACCOUNT.c.account_id).where(
+            _AT_ACCOUNT.c.tenant_id == charges.c.tenant_id,
+            _AT_ACCOUNT.c.account_id == account,
+            _OTHER_ROW.c.tenant_id == charges.c.tenant_id,
+            _OTHER_ROW.c.account_id == charges.c.account_id,
+            _OTHER_ROW.c.named == _AT_ACCOUNT.c.named,
+        )
+    )
+    return (
+        select(func.max(charges.c.key_number))
+        .where(
+            charges.c.tenant_id == bindparam("of_tenant"),
+            charges.c.obligation_digest == bindparam("of_obligation"),
+            charges.c.key_used_up,
+            or_(charges.c.account_id == account, same),
+        )
+        .scalar_subquery()
+    )
+
+
+_NUMBER_FREE = select(literal(1).label("free")).where(
+    func.coalesce(_used_number(bindparam("of_account", type_=Id)), 0) < bindparam("of_number", type_=Integer)
+)
 _ITS_OWN, _ITS_CUSTOMERS = processor_references.alias("its_own"), processor_references.alias("its_customers")
 _WHOLE = Prepared(
     select(
@@ -131,6 +187,8 @@ _WHOLE = Prepared(
         processor_accounts.c.kind,
         processor_accounts.c.credentials,
         processor_accounts.c.credentials_version,
+        processor_accounts.c.named,
+        _used_number(tokens.c.account_id).label("used_number"),
         _ITS_OWN.c.reference,
         _ITS_OWN.c.reference_version,
         _ITS_CUSTOMERS.c.reference.label("customer_reference"),

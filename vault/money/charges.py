@@ -19,7 +19,8 @@ from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.errors import NotFoundHere
-from vault.sealing import open_own, place_of, unseal_value
+from vault.processing import intents
+from vault.sealing import open_own, place_of, seal_value, unseal_value
 from vault.tables import charges, processor_accounts
 
 
@@ -28,18 +29,20 @@ class Charge:
     """One charge as its clients see it. After an erasure the person's part is empty and the money's part stays."""
 
     id: str
-    token: str
-    customer: str
+    token: str | None
+    customer: str | None
     status: str
     amount: int
     currency: str
     amount_captured: int
     amount_refunded: int
     capture_method: str
-    initiator: str
+    initiator: str | None
     reason: str | None
     processor: str
     created_at: datetime
+    recovered: bool = False
+    """Whether it was written again from what the processor has: what is empty then these records have lost."""
     step: str | None = None
     """What is being done with it, its outcome still open."""
     obligation: str | None = None
@@ -128,6 +131,35 @@ def details_place(keyring: Keyring, tenant: str, charge_id: str, customer: str, 
     return place_of(keyring, tenant, "charges", "details", charge_id, customer=customer, version=version)
 
 
+def seal_retained(keyring: Keyring, tenant: str, charge_id: str, version: int, value: Mapping[str, Any]) -> bytes:
+    """What of a charge outlives its customer, sealed under the tenant's own key for it."""
+    place = retained_place(keyring, tenant, charge_id, version)
+    return seal_value(keyring.tenant_key(tenant, "retention"), value, place)
+
+
+def seal_details(keyring: Keyring, dek: Dek, row: Mapping[str, Any], version: int, value: Mapping[str, Any]) -> bytes:
+    """The person's part of the charge in `row`, sealed under the customer's key."""
+    place = details_place(keyring, row["tenant_id"], row["charge_id"], row["customer_id"], version)
+    return seal_value(dek, value, place)
+
+
+def processor_key(keyring: Keyring, intent: intents.Intent, row: Mapping[str, Any], account: Any) -> str:  # noqa: ANN401  # a row
+    """The idempotency key that the processor sees of a charge, at the account of this row.
+
+    It names the obligation, or, where the charge pays none, it comes from the client's own key.
+    """
+    if row["key_number"] is None:
+        return intent.processor_key or ""
+    return intents.obligation_key(
+        keyring,
+        row["tenant_id"],
+        live=row["live"],
+        account=account.named or account.account_id.encode(),
+        obligation=row["obligation_digest"],
+        number=row["key_number"],
+    )
+
+
 def charge_of(row: Mapping[str, Any], retained: Mapping[str, Any], details: Mapping[str, Any]) -> Charge:
     """A charge from its columns and what was sealed in it."""
     return Charge(
@@ -166,6 +198,7 @@ _SHOWN = (
     "initiator",
     "reason",
     "created_at",
+    "recovered",
     "step",
 )
 """Columns that clients see under their own names."""

@@ -7,7 +7,6 @@ a charge is not in the processor's list of that day, the processor is asked for 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Row, and_, select
@@ -15,12 +14,12 @@ from sqlalchemy import Engine, Row, and_, select
 from keys.database import reading
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.charge_states import OPEN, PAID
 from vault.money import charges as charge_rooms
-from vault.money.charge_states import PAID
 from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect, persist
-from vault.processing.processor_answers import Approved, Authorized, Payment, PaymentPage, Refused
-from vault.tables import OPEN_STATES, charges
+from vault.processing.processing import Connected, Processors, connect
+from vault.processing.processor_answers import Approved, Authorized, Declined, Payment, PaymentPage, Refused, Voided
+from vault.tables import charges
 
 DAY = timedelta(days=1)
 SETTLING = timedelta(minutes=5)
@@ -94,7 +93,7 @@ def compare(
 def _compare_day(books: _Books, since: datetime, until: datetime, report: Report) -> None:
     seen: set[bytes] = set()
     for page in _theirs(books, since, until):
-        tagged = [payment for payment in page if payment.tag is not None]
+        tagged = [payment for payment in page if payment.marks is not None]
         report.not_ours += len(page) - len(tagged)
         ours = _ours_named(books, tagged)
         for payment in tagged:
@@ -111,24 +110,31 @@ def _compare_one(
 ) -> None:
     if row is None:
         row = _ours_tagged(books, payment, since, until)
-        if row is None and payment.status in HELD:
+        if row is None and _status(payment) in HELD:
             report.differences.append(_difference("theirs_only", None, payment))
             return
-    if row is None or (row.state in OPEN_STATES and row.state != "authorized"):
+    if row is None or (row.state in OPEN and row.state != "authorized"):
         return
     report.compared += 1
-    if (row.state in PAID) != (payment.status == "succeeded"):
-        if row.state != "authorized" or payment.status != "authorized":
+    if (row.state in PAID) != (_status(payment) == "succeeded"):
+        if row.state != "authorized" or _status(payment) != "authorized":
             report.differences.append(_difference("state_differs", row, payment))
     elif row.state in PAID and (row.amount_captured, row.amount_refunded) != (payment.captured, payment.refunded):
         report.differences.append(_difference("amount_differs", row, payment))
+
+
+def _status(payment: Payment) -> str:
+    return next((status for kind, status in _STATUS.items() if isinstance(payment.outcome, kind)), "open")
+
+
+_STATUS: Mapping[type, str] = {Approved: "succeeded", Authorized: "authorized", Voided: "failed", Declined: "failed"}
 
 
 def _look_for(books: _Books, row: Row[Any], report: Report) -> None:
     """A charge of ours that the day's list does not have: it may stand in the next day's."""
     reference = charge_rooms.open_retained(books.keyring, row).get("reference")
     connected = books.connected
-    found = persist(partial(connected.processor.read_charge, connected.credentials, reference=reference or ""))
+    found = connected.processor.read_charge(connected.credentials, reference=reference or "")
     if not isinstance(found, Approved | Authorized):
         report.differences.append(_difference("ours_only", row, None))
 
@@ -137,8 +143,7 @@ def _theirs(books: _Books, since: datetime, until: datetime) -> Iterator[Sequenc
     after: str | None = None
     while True:
         connected = books.connected
-        listed = partial(connected.processor.list_payments, connected.credentials, since=since, until=until)
-        page = persist(partial(listed, after=after))
+        page = connected.processor.list_payments(connected.credentials, since=since, until=until, after=after)
         if not isinstance(page, PaymentPage):
             raise NotCompared(page.code if isinstance(page, Refused) else page.reason)
         yield page.payments
@@ -162,7 +167,7 @@ def _ours_tagged(books: _Books, payment: Payment, since: datetime, until: dateti
     nameless = select(charges).where(_mine(books), about, charges.c.reference_digest.is_(None))
     with reading(books.records) as connection:
         for row in connection.execute(nameless):
-            if intents.tag(books.keyring, books.caller.tenant, row.charge_id) == payment.tag:
+            if payment.marks and intents.tag(books.keyring, books.caller.tenant, row.charge_id) == payment.marks.tag:
                 return row
     return None
 
@@ -184,7 +189,7 @@ def _difference(kind: str, row: Row[Any] | None, payment: Payment | None) -> Dif
         ours = {"status": row.state, "captured": row.amount_captured, "refunded": row.amount_refunded}
     theirs = None
     if payment is not None:
-        theirs = {"status": payment.status, "captured": payment.captured, "refunded": payment.refunded}
+        theirs = {"status": _status(payment), "captured": payment.captured, "refunded": payment.refunded}
     return Difference(
         kind=kind,
         charge=row.charge_id if row is not None else None,

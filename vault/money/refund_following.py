@@ -1,11 +1,11 @@
 """Refunds that the processor has taken on and not ended: followed until it has, and told when it has."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
 
+from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault import audit
@@ -14,7 +14,7 @@ from vault.columns import database_clock
 from vault.events import events
 from vault.money.refunds_listed import Refund, shown_in_event
 from vault.processing import processor_accounts
-from vault.processing.processing import connect, persist
+from vault.processing.processing import connect
 from vault.processing.processor_answers import Refunded
 from vault.sealing import open_own, place_of
 from vault.statements import Change, updated, write
@@ -44,7 +44,7 @@ def follow_up(shop: Workshop, row: Row[Any]) -> bool:
         account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
     reference = reference_of(shop.keyring, row)
-    outcome = persist(partial(connected.processor.read_refund, connected.credentials, reference=reference))
+    outcome = connected.processor.read_refund(connected.credentials, reference=reference)
     if not isinstance(outcome, Refunded) or outcome.status == "pending":
         return False
     with audit.transaction(shop.records) as tx:
@@ -66,14 +66,17 @@ def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any],
         return False
     write(tx, told, recorded(tx, keyring, caller, row, f"refund.{status}"))
     if status == "failed":
-        give_back(tx, row.tenant_id, row.charge_id, row.amount)
+        recount(tx, row.tenant_id, row.charge_id)
     return True
 
 
-def give_back(tx: Connection, tenant: str, charge_id: str, amount: int) -> None:
-    """Make `amount` refundable again."""
-    this = and_(charge_table.c.tenant_id == tenant, charge_table.c.charge_id == charge_id)
-    tx.execute(update(charge_table).where(this).values(amount_refunded=charge_table.c.amount_refunded - amount))
+def recount(tx: Connection, tenant: str, charge_id: str) -> None:
+    """Have a charge say how much of it was given back or is on its way: all its refunds that have not failed.
+
+    It is never more than was taken, also where refunds made at the processor and ours that are still open add up to
+    more: one of them fails then.
+    """
+    tx.execute(_RECOUNT, {"of_tenant": tenant, "of_charge": charge_id})
 
 
 def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
@@ -91,9 +94,14 @@ def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
     return events.made(caller, f"refund.{status}", refund.id, shown_in_event(refund))
 
 
+def refund_place(keyring: Keyring, tenant: str, refund_id: str, version: int) -> Context:
+    """Where a refund's processor reference stands."""
+    return place_of(keyring, tenant, "refunds", "retained", refund_id, version=version)
+
+
 def reference_of(keyring: Keyring, row: Row[Any]) -> str:
     """The processor's name of a refund. Raises Unreadable."""
-    place = place_of(keyring, row.tenant_id, "refunds", "retained", row.refund_id, version=row.retained_version)
+    place = refund_place(keyring, row.tenant_id, row.refund_id, row.retained_version)
     named: str = open_own(keyring, "retention", row.retained, place)["reference"]
     return named
 
@@ -108,6 +116,22 @@ def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
     return and_(refunds.c.tenant_id == row.tenant_id, refunds.c.refund_id == row.refund_id)
 
 
+_GIVEN = (
+    select(func.coalesce(func.sum(refunds.c.amount), 0))
+    .where(
+        refunds.c.tenant_id == bindparam("of_tenant"),
+        refunds.c.charge_id == bindparam("of_charge"),
+        refunds.c.state != "failed",
+    )
+    .scalar_subquery()
+)
+_RECOUNT = (
+    update(charge_table)
+    .where(charge_table.c.tenant_id == bindparam("of_tenant"), charge_table.c.charge_id == bindparam("of_charge"))
+    .values(
+        amount_refunded=case((charge_table.c.amount_captured > _GIVEN, _GIVEN), else_=charge_table.c.amount_captured)
+    )
+)
 _MAY_COME_FROM = {
     "succeeded": refunds.c.state == "pending",
     "failed": refunds.c.state.in_(("pending", "succeeded")),

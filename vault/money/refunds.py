@@ -2,30 +2,46 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
-from keys.context import Context
 from keys.database import reading
+from keys.errors import KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.charge_states import PAID
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.events import events
-from vault.money.charge_states import PAID
+from vault.money import refunds_elsewhere
 from vault.money.charges import open_retained, row_of_charge
-from vault.money.refund_following import LOOK_EVERY, give_back
+from vault.money.refund_following import LOOK_EVERY, recount, refund_place
 from vault.money.refunds_listed import Refund, read, shown_in_event
-from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect, persist
-from vault.processing.processor_answers import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
-from vault.recovering import recovery_notes
-from vault.sealing import place_of, seal_value
-from vault.statements import Change, updated, write
+from vault.processing import doubt, intents, processor_accounts, references, sending
+from vault.processing.processing import Connected, Processors, connect
+from vault.processing.processor_answers import (
+    Declined,
+    NotFound,
+    NotReached,
+    Refunded,
+    RefundOutcome,
+    Refused,
+    Unknown,
+)
+from vault.sealing import seal_value
+from vault.statements import Change, inserted, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
+
+
+class _Overtaken(Exception):  # no error: what rolls back what another process has ended, or has the lease of
+    """Another process ended the same refund first: nothing of ours is written."""
+
+
+class _Doubtful(Exception):  # no error: what rolls back what must first be looked for
+    """These records may have lost refunds of this payment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,33 +72,47 @@ def refund(
 
     Raises Invalid, NotFoundHere, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
     """
-    refunding = _begin(records, keyring, processors, caller, charge_id, amount, reason, attempt)
+    order = _Order(charge_id=charge_id, amount=amount, reason=reason, attempt=attempt)
+    try:
+        refunding = _begin(records, keyring, processors, caller, order, is_looked=False)
+    except _Doubtful:
+        _look_first(records, keyring, processors, caller, order)
+        refunding = _begin(records, keyring, processors, caller, order, is_looked=True)
     if refunding is None:
         return _replay(records, keyring, caller, attempt), True
-    return conclude(records, keyring, refunding, persist(partial(send, keyring, refunding))), False
+    outcome = sending.once(caller, lambda: send(keyring, refunding))
+    try:
+        return conclude(records, keyring, refunding, outcome), False
+    except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
+        return _shown(refunding, "unknown"), False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    charge_id: str
+    amount: int | None
+    reason: str | None
+    attempt: intents.Attempt
 
 
 def send(keyring: Keyring, refunding: Refunding) -> RefundOutcome:
-    """Ask the processor for the refund: always with the same key and body."""
-    reference = open_retained(keyring, refunding.charge)["reference"]
-    tag = intents.tag(keyring, refunding.caller.tenant, refunding.refund_id)
-    amount, reason = refunding.amount, refunding.reason
+    """Ask the processor for the refund."""
     return refunding.connected.processor.refund(
         refunding.connected.credentials,
-        reference=reference,
-        amount=amount,
-        reason=reason,
-        tag=tag,
-        key=refunding.intent.processor_key,
-        note=recovery_notes.of_refund(keyring, refunding.intent, refunding.charge.charge_id, amount, reason, tag),
+        reference=open_retained(keyring, refunding.charge)["reference"],
+        amount=refunding.amount,
+        currency=refunding.charge.currency,
+        reason=refunding.reason,
+        marks=intents.marks(keyring, refunding.caller.tenant, refunding.refund_id, refunding.charge.obligation_digest),
+        key=refunding.intent.processor_key or "",
     )
 
 
 def look_up(keyring: Keyring, refunding: Refunding) -> RefundOutcome | NotFound:
-    """What the processor has of a refund that broke off."""
+    """What the processor has of a refund that broke off, among all of its payment."""
     reference = open_retained(keyring, refunding.charge)["reference"]
-    tag = intents.tag(keyring, refunding.caller.tenant, refunding.refund_id)
-    return refunding.connected.processor.find_refund(refunding.connected.credentials, tag=tag, reference=reference)
+    connected = refunding.connected
+    return connected.processor.find_refund(connected.credentials, id=refunding.refund_id, reference=reference)
 
 
 def resume(
@@ -107,62 +137,75 @@ def resume(
 
 
 def conclude(records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound) -> Refund:
-    """Write down what the processor answered. Raises ProcessorRefused, ProcessorNotReached."""
+    """Write down what the processor answered; NotFound of one that was not carried out, and won't be.
+
+    Raises ProcessorRefused, ProcessorNotReached.
+    """
+    try:
+        _write_down(records, keyring, refunding, outcome)
+    except _Overtaken:
+        return read(records, refunding.caller, refunding.refund_id)
+    if isinstance(outcome, NotReached):
+        raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was refunded. Try again.")
+    if isinstance(outcome, Refused):
+        raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
+    return read(records, refunding.caller, refunding.refund_id)
+
+
+def _write_down(records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound) -> None:
     match outcome:
         case Refunded():
             _end(records, keyring, refunding, outcome.status, reference=outcome.reference)
         case Unknown():
             _leave(records, keyring, refunding)
-        case NotReached():
+        case NotReached() | Refused(credentials=True):  # nothing was done: the same key may begin again
             _take_back(records, keyring, refunding)
-            raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was refunded.")
-        case Refused(credentials=True):  # nothing was done: the same key may begin again
-            _take_back(records, keyring, refunding)
-            raise ProcessorRefused(outcome.code, outcome.param, credentials=True)
-        case Refused():
+        case Refused() | Declined() | NotFound():
             _end(records, keyring, refunding, "failed", reference=None)
-            raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
-        case Declined() | NotFound():
-            _end(records, keyring, refunding, "failed", reference=None)
-    return read(records, refunding.caller, refunding.refund_id)
 
 
 def _begin(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caller: Caller,
-    charge_id: str,
-    amount: int | None,
-    reason: str | None,
-    attempt: intents.Attempt,
+    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order, *, is_looked: bool
 ) -> Refunding | None:
-    """Commit the intent and the pending refund, its amount taken off what is left; None for a known key."""
+    """Commit the intent and the pending refund, its amount taken off what is left; None for a known key.
+
+    Raises _Doubtful where the payment's refunds must be looked through first.
+    """
     with reading(records) as connection:
-        row = row_of_charge(connection, caller, charge_id)
+        row = row_of_charge(connection, caller, order.charge_id)
         account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
     connected = connect(processors, keyring, caller.tenant, account)
-    refund_id = intents.resource_id("rfd", keyring, caller, attempt)
+    refund_id = intents.resource_id("rfd", keyring, caller, order.attempt)
     with audit.transaction(records) as tx:
         intent = intents.begin(
-            tx, keyring, caller, attempt, resource_id=refund_id, customer_id=row.customer_id, account_id=row.account_id
+            tx,
+            keyring,
+            caller,
+            order.attempt,
+            resource_id=refund_id,
+            customer_id=row.customer_id,
+            account_id=row.account_id,
         )
         if intent is None:
             return None
-        taken = _take_off(tx, caller, row, amount)
-        tx.execute(
-            insert(refunds),
-            {
-                "tenant_id": caller.tenant,
-                "refund_id": refund_id,
-                "charge_id": charge_id,
-                "state": "pending",
-                "amount": taken,
-                "reason": reason,
-                "created_at": caller.at,
-                "updated_at": caller.at,
-            },
-        )
+        if not is_looked and doubt.is_doubted(tx, caller.tenant, row.account_id):
+            raise _Doubtful
+        if _is_recovered(tx, caller, refund_id):
+            intents.finish(tx, intent)
+            return None
+        taken = _take_off(tx, caller, row, order.amount)
+        new = {
+            "tenant_id": caller.tenant,
+            "refund_id": refund_id,
+            "charge_id": order.charge_id,
+            "state": "pending",
+            "amount": taken,
+            "reason": order.reason,
+            "created_at": caller.at,
+            "updated_at": caller.at,
+        }
+        write(tx, inserted(refunds, new))
+        recount(tx, caller.tenant, order.charge_id)
     return Refunding(
         caller=caller,
         intent=intent,
@@ -170,13 +213,43 @@ def _begin(
         charge=row,
         refund_id=refund_id,
         amount=taken,
-        reason=reason,
+        reason=order.reason,
         created_at=caller.at,
     )
 
 
+def _is_recovered(tx: Connection, caller: Caller, refund_id: str) -> bool:
+    """Whether this very refund was written again from what the processor has: the call is its replay."""
+    this = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refund_id)
+    return tx.scalar(select(refunds.c.refund_id).where(this)) is not None
+
+
+def _look_first(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order) -> None:
+    """Book what the processor has of refunds that these records may have lost.
+
+    Raises NotUsable where one of ours is as large as this one: it may be the very same, ordered under another key.
+    """
+    with reading(records) as connection:
+        row = row_of_charge(connection, caller, order.charge_id)
+        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
+        since = doubt.since(connection, account)
+    connected = connect(processors, keyring, caller.tenant, account)
+    reference = open_retained(keyring, row).get("reference") or ""
+    seen = connected.processor.refunds_of(connected.credentials, reference=reference)
+    if not isinstance(seen, list):
+        raise ProcessorNotReached("The processor did not say what was refunded; nothing was refunded. Try again.")
+    refunds_elsewhere.book(records, keyring, caller, row.account_id, order.charge_id, seen)
+    refund_id = intents.resource_id("rfd", keyring, caller, order.attempt)
+    for each in seen:
+        is_new = since is None or each.at >= since
+        if each.marks is not None and each.marks.id != refund_id and is_new and each.amount == order.amount:
+            raise NotUsable(
+                "refund_in_doubt", "A refund of this amount was made just before records were lost. Look first."
+            )
+
+
 def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None) -> int:
-    """Reserve the amount on the charge, so that refunds running at once never give back more than it took."""
+    """What is to be given back, the charge's row held, so that refunds at once never give back more than it took."""
     this = and_(charge_table.c.tenant_id == caller.tenant, charge_table.c.charge_id == row.charge_id)
     columns = (charge_table.c.state, charge_table.c.amount_captured, charge_table.c.amount_refunded)
     now = tx.execute(select(*columns).where(this).with_for_update()).one()
@@ -187,9 +260,7 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
         raise NotUsable("already_refunded", "Nothing of this charge is left to refund.")
     if amount is not None and amount > left:
         raise Invalid("amount", "The amount is more than is left to refund.")
-    taken = left if amount is None else amount
-    tx.execute(update(charge_table).where(this).values(amount_refunded=charge_table.c.amount_refunded + taken))
-    return taken
+    return left if amount is None else amount
 
 
 def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *, reference: str | None) -> None:
@@ -197,13 +268,12 @@ def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *,
     caller = refunding.caller
     changes = {"state": state, "updated_at": caller.at, **_sealed(keyring, refunding, reference)}
     clocks = {"next_look_at": LOOK_EVERY} if state == "pending" else {}
-    key = {"tenant_id": caller.tenant, "refund_id": refunding.refund_id}
     with audit.transaction(records) as tx:
-        if not write(tx, updated(refunds, key, changes, _OPEN, clocks=clocks))[0]:
-            return
+        moved = updated(refunds, _key_of(refunding), changes, _OPEN, clocks=clocks)
+        if not all(write(tx, moved, intents.finished(refunding.intent))):
+            raise _Overtaken
         if state == "failed":
-            give_back(tx, caller.tenant, refunding.charge.charge_id, refunding.amount)
-        intents.finish(tx, refunding.intent)
+            recount(tx, caller.tenant, refunding.charge.charge_id)
         _record(tx, keyring, refunding, state)
 
 
@@ -218,20 +288,24 @@ def _sealed(keyring: Keyring, refunding: Refunding, reference: str | None) -> di
 
 
 def _leave(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
+    unknown = {"state": "unknown", "updated_at": refunding.caller.at}
     with audit.transaction(records) as tx:
-        still = and_(_this(refunding), refunds.c.state == "pending")
-        tx.execute(update(refunds).where(still).values(state="unknown", updated_at=refunding.caller.at))
-        intents.leave_to_worker(tx, refunding.intent)
+        moved = updated(refunds, _key_of(refunding), unknown, _OPEN)
+        if not all(write(tx, moved, intents.left_to_worker(refunding.intent))):
+            raise _Overtaken
         _record(tx, keyring, refunding, "unknown")
 
 
 def _take_back(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
     caller = refunding.caller
+    this = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refunding.refund_id)
     with audit.transaction(records) as tx:
-        if tx.execute(delete(refunds).where(_this(refunding), refunds.c.state == "pending")).rowcount == 1:
-            give_back(tx, caller.tenant, refunding.charge.charge_id, refunding.amount)
-            intents.forget_attempt(tx, refunding.intent)
-            write(tx, _entry(tx, keyring, refunding, "refund.not_sent"))
+        if not intents.forget_attempt(tx, refunding.intent):
+            raise _Overtaken
+        if tx.execute(delete(refunds).where(this, _OPEN)).rowcount != 1:
+            raise _Overtaken
+        recount(tx, caller.tenant, refunding.charge.charge_id)
+        write(tx, _entry(tx, keyring, refunding, "refund.not_sent"))
 
 
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Refund:
@@ -242,29 +316,28 @@ def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.
     return read(records, caller, first.resource_id)
 
 
-def refund_place(keyring: Keyring, tenant: str, refund_id: str, version: int) -> Context:
-    """Where a refund's processor reference stands."""
-    return place_of(keyring, tenant, "refunds", "retained", refund_id, version=version)
+def _key_of(refunding: Refunding) -> dict[str, str]:
+    return {"tenant_id": refunding.caller.tenant, "refund_id": refunding.refund_id}
 
 
-def _this(refunding: Refunding) -> ColumnElement[bool]:
-    return and_(refunds.c.tenant_id == refunding.caller.tenant, refunds.c.refund_id == refunding.refund_id)
-
-
-def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str) -> None:
-    """The audit entry of a refund that now stands at `state`, and its event."""
-    caller, charge = refunding.caller, refunding.charge
-    refund = Refund(
+def _shown(refunding: Refunding, state: str) -> Refund:
+    return Refund(
         id=refunding.refund_id,
-        charge=charge.charge_id,
+        charge=refunding.charge.charge_id,
         status=state,
         amount=refunding.amount,
-        currency=charge.currency,
+        currency=refunding.charge.currency,
         reason=refunding.reason,
         origin="panless",
         created_at=refunding.created_at,
     )
-    told = events.made(caller, f"refund.{state}", refund.id, shown_in_event(refund))
+
+
+def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str) -> None:
+    """The audit entry of a refund that now stands at `state`, and its event."""
+    told = events.made(
+        refunding.caller, f"refund.{state}", refunding.refund_id, shown_in_event(_shown(refunding, state))
+    )
     write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}"))
 
 

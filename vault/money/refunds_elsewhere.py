@@ -1,18 +1,25 @@
 """Refunds as the processor lists them: those of ours that came to an end, and those that somebody made there."""
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, select, update
+from sqlalchemy import Connection, Engine, and_, select
 
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.ids import new_id
-from vault.money.refund_following import LOOK_EVERY, WITH_CHARGE, event_of, follow_seen, recorded
-from vault.money.refunds import refund_place
+from vault.ids import is_id, new_id
+from vault.money.refund_following import (
+    LOOK_EVERY,
+    WITH_CHARGE,
+    event_of,
+    follow_seen,
+    recorded,
+    recount,
+    refund_place,
+)
 from vault.processing import intents, references
-from vault.processing.processing import Connected, persist
+from vault.processing.processing import Connected
 from vault.processing.processor_answers import RefundSeen
 from vault.sealing import seal_value
 from vault.statements import inserted, write
@@ -29,13 +36,20 @@ def follow(
     payment: str,
 ) -> bool:
     """Ask the processor for the refunds of a charge's payment, and write down what is news; whether it said."""
-    seen = persist(partial(connected.processor.refunds_of, connected.credentials, reference=payment))
+    seen = connected.processor.refunds_of(connected.credentials, reference=payment)
     if not isinstance(seen, list):
         return False
+    book(records, keyring, caller, account_id, charge_id, seen)
+    return True
+
+
+def book(
+    records: Engine, keyring: Keyring, caller: Caller, account_id: str, charge_id: str, seen: Sequence[RefundSeen]
+) -> None:
+    """Write down what is news of a charge's refunds, as the processor lists them."""
     for each in seen:
         with audit.transaction(records) as tx:
             _follow_one(tx, keyring, caller, account_id, charge_id, each)
-    return True
 
 
 def _follow_one(
@@ -49,7 +63,7 @@ def _follow_one(
     ).one_or_none()
     if known is not None:
         follow_seen(tx, keyring, caller, known, seen.status)
-    elif seen.status != "failed" and seen.tag not in _open_tags(tx, keyring, caller, charge_id):
+    elif seen.status != "failed" and _tag(seen) not in _open_tags(tx, keyring, caller, charge_id):
         _adopt(tx, keyring, caller, charge, seen, digest)
 
 
@@ -60,6 +74,18 @@ def _open_tags(tx: Connection, keyring: Keyring, caller: Caller, charge_id: str)
     return {intents.tag(keyring, caller.tenant, refund_id) for refund_id in tx.scalars(ours)}
 
 
+def _tag(seen: RefundSeen) -> str | None:
+    return seen.marks.tag if seen.marks is not None else None
+
+
+def _named(keyring: Keyring, caller: Caller, seen: RefundSeen) -> tuple[str, str]:
+    """The id of a refund's row and who made it: one that carries our words keeps its id, so that a retry finds it."""
+    marks = seen.marks
+    if marks and is_id(marks.id, "rfd") and marks.tag == intents.tag(keyring, caller.tenant, marks.id):
+        return marks.id, "panless"
+    return new_id("rfd", caller.tenant), "processor"
+
+
 def _adopt(
     tx: Connection,
     keyring: Keyring,
@@ -68,8 +94,8 @@ def _adopt(
     seen: RefundSeen,
     digest: bytes,
 ) -> None:
-    """Count a refund that was made there, never above what was taken: the reconciliation tells where we differ."""
-    refund_id = new_id("rfd", caller.tenant)
+    """Count a refund that these records do not know: made there by somebody, or by us, its commit lost since."""
+    refund_id, origin = _named(keyring, caller, seen)
     place = refund_place(keyring, caller.tenant, refund_id, 1)
     row = {
         "tenant_id": caller.tenant,
@@ -77,16 +103,15 @@ def _adopt(
         "charge_id": charge.charge_id,
         "state": seen.status,
         "amount": seen.amount,
-        "origin": "processor",
+        "origin": origin,
         "reference_digest": digest,
         "retained": seal_value(keyring.tenant_key(caller.tenant, "retention"), {"reference": seen.reference}, place),
         "created_at": caller.at,
         "updated_at": caller.at,
     }
     clocks = {"next_look_at": LOOK_EVERY} if seen.status == "pending" else {}
-    write(tx, inserted(refunds, row, if_absent=True, clocks=clocks))
-    given = min(charge.amount_refunded + seen.amount, charge.amount_captured)
-    this = and_(charges.c.tenant_id == caller.tenant, charges.c.charge_id == charge.charge_id)
-    tx.execute(update(charges).where(this).values(amount_refunded=given))
+    if not write(tx, inserted(refunds, row, if_absent=True, clocks=clocks))[0]:
+        return
+    recount(tx, caller.tenant, charge.charge_id)
     made = tx.execute(WITH_CHARGE.where(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refund_id)).one()
     write(tx, event_of(caller, made, seen.status), recorded(tx, keyring, caller, made, "refund.made_elsewhere"))

@@ -1,19 +1,21 @@
 """Intents: the row written before any call to a processor, and what makes a client's retry safe.
 
 An intent names its resource and stores no answer: a replay renders the resource as it is now. While its owner works on
-it, it holds a lease on the database's clock; once the lease is over, the worker may take it up. All keyed digests here
-come from the tenant's processor key, which never rotates, so that a retry in 399 days still meets its first attempt.
+it, it holds a lease on the database's clock, and the lease has a word of its own; once it is over, the worker may take
+the intent up under another word. Whoever ends, returns or deletes an intent names the word, in the statement that does
+it, so that nobody writes who has lost the lease. All keyed digests here come from the tenant's processor key, which
+never rotates, so that a retry in 399 days still meets its first attempt.
 """
 
 import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, select, update
 
 from keys.keyring import Keyring
 from keys.prepared import Prepared
@@ -21,11 +23,12 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, new_id
+from vault.processing.processor_answers import Marks
 from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
 
 LEASE_SECONDS = 60
-"""Longer than any one call to a processor may take. An operation of several may be overtaken: see `conclude`."""
+"""Longer than a request's budget and any one call to a processor together: no call begins under it and outlasts it."""
 
 KEEP_DAYS = 400
 """How long a client's idempotency key is remembered."""
@@ -48,9 +51,10 @@ class Intent:
     intent_id: str
     operation: str
     resource_id: str
-    processor_key: str
-    key_digest: bytes | None
-    fingerprint: bytes
+    processor_key: str | None
+    """The idempotency key that the processor sees; None where it is made of the obligation (`obligation_key`)."""
+    word: bytes = field(repr=False)
+    """Of the lease."""
 
 
 def body_fingerprint(keyring: Keyring, tenant: str, path: str, body: object) -> bytes:
@@ -105,32 +109,56 @@ def begun(
     resource_id: str,
     customer_id: str | None = None,
     account_id: str | None = None,
+    has_own_key: bool = True,
 ) -> tuple[Intent, Change]:
-    """The same, to be written together with what it begins; it makes no row when the same key began before."""
+    """An intent, to be written together with what it begins; it makes no row when the same key began before.
+
+    `has_own_key` is False for the charge of an obligation, which the processor's key names.
+    """
     intent = Intent(
         tenant=caller.tenant,
         intent_id=new_id("int", caller.tenant),
         operation=attempt.operation,
         resource_id=resource_id,
-        processor_key=processor_key(keyring, caller, attempt),
-        key_digest=key_digest(keyring, caller, attempt),
-        fingerprint=attempt.fingerprint,
+        processor_key=processor_key(keyring, caller, attempt) if has_own_key else None,
+        word=new_word(),
     )
     row = {
         "tenant_id": caller.tenant,
         "intent_id": intent.intent_id,
         "operation": attempt.operation,
-        "key_digest": intent.key_digest,
-        "fingerprint": intent.fingerprint,
+        "key_digest": key_digest(keyring, caller, attempt),
+        "fingerprint": attempt.fingerprint,
         "resource_id": resource_id,
         "customer_id": customer_id,
         "account_id": account_id,
         "processor_key": intent.processor_key,
         "state": "pending",
         "attempts": 1,
+        "word": intent.word,
         "created_at": caller.at,
     }
     return intent, inserted(intents, row, if_absent=True, clocks={"lease_until": LEASE_SECONDS})
+
+
+def new_word() -> bytes:
+    """A lease's word: whoever names it is who holds the lease."""
+    return secrets.token_bytes(16)
+
+
+def known(keyring: Keyring, caller: Caller, attempt: Attempt, resource_id: str) -> Change:
+    """An intent that is done already: the call with this key is a replay of what made the resource."""
+    row = {
+        "tenant_id": caller.tenant,
+        "intent_id": new_id("int", caller.tenant),
+        "operation": attempt.operation,
+        "key_digest": key_digest(keyring, caller, attempt),
+        "fingerprint": attempt.fingerprint,
+        "resource_id": resource_id,
+        "state": "done",
+        "created_at": caller.at,
+    }
+    return inserted(intents, row, if_absent=True, clocks={"lease_until": 0, "finished_at": 0})
 
 
 def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
@@ -155,14 +183,14 @@ def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: 
     return First(resource_id=row.resource_id, at=row.created_at)
 
 
-def finish(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
-    """Mark the intent done; `changes` are further columns."""
-    write(tx, finished(intent, **changes))
+def finish(tx: Connection, intent: Intent, **changes: Any) -> bool:  # noqa: ANN401  # columns of the table
+    """Mark the intent done, unless its lease is lost; whether it was. `changes` are further columns."""
+    return write(tx, finished(intent, **changes))[0]
 
 
 def finished(intent: Intent, **changes: Any) -> Change:  # noqa: ANN401  # columns of the table
-    """The same, to be written together with what ends it."""
-    return updated(intents, _key_of(intent), {"state": "done", **changes}, clocks={"finished_at": 0})
+    """That the intent is done, to be written together with what ends it; no row is changed where the lease is lost."""
+    return updated(intents, _key_of(intent), {"state": "done", **changes}, _OPEN, clocks={"finished_at": 0})
 
 
 def finished_of(tenant: str, resource_id: str) -> tuple[Change, ...]:
@@ -170,9 +198,14 @@ def finished_of(tenant: str, resource_id: str) -> tuple[Change, ...]:
     return each({"of_tenant": tenant, "of_resource": resource_id}, _FINISH_ALL)
 
 
-def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> None:  # noqa: ANN401  # columns of the table
-    """Give the lease back at once: the outcome is unknown and the worker shall look it up."""
-    write(tx, updated(intents, _key_of(intent), changes, clocks={"lease_until": 0}))
+def leave_to_worker(tx: Connection, intent: Intent, **changes: Any) -> bool:  # noqa: ANN401  # columns of the table
+    """Give the lease back at once, for the worker to look the outcome up; whether it was still this one's to give."""
+    return write(tx, left_to_worker(intent, **changes))[0]
+
+
+def left_to_worker(intent: Intent, **changes: Any) -> Change:  # noqa: ANN401  # columns of the table
+    """That the lease is given back, to be written together with what says that the outcome is unknown."""
+    return updated(intents, _key_of(intent), changes, _OPEN, clocks={"lease_until": 0})
 
 
 def resource_of(connection: Connection, intent: Intent) -> str:
@@ -180,9 +213,12 @@ def resource_of(connection: Connection, intent: Intent) -> str:
     return str(connection.execute(select(intents.c.resource_id).where(_THIS), _named(intent)).scalar_one())
 
 
-def forget_attempt(tx: Connection, intent: Intent) -> None:
-    """Delete the intent of a call that certainly never reached the processor: the same key may begin again."""
-    tx.execute(intents.delete().where(_THIS), _named(intent))
+def forget_attempt(tx: Connection, intent: Intent) -> bool:
+    """Delete the intent of a call that was certainly never made, so that the same key may begin again.
+
+    Whether it was deleted: who has lost the lease deletes nothing, and takes nothing else back.
+    """
+    return tx.execute(_FORGET, {**_named(intent), "of_word": intent.word}).rowcount == 1
 
 
 _FINISH_ALL = (
@@ -190,11 +226,13 @@ _FINISH_ALL = (
     .where(
         intents.c.tenant_id == bindparam("of_tenant"),
         intents.c.resource_id == bindparam("of_resource"),
-        intents.c.state == "pending",
+        intents.c.state.in_(("pending", "manual")),
     )
     .values(state="done", finished_at=database_clock())
 )
 _THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
+_OPEN = intents.c.state.in_(("pending", "manual"))
+_FORGET = delete(intents).where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))
 _WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())
 _BY_KEY = Prepared(
     select(
@@ -210,8 +248,8 @@ _BY_KEY = Prepared(
 )
 
 
-def _key_of(intent: Intent) -> dict[str, str]:
-    return {"tenant_id": intent.tenant, "intent_id": intent.intent_id}
+def _key_of(intent: Intent) -> dict[str, Any]:
+    return {"tenant_id": intent.tenant, "intent_id": intent.intent_id, "word": intent.word}
 
 
 def _named(intent: Intent) -> dict[str, Any]:
@@ -234,13 +272,27 @@ def _scoped(caller: Caller, attempt: Attempt, named: str) -> bytes:
 
 
 def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
-    """The idempotency key that the processor sees: from the client's own key, never from a row of ours.
+    """The idempotency key that the processor sees of a call that pays no obligation: from the client's own key.
 
     So that the same client call after a lost database sends the same key. Without a client's key it is random.
     """
     named = attempt.key if attempt.key is not None else secrets.token_hex(16)
-    key = _key(keyring, caller.tenant, "send")
-    return "panless-" + hmac.digest(key, _scoped(caller, attempt, named), hashlib.sha256).hex()
+    return _sent(keyring, caller.tenant, _scoped(caller, attempt, named))
+
+
+def obligation_key(keyring: Keyring, tenant: str, *, live: bool, account: bytes, obligation: bytes, number: int) -> str:
+    """The idempotency key under which an obligation is paid at a processor account: whoever pays it sends the same one.
+
+    `account` names the processor's own account, `obligation` is the digest in `charges`, and `number` is one more than
+    the highest that these records know to be used up. So the processor, which alone sees what every server and every
+    history of these records sent, takes one of them.
+    """
+    mode = "live" if live else "test"
+    return _sent(keyring, tenant, b"\0".join((tenant.encode(), mode.encode(), account, obligation, b"%d" % number)))
+
+
+def _sent(keyring: Keyring, tenant: str, about: bytes) -> str:
+    return "panless-" + hmac.digest(_key(keyring, tenant, "send"), about, hashlib.sha256).hex()
 
 
 def resource_id(prefix: str, keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
@@ -253,6 +305,12 @@ def resource_id(prefix: str, keyring: Keyring, caller: Caller, attempt: Attempt)
         return new_id(prefix, caller.tenant)
     seed = hmac.digest(_key(keyring, caller.tenant, "resource"), _scoped(caller, attempt, attempt.key), hashlib.sha256)
     return derived_id(prefix, caller.tenant, seed)
+
+
+def marks(keyring: Keyring, tenant: str, resource_id: str, obligation: bytes | None = None) -> Marks:
+    """What an object that we make at a processor says of us: three words that open nothing and name nobody."""
+    named = obligation.hex() if obligation is not None else None
+    return Marks(tag=tag(keyring, tenant, resource_id), id=resource_id, obligation=named)
 
 
 def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:

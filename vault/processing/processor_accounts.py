@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, insert, select, text, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.errors import Blocked, NotFoundHere, NotUsable
+from vault.columns import database_clock, instance
+from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
-from vault.processing import intents
+from vault.processing import account_proofs, intents
+from vault.processing.processor import Processor
+from vault.processing.processor_answers import PaymentPage
 from vault.sealing import open_own, place_of, seal_value
 from vault.statements import update_row
 from vault.tables import erasure_recipients, processor_accounts, tenants, tokens
 from vault.tables import intents as intent_table
+from vault.tables.work import STILL_OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class Credentials:
 def add(
     records: Engine,
     keyring: Keyring,
+    processors: Mapping[str, Processor],
     caller: Caller,
     *,
     kind: str,
@@ -52,8 +57,15 @@ def add(
     default: bool,
     attempt: intents.Attempt,
 ) -> tuple[Account, bool]:
-    """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay."""
-    account_id = new_id("pa", caller.tenant)
+    """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay.
+
+    The processor is asked whose account it is; one that does not answer now is asked again by the worker. Raises
+    Invalid for a key of the other mode and one that is refused.
+    """
+    account_id, processor, key = new_id("pa", caller.tenant), processors[kind], Secret(credentials["api_key"])
+    account_proofs.refuse_other_mode(processor, key, live=caller.live)
+    own_id = account_proofs.own_id(processor, key)
+    known_on = _known_on(records, processor, key, caller)
     with audit.transaction(records) as tx:
         _take_turns(tx, caller)
         first = _default(tx, caller) is None
@@ -61,7 +73,7 @@ def add(
         if intent is not None:
             if default and not first:
                 _clear_default(tx, caller)
-            sealed = _seal(keyring, caller.tenant, account_id, credentials)
+            sealed = _seal(keyring, caller.tenant, account_id, _with_own_id(credentials, own_id))
             tx.execute(
                 insert(processor_accounts),
                 {
@@ -71,6 +83,8 @@ def add(
                     "live": caller.live,
                     "label": label,
                     "credentials": sealed,
+                    "named": account_proofs.named(keyring, caller.tenant, kind, own_id) if own_id else None,
+                    "known_on": known_on if not _is_any_doubted(tx, caller) else None,
                     "is_default": default or first,
                     "created_at": caller.at,
                 },
@@ -82,6 +96,28 @@ def add(
             before = intents.replayed(connection, keyring, caller, attempt)
         account_id = before.resource_id if before else account_id
     return read(records, caller, account_id), intent is None
+
+
+def _known_on(records: Engine, processor: Processor, key: Secret, caller: Caller) -> str | None:
+    """The instance of the records on which nothing of ours is there to be known; None where it must be walked."""
+    with reading(records) as connection:
+        here: str | None = connection.scalar(select(instance()))
+    since = caller.at - (processor.key_lifetime or _FIRST_LOOK)
+    page = processor.list_payments(key, since=since, until=None, after=None)
+    if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
+        return here
+    return None
+
+
+def _is_any_doubted(tx: Connection, caller: Caller) -> bool:
+    doubted = select(processor_accounts.c.account_id).where(
+        _theirs(caller), processor_accounts.c.known_on.is_distinct_from(instance())
+    )
+    return tx.execute(doubted.limit(1)).first() is not None
+
+
+def _with_own_id(credentials: Mapping[str, str], own_id: str | None) -> dict[str, str]:
+    return {**credentials, **({"own_id": own_id} if own_id is not None else {})}
 
 
 def read(records: Engine, caller: Caller, account_id: str) -> Account:
@@ -98,21 +134,43 @@ def list_accounts(records: Engine, caller: Caller) -> Sequence[Account]:
 
 
 def change(
-    records: Engine, keyring: Keyring, caller: Caller, account_id: str, credentials: Mapping[str, str]
+    records: Engine,
+    keyring: Keyring,
+    processors: Mapping[str, Processor],
+    caller: Caller,
+    account_id: str,
+    credentials: Mapping[str, str],
 ) -> Account:
-    """Put those credentials that are named in place of the ones before. Raises NotFoundHere.
+    """Put those credentials that are named in place of the ones before; what waited for them is tried at once.
 
-    The secret of webhooks is known later than the account: a processor asks for our address first.
+    The secret of webhooks is known later than the account: a processor asks for our address first. Raises NotFoundHere,
+    Invalid for a key of the other mode and one that is refused, NotUsable (`other_account`) for another account's,
+    ProcessorNotReached where the processor does not say whose it is, MovedOn.
     """
-    with audit.transaction(records) as tx:
-        row = _one(tx, caller, account_id)
-        version = row.credentials_version + 1
+    with reading(records) as connection:
+        row = _one(connection, caller, account_id)
         whole = {**_opened(keyring, caller.tenant, row), **credentials}
-        sealed = _seal(keyring, caller.tenant, account_id, whole, version)
-        key = {"tenant_id": caller.tenant, "account_id": account_id}
-        update_row(tx, processor_accounts, key, {"credentials": sealed, "credentials_version": version})
+        if "api_key" in credentials:
+            whole = _proved(connection, keyring, processors[row.kind], row, whole)
+    version = row.credentials_version + 1
+    key = {"tenant_id": caller.tenant, "account_id": account_id, "credentials_version": row.credentials_version}
+    sealed = {"credentials": _seal(keyring, caller.tenant, account_id, whole, version), "credentials_version": version}
+    waiting = {"of_tenant": caller.tenant, "of_account": account_id}
+    with audit.transaction(records) as tx:
+        if not update_row(tx, processor_accounts, key, {**sealed, "walk_at": None}):
+            raise MovedOn("Others changed this account at the same time. Try again.")
+        tx.execute(_TRY_AT_ONCE, waiting)
         audit.record(tx, keyring, caller, "processor_account.update", resource=account_id)
     return _account(row)
+
+
+def _proved(
+    connection: Connection, keyring: Keyring, processor: Processor, row: Row[Any], whole: Mapping[str, str]
+) -> dict[str, str]:
+    key = Secret(whole["api_key"])
+    account_proofs.refuse_other_mode(processor, key, live=row.live)
+    own_id = account_proofs.refuse_other_account(connection, keyring, processor, row, whole.get("own_id"), key)
+    return _with_own_id(whole, own_id)
 
 
 def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -> None:
@@ -193,6 +251,17 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
     )
 
 
+_FIRST_LOOK = timedelta(days=1)
+_TRY_AT_ONCE = (
+    update(intent_table)
+    .where(
+        intent_table.c.tenant_id == bindparam("of_tenant"),
+        intent_table.c.account_id == bindparam("of_account"),
+        text(f"intents.{STILL_OPEN}"),
+        intent_table.c.attempts > 1,
+    )
+    .values(lease_until=database_clock())
+)
 _ANY = select(processor_accounts).where(
     processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
 )

@@ -8,6 +8,46 @@ from vault.personal import CardMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """The three opaque words that each object of ours carries at a processor, and nothing else of ours.
+
+    `tag` tells a tenant's objects, `id` is our id of the object, `obligation` is the digest of what a payment is for
+    in hex, None where it is for nothing named. `id` is empty on objects that were made before objects had one.
+    """
+
+    tag: str
+    id: str
+    obligation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """The processor's own id of the account that a key opens."""
+
+    own_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burnt:
+    """The key is used up at the processor; `replayed` when a burn of it was answered before this one."""
+
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """The key came to the processor before with another call, of which this says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """An order that the processor can't express: `field` is `amount` or `currency`, `message` a sentence on why."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerOpened:
     """The processor has a customer for ours."""
 
@@ -91,7 +131,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotReached:
-    """This call certainly did nothing (refused connection, 429): it may be sent again with the same key."""
+    """This call certainly did nothing: its connection was refused before a byte, or a limit turned it away."""
 
     reason: str
     retry_after: float | None = None
@@ -101,7 +141,8 @@ class NotReached:
 class Unknown:
     """Nobody here knows what this call did (timeout, reset, 5xx, nonsense). Look it up, never guess.
 
-    `in_flight`: the processor says that the same key is being worked on now (its 409); the same call may be sent again.
+    `in_flight`: the processor says that the same key is being worked on now (its 409). `replayed` as the reason: what
+    it kept of an earlier call with that key came back, which does not say how things stand.
     """
 
     reason: str
@@ -150,21 +191,23 @@ class Notice:
     payment: str | None = field(default=None, repr=False)
     method: str | None = field(default=None, repr=False)
     dispute: str | None = field(default=None, repr=False)
+    setup: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundSeen:
-    """A refund as the processor lists it; `tag` is ours where it is one of ours, `status` as in `Refunded`."""
+    """A refund as the processor lists it; `marks` are ours where it is one of ours, `status` as in `Refunded`."""
 
     reference: str = field(repr=False)
+    marks: Marks | None
     amount: int
     status: str
-    tag: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputed:
-    """A dispute as it stands: one of `OPEN_DISPUTES`, or `won`, `lost`, `warning_closed`, `prevented`."""
+    """A dispute as it stands, in the processor's word; `CLOSED_DISPUTES` says which of them end one."""
 
     reference: str = field(repr=False)
     payment: str = field(repr=False)
@@ -177,16 +220,23 @@ class Disputed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment as the processor lists it: `succeeded`, `authorized`, `open` or `failed`; amounts in minor units.
+    """A payment as the processor lists it, whoever made it; `marks` are ours where we did. Amounts in minor units.
 
-    `tag` is ours where we made it.
+    `outcome` is what reading it says; `manual` when it is captured in a step of its own; `customer` and `method` are
+    the processor's names.
     """
 
     reference: str = field(repr=False)
-    tag: str | None
-    status: str
+    marks: Marks | None
+    outcome: "ChargeOutcome"
+    amount: int
+    currency: str
     captured: int
     refunded: int
+    manual: bool
+    customer: str | None = field(repr=False)
+    method: str | None = field(repr=False)
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,27 +248,31 @@ class PaymentPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
-    """An object of ours with its tag and its note; `customer` is the processor's name of the customer it belongs to."""
+class Made:
+    """A `customer` or a `card` of ours there, and when it was made.
 
+    `customer` and `method` are the processor's names of the customer it is or belongs to and of the payment method.
+    """
+
+    kind: str
     reference: str = field(repr=False)
-    customer: str = field(repr=False)
-    tag: str
-    note: str = field(repr=False)
+    marks: Marks
+    customer: str | None = field(repr=False)
+    method: str | None = field(repr=False)
     at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotedPage:
+class MadePage:
     """Some of a list; `after` is where the next page begins, None on the last."""
 
-    noted: list[Noted]
+    made: list[Made]
     after: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """Looked up: the processor has no object with that tag."""
+    """Looked up: the processor has no such object with our marks. What it says holds for the account that was asked."""
 
 
 Failure = Refused | NotReached | Unknown

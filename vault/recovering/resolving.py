@@ -1,21 +1,28 @@
-"""Ending an intent that a crash or an unknown outcome left open, by asking the processor, not by guessing."""
+"""Ending an intent that a crash or an unknown outcome left open, by asking the processor, not by guessing.
+
+Nothing is sent again here: what is not found is made sure of by burning its key (`burning`). What can't be ended needs
+a human and is still looked at every hour; unexpected errors bring it there sooner than outages, which pass.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, or_, select, text, update
 
 from keys.database import reading, transaction
+from keys.errors import KeysError
+from vault import leases
 from vault.caller import Caller
 from vault.cards import token_outcomes, token_resuming, tokens
 from vault.columns import database_clock
-from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused
-from vault.money import charge_looking, charge_outcomes, charge_steps, charging, refunds
+from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
+from vault.money import charge_looking, charge_steps, refunds
 from vault.people import contact_sending
 from vault.processing import intents, processor_accounts
-from vault.processing.processing import connect
+from vault.processing.processing import Connected, connect
 from vault.processing.processor_answers import (
     ActionRequired,
     Authorized,
@@ -26,52 +33,35 @@ from vault.processing.processor_answers import (
     Refused,
     Unknown,
 )
+from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
+from vault.tables.work import STILL_OPEN
 from vault.workshop import Workshop, caller_of
 
-BATCH = 100
-OF_ONE_ACCOUNT = 25
+BATCH = 400
+OF_ONE_ACCOUNT = 100
 """Of a batch: an account whose processor is away must not fill it."""
 
-KEY_WINDOW = timedelta(hours=23)
-"""How long a processor certainly remembers an idempotency key (Stripe: at least 24 h): resend only inside it."""
+LONGEST_PAUSE, LATER_PAUSE, MANUAL_PAUSE = 20, 600, 3600
+"""Seconds between two looks: for an hour, then, and for what needs a human."""
 
-LONGEST_PAUSE = 20
-"""Seconds between two looks for what is young: a processor that is back is asked again within them.
+YOUNG, GIVEN_UP_AFTER = timedelta(hours=1), timedelta(days=1)
+MOST_EXCEPTIONS = 20
+"""Unexpected errors with one intent before a human is to see it: the next try would meet the same."""
 
-So an unknown outcome is known, at the latest, the lease of whoever died (60 s), a round (1 s), one pause (20 s) and the
-call itself (23 s) after the processor answers again: 104 s of the 120 that are promised.
-"""
-
-GIVEN_UP_AFTER = KEY_WINDOW + timedelta(hours=24)
-"""When the worker stops asking: the processor has been away, or refuses our credentials, for a day and more."""
-
-YOUNG = timedelta(hours=1)
-LONGEST_PAUSE_LATER = 600
-"""The same for what is older than `YOUNG`: whatever it is, it is not a matter of seconds any more."""
+CHARGE = "charge.create"
 UNDECIDED = (NotReached, Unknown, Refused)
 """Answers to a look-up that leave the question open: the processor is away, or refuses our credentials."""
+
+Report = Callable[[str, Exception], None]
+Step = TypeVar("Step")
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
     """Some intents that are open and that nobody works on, of each processor account a few."""
-    of_account = and_(
-        account_table.c.tenant_id == intent_table.c.tenant_id,
-        account_table.c.account_id == intent_table.c.account_id,
-    )
-    place = func.row_number().over(
-        partition_by=(intent_table.c.tenant_id, intent_table.c.account_id), order_by=intent_table.c.lease_until
-    )
-    free = (
-        select(intent_table, account_table.c.live, place.label("place"))
-        .join(account_table, of_account)
-        .where(intent_table.c.state == "pending", intent_table.c.lease_until <= database_clock())
-        .subquery()
-    )
-    statement = select(free).where(free.c.place <= OF_ONE_ACCOUNT).order_by(free.c.lease_until).limit(BATCH)
     with reading(shop.records) as connection:
-        return connection.execute(statement).all()
+        return connection.execute(_DUE).all()
 
 
 def by_account(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
@@ -82,27 +72,84 @@ def by_account(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
     return [*queues.values()]
 
 
-def take_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Take the lease; False when another worker has it."""
-    free = and_(_this(row), intent_table.c.state == "pending", intent_table.c.lease_until <= database_clock())
-    taken = {"lease_until": database_clock(intents.LEASE_SECONDS), "attempts": intent_table.c.attempts + 1}
-    with transaction(shop.records) as tx:
-        return tx.execute(update(intent_table).where(free).values(taken)).rowcount == 1
+def resolve_queue(shop: Workshop, queue: Sequence[Row[Any]], report: Report) -> int:
+    """Bring some intents of one account to their end, or give them back for later; how many ended.
+
+    An account whose processor did not say what became of one is left alone for the rest of the round.
+    """
+    charges = [row for row in queue if row.operation == CHARGE]
+    ended = _resolve_charges(shop, charges, report) if charges else 0
+    for row in queue:
+        if row.operation == CHARGE or (intent := take_up(shop, row)) is None:
+            continue
+        done = attempt(shop, row, report, partial(_resolve, shop, row, intent))
+        if not done:
+            later(shop, row)
+        if done is False:  # one that failed here says nothing of its processor
+            break
+        ended += done is True
+    return ended
 
 
-def resolve(shop: Workshop, row: Row[Any]) -> bool:
-    """Bring one to its end, or give it back for later; whether it ended."""
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    intent = intents.Intent(
+def take_up(shop: Workshop, row: Row[Any]) -> intents.Intent | None:
+    """Take the lease under a word of its own; None when another worker has it."""
+    word = intents.new_word()
+    taken = {"attempts": intent_table.c.attempts + 1, "word": word}
+    due_still = intent_table.c.state.in_(("pending", "manual"))
+    if not leases.take(shop.records, intent_table, _key(row), "lease_until", intents.LEASE_SECONDS, due_still, **taken):
+        return None
+    return intents.Intent(
         tenant=row.tenant_id,
         intent_id=row.intent_id,
         operation=row.operation,
         resource_id=row.resource_id,
         processor_key=row.processor_key,
-        key_digest=row.key_digest,
-        fingerprint=row.fingerprint,
+        word=word,
     )
-    return _RESOLVERS[row.operation](shop, caller, intent, row)
+
+
+def _resolve_charges(shop: Workshop, rows: Sequence[Row[Any]], report: Report) -> int:
+    """All charges of one account, of which the list of its payments is read once."""
+    taken = {row.intent_id: (row, intent) for row in rows if (intent := take_up(shop, row)) is not None}
+    if not taken:
+        return 0
+    step = partial(unknown_charges.opened, shop, rows[0].tenant_id, rows[0].account_id)
+    account = attempt(shop, rows[0], report, step)
+    opened = [
+        attempt(shop, row, report, partial(unknown_charges.unknown, shop, row, intent))
+        for row, intent in taken.values()
+    ]
+    ones = [one for one in opened if one is not None] if account is not None else []
+    ended: set[str] = set()
+    if account is not None:
+        tried = partial(attempt, shop, report=report)
+        ended = unknown_charges.resolve(shop, account, ones, lambda row, step: tried(row, step=step))
+    for intent_id, (row, _) in taken.items():
+        if intent_id not in ended:
+            later(shop, row)
+    return len(ended)
+
+
+def attempt(shop: Workshop, row: Row[Any], report: Report, step: Callable[[], Step]) -> Step | None:
+    """What a step with an intent comes to; None where it failed, which is reported, and counted where unexpected."""
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001  # one broken intent must not stop the others
+        report(row.operation, error)
+        if not _passes(error):
+            with transaction(shop.records) as tx:
+                more = {"exceptions": intent_table.c.exceptions + 1}
+                tx.execute(update(intent_table).where(_this(row)).values(more))
+        return None
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is an outage, which passes by itself."""
+    return isinstance(error, VaultError | KeysError) and error.retryable
+
+
+def _resolve(shop: Workshop, row: Row[Any], intent: intents.Intent) -> bool:
+    return _RESOLVERS[row.operation](shop, caller_of(shop, row.tenant_id, live=row.live), intent, row)
 
 
 def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
@@ -113,58 +160,43 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
     except Erased:
         return _forget_customer(shop, intent, row)
     storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
-    outcome, opened = token_resuming.find(shop.keyring, storing, since=row.created_at)
+    outcome, opened = token_resuming.find(storing, since=row.created_at)
+    if isinstance(outcome, NotFound):
+        if not burning.nothing_comes(shop, row, storing.connected):
+            return False
+        outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
-        return _retry_soon(shop, row)
+        return False
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
     return True
 
 
 def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> bool:
     """Look for a processor's customer that an erasure did not know of yet, and have it deleted."""
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
-    tag = intents.tag(shop.keyring, row.tenant_id, row.customer_id)
-    found = connected.processor.find_customer(connected.credentials, tag=tag, since=row.created_at)
+    connected = _connected(shop, row)
+    found = connected.processor.find_customer(connected.credentials, id=row.customer_id, since=row.created_at)
     if isinstance(found, NotFound):
-        return _done(shop, intent)
+        return burning.nothing_comes(shop, row, connected) and _done(shop, intent)
     if not isinstance(found, CustomerOpened):
-        return _retry_soon(shop, row)
-    key = f"{intent.processor_key}-forget"
-    told = connected.processor.forget_customer(
-        connected.credentials, customer_reference=found.customer_reference, key=key
-    )
-    return _done(shop, intent) if isinstance(told, Forgotten) else _retry_soon(shop, row)
-
-
-def _resolve_charge(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
-    """Look the charge up; send the same key and body again only where nothing is found and the key still holds."""
-    resumed = charging.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    outcome = charging.look_up(shop.keyring, resumed)
-    if isinstance(outcome, NotFound) and _key_holds(shop, row):
-        outcome = charging.send_again(shop.keyring, resumed)
-        if isinstance(outcome, Refused) and not outcome.credentials:
-            return _refused(lambda: charge_outcomes.conclude(shop.records, shop.keyring, resumed.charging, outcome))
-    if isinstance(outcome, UNDECIDED):
-        return _retry_soon(shop, row)
-    charge_outcomes.conclude(shop.records, shop.keyring, resumed.charging, outcome)
-    return True
+        return False
+    key, reference = f"{intent.processor_key}-forget", found.customer_reference
+    told = connected.processor.forget_customer(connected.credentials, customer_reference=reference, key=key)
+    return isinstance(told, Forgotten) and _done(shop, intent)
 
 
 def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
-    """Ask where the charge stands; send the step again only where it was not taken and the key still holds."""
+    """Ask where the charge stands; where the step was not taken, make sure that it is not taken any more."""
     resumed = charge_steps.resume(shop.records, shop.keyring, shop.processors, caller, intent)
     if resumed is None:
         return _done(shop, intent)
     underway, step = resumed
     outcome = charge_looking.ask(underway)
+    if isinstance(outcome, Authorized | ActionRequired):
+        if not burning.nothing_comes(shop, row, underway.connected):
+            return False
+        outcome = charge_looking.ask(underway)
     if isinstance(outcome, UNDECIDED):
-        return _retry_soon(shop, row)
-    if isinstance(outcome, Authorized | ActionRequired) and _key_holds(shop, row):
-        outcome = charge_steps.send(underway, step)
-    if isinstance(outcome, NotReached | Unknown) or (isinstance(outcome, Refused) and outcome.credentials):
-        return _retry_soon(shop, row)
+        return False
     with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
         charge_steps.settle(shop.records, shop.keyring, underway, step, outcome)
     return True
@@ -173,54 +205,39 @@ def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: R
 def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
     outcome = refunds.look_up(shop.keyring, refunding)
-    if isinstance(outcome, NotFound) and _key_holds(shop, row):
-        outcome = refunds.send(shop.keyring, refunding)
-        if isinstance(outcome, Refused) and not outcome.credentials:
-            return _refused(lambda: refunds.conclude(shop.records, shop.keyring, refunding, outcome))
+    if isinstance(outcome, NotFound):
+        if not burning.nothing_comes(shop, row, refunding.connected):
+            return False
+        outcome = refunds.look_up(shop.keyring, refunding)
     if isinstance(outcome, UNDECIDED):
-        return _retry_soon(shop, row)
+        return False
     refunds.conclude(shop.records, shop.keyring, refunding, outcome)
-    return True
-
-
-def _refused(write_down: Callable[[], object]) -> bool:
-    with suppress(ProcessorRefused):  # the client that would hear of it is gone; the record says failed
-        write_down()
     return True
 
 
 def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
     told = tokens.left_to_forget(shop.keyring, row)
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
+    connected = _connected(shop, row)
     processor, credentials, key = connected.processor, connected.credentials, intent.processor_key
     answers: list[object] = [
         processor.forget(credentials, reference=reference, key=f"{key}-{number}")
         for number, reference in enumerate(told["payment_methods"])
     ]
     if told["customer"]:
-        answers.append(processor.forget_customer(credentials, customer_reference=told["customer"], key=key))
-    if not all(isinstance(answer, Forgotten) for answer in answers):
-        return _retry_soon(shop, row)
-    return _done(shop, intent)
+        answers.append(processor.forget_customer(credentials, customer_reference=told["customer"], key=key or ""))
+    return all(isinstance(answer, Forgotten) for answer in answers) and _done(shop, intent)
 
 
 def _resolve_contact(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Send a corrected contact on to the processor."""
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
-    sent = contact_sending.send(
-        shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, intent.processor_key
-    )
-    return _done(shop, intent) if sent else _retry_soon(shop, row)
+    connected, key = _connected(shop, row), intent.processor_key or ""
+    sent = contact_sending.send(shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, key)
+    return sent and _done(shop, intent)
 
 
 _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], bool]] = {
     "token.create": _resolve_token,
-    "charge.create": _resolve_charge,
     "charge.capture": _resolve_step,
     "charge.void": _resolve_step,
     "charge.abandon": _resolve_step,
@@ -230,32 +247,38 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 }
 
 
-def _retry_soon(shop: Workshop, row: Row[Any]) -> bool:
-    """Give the lease back early: the first retries come after 2, 4, 8 ... seconds."""
-    if shop.clock() - row.created_at > GIVEN_UP_AFTER:
-        return _give_to_a_human(shop, row)
-    longest = LONGEST_PAUSE if shop.clock() - row.created_at < YOUNG else LONGEST_PAUSE_LATER
-    seconds = min(2 ** min(row.attempts, 12), longest)
+def later(shop: Workshop, row: Row[Any]) -> None:
+    """Give the lease back for a later look: after 2, 4, 8 ... seconds at first.
+
+    Raises NeedsHuman, so that it is reported, the first time that nobody but a human can end it.
+    """
+    age = shop.clock() - row.created_at
     with transaction(shop.records) as tx:
-        tx.execute(update(intent_table).where(_this(row)).values(lease_until=database_clock(seconds)))
-    return False
+        exceptions = tx.scalar(select(intent_table.c.exceptions).where(_this(row)))
+        is_stuck = age > GIVEN_UP_AFTER or (exceptions or 0) >= MOST_EXCEPTIONS
+        longest = LONGEST_PAUSE if age < YOUNG else LATER_PAUSE
+        seconds = MANUAL_PAUSE if is_stuck else leases.pause(row.attempts, first=1, longest=longest)
+        kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending"}
+        tx.execute(update(intent_table).where(_this(row), _OPEN).values(kept))
+    if is_stuck and row.state != "manual":
+        raise NeedsHuman(f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`.")
 
 
-def _give_to_a_human(shop: Workshop, row: Row[Any]) -> bool:
-    """Neither adopted, nor called off, nor sent again in all that time. Raises NeedsHuman, so that it is reported."""
-    with transaction(shop.records) as tx:
-        tx.execute(update(intent_table).where(_this(row)).values(state="manual"))
-    raise NeedsHuman(f"{row.operation} of {row.resource_id}: see `panless charges manual`.")
+def _at(seconds: int) -> ColumnElement[Any]:
+    """No earlier than a used key has settled: there is nothing to be seen before."""
+    then = database_clock(seconds)
+    return case((intent_table.c.settles_at > then, intent_table.c.settles_at), else_=then)
+
+
+def _connected(shop: Workshop, row: Row[Any]) -> Connected:
+    with reading(shop.records) as connection:
+        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
+    return connect(shop.processors, shop.keyring, row.tenant_id, account)
 
 
 def _done(shop: Workshop, intent: intents.Intent) -> bool:
     with transaction(shop.records) as tx:
-        intents.finish(tx, intent, parameters=None)
-    return True
-
-
-def _key_holds(shop: Workshop, row: Row[Any]) -> bool:
-    return bool(shop.clock() - row.created_at < KEY_WINDOW)
+        return intents.finish(tx, intent, parameters=None)
 
 
 def forget_old_keys(shop: Workshop) -> None:
@@ -267,5 +290,33 @@ def forget_old_keys(shop: Workshop) -> None:
         tx.execute(delete(intent_table).where(old))
 
 
+def _key(row: Row[Any]) -> dict[str, str]:
+    return {"tenant_id": row.tenant_id, "intent_id": row.intent_id}
+
+
 def _this(row: Row[Any]) -> ColumnElement[bool]:
     return and_(intent_table.c.tenant_id == row.tenant_id, intent_table.c.intent_id == row.intent_id)
+
+
+_OPEN = text(f"intents.{STILL_OPEN}")
+_SETTLED = or_(intent_table.c.settles_at.is_(None), intent_table.c.settles_at <= database_clock())
+_FREE = (
+    select(
+        intent_table,
+        account_table.c.live,
+        case((_SETTLED, 1), else_=0).label("is_settled"),
+        func.row_number()
+        .over(partition_by=(intent_table.c.tenant_id, intent_table.c.account_id), order_by=intent_table.c.lease_until)
+        .label("place"),
+    )
+    .join(
+        account_table,
+        and_(
+            account_table.c.tenant_id == intent_table.c.tenant_id,
+            account_table.c.account_id == intent_table.c.account_id,
+        ),
+    )
+    .where(_OPEN, intent_table.c.lease_until <= database_clock())
+    .subquery()
+)
+_DUE = select(_FREE).where(_FREE.c.place <= OF_ONE_ACCOUNT).order_by(_FREE.c.lease_until).limit(BATCH)

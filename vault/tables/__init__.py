@@ -9,22 +9,21 @@ from vault.tables.base import metadata
 from vault.tables.cards import LOST, blind_index, customers, processor_references, tokens
 from vault.tables.erasing import erasure_recipients, erasures, holds
 from vault.tables.exports import package_chunks, package_customers, packages
-from vault.tables.house import deployment, guard, heartbeat, ledger_outbox
+from vault.tables.house import beats, deployment, guard, ledger_outbox
 from vault.tables.looks import audit_entries, audit_logs, audit_tiles
-from vault.tables.money import OPEN_DISPUTES, OPEN_STATES, UNPAID_STATES, charges, disputes, refunds
+from vault.tables.money import CLOSED_DISPUTES, charges, disputes, refunds
 from vault.tables.requests import callbacks, rights_approvals, rights_requests, rights_targets
 from vault.tables.telling import event_deliveries, events, webhook_endpoints, webhook_inbox
 from vault.tables.tenancy import client_keys, clients, processor_accounts, tenants
 from vault.tables.work import intents
 
 __all__ = [
+    "CLOSED_DISPUTES",
     "LOST",
-    "OPEN_DISPUTES",
-    "OPEN_STATES",
-    "UNPAID_STATES",
     "audit_entries",
     "audit_logs",
     "audit_tiles",
+    "beats",
     "blind_index",
     "callbacks",
     "charges",
@@ -38,7 +37,6 @@ __all__ = [
     "event_deliveries",
     "events",
     "guard",
-    "heartbeat",
     "holds",
     "intents",
     "ledger_outbox",

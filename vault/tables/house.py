@@ -23,14 +23,12 @@ guard = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
-heartbeat = Table(
-    "heartbeat",
+beats = Table(
+    "beats",
     metadata,
-    Column("id", SmallInteger, primary_key=True, autoincrement=False),
-    Column("instance", Text, nullable=False),  # which database these records lay in at that time
-    Column("history", Text, nullable=False),  # and which line of its history they belonged to
-    Column("at", UtcDateTime, nullable=False),
-    CheckConstraint("id = 1", name="one_row"),
+    Column("instance", Text, primary_key=True),  # a database that these records lie in, or lay in: see `instance`
+    Column("since", UtcDateTime, nullable=False),  # when the worker first saw it
+    Column("at", UtcDateTime, nullable=False),  # when it was last alive for certain
 )
 
 ledger_outbox = Table(

@@ -1,19 +1,13 @@
 """What was paid, and what was given back."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, String, Table, text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, Integer, String, Table, text
 
 from keys.utc import UtcDateTime
+from vault.charge_states import TAKEN
 from vault.columns import Digest, Id, Word
 from vault.tables.base import metadata, of_account, of_customer, sealed
 
-UNPAID_STATES = ("declined", "voided", "failed")
-"""States in which a charge definitely took no money, so that its obligation is free again."""
-
-OPEN_STATES = ("pending", "processing", "requires_action", "unknown", "authorized")
-"""States in which nobody can say yet whether money moved, or will."""
-
-_taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'voided', 'failed')")
-
+_taken = text(TAKEN)
 _known = text("reference_digest IS NOT NULL")
 _declined = text("state = 'declined'")
 _awaiting = text("state = 'requires_action'")
@@ -23,8 +17,8 @@ charges = Table(
     metadata,
     Column("tenant_id", Id, primary_key=True),
     Column("charge_id", Id, primary_key=True),
-    Column("customer_id", Id, nullable=False),
-    Column("token_id", Id, nullable=False),
+    Column("customer_id", Id),  # empty, like the token, where these records lost them: see `recovered`
+    Column("token_id", Id),
     Column("account_id", Id, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("state", Word, nullable=False),
@@ -33,9 +27,14 @@ charges = Table(
     Column("amount_captured", BigInteger, nullable=False, server_default=text("0")),
     Column("amount_refunded", BigInteger, nullable=False, server_default=text("0")),
     Column("capture_method", Word, nullable=False),
-    Column("initiator", Word, nullable=False),
+    Column("initiator", Word),
     Column("reason", Word),
     Column("obligation_digest", Digest),
+    Column("key_number", Integer),  # n: which of the obligation's keys at the processor this one was sent with
+    Column(
+        "key_used_up", Boolean, nullable=False, server_default=text("false")
+    ),  # nothing goes under that key any more
+    Column("recovered", Boolean, nullable=False, server_default=text("false")),  # written again from the processor
     Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
     Column("step", Word),  # capture | void | confirm, while its outcome is open: one at a time
     Column("step_amount", BigInteger),
@@ -89,8 +88,8 @@ refunds = Table(
     ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
 )
 
-OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
-"""States in which nobody can say yet who keeps the money."""
+CLOSED_DISPUTES = ("won", "lost", "warning_closed", "prevented")
+"""States in which it is said who keeps the money. In every other one, those that nobody knows yet too, it is open."""
 
 disputes = Table(
     "disputes",
@@ -98,7 +97,7 @@ disputes = Table(
     Column("tenant_id", Id, primary_key=True),
     Column("dispute_id", Id, primary_key=True),
     Column("charge_id", Id, nullable=False),
-    Column("state", Word, nullable=False),  # OPEN_DISPUTES | won | lost | warning_closed | prevented
+    Column("state", Word, nullable=False),  # the processor's word; CLOSED_DISPUTES are over
     Column("amount", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("reason", Word, nullable=False),

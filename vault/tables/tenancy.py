@@ -47,8 +47,6 @@ client_keys = Table(
     ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
 )
 
-_behind = text("look_from IS NOT NULL")
-
 processor_accounts = Table(
     "processor_accounts",
     metadata,
@@ -61,9 +59,10 @@ processor_accounts = Table(
     Column("reconcile_at", UtcDateTime),  # the next time that the worker compares it with us; its lease too
     Column("reconciled_at", UtcDateTime),
     Column("differences", Integer),  # that the last comparison found
-    Column("look_from", UtcDateTime),  # since when commits may be lost; empty: none are
-    Column("settled_at", UtcDateTime),  # a look that begins later is the last
-    Column("look_at", UtcDateTime),  # the next look; its lease too
+    Column("named", Digest),  # of the processor's own id of it, in keys of obligations; empty: they have ours
+    Column("known_on", Text),  # on which instance of this database it was last walked through; empty: never
+    Column("wanted_at", UtcDateTime),  # since when an order waits for that
+    Column("walk_at", UtcDateTime),  # the next try of a walk; its lease too
     Column("is_default", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime),
@@ -75,6 +74,5 @@ processor_accounts = Table(
         sqlite_where=text("is_default AND deleted_at IS NULL"),
         postgresql_where=text("is_default AND deleted_at IS NULL"),
     ),
-    Index("ix_processor_accounts_behind", "tenant_id", "live", sqlite_where=_behind, postgresql_where=_behind),
     of_tenant(),
 )

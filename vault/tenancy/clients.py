@@ -6,7 +6,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, exists, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
@@ -22,7 +22,7 @@ from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
 from vault.ledger.ledger_deciding import decide
 from vault.personal import Secret
-from vault.tables import client_keys, clients, guard, heartbeat, processor_accounts, tenants
+from vault.tables import client_keys, clients, guard, tenants
 from vault.tenancy.client_keys import (
     UNSEEN,
     Arrival,
@@ -54,8 +54,6 @@ class Client:
     scopes: frozenset[str]
     created_at: datetime
     revoked_at: datetime | None
-    is_behind: bool = False
-    """Whether commits of its tenant may be lost: see `catching_up`."""
     key: "KeyShown | None" = None
     """The key that proved it."""
     person: str | None = None
@@ -158,9 +156,7 @@ def authenticate(
         row = _BY_KEY.one(connection, {"tenant": presented.tenant, "key": presented.key_id})
         seen = identified(connection, row.identity)
     ledger.witness.check(seen, vouched)
-    client = _genuine(ledger.keyring, presented, row, arrival, at) if row.client_id is not None else None
-    behind = row.is_behind or seen.instance != row.alive_in
-    return replace(client, is_behind=True) if client is not None and behind else client
+    return _genuine(ledger.keyring, presented, row, arrival, at) if row.client_id is not None else None
 
 
 def _genuine(keyring: Keyring, presented: Presented, row: Any, arrival: Arrival, at: datetime) -> Client | None:  # noqa: ANN401  # a row of `_BY_KEY`
@@ -246,19 +242,11 @@ ITS_CLIENT = and_(client_keys.c.tenant_id == clients.c.tenant_id, client_keys.c.
 OF_KEY = [
     client_keys.c[name] for name in ("key_id", "digest", "mac", "expires_at", "networks", "certificate", "last_used_at")
 ]
-_BEHIND = select(processor_accounts.c.account_id).where(
-    processor_accounts.c.tenant_id == bindparam("tenant"),
-    processor_accounts.c.live == clients.c.live,
-    processor_accounts.c.look_from.is_not(None),
-    processor_accounts.c.deleted_at.is_(None),
-)
 # A key that these records don't know has no client, but the guard's row comes all the same.
 _BY_KEY = Prepared(
     select(
         *clients.c,
         *OF_KEY,
         identity_of(guard).label("identity"),
-        select(heartbeat.c.instance).scalar_subquery().label("alive_in"),
-        exists(_BEHIND).label("is_behind"),
     ).select_from(guard.outerjoin(client_keys, _THIS_KEY).outerjoin(clients, ITS_CLIENT))
 )

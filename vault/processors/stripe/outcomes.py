@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from vault.personal import CardMetadata
-from vault.processing.processor import METADATA_KEY
 from vault.processing.processor_answers import (
     ActionRequired,
     Approved,
@@ -15,8 +14,6 @@ from vault.processing.processor_answers import (
     Declined,
     Failure,
     Forgotten,
-    Held,
-    NotFound,
     Redaction,
     Refunded,
     RefundOutcome,
@@ -26,27 +23,51 @@ from vault.processing.processor_answers import (
     Unknown,
     Voided,
 )
-from vault.processors.stripe_errors import Object, declined, dig, failure
-from vault.processors.stripe_transport import Answer
+from vault.processors.stripe import shapes
+from vault.processors.stripe.errors import Object, declined, dig, embedded, failure
+from vault.processors.stripe.transport import Answer
 
 Outcome = TypeVar("Outcome")
 Gone = TypeVar("Gone")
 UNEXPECTED = Unknown(reason="unexpected_object")
+OTHER_MODE = Unknown(reason="other_mode")
+SHAPELESS = (KeyError, TypeError, AttributeError, IndexError, ValueError, OverflowError)
+"""What reading an object raises that is not what was asked for."""
 
 
 def outcome(answer: Answer | Failure, kind: str, read: Callable[[Object], Outcome]) -> Outcome | Declined | Failure:
     """What `read` makes of an answered object of that `kind`, or what the error means.
 
-    An answer that is not what was asked for (another kind, a missing field) is Unknown: something was done.
+    An answer that is not what was asked for (another kind or mode, a field missing or of another type) is Unknown:
+    something was done.
     """
     if not isinstance(answer, Answer):
         return answer
+    if _is_of_other_mode(answer):
+        return OTHER_MODE
     if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's own bounds
         return failure(answer)
     try:
         return read(answer.body) if answer.body["object"] == kind else UNEXPECTED
-    except (KeyError, TypeError, AttributeError, IndexError):
+    except SHAPELESS:
         return UNEXPECTED
+
+
+def read_as(read: Callable[[Object], Outcome], thing: Object) -> Outcome | Unknown:
+    """What `read` makes of an object out of a list; one that can't be read is Unknown."""
+    try:
+        return read(thing)
+    except SHAPELESS:
+        return UNEXPECTED
+
+
+def _is_of_other_mode(answer: Answer) -> bool:
+    """Whether an object in it is not of the key's mode: then it is not the answer of the account that was asked."""
+    if answer.live is None or not isinstance(answer.body, dict):
+        return False
+    rows = answer.body.get("data")
+    things = [answer.body, embedded(answer.body.get("error")), *(rows if isinstance(rows, list) else [])]
+    return any(dig(thing, "livemode") is (not answer.live) for thing in things)
 
 
 def definite(found: Outcome | Declined | Failure) -> Outcome | Failure:
@@ -54,22 +75,15 @@ def definite(found: Outcome | Declined | Failure) -> Outcome | Failure:
     return Refused(code=found.code) if isinstance(found, Declined) else found
 
 
-def or_gone(gone: Gone, found: Outcome | Declined | Failure) -> Gone | Outcome | Failure:
-    """`gone` where what was named is not there; otherwise what was found."""
+def or_missing(missing: Gone, found: Outcome | Declined | Failure) -> Gone | Outcome | Failure:
+    """`missing` where the account that was asked has nothing of that name; otherwise what was found."""
     met = definite(found)
-    return gone if isinstance(met, Refused) and met.code == "resource_missing" else met
-
-
-def of_money(found: Outcome | Declined | Failure) -> Outcome | Declined | Failure:
-    """Unknown where the key came there before with another body: that call may have moved money, so it is looked up."""
-    if isinstance(found, Refused) and found.code == "idempotency_mismatch":
-        return Unknown(reason=found.code)
-    return found
+    return missing if isinstance(met, Refused) and met.code == "resource_missing" else met
 
 
 def customer_opened(customer: Object) -> CustomerOpened:
     """A customer as it was made or found."""
-    return CustomerOpened(customer_reference=customer["id"])
+    return CustomerOpened(customer_reference=shapes.text(customer, "id"))
 
 
 def stored(setup_intent: Object) -> StoreOutcome:
@@ -84,61 +98,39 @@ def charged(payment_intent: Object) -> ChargeOutcome:
 
 def refunded(refund: Object) -> RefundOutcome:
     """Where a refund stands. `requires_action` waits for the payee, which for the port is pending."""
-    return Refunded(reference=refund["id"], amount=refund["amount"], status=REFUND[refund["status"]])
+    return Refunded(
+        reference=shapes.text(refund, "id"), amount=shapes.amount(refund, "amount"), status=REFUND[refund["status"]]
+    )
 
 
 def detached(method: Object) -> Forgotten | Unknown:
     """A payment method that this call took off its customer."""
-    return Forgotten() if method["customer"] is None else UNEXPECTED
+    return Forgotten() if owner(method) is None else UNEXPECTED
 
 
 def corrected(method: Object) -> Corrected | Unknown:
     """A payment method that this call changed."""
-    return Corrected() if method["customer"] else UNEXPECTED
+    return Corrected() if owner(method) else UNEXPECTED
 
 
 def owner(method: Object) -> str | None:
     """The customer that a payment method is attached to."""
-    return cast("str | None", method["customer"])
+    return shapes.named(method, "customer")
 
 
 def deleted(customer: Object) -> Forgotten | Unknown:
     """A customer that this call deleted."""
-    return Forgotten() if customer["deleted"] else UNEXPECTED
+    return Forgotten() if customer["deleted"] is True else UNEXPECTED
 
 
 def redaction(job: Object) -> Redaction:
     """Where a redaction job stands."""
-    return Redaction(job=job["id"], state=REDACTION[job["status"]])
-
-
-def counted() -> Callable[[Object], Held | str]:
-    """Counts the subscriptions of one page after another, of which it wants the next by the last id of this."""
-    seen = 0
-
-    def look(page: Object) -> Held | str:
-        nonlocal seen
-        seen += len(page["data"])
-        return str(page["data"][-1]["id"]) if page["has_more"] else Held(subscriptions=seen)
-
-    return look
-
-
-def in_page(tag: str, read: Callable[[Object], Outcome]) -> Callable[[Object], Outcome | NotFound | str]:
-    """Reads a page of a list: what the object with our tag means, or the id after which the next page begins."""
-
-    def look(page: Object) -> Outcome | NotFound | str:
-        ours = [each for each in page["data"] if dig(each, "metadata", METADATA_KEY) == tag]
-        if ours:
-            return read(ours[0])
-        return str(page["data"][-1]["id"]) if page["has_more"] else NotFound()
-
-    return look
+    return Redaction(job=shapes.text(job, "id"), state=REDACTION[job["status"]])
 
 
 def still_stored(method: Object) -> Stored | Forgotten:
     """A payment method as it is now; without a customer it was detached."""
-    return _as_stored(method) if method["customer"] else Forgotten(already=True)
+    return _as_stored(method) if owner(method) else Forgotten(already=True)
 
 
 def _stored(setup_intent: Object) -> Stored:
@@ -156,21 +148,23 @@ def _as_stored(method: Object) -> Stored:
         country=card.get("country"),
         fingerprint=card.get("fingerprint"),
     )
-    return Stored(reference=method["id"], card=metadata)  # a network transaction id comes with the first charge only
+    return Stored(
+        reference=shapes.text(method, "id"), card=metadata
+    )  # a network transaction id comes with the first charge only
 
 
 def _approved(payment_intent: Object) -> Approved:
     return Approved(
-        reference=payment_intent["id"],
-        amount=payment_intent["amount_received"],
+        reference=shapes.text(payment_intent, "id"),
+        amount=shapes.amount(payment_intent, "amount_received"),
         network_transaction_id=_network_transaction(payment_intent),
     )
 
 
 def _authorized(payment_intent: Object) -> Authorized:
     return Authorized(
-        reference=payment_intent["id"],
-        amount=payment_intent["amount_capturable"],
+        reference=shapes.text(payment_intent, "id"),
+        amount=shapes.amount(payment_intent, "amount_capturable"),
         network_transaction_id=_network_transaction(payment_intent),
     )
 
@@ -187,21 +181,21 @@ def _action(intent: Object) -> ActionRequired:
         public = {"redirect_to_url": {"url": action["redirect_to_url"]["url"]}}
     else:
         public = {"client_secret": intent["client_secret"]}
-    return ActionRequired(reference=intent["id"], next_action={"type": action["type"], **public})
+    return ActionRequired(reference=shapes.text(intent, "id"), next_action={"type": action["type"], **public})
 
 
 def _failed(intent: Object) -> Declined | Unknown:
     """An intent that wants another payment method has failed, if it says why: ours are made with one."""
     error = intent.get("last_setup_error") or intent.get("last_payment_error")
-    return declined(error, intent["id"]) if error else UNEXPECTED
+    return declined(error, shapes.text(intent, "id")) if error else UNEXPECTED
 
 
 def _setup_canceled(setup_intent: Object) -> Declined:
-    return Declined(code="canceled", reference=setup_intent["id"])
+    return Declined(code="canceled", reference=shapes.text(setup_intent, "id"))
 
 
 def _voided(payment_intent: Object) -> Voided:
-    return Voided(reference=payment_intent["id"])
+    return Voided(reference=shapes.text(payment_intent, "id"))
 
 
 def _processing(_: Object) -> Unknown:
@@ -209,9 +203,15 @@ def _processing(_: Object) -> Unknown:
     return Unknown(reason="processing")
 
 
+def _unfinished(_: Object) -> Unknown:
+    """Made and not carried out, which ours never are: whoever has its secret may still do that."""
+    return Unknown(reason="unconfirmed")
+
+
 UNFINISHED: dict[str, Callable[[Object], Any]] = {
     "requires_action": _action,
     "requires_payment_method": _failed,
+    "requires_confirmation": _unfinished,
     "processing": _processing,
 }
 SETUP: dict[str, Callable[[Object], StoreOutcome]] = {"succeeded": _stored, "canceled": _setup_canceled, **UNFINISHED}

@@ -1,7 +1,7 @@
 """A billing contact as Stripe's parameter `billing_details`."""
 
 from vault.personal import BillingContact
-from vault.processors.stripe_errors import Object
+from vault.processors.stripe.errors import Object
 
 ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 

@@ -20,11 +20,15 @@ from stripe import _api_requestor, _util
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, HTTPError, NewConnectionError, ReadTimeoutError
 
+from vault.personal import Secret
 from vault.processing.processor_answers import Failure, NotReached, Refused, Unknown
 
 IDLE_LIMIT = 5.0
 """Seconds. A connection that idled longer is opened anew: its server may be closing it just as we send, and a reset
 then is an unknown outcome, although nothing came of it."""
+
+MODES = {"sk_live_": True, "rk_live_": True, "sk_test_": False, "rk_test_": False}
+"""By how a key begins, whether it is live. Source: docs.stripe.com/keys."""
 
 NEVER_SENT: dict[type[HTTPError], str] = {
     NewConnectionError: "never_connected",
@@ -35,25 +39,46 @@ NEVER_SENT: dict[type[HTTPError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Stripe said: the status, the JSON body (None where it is none), Retry-After in seconds."""
+    """What Stripe said: the status, the JSON body (None where it is none), Retry-After in seconds.
+
+    `replayed` when it is what Stripe kept of an earlier call with that key; `live` is the mode of the key that asked,
+    None where its kind has no modes.
+    """
 
     status: int
     body: Any = field(repr=False)
     retry_after: float | None = None
+    replayed: bool = False
+    live: bool | None = None
 
 
 class Wire(stripe.StripeClient):
     """One client for every account: the credentials come with each call, and go with it.
 
-    `connect_timeout` and `read_timeout` are seconds; the second bounds each read, and a small answer is one or two.
+    `connect_timeout` and `read_timeout` are seconds; the second bounds each read, and a small answer is one or two. A
+    `transport` of one's own takes the place of the pool; what it can't do it raises as an HTTPError of urllib3.
     """
 
-    def __init__(self, *, base_url: str, pool_size: int, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        pool_size: int,
+        connect_timeout: float,
+        read_timeout: float,
+        has_modes: bool = True,
+        transport: stripe.HTTPClient | None = None,
+    ) -> None:
         stripe.enable_telemetry = False  # it would write an id into a file under the user's home
         silence_stripe_log()
         base_url = base_url.rstrip("/")
-        pooled = _Pooled(base_url, pool_size, connect_timeout, read_timeout)
-        super().__init__("", base_addresses={"api": base_url}, http_client=pooled, max_network_retries=0)
+        sends = transport or _Pooled(base_url, pool_size, connect_timeout, read_timeout)
+        super().__init__("", base_addresses={"api": base_url}, http_client=sends, max_network_retries=0)
+        self._has_modes = has_modes
+
+    def mode_of(self, credentials: str) -> bool | None:
+        """Whether a key is live, by its prefix; None for one without, and where there are no modes."""
+        return MODES.get(credentials[:8]) if self._has_modes else None
 
     def send(
         self,
@@ -83,7 +108,37 @@ class Wire(stripe.StripeClient):
             )
         except HTTPError as error:
             return _unanswered(error)
-        return Answer(status, _json(cast("bytes", body)), _seconds(headers.get("Retry-After")))
+        return Answer(
+            status,
+            _json(cast("bytes", body)),
+            _seconds(headers.get("Retry-After")),
+            replayed=headers.get("Idempotent-Replayed") == "true",
+            live=self.mode_of(credentials),
+        )
+
+    def line(self, credentials: Secret) -> "Line":
+        """The wire with one account's key."""
+        return Line(self, credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The wire, for one account: each call is sent once."""
+
+    wire: Wire
+    credentials: Secret
+
+    def get(self, path: str, params: Mapping[str, Any], version: str | None = None) -> Answer | Failure:
+        """Read something."""
+        return self.wire.send("get", path, params, credentials=self.credentials.value, version=version)
+
+    def post(self, path: str, params: Mapping[str, Any], key: str, version: str | None = None) -> Answer | Failure:
+        """Make or change something under an idempotency key."""
+        return self.wire.send("post", path, params, credentials=self.credentials.value, key=key, version=version)
+
+    def delete(self, path: str) -> Answer | Failure:
+        """Delete something; Stripe takes no key with that."""
+        return self.wire.send("delete", path, {}, credentials=self.credentials.value)
 
 
 def segment(reference: str) -> str:

@@ -5,17 +5,15 @@ Source: docs.stripe.com/webhooks (signatures over the raw body, `t` and `v1`), c
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from stripe import SignatureVerificationError, WebhookSignature
 
 from vault.personal import Secret
-from vault.processing.processor import METADATA_KEY
-from vault.processing.processor_answers import Disputed, Notice, RefundSeen
-from vault.processors.stripe_errors import Object, dig
-from vault.processors.stripe_outcomes import REFUND
+from vault.processing.processor_answers import Disputed, Notice
+from vault.processors.stripe import shapes
+from vault.processors.stripe.errors import Object, dig
 
 TOLERANCE = timedelta(seconds=300)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -41,7 +39,7 @@ def _notice(event: Object) -> Notice:
     ident, kind, about = event["id"], event["type"], event["data"]["object"]
     if not _NAME.fullmatch(ident) or not _TYPE.fullmatch(kind):
         raise ValueError("no event of Stripe's")
-    names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None}
+    names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None, "setup": None}
     for prefix, named in _NAMED.items():
         if kind.startswith(prefix):
             names |= {name: _name(dig(about, path)) for name, path in named.items()}
@@ -60,6 +58,7 @@ _NAMED: Mapping[str, Mapping[str, str]] = {
     "charge.": {"payment": "payment_intent"},
     "refund.": {"payment": "payment_intent"},
     "payment_method.": {"method": "id"},
+    "setup_intent.": {"setup": "id"},
 }
 """By the beginning of an event's type, the first that fits: where its object has the names of what it is about."""
 
@@ -68,31 +67,11 @@ def disputed(dispute: Object) -> Disputed:
     """Where a dispute stands."""
     due = dig(dispute, "evidence_details", "due_by")
     return Disputed(
-        reference=dispute["id"],
+        reference=shapes.text(dispute, "id"),
         payment=dispute["payment_intent"],
-        status=dispute["status"],
-        amount=dispute["amount"],
-        currency=dispute["currency"],
-        reason=dispute["reason"],
+        status=shapes.text(dispute, "status"),
+        amount=shapes.amount(dispute, "amount"),
+        currency=shapes.text(dispute, "currency"),
+        reason=shapes.text(dispute, "reason"),
         due_at=datetime.fromtimestamp(due, UTC) if due else None,
-    )
-
-
-def gathered() -> Callable[[Object], list[RefundSeen] | str]:
-    """Gathers refunds of one page after another, of which it wants the next by the last id of this."""
-    seen: list[RefundSeen] = []
-
-    def look(page: Object) -> list[RefundSeen] | str:
-        seen.extend(_refund_seen(each) for each in page["data"])
-        return str(page["data"][-1]["id"]) if page["has_more"] else seen
-
-    return look
-
-
-def _refund_seen(refund: Any) -> RefundSeen:  # noqa: ANN401  # JSON
-    return RefundSeen(
-        reference=refund["id"],
-        amount=refund["amount"],
-        status=REFUND[refund["status"]],
-        tag=dig(refund, "metadata", METADATA_KEY),
     )

@@ -6,12 +6,11 @@ An account that doesn't have the preview is told that there is no such address: 
 
 import stripe
 
-from vault.personal import Secret
 from vault.processing.processor_answers import Failure, Redaction, Refused
-from vault.processors import stripe_outcomes as outcomes
-from vault.processors.stripe_errors import Object
-from vault.processors.stripe_outcomes import definite, outcome
-from vault.processors.stripe_transport import Answer, Wire, segment
+from vault.processors.stripe import outcomes
+from vault.processors.stripe.errors import Object
+from vault.processors.stripe.outcomes import definite, outcome
+from vault.processors.stripe.transport import Answer, Line, segment
 
 JOBS = "/v1/privacy/redaction_jobs"
 VERSION = stripe.api_version.partition(".")[0] + ".preview"
@@ -22,7 +21,7 @@ UNAVAILABLE = Refused(code="redaction_unavailable")
 WITHOUT_CODE = "invalid_request_error"
 
 
-def redact(wire: Wire, credentials: Secret, customer_reference: str, key: str) -> Redaction | Failure:
+def redact(line: Line, customer_reference: str, key: str) -> Redaction | Failure:
     """A job for the customer and all that hangs on it.
 
     `fix`, because a declined charge leaves a PaymentIntent that waits for another card, and one of those would keep
@@ -30,23 +29,21 @@ def redact(wire: Wire, credentials: Secret, customer_reference: str, key: str) -
     the way.
     """
     params = {"objects": {"customers": [customer_reference]}, "validation_behavior": "fix"}
-    return _ask(wire, credentials, "post", JOBS, params, key)
+    return _ask(line, JOBS, params, key)
 
 
-def run(wire: Wire, credentials: Secret, job: str, key: str) -> Redaction | Failure:
+def run(line: Line, job: str, key: str) -> Redaction | Failure:
     """Run a job that is ready, which can't be undone; in another state it is refused with a 400."""
-    return _ask(wire, credentials, "post", f"{JOBS}/{segment(job)}/run", {}, key)
+    return _ask(line, f"{JOBS}/{segment(job)}/run", {}, key)
 
 
-def read(wire: Wire, credentials: Secret, job: str) -> Redaction | Failure:
+def read(line: Line, job: str) -> Redaction | Failure:
     """Where a job stands."""
-    return _ask(wire, credentials, "get", f"{JOBS}/{segment(job)}", {}, None)
+    return _ask(line, f"{JOBS}/{segment(job)}", {}, None)
 
 
-def _ask(
-    wire: Wire, credentials: Secret, method: str, path: str, params: Object, key: str | None
-) -> Redaction | Failure:
-    answer = wire.send(method, path, params, credentials=credentials.value, key=key, version=VERSION)
+def _ask(line: Line, path: str, params: Object, key: str | None) -> Redaction | Failure:
+    answer = line.get(path, params, VERSION) if key is None else line.post(path, params, key, VERSION)
     met = definite(outcome(answer, "privacy.redaction_job", outcomes.redaction))
     unknown_address = isinstance(answer, Answer) and answer.status == NOT_FOUND
     return UNAVAILABLE if unknown_address and met == Refused(code=WITHOUT_CODE) else met

@@ -1,0 +1,114 @@
+"""Doubt: whether these records may have lost commits since a processor account was last walked through.
+
+They may where their database is another instance than the one on which the account is known (`known_on`): a failover, a
+restore, a restart. It is read in the statement that commits an intent, and only the worker's walk ends it (`walking`).
+In doubt, the processor's key of an obligation guards its own account, because whoever was first sent the same one; it
+does so for as long as the processor certainly keeps it. What other accounts may have been paid it can't know.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
+
+from keys.database import transaction
+from keys.prepared import Prepared
+from vault import statements
+from vault.caller import Caller
+from vault.columns import database_clock, instance
+from vault.errors import InDoubt
+from vault.processing.processor import Processor
+from vault.processing.sending import BUDGET
+from vault.statements import Change
+from vault.tables import beats
+from vault.tables import processor_accounts as accounts
+
+CLOCKS = 60
+"""Seconds by which clocks of servers, databases and processors may be apart; a beat may be as old as that, too."""
+
+
+def settling(processor: Processor) -> int:
+    """Seconds after which a list of this processor has whatever a call did that was sent before now."""
+    return int(BUDGET + processor.call_timeout + processor.list_lag.total_seconds())
+
+
+def guarded_for(processor: Processor) -> int:
+    """Seconds after the last beat of an instance for which keys sent from it are certainly still kept."""
+    if processor.key_lifetime is None:
+        return 0
+    return int(processor.key_lifetime.total_seconds()) - settling(processor) - 2 * CLOCKS
+
+
+def none(caller: Caller, processor: Processor, account_id: str) -> Change:
+    """What `write_whole` must find: nothing in doubt that could have paid what a new order at this account pays."""
+    return statements.held(_NONE, _asked(caller, processor, account_id))
+
+
+def want(records: Engine, caller: Caller) -> None:
+    """Note that an order waits for this tenant's accounts: they are walked through before others."""
+    mine = and_(accounts.c.tenant_id == caller.tenant, accounts.c.live == caller.live, accounts.c.wanted_at.is_(None))
+    with transaction(records) as tx:
+        tx.execute(update(accounts).where(mine, is_in_doubt()).values(wanted_at=database_clock()))
+
+
+def refuse(tx: Connection, caller: Caller, processor: Processor, account_id: str) -> None:
+    """Raise InDoubt where `none` would not be found."""
+    if _FOUND.one_or_none(tx, _asked(caller, processor, account_id)) is None:
+        raise InDoubt("These records are being compared with the processor. Try again soon, with the same key.")
+
+
+def is_doubted(connection: Connection, tenant: str, account_id: str) -> bool:
+    """Whether records of this one account may be lost, as the statement sees it."""
+    return _ONE.one_or_none(connection, {"of_tenant": tenant, "of_account": account_id}) is not None
+
+
+def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`
+    """From when on commits may be lost, as these records know it; None where they never knew the account."""
+    at: datetime | None = connection.scalar(select(beats.c.at).where(beats.c.instance == account.known_on))
+    return at - timedelta(seconds=CLOCKS) if at is not None else None
+
+
+def is_in_doubt() -> ColumnElement[bool]:
+    """The condition for a row of `processor_accounts`."""
+    return accounts.c.known_on.is_distinct_from(instance())
+
+
+def _asked(caller: Caller, processor: Processor, account_id: str) -> Mapping[str, Any]:
+    guarded = -guarded_for(processor)
+    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_account": account_id, "guarded": guarded}
+
+
+_ITSELF = accounts.alias()
+_SAME = or_(
+    accounts.c.account_id == bindparam("of_account"),
+    exists(
+        select(_ITSELF.c.account_id).where(
+            _ITSELF.c.tenant_id == bindparam("of_tenant"),
+            _ITSELF.c.account_id == bindparam("of_account"),
+            _ITSELF.c.named == accounts.c.named,
+        )
+    ),
+)
+"""Two rows may name one account of the processor: a key guards it as a whole."""
+
+_IN_THE_WAY = (
+    select(accounts.c.account_id)
+    .outerjoin(beats, beats.c.instance == accounts.c.known_on)
+    .where(
+        accounts.c.tenant_id == bindparam("of_tenant"),
+        accounts.c.live == bindparam("of_mode"),
+        accounts.c.deleted_at.is_(None),
+        is_in_doubt(),
+        ~and_(_SAME, beats.c.at.is_not(None), beats.c.at > database_clock(bindparam("guarded"))),
+    )
+)
+_ONE = Prepared(
+    select(accounts.c.account_id).where(
+        accounts.c.tenant_id == bindparam("of_tenant"),
+        accounts.c.account_id == bindparam("of_account"),
+        is_in_doubt(),
+    )
+)
+_NONE = select(literal(1).label("none")).where(~exists(_IN_THE_WAY))
+_FOUND = Prepared(_NONE)

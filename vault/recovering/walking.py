@@ -1,0 +1,242 @@
+"""Walks: a processor account looked through for what these records have lost, which ends their doubt about it.
+
+From the last beat of the instance on which the account was known, every payment of the account is looked at. Charges of
+ours that are not here are written again (`recovered`), with their refunds; customers and cards that were made in the
+lost seconds are not: nobody holds a token for them, so they are deleted at the processor, or named where something was
+paid with them. Accounts take turns, those with the oldest wish first, and one that fails holds up no other.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, bindparam, func, literal, or_, select, update
+
+from keys.database import reading, transaction
+from vault import audit, leases
+from vault.caller import Caller
+from vault.charge_states import OPEN
+from vault.columns import database_clock, instance
+from vault.errors import NeedsHuman, VaultError
+from vault.ids import is_id
+from vault.money import charge_looking, recovered, refunds_elsewhere
+from vault.processing import beats, doubt, intents, references, sending
+from vault.processing.processing import Connected, connect
+from vault.processing.processor_answers import Forgotten, Made, MadePage, PaymentPage
+from vault.statements import updated, write
+from vault.tables import beats as beat_table
+from vault.tables import charges, customers, tokens
+from vault.tables import processor_accounts as accounts
+from vault.tables import processor_references as known_names
+from vault.workshop import Workshop, caller_of
+
+LEASE_SECONDS = 120
+"""Of a walk; and how long one that failed is left alone."""
+
+FIRST_LOOK = timedelta(days=1)
+"""How far back an account is walked through that these records never knew, where its processor keeps no keys."""
+
+BATCH = 200
+
+
+class NotWalked(VaultError):
+    """The processor did not say what it has."""
+
+    retryable = True
+
+
+def due(shop: Workshop) -> Sequence[Row[Any]]:
+    """The accounts in doubt whose turn it is, those first for which somebody waits."""
+    with reading(shop.records) as connection:
+        return connection.execute(_DUE, {"settling": -_settling(shop)}).all()
+
+
+def _settling(shop: Workshop) -> int:
+    """Seconds from an instance's beginning after which no call is under way whose commit the one before has lost.
+
+    With SQLite whoever sent such a call ended with the program.
+    """
+    if shop.records.dialect.name == "sqlite":
+        return 0
+    longest = max((each.call_timeout for each in shop.processors.values()), default=0)
+    return int(sending.BUDGET + longest)
+
+
+def take_up(shop: Workshop, row: Row[Any]) -> bool:
+    """Take the lease of a walk; whether this process got it."""
+    key = {"tenant_id": row.tenant_id, "account_id": row.account_id}
+    return leases.take(shop.records, accounts, key, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
+
+
+def walk(shop: Workshop, row: Row[Any]) -> bool:
+    """Walk through an account; whether its doubt ended. Raises NotWalked, NotUsable, NeedsHuman."""
+    caller = caller_of(shop, row.tenant_id, live=row.live)
+    connected = connect(shop.processors, shop.keyring, row.tenant_id, row)
+    since, paying = _since(shop, row, connected), set[str | None]()
+    for payment in _payments(shop, row, connected, since):
+        paying |= {payment.customer, payment.method}
+        recovered.write_again(shop.records, shop.keyring, caller, row.account_id, payment)
+        if payment.refunded and recovered.is_ours(shop.keyring, caller.tenant, payment):
+            _book_refunds(shop, caller, row, connected, payment.marks.id if payment.marks else "", payment.reference)
+    left = _clear_away(shop, caller, row, connected, since, paying)
+    _look_at_open_charges(shop, caller, row)
+    is_known = _known(shop, row)
+    if left:
+        raise NeedsHuman(f"{row.account_id} has customers that these records lost and that paid: {', '.join(left)}.")
+    return is_known
+
+
+def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
+    """The moment that these records know; for an account that they never knew, the tenant's oldest, or a key's life."""
+    processor = connected.processor
+    with reading(shop.records) as connection:
+        since = doubt.since(connection, row)
+        if since is None:
+            asked = {"of_tenant": row.tenant_id, "of_mode": row.live}
+            oldest = connection.scalar(_OLDEST, asked)
+            back = row.now - (processor.key_lifetime or FIRST_LOOK)
+            since = min(back, oldest) if oldest is not None else back
+    moment: datetime = since - timedelta(seconds=doubt.settling(processor))
+    return moment
+
+
+def _payments(shop: Workshop, row: Row[Any], connected: Connected, since: datetime) -> Iterator[Any]:
+    after: str | None = None
+    while True:
+        page = connected.processor.list_payments(connected.credentials, since=since, until=None, after=after)
+        if not isinstance(page, PaymentPage):
+            raise NotWalked(f"The processor did not list the payments of {row.account_id}: {_why(page)}.")
+        yield from page.payments
+        if page.after is None:
+            return
+        after = page.after
+        _keep_lease(shop, row)
+
+
+def _why(failure: Any) -> str:  # noqa: ANN401  # a Failure
+    return str(getattr(failure, "reason", None) or getattr(failure, "code", "unknown"))
+
+
+def _book_refunds(
+    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, charge_id: str, payment: str
+) -> None:
+    with reading(shop.records) as connection:
+        its = and_(charges.c.tenant_id == row.tenant_id, charges.c.charge_id == charge_id)
+        is_here = connection.scalar(select(charges.c.charge_id).where(its)) is not None
+    if is_here and not refunds_elsewhere.follow(
+        shop.records, shop.keyring, caller, connected, row.account_id, charge_id, payment
+    ):
+        raise NotWalked(f"The processor did not list the refunds of a payment of {row.account_id}.")
+
+
+def _clear_away(
+    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, since: datetime, paying: Collection[str | None]
+) -> list[str]:
+    """Have the processor forget cards and customers that these records have lost; the customers that have paid stay."""
+    left = []
+    for kind, column in (("card", tokens.c.token_id), ("customer", customers.c.customer_id)):
+        for made in _made(row, connected, kind, since):
+            if not _is_lost(shop, caller, row.account_id, made, column):
+                continue
+            if not {made.reference, made.method}.intersection(paying) - {None}:
+                _forget(shop, caller, connected, made)
+            elif kind == "customer":
+                left.append(made.marks.id)
+    return left
+
+
+def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> Iterator[Made]:
+    after: str | None = None
+    while True:
+        page = connected.processor.list_made(connected.credentials, kind=kind, since=since, after=after)
+        if not isinstance(page, MadePage):
+            raise NotWalked(f"The processor did not list what was made at {row.account_id}: {_why(page)}.")
+        yield from page.made
+        if page.after is None:
+            return
+        after = page.after
+
+
+def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column: Any) -> bool:  # noqa: ANN401  # a column of ids
+    """Whether it is one of ours, by the tag that only we can make, and these records have neither its id nor its name.
+
+    The card of a token that gave way to its twin is known by its name alone: the twin goes on with it.
+    """
+    named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
+    if not is_id(named, prefix) or made.marks.tag != intents.tag(shop.keyring, caller.tenant, named):
+        return False
+    with reading(shop.records) as connection:
+        its = and_(column.table.c.tenant_id == caller.tenant, column == named)
+        if connection.scalar(select(column).where(its)) is not None:
+            return False
+        called = made.method if made.kind == "card" else made.reference
+        digest = references.digest(shop.keyring, caller.tenant, account_id, called or "")
+        its = and_(known_names.c.tenant_id == caller.tenant, known_names.c.reference_digest == digest)
+        return connection.scalar(select(known_names.c.owner_id).where(its)) is None
+
+
+def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> None:
+    processor, credentials, key = connected.processor, connected.credentials, f"panless-lost-{made.marks.tag}"
+    if made.kind == "customer":
+        told = processor.forget_customer(credentials, customer_reference=made.reference, key=key)
+    elif made.method is None:
+        return
+    else:
+        told = processor.forget(credentials, reference=made.method, key=key)
+    if isinstance(told, Forgotten):
+        with audit.transaction(shop.records) as tx:
+            audit.record(tx, shop.keyring, caller, f"{made.kind}.lost", resource=made.marks.id)
+
+
+def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None:
+    """Of charges that wait here a step may be lost: captured, voided, paid by the person."""
+    waiting = [state for state in OPEN if state not in {"pending", "unknown"}]
+    its = and_(charges.c.tenant_id == row.tenant_id, charges.c.account_id == row.account_id)
+    with reading(shop.records) as connection:
+        found = connection.scalars(select(charges.c.charge_id).where(its, charges.c.state.in_(waiting))).all()
+    for charge_id in found:
+        charge_looking.look(shop.records, shop.keyring, shop.processors, caller, charge_id)
+        _keep_lease(shop, row)
+
+
+def _keep_lease(shop: Workshop, row: Row[Any]) -> None:
+    with transaction(shop.records) as tx:
+        write(tx, updated(accounts, _key(row), {}, clocks={"walk_at": LEASE_SECONDS}))
+
+
+def _known(shop: Workshop, row: Row[Any]) -> bool:
+    """The account is known on the instance on which the walk began; a later one needs another walk."""
+    with transaction(shop.records) as tx:
+        same = literal(row.here) == instance()
+        known = update(accounts).where(_this(row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
+        is_known = tx.execute(known).rowcount == 1
+        beats.forget_old(tx)
+    return is_known
+
+
+def _key(row: Row[Any]) -> dict[str, str]:
+    return {"tenant_id": row.tenant_id, "account_id": row.account_id}
+
+
+def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
+    return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
+
+
+_HERE = beat_table.c.instance == instance()
+_OLDEST = (
+    select(func.min(beat_table.c.at))
+    .join(accounts, accounts.c.known_on == beat_table.c.instance)
+    .where(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.live == bindparam("of_mode"), doubt.is_in_doubt())
+)
+_DUE = (
+    select(accounts, instance().label("here"), database_clock().label("now"))
+    .outerjoin(beat_table, _HERE)
+    .where(
+        doubt.is_in_doubt(),
+        accounts.c.deleted_at.is_(None),
+        or_(accounts.c.walk_at.is_(None), accounts.c.walk_at <= database_clock()),
+        or_(accounts.c.known_on.is_(None), beat_table.c.since <= database_clock(bindparam("settling"))),
+    )
+    .order_by(accounts.c.wanted_at.is_(None), accounts.c.wanted_at, accounts.c.account_id)
+    .limit(BATCH)
+)
