@@ -55,7 +55,7 @@ class Message(NamedTuple):
 
 
 class World(NamedTuple):
-    """`keys` is what the processor keeps of each, `told` the last that each client was told, `left` what may yet come."""
+    """`keys` is what the processor keeps of each, `told` what each client was told last, `left` what may yet come."""
 
     histories: tuple[tuple[Order, ...], ...]
     left: tuple[str, ...]
