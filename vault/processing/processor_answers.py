@@ -150,6 +150,7 @@ class Notice:
     payment: str | None = field(default=None, repr=False)
     method: str | None = field(default=None, repr=False)
     dispute: str | None = field(default=None, repr=False)
+    setup: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from vault.processing.processor_answers import (
     NotFound,
     Notice,
     NotReached,
+    Payment,
     PaymentPage,
     Redaction,
     RefundOutcome,
@@ -117,6 +118,12 @@ class StripeProcessor:
         answer = self._get(credentials, f"/v1/setup_intents/{segment(reference)}", {"expand": ["payment_method"]})
         return outcome(answer, "setup_intent", outcomes.stored)
 
+    def call_off(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:
+        """Cancel a SetupIntent."""
+        path = f"/v1/setup_intents/{segment(reference)}/cancel"
+        params = {"cancellation_reason": "abandoned", "expand": ["payment_method"]}
+        return outcome(self._post(credentials, path, params, key), "setup_intent", outcomes.stored)
+
     def charge(
         self,
         credentials: Secret,
@@ -166,6 +173,11 @@ class StripeProcessor:
         """Retrieve a PaymentIntent."""
         answer = self._get(credentials, f"/v1/payment_intents/{segment(reference)}", WITH_CHARGE)
         return outcome(answer, "payment_intent", outcomes.charged)
+
+    def read_payment(self, credentials: Secret, *, reference: str) -> Payment | Failure:
+        """Retrieve a PaymentIntent, as the list has it."""
+        answer = self._get(credentials, f"/v1/payment_intents/{segment(reference)}", WITH_CHARGE)
+        return definite(outcome(answer, "payment_intent", payments.payment))
 
     def refund(
         self,
@@ -218,7 +230,15 @@ class StripeProcessor:
     def refunds_of(self, credentials: Secret, *, reference: str) -> list[RefundSeen] | Failure:
         """List a PaymentIntent's Refunds."""
         params = {"payment_intent": reference}
-        return definite(look_through(self._wire, credentials, "/v1/refunds", params, webhooks.gathered()))
+        return definite(
+            look_through(self._wire, credentials, "/v1/refunds", params, webhooks.gathered(webhooks.refund_seen))
+        )
+
+    def disputes_of(self, credentials: Secret, *, reference: str) -> list[Disputed] | Failure:
+        """List a PaymentIntent's Disputes."""
+        params = {"payment_intent": reference}
+        gathered = webhooks.gathered(webhooks.disputed)
+        return definite(look_through(self._wire, credentials, "/v1/disputes", params, gathered))
 
     def read_dispute(self, credentials: Secret, *, reference: str) -> Disputed | Failure:
         """Retrieve a Dispute."""

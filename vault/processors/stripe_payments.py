@@ -10,11 +10,12 @@ OPEN = ("processing", "requires_action", "requires_confirmation")
 
 def page(listed: Object) -> PaymentPage:
     """A page of the list, each payment's latest charge expanded."""
-    found = [_payment(each) for each in listed["data"]]
+    found = [payment(each) for each in listed["data"]]
     return PaymentPage(payments=found, after=found[-1].reference if listed["has_more"] else None)
 
 
-def _payment(intent: Object) -> Payment:
+def payment(intent: Object) -> Payment:
+    """A PaymentIntent as it stands, its latest charge expanded."""
     status = intent["status"]
     return Payment(
         reference=intent["id"],

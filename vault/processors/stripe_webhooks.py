@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from stripe import SignatureVerificationError, WebhookSignature
 
@@ -17,6 +17,7 @@ from vault.processing.processor_answers import Disputed, Notice, RefundSeen
 from vault.processors.stripe_errors import Object, dig
 from vault.processors.stripe_outcomes import REFUND
 
+Seen = TypeVar("Seen")
 TOLERANCE = timedelta(seconds=300)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,100}")
@@ -41,12 +42,17 @@ def _notice(event: Object) -> Notice:
     ident, kind, about = event["id"], event["type"], event["data"]["object"]
     if not _NAME.fullmatch(ident) or not _TYPE.fullmatch(kind):
         raise ValueError("no event of Stripe's")
-    names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None}
-    for prefix, named in _NAMED.items():
+    names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None, "setup": None}
+    for prefix, named in {} if _is_plain(kind, about) else _NAMED.items():
         if kind.startswith(prefix):
             names |= {name: _name(dig(about, path)) for name, path in named.items()}
             break
     return Notice(event=ident, type=kind[:40], **names)
+
+
+def _is_plain(kind: str, about: Object) -> bool:
+    """Whether it tells of a charge what `payment_intent.*` tells too, and nothing of money that went back."""
+    return kind in _OF_EACH_CHARGE and not (dig(about, "amount_refunded") or dig(about, "disputed"))
 
 
 def _name(value: object) -> str | None:
@@ -54,12 +60,14 @@ def _name(value: object) -> str | None:
     return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
+_OF_EACH_CHARGE = ("charge.succeeded", "charge.pending", "charge.failed", "charge.updated")
 _NAMED: Mapping[str, Mapping[str, str]] = {
     "payment_intent.": {"payment": "id"},
     "charge.dispute.": {"dispute": "id", "payment": "payment_intent"},
     "charge.": {"payment": "payment_intent"},
     "refund.": {"payment": "payment_intent"},
     "payment_method.": {"method": "id"},
+    "setup_intent.": {"setup": "id"},
 }
 """By the beginning of an event's type, the first that fits: where its object has the names of what it is about."""
 
@@ -78,18 +86,19 @@ def disputed(dispute: Object) -> Disputed:
     )
 
 
-def gathered() -> Callable[[Object], list[RefundSeen] | str]:
-    """Gathers refunds of one page after another, of which it wants the next by the last id of this."""
-    seen: list[RefundSeen] = []
+def gathered(read: Callable[[Object], Seen]) -> Callable[[Object], list[Seen] | str]:
+    """Gathers objects of one page after another, of which it wants the next by the last id of this."""
+    seen: list[Seen] = []
 
-    def look(page: Object) -> list[RefundSeen] | str:
-        seen.extend(_refund_seen(each) for each in page["data"])
+    def look(page: Object) -> list[Seen] | str:
+        seen.extend(read(each) for each in page["data"])
         return str(page["data"][-1]["id"]) if page["has_more"] else seen
 
     return look
 
 
-def _refund_seen(refund: Any) -> RefundSeen:  # noqa: ANN401  # JSON
+def refund_seen(refund: Object) -> RefundSeen:
+    """A refund as it is listed."""
     return RefundSeen(
         reference=refund["id"],
         amount=refund["amount"],

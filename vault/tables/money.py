@@ -17,6 +17,7 @@ _taken = text("obligation_digest IS NOT NULL AND state NOT IN ('declined', 'void
 _known = text("reference_digest IS NOT NULL")
 _declined = text("state = 'declined'")
 _awaiting = text("state = 'requires_action'")
+_authorized = text("state = 'authorized'")
 
 charges = Table(
     "charges",
@@ -61,6 +62,7 @@ charges = Table(
         "ix_charges_declined", "tenant_id", "token_id", "created_at", sqlite_where=_declined, postgresql_where=_declined
     ),
     Index("ix_charges_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
+    Index("ix_charges_authorized", "updated_at", sqlite_where=_authorized, postgresql_where=_authorized),
     of_customer(),
     ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
     of_account(),
