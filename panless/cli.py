@@ -19,6 +19,7 @@ from panless.commands import (
     reseal,
     rights,
     running,
+    webhooks,
 )
 from panless.hardening import harden
 from panless.trouble import EXPECTED, sentence
@@ -29,7 +30,7 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-MODULES = (running, clients, accounts, charges, keys, erasure, rights, opendsr, check, audit)
+MODULES = (running, clients, accounts, charges, keys, erasure, rights, opendsr, webhooks, check, audit)
 for command in (custodians.split, custodians.join, reseal.reseal, key_check.check):
     keys.keys_group.add_command(command)
 audit.audit_group.add_command(audit_verify.verify_logs)

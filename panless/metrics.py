@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from keys.keks import KekStatus
-from vault.recovering import open_intents
+from vault.recovering import open_intents, webhooks_left
 from vault.requests.rights_watch import Watch
 from vault.tlog.lateness import Lateness
 
@@ -53,6 +53,13 @@ class Metrics:
         self._intents = Gauge(
             "panless_intents",
             "Intents that are pending, that need a human (manual), the oldest's seconds; what reconciling found.",
+            ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
+        self._webhooks = Gauge(
+            "panless_webhooks",
+            "Processors' events that came to nothing: of ours and unmatched here, or given_up unanswered.",
             ["which"],
             registry=own,
             multiprocess_mode="livemostrecent",
@@ -98,6 +105,11 @@ class Metrics:
         """Show how many intents are open, and how many need a human."""
         for which, count in asdict(watched).items():
             self._intents.labels(which).set(count)
+
+    def show_webhooks(self, watched: webhooks_left.Watch) -> None:
+        """Show how many events of processors need a human."""
+        for which, count in asdict(watched).items():
+            self._webhooks.labels(which).set(count)
 
     def show_lateness(self, late: Lateness) -> None:
         """Show since when the audit log's oldest entry has no place, and its oldest checkpoint no anchor."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
 from vault.processing import live_use
-from vault.recovering import open_intents
+from vault.recovering import open_intents, webhooks_left
 
 STAND_IN = "sandbox"
 
@@ -33,6 +33,11 @@ def open_calls(house: Components) -> Iterator[Finding]:
     watch = open_intents.watch(house.records, house.clock())
     if watch.manual:
         yield note(f"{watch.manual} calls to processors need a human.", "See: panless charges manual.")
+    left = webhooks_left.watch(house.records)
+    if left.unmatched or left.given_up:
+        yield note(
+            f"{left.unmatched + left.given_up} events of processors came to nothing.", "See: panless webhooks left."
+        )
     if watch.differences:
         yield note(
             f"The processors' books differ from ours in {watch.differences} places.", "See: panless charges reconcile."
