@@ -28,9 +28,9 @@ class Watch:
 def watch(records: Engine) -> Watch:
     """How many there are, of all tenants."""
     state = webhook_inbox.c.state
-    counts = select(state, func.count()).where(state.in_(LEFT)).group_by(state)
+    counts = select(state, func.count().label("events")).where(state.in_(LEFT)).group_by(state)
     with reading(for_tenant(records, EVERY)) as connection:
-        found: dict[str, int] = dict(connection.execute(counts).tuples().all())
+        found = {row.state: row.events for row in connection.execute(counts).all()}
     return Watch(unmatched=found.get("unmatched", 0), given_up=found.get("given_up", 0))
 
 
