@@ -31,7 +31,7 @@ from vault.cards.tokens import Token, leave_to_forget, read, token_place
 from vault.cards.twins import claim_card, claim_on_card, merge
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
 from vault.people import customer_rows
-from vault.processing import intents
+from vault.processing import intents, references
 from vault.processing.processor_answers import (
     ActionRequired,
     Declined,
@@ -101,7 +101,8 @@ def _await_person(
     records: Engine, keyring: Keyring, storing: Storing, outcome: ActionRequired, opened: str | None
 ) -> Tokenized:
     note = {"next_action": outcome.next_action, "reference": outcome.reference}
-    _note(records, keyring, storing, "requires_action", note, opened)
+    setup = references.digest(keyring, storing.tenant_id, storing.account_id, outcome.reference)
+    _note(records, keyring, storing, "requires_action", note, opened, {"setup_digest": setup})
     return Tokenized(token=token_of(keyring, storing, "requires_action", next_action=outcome.next_action))
 
 
@@ -176,13 +177,19 @@ def _kept_customer(keyring: Keyring, storing: Storing, opened: str) -> Change:
 
 
 def _note(
-    records: Engine, keyring: Keyring, storing: Storing, state: str, note: dict[str, Any], opened: str | None
+    records: Engine,
+    keyring: Keyring,
+    storing: Storing,
+    state: str,
+    note: dict[str, Any],
+    opened: str | None,
+    also: dict[str, Any] | None = None,
 ) -> None:
     version = storing.outcome_version
     sealed = seal_value(storing.dek, note, token_place(keyring, storing, "outcome", version))
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
-        noted = {"state": state, "outcome": sealed, "outcome_version": version}
+        noted = {"state": state, "outcome": sealed, "outcome_version": version, **(also or {})}
         move(tx, storing, moved(storing, noted), *told(tx, keyring, storing, f"token.{state}"))
 
 
