@@ -12,6 +12,7 @@ tenants = Table(
     Column("tenant_id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("phone_region", Word, nullable=False, server_default=text("''")),  # where a number without country is from
 )
 
 clients = Table(
