@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from keys.database import reading, transaction
 from vault.processing import doubt
+from vault.processing.beats import begin
 from vault.tables import audit_entries, beats, processor_accounts
 from vault.tables import charges as charge_table
 
@@ -26,6 +27,7 @@ def lose_commits(tenant: Tenant, *, ago: timedelta = timedelta(minutes=5)) -> No
         tx.execute(beats.insert().values(instance=BEFORE, since=now - ago, at=now - ago))
         this = processor_accounts.c.account_id == tenant.account
         tx.execute(update(processor_accounts).where(this).values(known_on=BEFORE))
+    begin(records)
 
 
 def line_of(house: House, account: str) -> list[str]:
@@ -48,9 +50,9 @@ def test_no_doubt(own_house: House) -> None:
 
 def test_listed(own_house: House) -> None:
     """Since when commits may be lost, until when a key guards, whether orders wait; who is in no doubt is not in it."""
-    tenant, other = own_house.tenant(), own_house.tenant()
-    own_house.work()
+    tenant = own_house.tenant()
     lose_commits(tenant)
+    other = own_house.tenant()
     beat = own_house.components.clock() - timedelta(minutes=5)
     account, kind, mode, label, since, until, waits, _ = line_of(own_house, tenant.account)
     assert (account, kind, mode, label, waits) == (tenant.account, "sandbox", "test", "test", "")
@@ -81,7 +83,9 @@ def test_orders_wait(own_house: House) -> None:
 
 
 def test_an_account_that_was_never_known(own_house: House) -> None:
-    """What an added account was paid before is not known: it is in doubt from ever, and no key guards it."""
+    """What it was paid before is not known at all: it is in doubt from ever, and no key guards it."""
     tenant = own_house.tenant()
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(processor_accounts).values(known_on=None))
     *_, since, until, _, _ = line_of(own_house, tenant.account)
     assert (since, until) == ("ever", "no key does")
