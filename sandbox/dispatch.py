@@ -1,12 +1,22 @@
 """One API request, from the key it carries to the answer: authentication, faults, idempotency, the resource."""
 
 import asyncio
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import breakage, errors, expansion, faults, idempotency, params, refunds, state, stray_cards, wire
+from sandbox import (
+    api_keys,
+    breakage,
+    errors,
+    expansion,
+    faults,
+    idempotency,
+    params,
+    refunds,
+    state,
+    stray_cards,
+    wire,
+)
 from sandbox.commit import commit
 from sandbox.connection import Cut, Request, Response
 from sandbox.errors import WireError
@@ -14,8 +24,6 @@ from sandbox.events import API_VERSION
 from sandbox.idempotency import Asked
 from sandbox.routes import ROUTES, is_known, route
 from sandbox.state import Account, Object, Sandbox
-
-TEST_KEY, LIVE_KEY = "sk_test_", "sk_live_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,10 @@ async def answer(sandbox: Sandbox, request: Request) -> Response | Cut:
 
 
 def _open(sandbox: Sandbox, request: Request, request_id: str) -> Call:
-    account = state.account_for(sandbox, _api_key(request))
+    key_used = api_keys.opened(sandbox, request)
+    account = key_used.account
     name, ids = route(request.method, request.path)
+    api_keys.check_may(key_used, name)
     if not is_known(name, request.headers.get("stripe-version", API_VERSION)):
         raise errors.unknown_url(request.method, request.path)
     form = request.body.decode(errors="replace") if request.method == "POST" else request.query
@@ -61,22 +71,6 @@ def _open(sandbox: Sandbox, request: Request, request_id: str) -> Call:
     return Call(account, name, ids, fields, request_id, asked)
 
 
-def _api_key(request: Request) -> str:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            credentials = base64.b64decode(credentials).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise errors.unauthenticated("The Authorization header cannot be read.") from error
-    if not credentials:
-        raise errors.unauthenticated("You did not provide an API key. Send it as Authorization: Bearer sk_test_...")
-    if credentials.startswith(LIVE_KEY):
-        raise errors.unauthenticated("Invalid API Key provided: this is a sandbox, it takes no live keys.")
-    if not credentials.startswith(TEST_KEY):
-        raise errors.unauthenticated("Invalid API Key provided: it does not begin with sk_test_.")
-    return credentials
-
-
 async def _meet(call: Call, fault: dict[str, Any]) -> Response | Cut:
     deed = fault.get("do")
     if deed == "reset":
@@ -86,7 +80,7 @@ async def _meet(call: Call, fault: dict[str, Any]) -> Response | Cut:
     if deed == "unknown_url":
         raise errors.unknown_url(*call.route.split(" "))
     if deed == "status" and not fault["act"]:
-        raise errors.of_status(fault["status"], fault["code"])
+        raise errors.of_status(fault["status"], fault["code"], fault["type"])
     if deed == "garbage" and not fault["act"]:
         return _garbage()
     response = await _once(call, fault)
@@ -139,7 +133,7 @@ def _act(call: Call, fault: dict[str, Any]) -> Response:
     account.cause = {"id": call.request_id, "idempotency_key": asked and asked.key}
     status, body, stored, headers = _outcome(call)
     if fault.get("do") == "status":
-        error = errors.of_status(fault["status"], fault["code"])
+        error = errors.of_status(fault["status"], fault["code"], fault["type"])
         status, body, headers = error.status, {"error": error.error}, error.headers
     content = wire.encode(body)
     if asked and stored:

@@ -70,6 +70,12 @@ def unauthenticated(message: str) -> WireError:
     return WireError(401, error, stored=False, headers={"WWW-Authenticate": 'Basic realm="Stripe"'})
 
 
+def forbidden() -> WireError:
+    """A 403, never stored: the key lacks a permission."""
+    message = "The provided key does not have the required permissions for this endpoint."
+    return WireError(403, {"type": "invalid_request_error", "message": message}, stored=False)
+
+
 def key_in_use() -> WireError:
     """A 409: the first request with this idempotency key is still under way."""
     message = "Another request with this Idempotency-Key is under way. Try again when it has ended."
@@ -94,10 +100,14 @@ def unknown_url(method: str, path: str) -> WireError:
     return WireError(404, {"type": "invalid_request_error", "message": message}, stored=False)
 
 
-def of_status(status: int, code: str | None = None) -> WireError:
-    """The failure that a scripted fault asks for, in the words of that status."""
-    kind, usual, message = BY_STATUS.get(status, BY_STATUS[500 if status >= 500 else 400])  # noqa: PLR2004 - HTTP
+def of_status(status: int, code: str | None = None, kind: str | None = None) -> WireError:
+    """The failure that a scripted fault asks for, in the words of that status; another type comes without a code."""
+    own, usual, message = BY_STATUS.get(status, BY_STATUS[500 if status >= 500 else 400])  # noqa: PLR2004 - HTTP
+    if kind not in (None, own):
+        usual = None
     headers = {"Stripe-Rate-Limited-Reason": "global-rate"} if status == 429 else {}  # noqa: PLR2004 - HTTP
     if code == "lock_timeout":
         headers = {"Stripe-Should-Retry": "true"}
-    return WireError(status, explained({"type": kind, "code": code or usual, "message": message}), headers=headers)
+    return WireError(
+        status, explained({"type": kind or own, "code": code or usual, "message": message}), headers=headers
+    )

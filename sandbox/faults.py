@@ -6,8 +6,8 @@ may be a pattern (``/v1/payment_intents*``); ``after`` lets that many matching r
 - ``lose_answer``: acts, stores the outcome for the idempotency key, closes the connection without an answer
 - ``reset``: resets the connection (TCP RST) before acting
 - ``delay``: waits ``seconds`` before acting, or with ``"when": "after"`` after it
-- ``status``: answers ``status`` without acting; with ``"act": true`` (5xx only) it acts, and the failure is what is
-  stored and replayed
+- ``status``: answers ``status``, with ``code`` and ``type`` if given, without acting; with ``"act": true`` (5xx only)
+  it acts, and the failure is what is stored and replayed
 - ``garbage``: answers 200 with a body that is not JSON, after acting unless ``"act": false``
 - ``in_flight``: answers 409 ``idempotency_key_in_use``, as if another request held the key
 - ``unknown_url``: answers 404 without a code, as to an account that lacks a feature (``"path": "/v1/privacy/*"``)
@@ -90,6 +90,7 @@ RULES: dict[str, tuple[Any, Callable[[Any], bool], str]] = {
     "when": ("before", lambda value: value in ("before", "after"), "before or after"),
     "act": (None, lambda value: value is None or isinstance(value, bool), "true or false"),
     "code": (None, lambda value: value is None or isinstance(value, str), "an error code"),
+    "type": (None, lambda value: value is None or isinstance(value, str), "an error type"),
 }
 
 

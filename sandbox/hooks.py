@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox import authentication, delivery, faults, refunds, wire
+from sandbox import api_keys, authentication, delivery, faults, refunds, wire
 from sandbox.commit import commit
 from sandbox.connection import Request, Response
 from sandbox.errors import WireError
@@ -96,6 +96,7 @@ def _advance_clock(sandbox: Sandbox, request: Request, __: str) -> Response:
 
 def _reset(sandbox: Sandbox, _: Request, __: str) -> Response:
     sandbox.accounts.clear()
+    sandbox.refused_keys.clear()
     sandbox.clock_offset = 0
     sandbox.is_unsaved = True
     faults.clear(sandbox.script)
@@ -128,6 +129,7 @@ HOOKS: dict[str, Hook] = {
     "DELETE /_faults": _clear_faults,
     "GET /_clock": _show_clock,
     "POST /_clock": _advance_clock,
+    "POST /_keys": api_keys.refuse,
     "POST /_reset": _reset,
     "GET /_authenticate": authentication.show,
     "POST /_authenticate": authentication.complete,

@@ -1,8 +1,6 @@
 """Payment intents: take money from a card, now or in two steps."""
 
-import re
-
-from sandbox import charges, confirmation, errors, intents, listing, state
+from sandbox import charges, confirmation, currencies, errors, intents, listing, state
 from sandbox import params as parameters
 from sandbox.events import emit
 from sandbox.params import Params, merged
@@ -13,8 +11,6 @@ CAPTURE_METHODS = ("automatic", "automatic_async", "manual")
 FUTURE_USAGES = ("off_session", "on_session")
 CONFIRMATION_METHODS = ("automatic", "manual")
 CANCELABLE = (*intents.CONFIRMABLE, "requires_capture", "processing")
-LARGEST = 99_999_999
-SMALLEST = {"usd": 50, "eur": 50, "chf": 50, "cad": 50, "aud": 50, "gbp": 30, "jpy": 50}
 OPTIONS = ("installments", "mandate_options", "network")
 UNUSED = (
     "application",
@@ -103,6 +99,7 @@ def capture(account: Account, name: str, params: Params) -> Object:
     if not 0 < amount <= intent["amount_capturable"]:
         message = f"You can capture up to {intent['amount_capturable']}, not {amount}."
         raise errors.refused(message, param="amount_to_capture", code="amount_too_large" if amount > 0 else None)
+    currencies.check_amount(amount, intent["currency"], param="amount_to_capture")
     intent["metadata"] = merged(intent["metadata"], params)
     intent.update(status="succeeded", amount_capturable=0, amount_received=amount)
     charges.capture(account, charges.get(account, intent["latest_charge"], {}), amount)
@@ -137,18 +134,12 @@ def _check(params: Params) -> None:
         raise errors.invalid("Cards take statement_descriptor_suffix instead.", param="statement_descriptor")
     if "currency" in params:
         params["currency"] = (params["currency"] or "").lower()
-        if not re.fullmatch("[a-z]{3}", params["currency"]):
-            raise errors.invalid("Invalid currency: three letters of ISO 4217.", param="currency")
+        currencies.check(params["currency"])
 
 
 def _check_amount(amount: int, currency: str) -> None:
-    smallest = SMALLEST.get(currency, 1)
-    if amount < smallest:
-        message = f"Amount must be at least {smallest} in {currency}."
-        raise errors.invalid(message, param="amount", code="amount_too_small")
-    if amount > LARGEST:
-        message = f"Amount must be at most {LARGEST}."
-        raise errors.invalid(message, param="amount", code="amount_too_large")
+    currencies.check_size(amount, currency)
+    currencies.check_amount(amount, currency)
 
 
 def _blank(account: Account, params: Params) -> Object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox import disputes, errors, listing, state
+from sandbox import currencies, disputes, errors, listing, state
 from sandbox import params as parameters
 from sandbox.cards import BEHAVIOURS
 from sandbox.events import emit
@@ -25,6 +25,7 @@ def create(account: Account, params: Params) -> Object:
     left = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", left)
     _check(account, charge, amount, left)
+    currencies.check_amount(amount, charge["currency"])
     refund = state.add(account, "refunds", _blank(account, charge, params, amount))
     emit(account, "refund.created", refund)
     _count(charge, amount)

@@ -45,7 +45,7 @@ class Sandbox:
     """All of it.
 
     ``secret`` keys the fingerprints, ``clock_offset`` is how far its time runs ahead in seconds, ``queues`` are the
-    webhooks on their way.
+    webhooks on their way, ``refused_keys`` the statuses that keys are refused with, by a digest of each.
     """
 
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
@@ -56,6 +56,7 @@ class Sandbox:
     accounts: dict[str, "Account"] = field(default_factory=dict)
     script: Script = field(default_factory=Script)
     queues: dict[str, Any] = field(default_factory=dict)
+    refused_keys: dict[str, int] = field(default_factory=dict)
 
     def now(self) -> int:
         """The sandbox's own time, in seconds since 1970."""
@@ -69,7 +70,7 @@ class Sandbox:
 
 @dataclass
 class Account:
-    """One API key's world.
+    """One account's world.
 
     ``answers`` are the outcomes kept for idempotency keys, ``settling`` the refunds under way with their time, and
     ``touched`` the objects that the current request may have changed.
@@ -94,7 +95,7 @@ class Account:
 
 
 def account_for(sandbox: Sandbox, api_key: str) -> Account:
-    """The account of an API key, made at its first use. The key itself is not kept."""
+    """The account of an API key without a suffix, made at its first use. The key itself is not kept."""
     name = "acct_" + sandbox.digest("account", api_key)[:16]
     if name not in sandbox.accounts:
         sandbox.accounts[name] = Account(name, sandbox)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from marked import SINCE, charge_found, marks
 
 from vault.personal import BillingContact, Card, Secret
 from vault.processors.stripe.adapter import StripeProcessor
@@ -23,15 +24,14 @@ class World:
 
 
 Call = Callable[[StripeProcessor, World], Any]
-SINCE = datetime.now(UTC)
 
 
 def open_customer(stripe: StripeProcessor, w: World) -> object:
-    return stripe.open_customer(w.credentials, tag="t", key="k")
+    return stripe.open_customer(w.credentials, marks=marks("t"), key="k")
 
 
 def store(stripe: StripeProcessor, w: World) -> object:
-    it: dict[str, Any] = {"customer_reference": w.customer, "usage": "off_session", "tag": "t", "key": "k"}
+    it: dict[str, Any] = {"customer_reference": w.customer, "usage": "off_session", "marks": marks("t"), "key": "k"}
     return stripe.store(w.credentials, source=w.card, contact=None, **it)
 
 
@@ -50,27 +50,59 @@ def charge(stripe: StripeProcessor, w: World) -> object:
         "statement_descriptor": None,
     }
     where: dict[str, Any] = {"reference": w.method, "customer_reference": w.customer}
-    return stripe.charge(w.credentials, tag="t", key="k", **it, **where)
+    return stripe.charge(w.credentials, marks=marks("t"), key="k", **it, **where)
 
 
 def refund(stripe: StripeProcessor, w: World) -> object:
-    return stripe.refund(w.credentials, reference=w.payment, amount=None, reason=None, tag="t", key="k")
+    return stripe.refund(w.credentials, reference=w.payment, amount=None, reason=None, marks=marks("t"), key="k")
 
 
 def find_customer(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_customer(w.credentials, tag="t", since=SINCE)
+    return stripe.find_customer(w.credentials, id="id-t", since=SINCE)
 
 
 def find_stored(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_stored(w.credentials, tag="t", customer_reference=w.customer)
+    return stripe.find_stored(w.credentials, id="id-t", customer_reference=w.customer, since=SINCE)
 
 
 def find_charge(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_charge(w.credentials, tag="t", customer_reference=w.customer)
+    return charge_found(stripe, w.credentials, "id-t")
+
+
+def burn(stripe: StripeProcessor, w: World) -> object:
+    return stripe.burn(w.credentials, key="k", words={"for": "nothing"})
+
+
+def identify(stripe: StripeProcessor, w: World) -> object:
+    return stripe.identify(w.credentials)
+
+
+def read_marks(stripe: StripeProcessor, w: World) -> object:
+    return stripe.read_marks(w.credentials, customer_reference=w.customer)
+
+
+def list_made(stripe: StripeProcessor, w: World) -> object:
+    return stripe.list_made(w.credentials, kind="card", since=SINCE, after=None)
+
+
+def capture(stripe: StripeProcessor, w: World) -> object:
+    return stripe.capture(w.credentials, reference=w.payment, amount=100, currency="eur", key="k")
+
+
+def void(stripe: StripeProcessor, w: World) -> object:
+    return stripe.void(w.credentials, reference=w.payment, key="k")
+
+
+def read_stored(stripe: StripeProcessor, w: World) -> object:
+    return stripe.read_stored(w.credentials, reference=w.method)
+
+
+def refunds_of(stripe: StripeProcessor, w: World) -> object:
+    return stripe.refunds_of(w.credentials, reference=w.payment)
 
 
 def find_refund(stripe: StripeProcessor, w: World) -> object:
-    return stripe.find_refund(w.credentials, tag="t", reference=w.payment)
+    return stripe.find_refund(w.credentials, id="id-t", reference=w.payment)
 
 
 def forget(stripe: StripeProcessor, w: World) -> object:
@@ -127,6 +159,13 @@ CALLS: list[tuple[Call, str, str]] = [
     (find_stored, "GET", "/v1/setup_intents"),
     (find_charge, "GET", "/v1/payment_intents"),
     (find_refund, "GET", "/v1/refunds"),
+    (burn, "POST", "/v1/setup_intents"),
+    (read_marks, "GET", "/v1/customers/*"),
+    (list_made, "GET", "/v1/setup_intents"),
+    (capture, "POST", "/v1/payment_intents/*/capture"),
+    (void, "POST", "/v1/payment_intents/*/cancel"),
+    (read_stored, "GET", "/v1/payment_methods/*"),
+    (refunds_of, "GET", "/v1/refunds"),
     (forget, "POST", "/v1/payment_methods/*/detach"),
     (forget_detached, "GET", "/v1/payment_methods/*"),
     (forget_customer, "DELETE", "/v1/customers/*"),

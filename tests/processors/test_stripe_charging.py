@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from marked import charge_found, marks
 from wire import Outside
 
 from vault.personal import Card, Secret
@@ -29,7 +30,7 @@ Refund = Callable[..., RefundOutcome]
 
 @pytest.fixture
 def customer(stripe: StripeProcessor, credentials: Secret) -> str:
-    outcome = stripe.open_customer(credentials, tag="tag-customer", key="key-customer")
+    outcome = stripe.open_customer(credentials, marks=marks("tag-customer"), key="key-customer")
     assert isinstance(outcome, CustomerOpened)
     return outcome.customer_reference
 
@@ -42,7 +43,12 @@ def stored(
 
     @cache
     def store(number: str) -> str:
-        it: dict[str, Any] = {"customer_reference": customer, "usage": "off_session", "tag": "s", "key": f"s{number}"}
+        it: dict[str, Any] = {
+            "customer_reference": customer,
+            "usage": "off_session",
+            "marks": marks("s"),
+            "key": f"s{number}",
+        }
         outcome = stripe.store(credentials, source=card(number), contact=None, **it)
         if isinstance(outcome, ActionRequired):
             outside.person_authenticates(outcome.reference)
@@ -65,7 +71,7 @@ def charge(stripe: StripeProcessor, credentials: Secret, customer: str, stored: 
             "currency": "eur",
             "off_session": True,
             "statement_descriptor": "PANLESS 42",
-            "tag": "tag-charge",
+            "marks": marks("tag-charge"),
             "key": "key-charge",
         }
         return stripe.charge(credentials, **{"reference": stored(number), **given, **changes})
@@ -77,7 +83,7 @@ def charge(stripe: StripeProcessor, credentials: Secret, customer: str, stored: 
 def refund(stripe: StripeProcessor, credentials: Secret) -> Refund:
     def call(approved: ChargeOutcome, **changes: object) -> RefundOutcome:
         assert isinstance(approved, Approved)
-        given: dict[str, Any] = {"amount": None, "reason": None, "tag": "tag-refund", "key": "key-refund"}
+        given: dict[str, Any] = {"amount": None, "reason": None, "marks": marks("tag-refund"), "key": "key-refund"}
         return stripe.refund(credentials, **{"reference": approved.reference, **given, **changes})
 
     return call
@@ -87,13 +93,13 @@ def refund(stripe: StripeProcessor, credentials: Secret) -> Refund:
 def test_a_charge_moves_money_once_a_key(
     stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str, charge: Charge, *, off_session: bool
 ) -> None:
-    """Approved with the amount and the network's transaction id; resent and looked up it is the same one charge."""
+    """Approved with the amount and the network's transaction id; replayed and looked up it is the same one charge."""
     approved = charge(off_session=off_session)
     assert isinstance(approved, Approved)
     assert approved.amount == 1234
     assert approved.network_transaction_id
     assert charge(off_session=off_session) == approved
-    assert stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer) == approved
+    assert charge_found(stripe, credentials, "id-tag-charge") == approved
     (booked,) = outside.charges(customer)
     assert (booked["amount"], booked["currency"], booked["payment_intent"]) == (1234, "eur", approved.reference)
     assert booked["captured"] is True
@@ -117,48 +123,48 @@ def test_a_charge_that_the_issuer_refuses_is_declined(
     number: str,
     decline_code: str,
 ) -> None:
-    """With its codes and the PaymentIntent, replayed and looked up the same; no money moved."""
+    """With its codes and the PaymentIntent, and looked up the same; no money moved. A replay of it decides nothing."""
     declined = charge(number)
     assert isinstance(declined, Declined)
     assert (declined.code, declined.decline_code) == ("card_declined", decline_code)
     assert str(declined.reference).startswith("pi_")
-    assert charge(number) == declined
-    assert stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer) == declined
+    assert charge(number) == Unknown(reason="replayed")
+    assert charge_found(stripe, credentials, "id-tag-charge") == declined
     assert not any(booked["captured"] for booked in outside.charges(customer))
 
 
 def test_a_charge_that_wants_authentication_is_declined_when_nobody_is_there(
-    stripe: StripeProcessor, credentials: Secret, customer: str, charge: Charge
+    stripe: StripeProcessor, credentials: Secret, charge: Charge
 ) -> None:
     """Off-session there is nobody to ask: `authentication_required`."""
     declined = charge("4000002760003184", off_session=True)
     assert isinstance(declined, Declined)
     assert declined.code == "authentication_required"
-    assert stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer) == declined
+    assert charge_found(stripe, credentials, "id-tag-charge") == declined
 
 
 def test_a_charge_that_wants_authentication_waits_for_the_person(
-    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str, charge: Charge
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, charge: Charge
 ) -> None:
     """ActionRequired, found as that, until the person did it; then Approved."""
     waiting = charge("4000002760003184", off_session=False)
     assert isinstance(waiting, ActionRequired)
     assert waiting.next_action.keys() == {"type", "client_secret"}
-    assert stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer) == waiting
+    assert charge_found(stripe, credentials, "id-tag-charge") == waiting
     outside.person_authenticates(waiting.reference)
-    found = stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer)
+    found = charge_found(stripe, credentials, "id-tag-charge")
     assert isinstance(found, Approved)
     assert (found.reference, found.amount) == (waiting.reference, 1234)
 
 
 def test_a_charge_whose_authentication_failed_is_declined(
-    stripe: StripeProcessor, credentials: Secret, outside: Outside, customer: str, charge: Charge
+    stripe: StripeProcessor, credentials: Secret, outside: Outside, charge: Charge
 ) -> None:
     """The code says so."""
     waiting = charge("4000002760003184", off_session=False)
     assert isinstance(waiting, ActionRequired)
     outside.person_authenticates(waiting.reference, "fail")
-    found = stripe.find_charge(credentials, tag="tag-charge", customer_reference=customer)
+    found = charge_found(stripe, credentials, "id-tag-charge")
     assert found == Declined(code="payment_intent_authentication_failure", reference=waiting.reference)
 
 
@@ -184,30 +190,30 @@ def test_a_charge_that_cannot_be_is_refused(
 
 
 def test_a_charge_that_was_never_made_is_not_found(
-    stripe: StripeProcessor, credentials: Secret, customer: str, charge: Charge
+    stripe: StripeProcessor, credentials: Secret, charge: Charge
 ) -> None:
     """NotFound only when the whole list was read: another charge of the customer is not it."""
     charge()
-    assert stripe.find_charge(credentials, tag="another", customer_reference=customer) == NotFound()
+    assert charge_found(stripe, credentials, "id-another") == NotFound()
 
 
 def test_a_refund_gives_back_what_was_asked_and_then_the_rest(
     stripe: StripeProcessor, credentials: Secret, charge: Charge, refund: Refund
 ) -> None:
-    """Part, the rest, and then nothing is left; each is found by its tag."""
+    """Part, the rest, and then nothing is left; each is found by its id."""
     approved = charge()
     part = refund(approved, amount=200, reason="requested_by_customer")
     assert isinstance(part, Refunded)
     assert (part.amount, part.status) == (200, "succeeded")
     assert refund(approved, amount=200, reason="requested_by_customer") == part
-    rest = refund(approved, tag="tag-rest", key="key-rest")
+    rest = refund(approved, marks=marks("tag-rest"), key="key-rest")
     assert isinstance(rest, Refunded)
     assert rest.amount == 1034
-    assert refund(approved, tag="t3", key="key-3") == Refused(code="charge_already_refunded")
+    assert refund(approved, marks=marks("t3"), key="key-3") == Refused(code="charge_already_refunded")
     assert isinstance(approved, Approved)
-    assert stripe.find_refund(credentials, tag="tag-refund", reference=approved.reference) == part
-    assert stripe.find_refund(credentials, tag="tag-rest", reference=approved.reference) == rest
-    assert stripe.find_refund(credentials, tag="another", reference=approved.reference) == NotFound()
+    assert stripe.find_refund(credentials, id="id-tag-refund", reference=approved.reference) == part
+    assert stripe.find_refund(credentials, id="id-tag-rest", reference=approved.reference) == rest
+    assert stripe.find_refund(credentials, id="id-another", reference=approved.reference) == NotFound()
 
 
 def test_another_refund_under_the_same_key_is_unknown(charge: Charge, refund: Refund) -> None:

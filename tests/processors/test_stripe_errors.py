@@ -15,7 +15,7 @@ CARD_DECLINED = {
     "decline_code": "lost_card",
     "advice_code": "do_not_try_again",
     "network_decline_code": "41",
-    "payment_intent": {"id": "pi_1", "object": "payment_intent"},
+    "payment_intent": {"id": "pi_1", "object": "payment_intent", "status": "requires_payment_method"},
 }
 LOST_CARD = Declined(
     code="card_declined",
@@ -31,10 +31,10 @@ TABLE: list[tuple[int, dict[str, Any], Declined | Failure]] = [
     (402, CARD_DECLINED, LOST_CARD),
     (
         402,
-        {"code": "expired_card", "setup_intent": {"id": "seti_1"}},
+        {"type": "card_error", "code": "expired_card", "setup_intent": {"id": "seti_1", "status": "canceled"}},
         Declined(code="expired_card", reference="seti_1"),
     ),
-    (402, {"code": "authentication_required"}, Declined(code="authentication_required")),
+    (402, INVALID | {"code": "authentication_required"}, Declined(code="authentication_required")),
     (402, {"type": "card_error"}, Declined(code="card_error")),
     (
         400,
@@ -42,14 +42,17 @@ TABLE: list[tuple[int, dict[str, Any], Declined | Failure]] = [
         Refused(code="parameter_missing", param="amount"),
     ),
     (400, INVALID | {"param": "card[number]"}, Refused(code="invalid_request_error", param="card[number]")),
-    (400, {"type": "idempotency_error"}, Refused(code="idempotency_mismatch")),
+    (400, {"type": "idempotency_error"}, Unknown(reason="idempotency_mismatch")),
+    (400, {"type": "idempotency_error", "code": "some_new_code"}, Unknown(reason="idempotency_mismatch")),
+    (400, {"type": "api_error", "code": "parameter_missing"}, Unknown(reason="http_400")),
+    (400, INVALID | {"code": "lock_timeout"}, Unknown(reason="lock_timeout")),
     (400, INVALID | {"code": "rate_limit"}, NotReached(reason="rate_limit", retry_after=7.0)),
     (404, INVALID | {"code": "resource_missing", "param": "id"}, Refused(code="resource_missing", param="id")),
     (401, INVALID, CREDENTIALS),
     (401, INVALID | {"code": "api_key_expired"}, CREDENTIALS),
     (403, INVALID, CREDENTIALS),
     (429, INVALID | {"code": "rate_limit"}, NotReached(reason="rate_limit", retry_after=7.0)),
-    (429, INVALID | {"code": "lock_timeout"}, NotReached(reason="lock_timeout", retry_after=7.0)),
+    (429, INVALID | {"code": "lock_timeout"}, Unknown(reason="lock_timeout")),
     (409, {"code": "idempotency_key_in_use"}, Unknown(reason="idempotency_key_in_use", in_flight=True)),
     (409, INVALID, Unknown(reason="http_409")),
     (424, {"type": "api_error"}, Unknown(reason="http_424")),
@@ -62,8 +65,47 @@ TABLE: list[tuple[int, dict[str, Any], Declined | Failure]] = [
 
 @pytest.mark.parametrize(("status", "error", "outcome"), TABLE, ids=lambda value: str(value)[:40])
 def test_an_error_means_what_the_table_says(status: int, error: dict[str, Any], outcome: Declined | Failure) -> None:
-    """Status and code decide, by one table; Retry-After goes along where the call may be sent again."""
+    """Type, status and code decide, by one table; Retry-After goes along where the call did nothing."""
     assert failure(Answer(status, {"error": error}, retry_after=7.0)) == outcome
+
+
+STATUSES = (302, 400, 401, 402, 403, 404, 409, 424, 429, 500, 503)
+GRID = {  # U nobody knows, R refused, C credentials refused, D declined, N never looked at; in the order of STATUSES
+    "invalid_request_error": "URCDCRUUNUU",
+    "card_error": "UUUDUUUUUUU",
+    "api_error": "UUUUUUUUUUU",
+    "idempotency_error": "UUUUUUUUUUU",
+    "rate_limit_error": "UNCUCUUUNUU",
+    "authentication_error": "UUCUCUUUNUU",
+    "some_new_error": "UUUUUUUUUUU",
+    None: "UUCUCUUUNUU",
+}
+MEANS = {"U": Unknown, "R": Refused, "C": Refused, "D": Declined, "N": NotReached}
+CELLS = [(kind, status, meant) for kind, row in GRID.items() for status, meant in zip(STATUSES, row, strict=True)]
+
+
+@pytest.mark.parametrize(("kind", "status", "meant"), CELLS)
+@pytest.mark.parametrize("code", [None, "some_new_code"])
+def test_the_type_decides_first_and_then_the_status(
+    kind: str | None, status: int, meant: str, code: str | None
+) -> None:
+    """Only what was certainly turned away is refused, whatever the code; the rest is to be looked up."""
+    if (kind, status, code) == ("rate_limit_error", 400, "some_new_code"):
+        meant = "U"  # limits are known there by their code alone
+    met = failure(Answer(status, {"error": {"type": kind, "code": code}}))
+    assert isinstance(met, MEANS[meant])
+    assert getattr(met, "credentials", False) is (meant == "C")
+    assert failure(Answer(status, {"error": {"type": kind, "code": "lock_timeout"}})).__class__ is Unknown
+
+
+@pytest.mark.parametrize("kind", ["payment_intent", "setup_intent"])
+@pytest.mark.parametrize(
+    "status", ["succeeded", "processing", "requires_capture", "requires_action", "requires_confirmation", "new", 7]
+)
+def test_a_decline_whose_intent_is_not_over_is_unknown(kind: str, status: object) -> None:
+    """A 402 that comes with an intent which is paid, or may be, is no decline."""
+    error = CARD_DECLINED | {"payment_intent": None, kind: {"id": "x_1", "status": status}}
+    assert failure(Answer(402, {"error": error})) == Unknown(reason="declined_but_not_over")
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 429, 500])

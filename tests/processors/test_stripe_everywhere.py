@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from marked import SINCE, charge_found, marks
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
@@ -54,7 +55,7 @@ def processor(url: str) -> StripeProcessor:
 
 @pytest.fixture
 def customer(processor: StripeProcessor, credentials: Secret) -> str:
-    opened = processor.open_customer(credentials, tag="tag-customer", key="key-customer")
+    opened = processor.open_customer(credentials, marks=marks("tag-customer"), key="key-customer")
     assert isinstance(opened, CustomerOpened)
     return opened.customer_reference
 
@@ -79,7 +80,7 @@ def charge(processor: StripeProcessor, credentials: Secret, customer: str, attac
             "network_transaction_id": None,
             "off_session": False,
             "statement_descriptor": None,
-            "tag": "tag-charge",
+            "marks": marks("tag-charge"),
             "key": "key-charge",
         }
         return processor.charge(credentials, **{"reference": attached(number), **given, **changes})
@@ -89,7 +90,10 @@ def charge(processor: StripeProcessor, credentials: Secret, customer: str, attac
 
 def test_a_customer_is_opened(anywhere: Outside, customer: str) -> None:
     """It is there, and carries the tag."""
-    assert anywhere.call("GET", f"/v1/customers/{customer}")["metadata"] == {"panless": "tag-customer"}
+    assert anywhere.call("GET", f"/v1/customers/{customer}")["metadata"] == {
+        "panless": "tag-customer",
+        "panless_id": "id-tag-customer",
+    }
 
 
 @pytest.mark.parametrize("off_session", [True, False])
@@ -124,15 +128,17 @@ def test_a_charge_is_refused(charge: Charge, wrong: dict[str, Any]) -> None:
 def test_a_refund_is_made_and_found(
     processor: StripeProcessor, credentials: Secret, charge: Charge, amount: int | None, back: int
 ) -> None:
-    """All of it or a part; by its tag, and another tag finds nothing."""
+    """All of it or a part; by its id, and another id finds nothing."""
     approved = charge()
     assert isinstance(approved, Approved)
     payment = approved.reference
-    refunded = processor.refund(credentials, reference=payment, amount=amount, reason=None, tag="tag-refund", key="k")
+    refunded = processor.refund(
+        credentials, reference=payment, amount=amount, reason=None, marks=marks("tag-refund"), key="k"
+    )
     assert isinstance(refunded, Refunded)
     assert (refunded.amount, refunded.status) == (back, "succeeded")
-    assert processor.find_refund(credentials, tag="tag-refund", reference=payment) == refunded
-    assert processor.find_refund(credentials, tag="another", reference=payment) == NotFound()
+    assert processor.find_refund(credentials, id="id-tag-refund", reference=payment) == refunded
+    assert processor.find_refund(credentials, id="id-another", reference=payment) == NotFound()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +195,7 @@ def test_a_customer_without_subscriptions_holds_nothing(
 
 def test_credentials_that_are_none_are_refused(processor: StripeProcessor) -> None:
     """The account is set up wrong; the request was not looked at."""
-    outcome = processor.open_customer(Secret("pk_nobody"), tag="t", key="k")
+    outcome = processor.open_customer(Secret("pk_nobody"), marks=marks("t"), key="k")
     assert outcome == Refused(code="processor_credentials_refused", credentials=True)
 
 
@@ -198,14 +204,15 @@ def test_what_localstripe_lacks_is_refused_and_never_taken_for_nothing(
 ) -> None:
     """A look-up that the processor cannot make does not say NotFound, and a card that it cannot store is not stored."""
     lacking = StripeProcessor(base_url=localstripe_url)
-    opened = lacking.open_customer(credentials, tag="t", key="k")
+    opened = lacking.open_customer(credentials, marks=marks("t"), key="k")
     assert isinstance(opened, CustomerOpened)
-    it: dict[str, Any] = {"customer_reference": opened.customer_reference, "tag": "t"}
+    it: dict[str, Any] = {"customer_reference": opened.customer_reference}
     refused = Refused(code="invalid_request_error")
-    assert lacking.store(credentials, source=card(), contact=None, usage="off_session", key="k", **it) == refused
-    assert lacking.find_stored(credentials, **it) == refused
-    assert lacking.find_charge(credentials, **it) == refused
-    assert lacking.find_customer(credentials, tag="t", since=datetime.now(UTC)) == refused
+    storing: dict[str, Any] = it | {"usage": "off_session", "marks": marks("t"), "key": "k"}
+    assert lacking.store(credentials, source=card(), contact=None, **storing) == refused
+    assert lacking.find_stored(credentials, id="id-t", since=SINCE, **it) == refused
+    assert charge_found(lacking, credentials, "id-t") == refused
+    assert lacking.find_customer(credentials, id="id-t", since=datetime.now(UTC)) == refused
     assert lacking.search_customer(credentials, tag="t") == refused
     redacting = lacking.redact(credentials, customer_reference=opened.customer_reference, key="k")
     assert redacting == Unknown(reason="http_404_unreadable")  # not Stripe's way to say that there is no such address

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from marked import marks
 from port_calls import (
     CALLS,
     Call,
@@ -59,7 +60,7 @@ FAULTS: list[tuple[str, dict[str, Any], Failure]] = [
     ("503", {"do": "status", "status": 503}, Unknown(reason="http_503")),
     ("garbage", {"do": "garbage"}, Unknown(reason="unexpected_object")),
     ("limited", {"do": "status", "status": 429, "code": "rate_limit"}, NotReached(reason="rate_limit")),
-    ("locked", {"do": "status", "status": 429, "code": "lock_timeout"}, NotReached(reason="lock_timeout")),
+    ("locked", {"do": "status", "status": 429, "code": "lock_timeout"}, Unknown(reason="lock_timeout")),
     ("in flight", {"do": "in_flight"}, IN_FLIGHT),
     ("unauthenticated", {"do": "status", "status": 401}, CREDENTIALS),
     ("forbidden", {"do": "status", "status": 403}, CREDENTIALS),
@@ -75,10 +76,10 @@ def hasty(sandbox_url: str) -> StripeProcessor:
 
 @pytest.fixture
 def world(stripe: StripeProcessor, credentials: Secret, card: Callable[..., Card], outside: Outside) -> World:
-    opened = stripe.open_customer(credentials, tag="w", key="w-customer")
+    opened = stripe.open_customer(credentials, marks=marks("w"), key="w-customer")
     assert isinstance(opened, CustomerOpened)
     customer = opened.customer_reference
-    it: dict[str, Any] = {"customer_reference": customer, "usage": "off_session", "tag": "w", "key": "w"}
+    it: dict[str, Any] = {"customer_reference": customer, "usage": "off_session", "marks": marks("w"), "key": "w"}
     stored = stripe.store(credentials, source=card(), contact=None, **it)
     assert isinstance(stored, Stored)
     (setup,) = outside.call("GET", f"/v1/setup_intents?customer={customer}")["data"]
@@ -92,14 +93,14 @@ def world(stripe: StripeProcessor, credentials: Secret, card: Callable[..., Card
         "statement_descriptor": None,
     }
     where: dict[str, Any] = {"reference": stored.reference, "customer_reference": customer}
-    approved = stripe.charge(credentials, tag="w", key="w-charge", **where, **paid)
+    approved = stripe.charge(credentials, marks=marks("w"), key="w-charge", **where, **paid)
     assert isinstance(approved, Approved)
     job = ready_job(stripe, credentials)
     return World(credentials, customer, card(), stored.reference, setup["id"], approved.reference, job)
 
 
 def ready_job(stripe: StripeProcessor, credentials: Secret) -> str:
-    other = stripe.open_customer(credentials, tag="other", key="other")
+    other = stripe.open_customer(credentials, marks=marks("other"), key="other")
     assert isinstance(other, CustomerOpened)
     job = stripe.redact(credentials, customer_reference=other.customer_reference, key="w-redact")
     assert isinstance(job, Redaction)
@@ -173,12 +174,12 @@ def test_what_was_done_without_an_answer_is_found_and_not_done_twice(
     kind: type,
     fault: dict[str, Any],
 ) -> None:
-    """The look-up finds it by its tag; the same key brings it back, or the stored 500, and never a second one."""
+    """The look-up finds it by its id; the same key brings it back, or the stored 500, and never a second one."""
     outside.break_next("POST", path, **fault)
     assert isinstance(call(stripe, world), Unknown)
     found = find(stripe, world)
     assert isinstance(found, kind)
-    assert call(stripe, world) in (found, Unknown(reason="http_500"))
+    assert call(stripe, world) in (found, Unknown(reason="replayed"), Unknown(reason="http_500"))
     assert find(stripe, world) == found
     assert len(outside.charges(world.customer)) == 1 + (call is charge)
 

@@ -12,7 +12,6 @@ from vault.processing.processor_answers import (
     Corrected,
     Declined,
     Forgotten,
-    NotFound,
     Redaction,
     Refunded,
     Refused,
@@ -21,7 +20,7 @@ from vault.processing.processor_answers import (
     Voided,
 )
 from vault.processors.stripe import outcomes
-from vault.processors.stripe.outcomes import UNEXPECTED, in_page, outcome
+from vault.processors.stripe.outcomes import UNEXPECTED, outcome
 from vault.processors.stripe.transport import Answer
 
 CARD = {
@@ -34,7 +33,7 @@ CARD = {
     "fingerprint": "f",
 }
 SETUP = {"id": "seti_1", "object": "setup_intent", "payment_method": {"id": "pm_1", "card": CARD}}
-PAYMENT = {"id": "pi_1", "object": "payment_intent", "amount": 500, "amount_received": 500}
+PAYMENT = {"id": "pi_1", "object": "payment_intent", "currency": "eur", "amount": 500, "amount_received": 500}
 CHARGE = {"payment_method_details": {"card": {"network_transaction_id": "ntid"}}}
 BY_SCRIPT = {"next_action": {"type": "use_stripe_sdk", "use_stripe_sdk": {"secret": "x"}}, "client_secret": "s"}
 BY_ADDRESS = {
@@ -48,6 +47,7 @@ SCRIPT, ADDRESS = (
     {"type": "redirect_to_url", "redirect_to_url": {"url": "https://bank.example"}},
 )
 
+REFUND = {"object": "refund", "id": "re_1", "currency": "eur", "amount": 5}
 JOB = {"id": "prj_1", "object": "privacy.redaction_job"}
 TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
     (outcomes.stored, SETUP | {"status": "succeeded"}, Stored(reference="pm_1", card=CardMetadata(**CARD))),
@@ -69,7 +69,7 @@ TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
     (outcomes.stored, SETUP | {"status": "canceled"}, Declined(code="canceled", reference="seti_1")),
     (outcomes.stored, SETUP | {"status": "processing"}, Unknown(reason="processing")),
     (outcomes.stored, SETUP | {"status": "requires_payment_method", "last_setup_error": None}, UNEXPECTED),
-    (outcomes.stored, SETUP | {"status": "requires_confirmation"}, UNEXPECTED),
+    (outcomes.stored, SETUP | {"status": "requires_confirmation"}, Unknown(reason="unconfirmed")),
     (outcomes.stored, SETUP | {"status": "some_new_status"}, UNEXPECTED),
     (outcomes.stored, SETUP | {"status": "succeeded", "payment_method": "pm_1"}, UNEXPECTED),
     (outcomes.stored, SETUP | {"status": "succeeded", "payment_method": None}, UNEXPECTED),
@@ -98,20 +98,54 @@ TABLE: list[tuple[Callable[..., Any], dict[str, Any], object]] = [
     (outcomes.charged, PAYMENT | {"status": "canceled"}, Voided(reference="pi_1")),
     (outcomes.charged, PAYMENT | {"status": "processing"}, Unknown(reason="processing")),
     (outcomes.charged, PAYMENT | {"status": "requires_capture"}, UNEXPECTED),
+    (outcomes.charged, PAYMENT | {"status": "requires_confirmation"}, Unknown(reason="unconfirmed")),
+    *(
+        (outcomes.charged, PAYMENT | {"status": "succeeded"} | wrong, UNEXPECTED)
+        for wrong in (
+            {"amount_received": "500"},
+            {"amount_received": 500.0},
+            {"amount_received": True},
+            {"amount_received": None},
+            {"amount_received": -1},
+            {"id": None},
+            {"id": ""},
+            {"id": 7},
+            {"currency": None},
+            {"currency": "zzz"},
+            {"currency": "isk", "amount_received": 15050},
+        )
+    ),
+    *(
+        (
+            outcomes.charged,
+            {name: value for name, value in PAYMENT.items() if name != gone} | {"status": "succeeded"},
+            UNEXPECTED,
+        )
+        for gone in ("id", "currency", "amount_received")
+    ),
+    (outcomes.charged, {"object": "payment_intent", "status": "canceled"}, UNEXPECTED),
+    (
+        outcomes.charged,
+        PAYMENT | {"currency": "isk", "status": "succeeded", "amount_received": 50000},
+        Approved(reference="pi_1", amount=500),
+    ),
     (outcomes.charged, PAYMENT, UNEXPECTED),
     *(
         (
             outcomes.refunded,
-            {"object": "refund", "id": "re_1", "amount": 5, "status": theirs},
+            REFUND | {"status": theirs},
             Refunded(reference="re_1", amount=5, status=ours),
         )
         for theirs, ours in outcomes.REFUND.items()
     ),
-    (outcomes.refunded, {"object": "refund", "id": "re_1", "amount": 5, "status": None}, UNEXPECTED),
+    (outcomes.refunded, REFUND | {"status": None}, UNEXPECTED),
     (outcomes.detached, {"object": "payment_method", "customer": None}, Forgotten()),
     (outcomes.detached, {"object": "payment_method", "customer": "cus_1"}, UNEXPECTED),
     (outcomes.deleted, {"object": "customer", "deleted": True}, Forgotten()),
     (outcomes.deleted, {"object": "customer"}, UNEXPECTED),
+    (outcomes.deleted, {"object": "customer", "deleted": "true"}, UNEXPECTED),
+    (outcomes.detached, {"object": "payment_method"}, UNEXPECTED),
+    (outcomes.refunded, REFUND | {"status": "succeeded", "amount": "5"}, UNEXPECTED),
     (outcomes.corrected, {"object": "payment_method", "customer": "cus_1"}, Corrected()),
     (outcomes.corrected, {"object": "payment_method", "customer": None}, UNEXPECTED),
     *(
@@ -159,16 +193,3 @@ def test_what_failed_before_an_answer_passes_as_it_is() -> None:
     """The transport's own outcomes need no reading."""
     refused = Refused(code="processor_credentials_refused", credentials=True)
     assert outcome(refused, "customer", outcomes.customer_opened) is refused
-
-
-def page(*tags: str, has_more: bool = False) -> dict[str, Any]:
-    data = [{"id": f"cus_{tag}", "metadata": {"panless": tag}} for tag in tags]
-    return {"object": "list", "data": [{"id": "cus_x"}, *data], "has_more": has_more}
-
-
-def test_a_page_of_a_list_is_read_for_our_tag() -> None:
-    """Found, certainly not there, or to be looked for after the last id of this page."""
-    look = in_page("b", lambda customer: customer["id"])
-    assert look(page("a", "b", has_more=True)) == "cus_b"
-    assert look(page("a")) == NotFound()
-    assert look(page("a", has_more=True)) == "cus_a"

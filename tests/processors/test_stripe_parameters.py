@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NotRequired, TypeVar
 import pytest
 import stripe
 import stub_stripe
+from marked import marks
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from stripe import _request_options, params
 from stub_stripe import Request, Stub
@@ -58,6 +59,11 @@ TYPES: dict[str, Any] = {
     "POST /v1/privacy/redaction_jobs": RedactionJobCreateParams,
     "POST /v1/privacy/redaction_jobs/prj_1/run": RedactionJobNameParams,
     "GET /v1/privacy/redaction_jobs/prj_1": RedactionJobNameParams,
+    "GET /v1/account": params.AccountRetrieveCurrentParams,
+    "GET /v1/customers/cus_1": params.CustomerRetrieveParams,
+    "GET /v1/payment_intents/pi_1": params.PaymentIntentRetrieveParams,
+    "POST /v1/payment_intents/pi_1/capture": params.PaymentIntentCaptureParams,
+    "POST /v1/payment_intents/pi_1/cancel": params.PaymentIntentCancelParams,
     "POST /v1/refunds": params.RefundCreateParams,
     "GET /v1/refunds": params.RefundListParams,
 }
@@ -95,8 +101,8 @@ def adapter(wanted: type[Any]) -> TypeAdapter[Any]:
 
 def call_all(stripe_: StripeProcessor, card: Card) -> None:
     """Every method, with everything that it can be given, and with as little as it can."""
-    it: dict[str, Any] = {"customer_reference": "cus_1", "tag": "t"}
-    stripe_.open_customer(CREDENTIALS, tag="t", key="k-customer")
+    it: dict[str, Any] = {"customer_reference": "cus_1", "marks": marks("t")}
+    stripe_.open_customer(CREDENTIALS, marks=marks("t"), key="k-customer")
     for usage, contact in (("off_session", CONTACT), ("on_session", None), ("off_session", BillingContact())):
         stripe_.store(CREDENTIALS, source=card, contact=contact, usage=usage, key="k-store", **it)
     stripe_.store(CREDENTIALS, source="pm_1", contact=CONTACT, usage="off_session", key="k-adopt", **it)
@@ -113,11 +119,11 @@ def call_all(stripe_: StripeProcessor, card: Card) -> None:
         }
         stripe_.charge(CREDENTIALS, off_session=off_session, key="k-charge", **paid, **it)
     for amount, reason in ((30, "requested_by_customer"), (None, None)):
-        stripe_.refund(CREDENTIALS, reference="pi_1", amount=amount, reason=reason, tag="t", key="k-refund")
-    stripe_.find_customer(CREDENTIALS, tag="t", since=SINCE)
-    stripe_.find_stored(CREDENTIALS, **it)
-    stripe_.find_charge(CREDENTIALS, **it)
-    stripe_.find_refund(CREDENTIALS, tag="t", reference="pi_1")
+        stripe_.refund(CREDENTIALS, reference="pi_1", amount=amount, reason=reason, marks=marks("t"), key="k-refund")
+    stripe_.find_customer(CREDENTIALS, id="id-t", since=SINCE)
+    stripe_.find_stored(CREDENTIALS, id="id-t", customer_reference="cus_1", since=SINCE)
+    stripe_.list_payments(CREDENTIALS, since=SINCE, until=SINCE, after="pi_0")
+    stripe_.find_refund(CREDENTIALS, id="id-t", reference="pi_1")
     stripe_.forget(CREDENTIALS, reference="pm_1", key="k-forget")
     stripe_.search_customer(CREDENTIALS, tag="t")
     stripe_.held(CREDENTIALS, customer_reference="cus_1")
@@ -127,6 +133,15 @@ def call_all(stripe_: StripeProcessor, card: Card) -> None:
     stripe_.redact(CREDENTIALS, customer_reference="cus_1", key="k-redact")
     stripe_.run_redaction(CREDENTIALS, job="prj_1", key="k-run")
     stripe_.redaction(CREDENTIALS, job="prj_1")
+    stripe_.identify(CREDENTIALS)
+    stripe_.read_marks(CREDENTIALS, customer_reference="cus_1")
+    for kind in ("customer", "card"):
+        stripe_.list_made(CREDENTIALS, kind=kind, since=SINCE, after="x_0")
+    stripe_.list_payments(CREDENTIALS, since=SINCE, until=None, after=None)
+    stripe_.capture(CREDENTIALS, reference="pi_1", amount=100, currency="eur", key="k-capture")
+    stripe_.void(CREDENTIALS, reference="pi_1", key="k-void")
+    stripe_.read_charge(CREDENTIALS, reference="pi_1")
+    stripe_.burn(CREDENTIALS, key="k-burn", words={"panless_burnt": "w"})
 
 
 @pytest.fixture
@@ -181,7 +196,7 @@ def test_a_card_goes_out_once_and_nowhere_but_in_its_own_fields(sent: list[Reque
             "phone": "+44 20 7946 0000",
             "address": {name: value for name, value in CONTACT.address.items() if name != "floor"},
         },
-        "metadata": {"panless": "t"},
+        "metadata": {"panless": "t", "panless_id": "id-t"},
     }
     others = [request for request in sent if request.path != "/v1/payment_methods"]
     assert "4242424242424242" not in repr(others)
@@ -189,7 +204,8 @@ def test_a_card_goes_out_once_and_nowhere_but_in_its_own_fields(sent: list[Reque
 
 def test_storing_asks_for_the_usage_that_was_named(sent: list[Request]) -> None:
     """`usage` reaches Stripe: the SDK's own `raw_request` would drop it, and the default would hide that."""
-    assert [setup["usage"] for setup in only(sent, "POST /v1/setup_intents")] == [
+    stored = [setup for setup in only(sent, "POST /v1/setup_intents") if "confirm" in setup]
+    assert [setup["usage"] for setup in stored] == [
         "off_session",
         "on_session",
         "off_session",
@@ -208,7 +224,7 @@ def test_a_charge_says_who_is_present(sent: list[Request]) -> None:
         "allowed_payment_method_types": ["card"],
         "confirm": "true",
         "expand": ["latest_charge"],
-        "metadata": {"panless": "t"},
+        "metadata": {"panless": "t", "panless_id": "id-t"},
     }
     assert away == common | {"off_session": "true", "statement_descriptor_suffix": "PANLESS 42"}
     assert present == common | {"use_stripe_sdk": "true"}
@@ -241,14 +257,14 @@ def test_a_search_names_the_tag(sent: list[Request]) -> None:
 
 
 def test_a_customer_is_made_without_personal_data(sent: list[Request]) -> None:
-    """Stripe's customer carries our tag and nothing else."""
-    assert only(sent, "POST /v1/customers") == [{"metadata": {"panless": "t"}}]
+    """Stripe's customer carries our marks and nothing else."""
+    assert only(sent, "POST /v1/customers") == [{"metadata": {"panless": "t", "panless_id": "id-t"}}]
 
 
 def test_customers_are_looked_for_from_a_minute_before(sent: list[Request]) -> None:
     """Stripe's clock may be behind ours."""
-    (params_,) = only(sent, "GET /v1/customers")
-    assert int(params_["created"]["gte"]) == int(SINCE.timestamp()) - 60
+    for params_ in only(sent, "GET /v1/customers"):
+        assert int(params_["created"]["gte"]) == int(SINCE.timestamp()) - 60
 
 
 def test_each_call_carries_its_key_its_version_and_no_telemetry(sent: list[Request]) -> None:
@@ -260,8 +276,10 @@ def test_each_call_carries_its_key_its_version_and_no_telemetry(sent: list[Reque
     assert keys == dict.fromkeys(TYPES, None) | {
         "POST /v1/customers": "k-customer",
         "POST /v1/payment_methods": "k-store-pm",
-        "POST /v1/setup_intents": "k-adopt-setup",
+        "POST /v1/setup_intents": "k-burn",
         "POST /v1/payment_intents": "k-charge",
+        "POST /v1/payment_intents/pi_1/capture": "k-capture",
+        "POST /v1/payment_intents/pi_1/cancel": "k-void",
         "POST /v1/refunds": "k-refund",
         "POST /v1/payment_methods/pm_1/detach": "k-forget",
         "POST /v1/payment_methods/pm_1": "k-correct",

@@ -16,14 +16,15 @@ stripe.log = "debug"
 """
 OURS = """
 from vault.personal import Card, Secret
+from vault.processing.processor_answers import Marks
 from vault.processors.stripe.adapter import StripeProcessor
 processor = StripeProcessor(base_url=sys.argv[1])
 logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": {"stripe": {"level": "DEBUG"}}})
 logging.getLogger("urllib3").setLevel(logging.DEBUG)
 card = Card(number="4242424242424242", exp_month=12, exp_year=2035, cvc="987")
 stored = processor.store(Secret("sk_test_secret"), source=card, contact=None, customer_reference="cus_secret",
-                         usage="off_session", tag="t", key="k")
-processor.find_charge(Secret("sk_test_secret"), tag="t", customer_reference="cus_secret")
+                         usage="off_session", marks=Marks(tag="t", id="i"), key="k")
+processor.read_charge(Secret("sk_test_secret"), reference="pi_secret")
 processor.forget(Secret("sk_test_secret"), reference="pm_1", key="k")
 print(type(stored).__name__)
 """

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from marked import SINCE, marks
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
@@ -21,7 +22,6 @@ from vault.processing.processor_answers import (
     Unknown,
 )
 from vault.processors.stripe.adapter import StripeProcessor
-from vault.processors.stripe.lists import MAX_PAGES, PAGE
 
 MakeCard = Callable[..., Card]
 Store = Callable[..., StoreOutcome]
@@ -34,7 +34,7 @@ def opened(outcome: CustomerOpened | NotFound | Failure) -> str:
 
 @pytest.fixture
 def customer(stripe: StripeProcessor, credentials: Secret) -> str:
-    return opened(stripe.open_customer(credentials, tag="tag-customer", key="key-customer"))
+    return opened(stripe.open_customer(credentials, marks=marks("tag-customer"), key="key-customer"))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def store(stripe: StripeProcessor, credentials: Secret, customer: str, card: Mak
             "contact": None,
             "customer_reference": customer,
             "usage": "off_session",
-            "tag": "tag-store",
+            "marks": marks("tag-store"),
             "key": "key-store",
         }
         return stripe.store(credentials, **given | changes)
@@ -54,37 +54,27 @@ def store(stripe: StripeProcessor, credentials: Secret, customer: str, card: Mak
 
 
 def test_a_customer_is_opened_once_a_key(stripe: StripeProcessor, credentials: Secret, customer: str) -> None:
-    """The same key and tag bring back the same customer; another key makes another."""
-    assert opened(stripe.open_customer(credentials, tag="tag-customer", key="key-customer")) == customer
-    assert opened(stripe.open_customer(credentials, tag="tag-customer", key="other")) != customer
+    """The same key and marks bring back the same customer; another key makes another."""
+    assert opened(stripe.open_customer(credentials, marks=marks("tag-customer"), key="key-customer")) == customer
+    assert opened(stripe.open_customer(credentials, marks=marks("tag-customer"), key="other")) != customer
 
 
-def test_a_customer_is_found_by_its_tag(stripe: StripeProcessor, credentials: Secret, customer: str) -> None:
-    """Among those made since; a tag that nobody used, or a later since, finds nobody."""
+def test_a_customer_is_found_by_its_id(stripe: StripeProcessor, credentials: Secret, customer: str) -> None:
+    """Among those made since; an id that nobody used, or a later since, finds nobody."""
     now = datetime.now(UTC)
-    assert opened(stripe.find_customer(credentials, tag="tag-customer", since=now)) == customer
-    assert stripe.find_customer(credentials, tag="another", since=now) == NotFound()
+    assert opened(stripe.find_customer(credentials, id="id-tag-customer", since=now)) == customer
+    assert stripe.find_customer(credentials, id="id-another", since=now) == NotFound()
     later = now + timedelta(hours=1)
-    assert stripe.find_customer(credentials, tag="tag-customer", since=later) == NotFound()
+    assert stripe.find_customer(credentials, id="id-tag-customer", since=later) == NotFound()
 
 
-def test_a_look_up_reads_page_after_page(stripe: StripeProcessor, credentials: Secret, outside: Outside) -> None:
-    """The oldest of many is found; beyond the bound it is Unknown, never NotFound."""
-    first, second = (opened(stripe.open_customer(credentials, tag=tag, key=tag)) for tag in ("first", "second"))
-    since, seen = datetime.now(UTC), PAGE * MAX_PAGES
-
-    def others(count: int) -> None:
-        for _ in range(count):
-            outside.call("POST", "/v1/customers")
-
-    others(seen - 3)
-    assert opened(stripe.find_customer(credentials, tag="first", since=since)) == first
-    assert stripe.find_customer(credentials, tag="never", since=since) == NotFound()
-    others(2)
-    assert opened(stripe.find_customer(credentials, tag="second", since=since)) == second
-    beyond = Unknown(reason="too_many_to_look_through")
-    assert stripe.find_customer(credentials, tag="first", since=since) == beyond
-    assert stripe.find_customer(credentials, tag="never", since=since) == beyond
+def test_a_look_up_reads_every_page(stripe: StripeProcessor, credentials: Secret, outside: Outside) -> None:
+    """The oldest of more than two thousand is found, and what is not there is not found."""
+    first = opened(stripe.open_customer(credentials, marks=marks("first"), key="first"))
+    for _ in range(2001):
+        outside.call("POST", "/v1/customers")
+    assert opened(stripe.find_customer(credentials, id="id-first", since=SINCE)) == first
+    assert stripe.find_customer(credentials, id="id-never", since=SINCE) == NotFound()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +97,7 @@ def test_a_card_is_stored(store: Store, outside: Outside, customer: str, number:
     assert stored.card.fingerprint
     assert outside.call("GET", f"/v1/payment_methods/{stored.reference}")["customer"] == customer
     (setup,) = outside.call("GET", f"/v1/setup_intents?customer={customer}")["data"]
-    assert (setup["usage"], setup["metadata"]) == (usage, {"panless": "tag-store"})
+    assert (setup["usage"], setup["metadata"]) == (usage, {"panless": "tag-store", "panless_id": "id-tag-store"})
 
 
 def test_the_contact_goes_along_with_a_raw_card(store: Store, outside: Outside) -> None:
@@ -125,10 +115,10 @@ def test_storing_again_with_the_same_key_brings_the_same_card(store: Store) -> N
     assert store() == store()
 
 
-def test_another_card_under_the_same_key_is_refused(store: Store) -> None:
-    """A key belongs to one body."""
+def test_another_card_under_the_same_key_is_unknown(store: Store) -> None:
+    """A key belongs to one body: a call with it came there before, and what that did is to be looked up."""
     assert isinstance(store(), Stored)
-    assert store("5555555555554444") == Refused(code="idempotency_mismatch")
+    assert store("5555555555554444") == Unknown(reason="idempotency_mismatch")
 
 
 def test_a_processor_reference_is_adopted(store: Store, outside: Outside, customer: str) -> None:
@@ -138,14 +128,14 @@ def test_a_processor_reference_is_adopted(store: Store, outside: Outside, custom
     assert isinstance(stored, Stored)
     assert (stored.reference, stored.card.brand) == (method, "mastercard")
     assert outside.call("GET", f"/v1/payment_methods/{method}")["customer"] == customer
-    assert store(source=method, key="key-again", tag="tag-again") == stored
+    assert store(source=method, key="key-again", marks=marks("tag-again")) == stored
 
 
 def test_another_customers_card_is_refused(
     stripe: StripeProcessor, credentials: Secret, store: Store, outside: Outside
 ) -> None:
     """A payment method belongs to one customer."""
-    other = opened(stripe.open_customer(credentials, tag="tag-other", key="key-other"))
+    other = opened(stripe.open_customer(credentials, marks=marks("tag-other"), key="key-other"))
     method = outside.page_makes_method()
     assert isinstance(store(source=method, customer_reference=other), Stored)
     outcome = store(source=method, key="key-2")
@@ -188,7 +178,7 @@ def test_a_card_that_the_issuer_refuses_is_declined(
     assert (outcome.code, outcome.decline_code) == (code, decline_code)
     assert (outcome.advice_code, outcome.network_decline_code) == (advice, network)
     assert str(outcome.reference).startswith("seti_")
-    assert stripe.find_stored(credentials, tag="tag-store", customer_reference=customer) == outcome
+    assert stripe.find_stored(credentials, id="id-tag-store", customer_reference=customer, since=SINCE) == outcome
 
 
 def test_a_number_that_is_none_is_declined(store: Store) -> None:
@@ -211,7 +201,7 @@ def test_a_card_that_wants_authentication_waits_for_it(
     stored = stripe.confirm(credentials, reference=waiting.reference, key="k")
     assert isinstance(stored, Stored)
     assert stored.card.last4 == number[-4:]
-    assert stripe.find_stored(credentials, tag="tag-store", customer_reference=customer) == stored
+    assert stripe.find_stored(credentials, id="id-tag-store", customer_reference=customer, since=SINCE) == stored
 
 
 def test_failed_authentication_is_declined(
@@ -243,14 +233,14 @@ def test_a_setup_that_never_was_is_refused(stripe: StripeProcessor, credentials:
     )
 
 
-def test_a_stored_card_is_found_by_its_tag(
+def test_a_stored_card_is_found_by_its_id(
     stripe: StripeProcessor, credentials: Secret, store: Store, customer: str
 ) -> None:
-    """Among the customer's; a tag that nobody used finds nothing; a customer that is none is a failure."""
+    """Among the customer's; an id that nobody used finds nothing; a customer that is none is a failure."""
     stored = store()
-    assert isinstance(store("5555555555554444", tag="tag-2", key="key-2"), Stored)
-    assert stripe.find_stored(credentials, tag="tag-store", customer_reference=customer) == stored
-    assert stripe.find_stored(credentials, tag="tag-3", customer_reference=customer) == NotFound()
+    assert isinstance(store("5555555555554444", marks=marks("tag-2"), key="key-2"), Stored)
+    assert stripe.find_stored(credentials, id="id-tag-store", customer_reference=customer, since=SINCE) == stored
+    assert stripe.find_stored(credentials, id="id-tag-3", customer_reference=customer, since=SINCE) == NotFound()
 
 
 def test_a_forgotten_card_is_gone(stripe: StripeProcessor, credentials: Secret, store: Store, outside: Outside) -> None:
@@ -264,9 +254,9 @@ def test_a_forgotten_card_is_gone(stripe: StripeProcessor, credentials: Secret, 
     assert isinstance(store(source=stored.reference, key="key-again"), Refused)
 
 
-def test_a_card_that_never_was_is_forgotten_already(stripe: StripeProcessor, credentials: Secret) -> None:
-    """404 on detaching is what was wanted."""
-    assert stripe.forget(credentials, reference="pm_none", key="k") == Forgotten(already=True)
+def test_a_card_that_the_account_does_not_have_is_not_forgotten(stripe: StripeProcessor, credentials: Secret) -> None:
+    """Another account's key would be told the same: a 404 is no proof that anything is gone."""
+    assert stripe.forget(credentials, reference="pm_none", key="k") == NotFound()
 
 
 def test_a_forgotten_customer_is_gone_with_its_cards(
@@ -277,6 +267,6 @@ def test_a_forgotten_customer_is_gone_with_its_cards(
     assert isinstance(stored, Stored)
     assert stripe.forget_customer(credentials, customer_reference=customer, key="k") == Forgotten()
     assert stripe.forget_customer(credentials, customer_reference=customer, key="k") == Forgotten(already=True)
-    assert stripe.find_customer(credentials, tag="tag-customer", since=datetime.now(UTC)) == NotFound()
+    assert stripe.find_customer(credentials, id="id-tag-customer", since=datetime.now(UTC)) == NotFound()
     assert stripe.forget(credentials, reference=stored.reference, key="k") == Forgotten(already=True)
     assert isinstance(store(source=stored.reference, key="key-2"), Refused)

@@ -10,6 +10,7 @@ from types import FunctionType, ModuleType
 
 import pytest
 import stub_stripe
+from marked import marks
 from stub_stripe import Stub, answer
 
 from vault.personal import Secret
@@ -23,7 +24,7 @@ HTML = b"<html>502 Bad Gateway</html>"
 
 
 def open_one(processor: StripeProcessor, credentials: Secret = CREDENTIALS) -> CustomerOpened | Failure:
-    return processor.open_customer(credentials, tag="t", key="k")
+    return processor.open_customer(credentials, marks=marks("t"), key="k")
 
 
 MISHAPS: list[tuple[Callable[[socket.socket], None], Failure]] = [

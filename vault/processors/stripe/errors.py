@@ -41,7 +41,7 @@ def failure(answer: Answer) -> Declined | Failure:
         return Unknown(reason=KEY_TAKEN)
     if code == "lock_timeout":  # the object is worked on, by this same call perhaps
         return Unknown(reason=code)
-    if kind == "card_error" and answer.status == 402:  # noqa: PLR2004 - HTTP
+    if answer.status == 402 and kind in ("card_error", "invalid_request_error"):  # noqa: PLR2004 - HTTP
         return _of_card(error)
     return _of_request(answer, error) if kind in REQUEST else Unknown(reason=f"http_{answer.status}")
 
