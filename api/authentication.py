@@ -35,7 +35,7 @@ def authenticated(house: Parts) -> tuple[Client, Parts]:
     house.uses.note(client, at)
     structlog.contextvars.bind_contextvars(tenant=client.tenant, client=client.client_id)
     if shown.scopes is not None:
-        client = replace(client, scopes=client.scopes & shown.scopes)
+        client = replace(client, scopes=client.scopes & shown.scopes, person=shown.person)
     return client, house
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Request
+from marshmallow import Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from api.pan_guard import has_card_number
@@ -24,11 +25,16 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def read_json(request: Request, *, keep: bool = False) -> dict[str, Any]:
-    """The parsed body, an object; `keep` has its bytes in the request's memory. Raises Problem (400, 413, 415, 422)."""
+def read_json(request: Request, *, keep: bool = False, reads: Schema | None = None) -> dict[str, Any]:
+    """The parsed body, an object; `keep` has its bytes in the request's memory. Raises Problem (400, 413, 415, 422).
+
+    `reads` is the schema of a protocol that others extend: what it does not know is dropped before anything else.
+    """
     if request.mimetype != "application/json":
         raise Problem(415, "unsupported_media_type", "Send the body as application/json.")
     value = _parse(_read(request, keep=keep))
+    if reads is not None:
+        value = _known(reads, value)
     check_values(_leaves(value))
     if not isinstance(value, dict):
         raise Problem(422, "invalid_request", "The body must be one JSON object.")
@@ -60,6 +66,21 @@ def check_values(values: Iterable[tuple[tuple[str, ...], str]]) -> None:
             raise Problem(
                 422, "card_number_misplaced", "A card number stands outside card.number. It was not kept; leave it out."
             )
+
+
+def _known(schema: Schema, value: Any) -> Any:  # noqa: ANN401  # JSON is any of its types
+    """What of an object the schema reads, as deep as the schema goes."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _known_in(schema.fields[name], inner) for name, inner in value.items() if name in schema.fields}
+
+
+def _known_in(field: fields.Field[Any], value: Any) -> Any:  # noqa: ANN401  # as above
+    if isinstance(field, fields.Nested):
+        return _known(field.schema, value)
+    if isinstance(field, fields.List) and isinstance(value, list):
+        return [_known_in(field.inner, each) for each in value]
+    return value
 
 
 def take_the_rest(request: Request) -> None:

@@ -9,7 +9,7 @@ from api.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata
 from api.problems import Problem
 from vault import pages
 from vault.charge_states import STATES, UNSETTLED
-from vault.errors import ProcessorRefused
+from vault.errors import NotUsable, ObligationTaken, ProcessorRefused
 from vault.money import charge_looking, charge_steps, charges, charging
 from vault.money.charge_steps import Step
 from vault.money.charges import Charge
@@ -39,26 +39,38 @@ class CaptureOrder(Strict):
     amount = amount()
 
 
+class Failure(Schema):
+    """Why a charge failed: the processor's code, or `already_paid` (`charge` paid it) or `never_charged`."""
+
+    code = fields.String()
+    param = fields.String(allow_none=True)
+    charge = fields.String(allow_none=True)
+
+
 class ChargeShown(Schema):
     """A charge."""
 
     id = fields.String()
     object = of_type("charge")
-    token = fields.String()
-    customer = fields.String()
+    token = fields.String(allow_none=True)
+    customer = fields.String(allow_none=True)
     status = fields.String()
     amount = fields.Integer()
     currency = fields.String()
     amount_captured = fields.Integer()
     amount_refunded = fields.Integer()
     capture_method = fields.String()
-    initiator = fields.String()
+    initiator = fields.String(allow_none=True)
     reason = fields.String(allow_none=True)
     obligation = fields.String(allow_none=True)
     statement_descriptor = fields.String(allow_none=True)
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
     next_action = fields.Dict(allow_none=True)
     decline = fields.Dict(attribute="declined", allow_none=True)
+    failure = fields.Nested(Failure, attribute="refused", allow_none=True)
+    recovered = fields.Boolean(
+        metadata={"description": "Written again from what the processor has, after records were lost."}
+    )
     step = fields.String(allow_none=True, metadata={"description": "What is being done with it, its outcome open."})
     processor = fields.String()
     created_at = Moment()
@@ -170,5 +182,15 @@ def _answer(charge: Charge, headers: dict[str, str], settled: int = 201) -> tupl
             402, "declined", "The charge was declined.", headers, charge=charge.id, processor_code=code, **reasons
         )
     if charge.refused is not None:
-        raise ProcessorRefused(charge.refused["code"] or "", charge.refused["param"])
+        raise _failure(charge.id, charge.refused)
     return charge, 202 if charge.status in UNSETTLED or charge.step else settled, headers
+
+
+def _failure(charge_id: str, refused: dict[str, str | None]) -> Exception:
+    """What a retry of a charge that failed is told."""
+    code = refused["code"] or ""
+    if code == "already_paid":
+        return ObligationTaken(refused.get("charge") or charge_id, in_doubt=False)
+    if code == "never_charged":
+        return NotUsable(code, "This call was never carried out, and nothing was charged. Use a new Idempotency-Key.")
+    return ProcessorRefused(code, refused["param"])

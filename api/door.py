@@ -109,6 +109,7 @@ def needs(
     body: bool = False,
     optional: bool = False,
     raw: bool = False,
+    reads: type[Schema] | None = None,
     purpose: bool = False,
     key: bool = False,
     provable: bool = False,
@@ -117,15 +118,18 @@ def needs(
     """Open a route to clients with `scope`.
 
     `query` names its query fields, `body` says whether it takes one, `optional` whether it can do without, `raw`
-    whether it looks at the body's very bytes, `purpose` and `key` which headers it can't do without, `provable`
-    whether it has to wait while the audit log is not anchored, `refusals` the statuses of refusals that few routes
-    have (api/document.py).
+    whether it looks at the body's very bytes, `reads` the lenient schema beyond which nothing of it is looked at,
+    `purpose` and `key` which headers it can't do without, `provable` whether it has to wait while the audit log is not
+    anchored, `refusals` the statuses of refusals that few routes have (api/document.py).
     """
+    known = reads() if reads is not None else None
 
     def decorate(route: Route) -> Route:
         @functools.wraps(route)
         def opened(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the route's own
-            _pass(scope, kwargs, query=query, body=body, optional=optional, raw=raw, purpose=purpose, key=key)
+            _pass(
+                scope, kwargs, query=query, body=body, optional=optional, raw=raw, reads=known, purpose=purpose, key=key
+            )
             if provable:
                 refuse_unproven(passed().parts, passed().caller.tenant)
             return route(*args, **kwargs)
@@ -190,6 +194,7 @@ def _pass(
     body: bool,
     optional: bool,
     raw: bool,
+    reads: Schema | None,
     purpose: bool,
     key: bool,
 ) -> None:
@@ -201,7 +206,7 @@ def _pass(
         raise Problem(403, "insufficient_scope", f"This key lacks the scope {scope}.", scope=scope)
     _check_path(path_ids)
     _check_query(query)
-    g.body = read_json(request, keep=raw) if _has_body() else {} if optional else None
+    g.body = read_json(request, keep=raw, reads=reads) if _has_body() else {} if optional else None
     if g.body and not body:
         raise Problem(422, "invalid_request", "This request takes no body.")
     code, reference = purpose_and_reference(house.policy.purposes, required=purpose)
@@ -215,6 +220,7 @@ def _pass(
         request_id=g.request_id,
         scopes=client.scopes,
         actor=actor(),
+        person=client.person,
         purpose=code,
         purpose_reference=reference,
         age=g.age,

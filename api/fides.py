@@ -40,14 +40,33 @@ class FidesIdentity(Lenient):
     external_id = text(200, allow_none=True)
 
 
+class FidesRule(Lenient):
+    """One rule of the policy that a request runs under."""
+
+    action_type = text(40, allow_none=True)
+
+
+class FidesPolicy(Lenient):
+    """The policy that a request runs under."""
+
+    rules = fields.List(fields.Nested(FidesRule), allow_none=True)
+
+
+class FidesRequest(Lenient):
+    """The privacy request as Fides has it."""
+
+    policy = fields.Nested(FidesPolicy, allow_none=True)
+
+
 class FidesAnnouncement(Lenient):
-    """What Fides is about to do."""
+    """What Fides is about to do. `policy_action` is its first rule's alone; all rules stand in `privacy_request`."""
 
     privacy_request_id = fields.String(required=True, validate=Whole(f"^{RUN}$"))
     direction = fields.String(required=True, validate=validate.OneOf(("one_way", "two_way")))
     callback_type = fields.String(required=True, validate=validate.Length(max=40))
     policy_action = fields.String(allow_none=True, load_default=None, validate=validate.Length(max=40))
     identity = fields.Nested(FidesIdentity, required=True)
+    privacy_request = fields.Nested(FidesRequest, allow_none=True)
 
 
 class FidesDirection(Schema):
@@ -58,7 +77,7 @@ class FidesDirection(Schema):
 
 
 @blueprint.route("/fides/pre-execution", methods=["POST"])
-@needs("rights:write", body=True)
+@needs("rights:write", body=True, reads=FidesAnnouncement)
 @blueprint.arguments(FidesAnnouncement)
 @blueprint.response(200, FidesDirection)
 def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
@@ -70,10 +89,16 @@ def pre_execution(sent: dict[str, Any]) -> dict[str, Any]:
         Identity(field=FIELDS[kind], form="raw", value=value) for kind, value in sent["identity"].items() if value
     ]
     waiting: list[RightsRequest] = []
-    if identities and (sent["callback_type"], sent["policy_action"]) == ("pre", "erasure"):
+    if identities and sent["callback_type"] == "pre" and "erasure" in _actions(sent):
         waiting = [each for each in _erase(sent["privacy_request_id"], identities) if each.status in WAITING]
         _have_it_resumed(sent["privacy_request_id"], waiting)
     return {"derived_identity": {}, "halt": bool(waiting)}
+
+
+def _actions(sent: dict[str, Any]) -> set[str | None]:
+    """What the rules of the request's policy do: a policy may give access before it erases."""
+    policy = (sent.get("privacy_request") or {}).get("policy") or {}
+    return {sent["policy_action"], *(rule.get("action_type") for rule in policy.get("rules") or ())}
 
 
 def _erase(run: str, identities: list[Identity]) -> Sequence[RightsRequest]:

@@ -25,10 +25,14 @@ NAME = "panless"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What a request shows of who sends it; a token may have fewer scopes than its client, an API key has all."""
+    """What a request shows of who sends it; a token may have fewer scopes than its client, an API key has all.
+
+    `person` is whom a token is about, where that is not the client itself.
+    """
 
     presented: Presented
     scopes: frozenset[str] | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def _problems() -> dict[str, str]:
     return {
         "access_purpose_required": "Personal data is read for a purpose: send Access-Purpose.",
         "access_purpose_unknown": "The policy does not know this purpose.",
-        "actor_required": "Two people must agree to this: name the human behind the client in Panless-Actor.",
+        "actor_required": "Two people must agree to this: name the human in Panless-Actor. One key is one person.",
         "already_extended": "A rights request can be extended once.",
         "already_paid": "Another charge paid this obligation. `charge` names it.",
         "already_refunded": "Nothing of this charge is left to refund.",
@@ -79,6 +79,11 @@ def _problems() -> dict[str, str]:
         "no_processor_account": "The tenant has no processor account yet.",
         "not_certified_yet": "The erasure is not certified yet. Ask again later.",
         "not_configured": "This protocol is not set up here: a setting is missing.",
+        "refund_in_doubt": "A refund of this amount was made just before records were lost: it may be this one. "
+        "Look at the charge's refunds; another amount is not in doubt.",
+        "other_account": "This key opens another account at the processor. Add that account beside this one.",
+        "never_charged": "The call was never carried out and won't be: nothing was charged. Use a new Idempotency-Key.",
+        "never_stored": "The card was not stored, by no fault of its own. Use a new Idempotency-Key.",
         "not_found": "There is no such thing, for you.",
         "not_restricted": "The customer is not restricted: there is nothing to lift.",
         "not_verified": "Nobody has said yet how the person was verified: send `verification`.",

@@ -37,6 +37,7 @@ class RequestShown(Schema):
     status = fields.String()
     customer = fields.String(allow_none=True)
     customers = fields.List(fields.String())
+    matched = fields.Integer(metadata={"description": "How many customers it is about; 0: nobody here was named."})
     targets = fields.List(fields.Nested(TargetShown))
     regulation = fields.String()
     protocol = fields.String()

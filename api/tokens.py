@@ -24,7 +24,7 @@ from api.problems import Problem
 from vault import pages
 from vault.cards import token_resuming, tokenizing, tokens
 from vault.cards.storing import Tokenized
-from vault.errors import ProcessorRefused, RawCardsRefused
+from vault.errors import NotUsable, ProcessorRefused, RawCardsRefused
 from vault.ids import pattern
 from vault.personal import BillingContact, Card
 
@@ -227,6 +227,8 @@ def _answer(made: Tokenized) -> Answer:
         raise Problem(
             402, "card_declined", "The card was declined.", headers, token=token.id, **_reasons(token.declined)
         )
+    if token.refused is not None and token.refused["code"] == "never_stored":
+        raise NotUsable("never_stored", "This card was not stored, by no fault of its own. Use a new Idempotency-Key.")
     if token.refused is not None:
         raise ProcessorRefused(token.refused["code"] or "", token.refused["param"])
     if token.status == "pending":

@@ -15,7 +15,7 @@ from api.parts import Shown
 from panless.issuer_keys import ALGORITHMS, IssuerKeys
 from panless.settings import Settings
 from vault.ids import is_id
-from vault.tenancy.client_keys import of_issuer
+from vault.tenancy.client_keys import of_issuer, person_of
 from vault.tenancy.scopes import ROLES, SCOPES
 
 LEEWAY = 30
@@ -92,7 +92,16 @@ def _issued(trust: Trust, claims: dict[str, Any]) -> Shown | None:
     if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
         return None
     granted = scopes_of(claims.get(trust.scopes_claim))
-    return Shown(presented=of_issuer(tenant, trust.issuer, subject), scopes=granted)
+    person = _person(trust, claims, subject)
+    return Shown(presented=of_issuer(tenant, trust.issuer, subject), scopes=granted, person=person)
+
+
+def _person(trust: Trust, claims: dict[str, Any], client: str) -> str | None:
+    """Whom the token is about; where no human is involved, its subject is the client (RFC 9068, section 2.2)."""
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or subject == client or not 0 < len(subject) <= LONGEST_SUBJECT:
+        return None
+    return person_of(trust.issuer, subject)
 
 
 def scopes_of(claim: object) -> frozenset[str]:

@@ -21,6 +21,8 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     actor: str | None = None
     """The human behind the client, where it names one: letters, digits and `._:-`."""
+    person: str | None = None
+    """The human whom the issuer of the client's token vouches for: a digest of its subject. Nobody with an API key."""
     purpose: str | None = None
     purpose_reference: str | None = None
     age: Callable[[], float] = field(default=_just_begun, compare=False, repr=False)

@@ -1,5 +1,7 @@
 """The same card of the same customer is one token; of two customers it is two that nobody can link."""
 
+from typing import Any
+
 import pytest
 from api_scene import at_once, methods_at_processor, problem, processor, work_until
 from house import PURPOSE, VISA, Tenant, token_order
@@ -49,6 +51,83 @@ def test_new_expiry_renews(tenant: Tenant) -> None:
     assert tenant.call("GET", f"/v1/tokens/{token['id']}").get_json() == {**renewed, "deduplicated": False}
     work_until(tenant.house, lambda: len(_attached(tenant)) == 1)
     assert _attached(tenant) != old
+    assert tenant.charge(token["id"]).status_code == 201
+
+
+def again_with(tenant: Tenant, token: dict[str, Any], year: int, **order: object) -> dict[str, Any]:
+    """The same card typed again for the same customer, with that year as its expiry."""
+    card = {**token_order()["card"], "exp_year": year}
+    body = {"type": "card", "card": card, "customer": token["customer"], **order}
+    answer = tenant.call("POST", "/v1/tokens", body)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    found: dict[str, Any] = answer.get_json()
+    assert (found["id"], found["deduplicated"]) == (token["id"], True)
+    return found
+
+
+def shown(tenant: Tenant, token: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = tenant.call("GET", f"/v1/tokens/{token['id']}").get_json()
+    return found
+
+
+def test_a_wider_consent_is_kept(tenant: Tenant) -> None:
+    """On session, then off session: the token is for both, with the newer metadata."""
+    token = tenant.token(customer={"reference": "D-1"}, usage="on_session", metadata={"text": "v1", "a": "b"})
+    seen = again_with(tenant, token, 2034, usage="off_session", metadata={"text": "v2"})
+    assert (seen["usage"], seen["metadata"]) == ("off_session", {"text": "v2"})
+    assert shown(tenant, token) == {**seen, "deduplicated": False}
+
+
+def test_the_copy_of_the_wider_consent_is_charged(tenant: Tenant) -> None:
+    """A card that was set up for off session the second time is charged without the person from then on."""
+    asks_unless_set_up = "4000002500003155"
+    token = tenant.token(asks_unless_set_up, customer={"reference": "D-1"}, usage="on_session")
+    authenticated(tenant, token)
+    assert tenant.charge(token["id"], initiator="merchant").status_code == 402
+    again = tenant.token(asks_unless_set_up, customer=token["customer"], usage="off_session")
+    found = authenticated(tenant, again)
+    assert (found["id"], found["usage"]) == (token["id"], "off_session")
+    work_until(tenant.house, lambda: len(_attached(tenant)) == 1)
+    assert tenant.charge(token["id"], initiator="merchant").status_code == 201
+
+
+def authenticated(tenant: Tenant, token: dict[str, Any]) -> dict[str, Any]:
+    """The token once its person has authenticated."""
+    setup = token["next_action"]["client_secret"].partition("_secret")[0]
+    tenant.house.sandbox.hook("POST", f"/_authenticate/{setup}", {"result": "succeed"})
+    answer = tenant.call("POST", f"/v1/tokens/{token['id']}/confirm")
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    found: dict[str, Any] = answer.get_json()
+    return found
+
+
+def test_a_consent_is_never_narrowed(tenant: Tenant) -> None:
+    """Off session, then on session: what was agreed to holds; metadata that was not sent again stays."""
+    token = tenant.token(customer={"reference": "D-1"}, usage="off_session", metadata={"text": "v1"})
+    seen = again_with(tenant, token, 2034, usage="on_session")
+    assert (seen["usage"], seen["metadata"]) == ("off_session", {"text": "v1"})
+    assert shown(tenant, token) == {**seen, "deduplicated": False}
+
+
+def test_an_older_expiry_overwrites_nothing(tenant: Tenant) -> None:
+    """The later expiry stays, whichever came first; the copy with the older one is what the processor forgets."""
+    token = tenant.token(customer={"reference": "D-1"})
+    kept = _attached(tenant)
+    for year, usage in ((2031, "off_session"), (2033, "on_session")):
+        seen = again_with(tenant, token, year, usage=usage)
+        assert seen["card"] == token["card"]
+        assert shown(tenant, token)["card"] == token["card"]
+    work_until(tenant.house, lambda: _attached(tenant) == kept)
+    assert tenant.charge(token["id"]).status_code == 201
+
+
+def test_an_older_expiry_with_a_wider_consent(tenant: Tenant) -> None:
+    """The consent is kept, the older expiry is not: what is shown is what is charged."""
+    token = tenant.token(customer={"reference": "D-1"}, usage="on_session")
+    kept = _attached(tenant)
+    seen = again_with(tenant, token, 2031, usage="off_session")
+    assert (seen["usage"], seen["card"]) == ("off_session", token["card"])
+    work_until(tenant.house, lambda: _attached(tenant) == kept)
     assert tenant.charge(token["id"]).status_code == 201
 
 

@@ -94,6 +94,9 @@ class Scene:
     app: Flask
     clock: list[float]
 
+    def send(self, token: str, path: str, body: object) -> TestResponse:
+        return self.app.test_client().post(path, json=body, headers={"Authorization": f"Bearer {token}"})
+
     def ask(self, token: str, path: str = "/v1/processor-accounts", **environ: str) -> TestResponse:
         headers = {"Authorization": f"Bearer {token}", **PURPOSE}
         return self.app.test_client().get(path, headers=headers, environ_base={"REMOTE_ADDR": "127.0.0.1"} | environ)
@@ -417,3 +420,20 @@ def test_only_keys_fit_for_it_verify() -> None:
     for nothing in (b"", b"[]", b"{}", b'{"keys": 7}', json.dumps({"keys": unfit}).encode()):
         with pytest.raises(ValueError, match=r"JWKS|JSON|Expecting"):
             parse(nothing)
+
+
+def test_the_issuer_vouches_for_people(scene: Scene) -> None:
+    """Where two must approve, each subject of the issuer's tokens is one; the client's own subject is nobody's."""
+    parts = scene.tenant.house.components.parts
+    strict = replace(scene.app.extensions["panless"], policy=replace(parts.policy, erasures_per_day=0))
+    scene.app.extensions["panless"] = strict
+    customer = scene.send(token(scene), "/v1/customers", {}).get_json()["id"]
+    order = {"type": "erasure", "customers": [customer], "verification": {"method": "account"}}
+    request = scene.send(token(scene), "/v1/rights-requests", order).get_json()["id"]
+    approve = f"/v1/rights-requests/{request}/approve"
+    problem(scene.send(token(scene, sub="till"), approve, {}), 400, "actor_required")
+    for _ in range(2):
+        found = scene.send(token(scene, sub="anna"), approve, {}).get_json()
+        assert (found["status"], found["approvals"]) == ("received", 1)
+    found = scene.send(token(scene, sub="bert"), approve, {}).get_json()
+    assert (found["status"], found["approvals"]) == ("executing", 2)

@@ -22,10 +22,12 @@ def asked(tenant: Tenant, kind: str, **order: object) -> dict[str, Any]:
     return answer.get_json()
 
 
-def decide(tenant: Tenant, request: str, verb: str, *, actor: str | None = None, **body: object) -> TestResponse:
+def decide(
+    tenant: Tenant, request: str, verb: str, *, actor: str | None = None, role: str = "privacy", **body: object
+) -> TestResponse:
     headers = {"Panless_Actor": actor} if actor else {}
     path = f"/v1/rights-requests/{request}/{verb}"
-    return tenant.call("POST", path, body, role="privacy", **headers)
+    return tenant.call("POST", path, body, role=role, **headers)
 
 
 def approved(tenant: Tenant, request: str, **body: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from holds_scene import hold, lift
-from house import Tenant, make_app
+from house import VISA, Tenant, make_app
 from opendsr_scene import FIDES, Outside, speaking
 from records_scene import at_once, row, rows, work
 from rights_scene import ADA, approved, asked, person
@@ -262,6 +262,54 @@ def withdraw(tenant: Tenant, request: str) -> None:
 
 def there(tenant: Tenant, customer: str) -> int:
     return tenant.call("GET", f"/v1/customers/{customer}").status_code
+
+
+def under(*actions: object) -> dict[str, Any]:
+    """What Fides 2.78 says of a policy: its rules with much else, and the first one's action by itself."""
+    rules = [{"name": f"Rule {each}", "action_type": each, "storage_destination": None} for each in actions]
+    policy = {"name": "Policy", "key": "policy", "execution_timeframe": 45, "rules": rules}
+    return {"policy_action": actions[0], "privacy_request": {"id": RUN, "status": "in_processing", "policy": policy}}
+
+
+@pytest.mark.parametrize("actions", [("access", "erasure"), ("consent", "access", "erasure"), ("erasure", "access")])
+def test_any_rule_of_the_policy_is_an_erasure(speaker: Tenant, actions: tuple[str, ...]) -> None:
+    """Fides names the first rule's action by itself; the person is erased wherever the erasure stands among them."""
+    customer = person(speaker)
+    assert announce(speaker, **under(*actions)).get_json() == GO_ON
+    assert there(speaker, customer) == 410
+
+
+@pytest.mark.parametrize("rules", [("access",), ("access", "consent"), (None, "update")], ids=str)
+def test_no_rule_of_the_policy_is_an_erasure(speaker: Tenant, rules: tuple[object, ...]) -> None:
+    """Then nobody is erased."""
+    customer = person(speaker)
+    assert announce(speaker, **under(*rules)).get_json() == GO_ON
+    assert there(speaker, customer) == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"identity": {"email": "ada@example.com", "ga_client_id": VISA, "loyalty_id": {"label": VISA, "value": 1}}},
+        {"privacy_request": {"custom_privacy_request_fields": {"order": {"label": "Order", "value": VISA}}}},
+        {"privacy_request": {"policy": {"rules": [{"action_type": "erasure", "name": VISA, VISA: VISA}]}}},
+        {VISA: VISA, "timestamp": VISA},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_is_not_read_is_not_looked_at(speaker: Tenant, changes: dict[str, Any]) -> None:
+    """A digit run in what is dropped anyway holds nobody's erasure up."""
+    customer = person(speaker)
+    assert announce(speaker, **changes).get_json() == GO_ON
+    assert there(speaker, customer) == 410
+
+
+@pytest.mark.parametrize("kind", ["email", "phone_number", "external_id"])
+def test_what_is_read_holds_no_card_number(speaker: Tenant, kind: str) -> None:
+    """In an identity that people are found by, a card number is refused; nothing is written."""
+    answer = announce(speaker, identity={kind: VISA})
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "card_number_misplaced")
+    assert rows(speaker.house, rights_requests, tenant_id=speaker.id) == []
 
 
 @pytest.mark.parametrize(

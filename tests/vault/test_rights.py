@@ -103,12 +103,25 @@ def test_a_package_is_built_at_once(tenant: Tenant) -> None:
     assert status_of(tenant, request) == "completed"
 
 
-def test_nobody_matches(tenant: Tenant) -> None:
-    """A request about nobody we know is taken in and, once approved, complete: nothing was held."""
+@pytest.mark.parametrize("kind", rights.TYPES)
+def test_nobody_matches(tenant: Tenant, kind: str) -> None:
+    """A request about nobody we know is taken in and, once approved, complete; it says that it matched nobody."""
     unknown = [{"type": "email", "value": "nobody@example.com"}]
-    request = asked(tenant, "erasure", identities=unknown)
-    assert (request["customers"], request["customer"]) == ([], None)
-    assert approved(tenant, request["id"])["status"] == "completed"
+    request = asked(tenant, kind, identities=unknown, **({"ground": "unlawful"} if kind == "restriction" else {}))
+    assert (request["customers"], request["customer"], request["matched"]) == ([], None, 0)
+    done = approved(tenant, request["id"])
+    assert (done["status"], done["matched"]) == ("completed", 0)
+    assert read(tenant, request["id"])["matched"] == 0
+    listed = tenant.call("GET", "/v1/rights-requests", role="privacy").get_json()["data"]
+    assert [(each["id"], each["matched"]) for each in listed] == [(request["id"], 0)]
+
+
+def test_how_many_match(tenant: Tenant) -> None:
+    """A request says how many customers it is about, however they were named."""
+    found = [person(tenant) for _ in range(2)]
+    by_identity = asked(tenant, "access", identities=[{"type": "email", "value": ADA["email"]}])
+    assert (by_identity["matched"], set(by_identity["customers"])) == (2, set(found))
+    assert asked(tenant, "erasure", customers=found[:1])["matched"] == 1
 
 
 def test_one_request_to_many_customers(tenant: Tenant) -> None:
@@ -254,7 +267,7 @@ def test_listed_by_status_type_and_customer(tenant: Tenant) -> None:
 
 
 def test_two_people_approve_above_the_rate(tenant: Tenant) -> None:
-    """Above so many erasures a day: two different named people; the same one twice, or nobody named, is not enough."""
+    """Above so many erasures a day: two people behind two keys; one twice, or nobody named, is not enough."""
     strict = with_policy(tenant, erasures_per_day=1)
     assert strict.call("DELETE", f"/v1/customers/{person(strict)}").status_code == 202
     request = asked(strict, "erasure", customers=[person(strict)])
@@ -263,8 +276,22 @@ def test_two_people_approve_above_the_rate(tenant: Tenant) -> None:
     for _ in range(2):
         found = decide(strict, request["id"], "approve", actor="ann").get_json()
         assert (found["status"], found["approvals"]) == ("received", 1)
-    found = decide(strict, request["id"], "approve", actor="bob").get_json()
+    found = decide(strict, request["id"], "approve", actor="bob", role="all").get_json()
     assert (found["status"], found["approvals"]) == ("executing", 2)
+
+
+def test_a_header_makes_no_second_person(tenant: Tenant) -> None:
+    """One API key is one person, whomever it names; nor are two keys two people that are called the same."""
+    strict = with_policy(tenant, erasures_per_day=0)
+    customer = person(strict)
+    request = asked(strict, "erasure", customers=[customer])["id"]
+    for name in ("anna", "bert", "carl"):
+        found = decide(strict, request, "approve", actor=name).get_json()
+        assert (found["status"], found["approvals"]) == ("received", 1)
+    again = decide(strict, request, "approve", actor="anna", role="all").get_json()
+    assert (again["status"], read(strict, request)["approvals"]) == ("received", 1)
+    assert strict.call("GET", f"/v1/customers/{customer}").status_code == 200
+    assert decide(strict, request, "approve", actor="dora", role="all").get_json()["status"] == "executing"
 
 
 def test_two_people_delete_above_the_rate(tenant: Tenant) -> None:
@@ -272,10 +299,10 @@ def test_two_people_delete_above_the_rate(tenant: Tenant) -> None:
     strict = with_policy(tenant, erasures_per_day=0)
     path = f"/v1/customers/{person(strict)}"
     problem(strict.call("DELETE", path), 400, "actor_required")
-    first = [strict.call("DELETE", path, Panless_Actor="ann") for _ in range(2)]
+    first = [strict.call("DELETE", path, Panless_Actor=name) for name in ("ann", "ann", "bob")]
     assert {(each.status_code, each.get_json()["status"]) for each in first} == {(202, "received")}
     assert strict.call("GET", path).status_code == 200
-    second = strict.call("DELETE", path, Panless_Actor="bob")
+    second = strict.call("DELETE", path, role="privacy", Panless_Actor="cleo")
     assert (second.status_code, second.get_json()["id"]) == (202, first[0].get_json()["id"])
     assert strict.call("GET", path).status_code == 410
 

@@ -1,4 +1,4 @@
-"""Twins: a card that the customer has already. Its token stands for both, renewed where the expiry is new."""
+"""Twins: a card that the customer has already. Its token stands for both, renewed where the expiry is later."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,7 +13,7 @@ from vault.personal import CardMetadata
 from vault.processing import references
 from vault.processing.processor_answers import Stored
 from vault.sealing import seal_value
-from vault.statements import Change, inserted, write
+from vault.statements import Change, inserted, updated, write
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
 
@@ -42,22 +42,30 @@ def claim_on_card(keyring: Keyring, storing: Storing, stored: Stored) -> list[Ch
 
 
 def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -> Token:
-    """Let the customer's token for this card stand for the new one: renewed where the processor says a new expiry."""
+    """Let the customer's token for this card stand for the new one, for all that either was agreed to be used for.
+
+    What is charged is the copy with the later expiry; of two alike, the one that was stored for the wider use.
+    """
     row = _twin(tx, keyring, storing, stored)
     twin = unsealed(keyring, [row])[0]
     kept = references.find(tx, storing.tenant_id, row.token_id, storing.account_id)
-    spare, blocked = stored.reference, twin.blocked
-    if kept is not None and _is_new(twin, stored.card):
-        blocked = None
+    usage = "off_session" if "off_session" in (row.usage, storing.usage) else row.usage
+    changes = {"usage": usage} | _newer_metadata(keyring, storing, row)
+    spare, card, blocked = stored.reference, twin.card or stored.card, twin.blocked
+    if kept is not None and _replaces(twin, stored.card, wider=usage != row.usage):
         spare = references.open_with(keyring, storing.dek, kept)["reference"]
-        _renew(tx, keyring, storing, row, kept, stored)
+        references.replace(tx, keyring, storing.dek, kept, reference_value(stored))
+        blocked = None if _is_later(twin, stored.card) else blocked
+        card, changes = stored.card, changes | _renewed(keyring, storing, row, stored.card, blocked)
     if not all(write(tx, *intent_ended(storing, row.token_id))):
         raise Overtaken
     _give_way(tx, storing)
+    this = {"tenant_id": row.tenant_id, "token_id": row.token_id}
+    write(tx, updated(token_table, this, changes), *told(tx, keyring, storing, "token.deduplicate", row.token_id))
     if kept is not None and spare != _reference_now(tx, keyring, storing, row.token_id):
         leave_to_forget(tx, keyring, storing.caller, row, [spare])
-    write(tx, *told(tx, keyring, storing, "token.deduplicate", row.token_id))
-    return replace(twin, card=stored.card, status="active", blocked=blocked)
+    metadata = storing.metadata or twin.metadata
+    return replace(twin, card=card, status="active", usage=usage, metadata=metadata, blocked=blocked)
 
 
 def _give_way(tx: Connection, storing: Storing) -> None:
@@ -68,19 +76,34 @@ def _give_way(tx: Connection, storing: Storing) -> None:
         raise Overtaken
 
 
-def _is_new(twin: Token, card: CardMetadata) -> bool:
-    known = twin.card
-    return known is None or (known.exp_month, known.exp_year) != (card.exp_month, card.exp_year)
+def _replaces(twin: Token, card: CardMetadata, *, wider: bool) -> bool:
+    """Whether the new copy is charged from now on. One that was typed with an older expiry never is."""
+    return _is_later(twin, card) or (wider and twin.card is not None and _expiry(twin.card) == _expiry(card))
 
 
-def _renew(tx: Connection, keyring: Keyring, storing: Storing, row: Row[Any], kept: Row[Any], stored: Stored) -> None:
+def _is_later(twin: Token, card: CardMetadata) -> bool:
+    return twin.card is None or _expiry(card) > _expiry(twin.card)
+
+
+def _expiry(card: CardMetadata) -> tuple[int, int]:
+    return card.exp_year, card.exp_month
+
+
+def _renewed(
+    keyring: Keyring, storing: Storing, row: Row[Any], card: CardMetadata, blocked: str | None
+) -> dict[str, Any]:
     version = row.card_version + 1
-    card = seal_value(storing.dek, asdict(stored.card), token_place(keyring, row, "card", version))
-    this = and_(token_table.c.tenant_id == row.tenant_id, token_table.c.token_id == row.token_id)
-    tx.execute(
-        update(token_table).where(this).values(card=card, card_version=version, state="active", blocked_code=None)
-    )
-    references.replace(tx, keyring, storing.dek, kept, reference_value(stored))
+    sealed = seal_value(storing.dek, asdict(card), token_place(keyring, row, "card", version))
+    return {"card": sealed, "card_version": version, "state": "active", "blocked_code": blocked}
+
+
+def _newer_metadata(keyring: Keyring, storing: Storing, row: Row[Any]) -> dict[str, Any]:
+    """The newer one whole, in place of the one before; an order without any says nothing of it."""
+    if not storing.metadata:
+        return {}
+    version = row.metadata_version + 1
+    sealed = seal_value(storing.dek, storing.metadata, token_place(keyring, row, "metadata", version))
+    return {"metadata": sealed, "metadata_version": version}
 
 
 def _twin(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -> Row[Any]:

@@ -12,7 +12,7 @@ from vault.policy import Policy
 from vault.requests import rights
 from vault.requests.rights_approval import RATE_OVER, waiting
 from vault.tables import (
-    OPEN_DISPUTES,
+    CLOSED_DISPUTES,
     charges,
     customers,
     disputes,
@@ -115,7 +115,7 @@ OPEN = Prepared(
             _THEIRS,
             disputes.c.tenant_id == charges.c.tenant_id,
             disputes.c.charge_id == charges.c.charge_id,
-            disputes.c.state.in_(OPEN_DISPUTES),
+            disputes.c.state.not_in(CLOSED_DISPUTES),
         )
         .label("open_dispute"),
         exists()

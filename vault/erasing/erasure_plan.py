@@ -23,7 +23,7 @@ from vault.processing import references
 from vault.processing.processing import Processors, connect
 from vault.processing.processor_answers import Held
 from vault.tables import (
-    OPEN_DISPUTES,
+    CLOSED_DISPUTES,
     blind_index,
     charges,
     disputes,
@@ -159,7 +159,7 @@ _FOUND = select(
     .label("pending_refund"),
     select(func.count())
     .select_from(disputes.join(charges, _DISPUTED))
-    .where(_theirs(charges), disputes.c.state.in_(OPEN_DISPUTES))
+    .where(_theirs(charges), disputes.c.state.not_in(CLOSED_DISPUTES))
     .scalar_subquery()
     .label("open_dispute"),
     select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),

@@ -17,7 +17,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.policy import Policy
-from vault.tables import OPEN_DISPUTES, charges, customers, disputes, holds, intents, refunds
+from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds
 
 CUSTOMERS, CHARGES = 100, 500
 """How many customers one look finds, and how many charges of one of them go in one transaction."""
@@ -84,7 +84,7 @@ _IN_DOUBT = or_(
     exists().where(
         disputes.c.tenant_id == charges.c.tenant_id,
         disputes.c.charge_id == charges.c.charge_id,
-        disputes.c.state.in_(OPEN_DISPUTES),
+        disputes.c.state.not_in(CLOSED_DISPUTES),
     ),
 )
 _OLD = and_(charges.c.created_at < bindparam("before", type_=charges.c.created_at.type), ~_IN_DOUBT)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, and_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, select
 
 from keys.context import Context
 from keys.database import reading
@@ -19,7 +19,7 @@ from vault.processing.processing import Connected
 from vault.processing.processor_answers import Disputed
 from vault.sealing import place_of, seal_value
 from vault.statements import insert, updated, write
-from vault.tables import OPEN_DISPUTES, charges, disputes
+from vault.tables import CLOSED_DISPUTES, charges, disputes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,42 +62,74 @@ def follow(
     charge_id: str,
     reference: str,
 ) -> bool:
-    """Ask the processor for a dispute of a charge and write down how it stands; whether it said so."""
+    """Ask the processor for a dispute of a charge and write down how it stands, in whatever turn it takes.
+
+    False where the processor did not say, or somebody wrote meanwhile what may be newer: ask again.
+    """
+    digest = references.digest(keyring, caller.tenant, account_id, reference)
+    with reading(records) as connection:
+        known = _known(connection, caller, digest)
     seen = connected.processor.read_dispute(connected.credentials, reference=reference)
     if not isinstance(seen, Disputed):
         return False
-    digest = references.digest(keyring, caller.tenant, account_id, reference)
-    this = and_(disputes.c.tenant_id == caller.tenant, disputes.c.reference_digest == digest)
     of_charge = select(charges.c.customer_id).where(
         charges.c.tenant_id == caller.tenant, charges.c.charge_id == charge_id
     )
     with audit.transaction(records) as tx:
         customer = tx.execute(of_charge.with_for_update()).scalar_one()  # one at a time: the charge's row is held
-        known = tx.execute(select(disputes.c.dispute_id, disputes.c.state).where(this)).one_or_none()
-        if known is not None and (known.state == seen.status or known.state not in OPEN_DISPUTES):
-            return True
-        dispute_id = known.dispute_id if known else new_id("dsp", caller.tenant)
-        if known is None:
-            insert(tx, disputes, _row(keyring, caller, charge_id, dispute_id, seen, digest))
-        else:
-            changes = {"state": seen.status, "due_at": seen.due_at, "updated_at": caller.at}
-            write(tx, updated(disputes, {"tenant_id": caller.tenant, "dispute_id": dispute_id}, changes))
-        told = "opened" if known is None else "updated" if seen.status in OPEN_DISPUTES else "closed"
-        data = {
-            "id": dispute_id,
-            "object": "dispute",
-            "charge": charge_id,
-            "status": seen.status,
-            "amount": seen.amount,
-            "currency": seen.currency,
-            "reason": seen.reason,
-        }
-        write(
-            tx,
-            events.made(caller, f"dispute.{told}", dispute_id, data),
-            audit.entry(tx, keyring, caller, f"dispute.{told}", customer=customer, resource=dispute_id),
-        )
+        if _known(tx, caller, digest) != known:
+            return False
+        if known is None or known.state != seen.status:
+            _write(tx, keyring, caller, charge_id, customer, known, seen, digest)
     return True
+
+
+def _known(connection: Connection, caller: Caller, digest: bytes) -> Row[str, str, datetime] | None:
+    this = and_(disputes.c.tenant_id == caller.tenant, disputes.c.reference_digest == digest)
+    found = select(disputes.c.dispute_id, disputes.c.state, disputes.c.updated_at).where(this)
+    return connection.execute(found).one_or_none()
+
+
+def _write(
+    tx: Connection,
+    keyring: Keyring,
+    caller: Caller,
+    charge_id: str,
+    customer: str,
+    known: Row[str, str, datetime] | None,
+    seen: Disputed,
+    digest: bytes,
+) -> None:
+    dispute_id = known.dispute_id if known else new_id("dsp", caller.tenant)
+    if known is None:
+        insert(tx, disputes, _row(keyring, caller, charge_id, dispute_id, seen, digest))
+    else:
+        changes = {"state": seen.status, "due_at": seen.due_at, "updated_at": caller.at}
+        write(tx, updated(disputes, {"tenant_id": caller.tenant, "dispute_id": dispute_id}, changes))
+    told = f"dispute.{_turn(known, seen)}"
+    data = {
+        "id": dispute_id,
+        "object": "dispute",
+        "charge": charge_id,
+        "status": seen.status,
+        "amount": seen.amount,
+        "currency": seen.currency,
+        "reason": seen.reason,
+    }
+    write(
+        tx,
+        events.made(caller, told, dispute_id, data),
+        audit.entry(tx, keyring, caller, told, customer=customer, resource=dispute_id),
+    )
+
+
+def _turn(known: Row[str, str, datetime] | None, seen: Disputed) -> str:
+    """What a dispute did: an appeal opens again what was over."""
+    if known is None:
+        return "opened"
+    if seen.status in CLOSED_DISPUTES:
+        return "closed"
+    return "reopened" if known.state in CLOSED_DISPUTES else "updated"
 
 
 def _row(

@@ -28,16 +28,16 @@ STATES = {Approved: "succeeded", Authorized: "authorized", ActionRequired: "requ
 """Of payments that took money, or may: what came to nothing needs no row."""
 
 
-def is_ours(keyring: Keyring, caller: Caller, payment: Payment) -> bool:
+def is_ours(keyring: Keyring, tenant: str, payment: Payment) -> bool:
     """Whether the payment carries a charge's id of this tenant, with the tag that only we can make for it."""
     marks = payment.marks
-    return marks is not None and is_id(marks.id, "chg") and marks.tag == intents.tag(keyring, caller.tenant, marks.id)
+    return marks is not None and is_id(marks.id, "chg") and marks.tag == intents.tag(keyring, tenant, marks.id)
 
 
 def write_again(records: Engine, keyring: Keyring, caller: Caller, account_id: str, payment: Payment) -> bool:
     """Write the charge of a payment that is ours and that these records lack; whether that was done."""
     state = STATES.get(type(payment.outcome))
-    if state is None or not is_ours(keyring, caller, payment) or _is_known(records, caller, payment):
+    if state is None or not is_ours(keyring, caller.tenant, payment) or _is_known(records, caller, payment):
         return False
     try:
         with audit.transaction(records) as tx:

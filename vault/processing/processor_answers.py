@@ -207,10 +207,7 @@ class RefundSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputed:
-    """A dispute as it stands, in the processor's own word: `won`, `lost`, `warning_closed`, `prevented`, or it is open.
-
-    A status that nobody here knows is passed on as it is.
-    """
+    """A dispute as it stands, in the processor's word; `CLOSED_DISPUTES` says which of them end one."""
 
     reference: str = field(repr=False)
     payment: str = field(repr=False)

@@ -101,7 +101,7 @@ def resolve(shop: Workshop, account: Account, ones: Sequence[Unknown], attempt: 
     """Bring charges of one account to their end, as far as the processor says it now: the intents that ended."""
     ended: set[str] = set()
     for _ in range(ROUNDS):
-        listed = _listed(account, ones)
+        listed = _listed(shop, account, ones)
         if not ones or listed is None:
             break
         steps = [(one, partial(_carry_out, shop, account, one, listed[one.tag])) for one in ones]
@@ -111,14 +111,15 @@ def resolve(shop: Workshop, account: Account, ones: Sequence[Unknown], attempt: 
     return ended
 
 
-def _listed(account: Account, ones: Sequence[Unknown]) -> dict[str, Seen] | None:
+def _listed(shop: Workshop, account: Account, ones: Sequence[Unknown]) -> dict[str, Seen] | None:
     """What the complete list has of each, read once for all of them; None where it could not be read to its end."""
     seen = {one.tag: Seen() for one in ones}
     for page in _pages(account.connected, min((_since(account, one) for one in ones), default=None)):
         if page is None:
             return None
+        genuine = [each for each in page.payments if recovered.is_ours(shop.keyring, account.row.tenant_id, each)]
         for one in ones:
-            mine, before = own_or_other(page.payments, one.tag, one.obligation), seen[one.tag]
+            mine, before = own_or_other(genuine, one.tag, one.obligation), seen[one.tag]
             seen[one.tag] = Seen(own=(*before.own, *mine.own), others=(*before.others, *mine.others))
         if all(_has_paid(each) for each in seen.values()):
             break

@@ -20,13 +20,14 @@ from vault.columns import database_clock, instance
 from vault.errors import NeedsHuman, VaultError
 from vault.ids import is_id
 from vault.money import charge_looking, recovered, refunds_elsewhere
-from vault.processing import beats, doubt, intents, sending
+from vault.processing import beats, doubt, intents, references, sending
 from vault.processing.processing import Connected, connect
 from vault.processing.processor_answers import Forgotten, Made, MadePage, PaymentPage
 from vault.statements import updated, write
 from vault.tables import beats as beat_table
 from vault.tables import charges, customers, tokens
 from vault.tables import processor_accounts as accounts
+from vault.tables import processor_references as known_names
 from vault.workshop import Workshop, caller_of
 
 LEASE_SECONDS = 120
@@ -75,7 +76,7 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
     for payment in _payments(shop, row, connected, since):
         paying |= {payment.customer, payment.method}
         recovered.write_again(shop.records, shop.keyring, caller, row.account_id, payment)
-        if payment.refunded and recovered.is_ours(shop.keyring, caller, payment):
+        if payment.refunded and recovered.is_ours(shop.keyring, caller.tenant, payment):
             _book_refunds(shop, caller, row, connected, payment.marks.id if payment.marks else "", payment.reference)
     left = _clear_away(shop, caller, row, connected, since, paying)
     _look_at_open_charges(shop, caller, row)
@@ -135,7 +136,7 @@ def _clear_away(
     left = []
     for kind, column in (("card", tokens.c.token_id), ("customer", customers.c.customer_id)):
         for made in _made(row, connected, kind, since):
-            if not _is_lost(shop, caller, made, column):
+            if not _is_lost(shop, caller, row.account_id, made, column):
                 continue
             if not {made.reference, made.method}.intersection(paying) - {None}:
                 _forget(shop, caller, connected, made)
@@ -156,14 +157,22 @@ def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> It
         after = page.after
 
 
-def _is_lost(shop: Workshop, caller: Caller, made: Made, column: Any) -> bool:  # noqa: ANN401  # a column of ids
-    """Whether it is one of ours, by the tag that only we can make, and these records do not have it."""
+def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column: Any) -> bool:  # noqa: ANN401  # a column of ids
+    """Whether it is one of ours, by the tag that only we can make, and these records have neither its id nor its name.
+
+    The card of a token that gave way to its twin is known by its name alone: the twin goes on with it.
+    """
     named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
     if not is_id(named, prefix) or made.marks.tag != intents.tag(shop.keyring, caller.tenant, named):
         return False
     with reading(shop.records) as connection:
         its = and_(column.table.c.tenant_id == caller.tenant, column == named)
-        return connection.scalar(select(column).where(its)) is None
+        if connection.scalar(select(column).where(its)) is not None:
+            return False
+        called = made.method if made.kind == "card" else made.reference
+        digest = references.digest(shop.keyring, caller.tenant, account_id, called or "")
+        its = and_(known_names.c.tenant_id == caller.tenant, known_names.c.reference_digest == digest)
+        return connection.scalar(select(known_names.c.owner_id).where(its)) is None
 
 
 def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> None:

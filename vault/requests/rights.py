@@ -82,6 +82,11 @@ class RightsRequest:
         return [target.customer for target in self.targets]
 
     @property
+    def matched(self) -> int:
+        """How many customers it is about: none where nobody here is who was named."""
+        return len(self.targets)
+
+    @property
     def customer(self) -> str | None:
         """Whom it is about, where that is one customer."""
         return self.targets[0].customer if len(self.targets) == 1 else None
@@ -197,7 +202,7 @@ def assembled(connection: Connection, rows: Sequence[Row[Any]]) -> list[RightsRe
             customer=each.customer_id, status=each.state, reasons=tuple(each.reasons.split()), until=each.until
         )
         targets[each.request_id].append(target)
-    approvals = Counter(connection.scalars(_APPROVALS, named))
+    approvals = Counter(row.request_id for row in connection.execute(_APPROVALS, named))
     return [_request(row, targets[row.request_id], approvals[row.request_id]) for row in rows]
 
 
@@ -281,7 +286,14 @@ _TARGETS_OF_SEVERAL = (
     )
     .order_by(rights_targets.c.request_id, rights_targets.c.customer_id)
 )
-_APPROVALS = select(rights_approvals.c.request_id).where(
-    rights_approvals.c.tenant_id == bindparam("of_tenant"),
-    rights_approvals.c.request_id.in_(bindparam("of_requests", expanding=True)),
+PERSON = case((rights_approvals.c.vouched, rights_approvals.c.actor), else_=rights_approvals.c.client_id)
+"""Who approved, as far as anybody vouches for it."""
+
+_APPROVALS = (
+    select(rights_approvals.c.request_id, PERSON)
+    .where(
+        rights_approvals.c.tenant_id == bindparam("of_tenant"),
+        rights_approvals.c.request_id.in_(bindparam("of_requests", expanding=True)),
+    )
+    .distinct()
 )

@@ -1,6 +1,7 @@
 """Who may let a request go on: one actor, or two different ones for erasures above a rate.
 
-An actor is the human that the client names, or else the client itself. Where two are needed, they must be named.
+Whom an issuer's token names (its subject) is a person; everybody else is as many people as there are clients, whatever
+names a client gives them. Where two are needed, they must be named all the same, for the record.
 """
 
 from datetime import timedelta
@@ -50,18 +51,19 @@ def waiting(tenant: str | BindParameter[str]) -> ColumnElement[bool]:
 
 
 def approved_by(tx: Connection, caller: Caller, request_id: str, needed: int = 2) -> int:
-    """Note that this actor approves, once; how many have. Raises ActorNeeded."""
-    if needed > 1 and caller.actor is None:
+    """Note that this actor approves, once; how many people have. Raises ActorNeeded."""
+    if needed > 1 and caller.actor is None and caller.person is None:
         raise ActorNeeded("Two people must approve this: name the human in Panless-Actor.")
     row = {
         "tenant_id": caller.tenant,
         "request_id": request_id,
-        "actor": caller.actor or caller.client,
+        "actor": caller.person or caller.actor or caller.client,
         "client_id": caller.client,
+        "vouched": caller.person is not None,
         "approved_at": caller.at,
     }
     insert_if_absent(tx, rights_approvals, row)
-    theirs = select(func.count()).where(
+    people = select(func.count(rights.PERSON.distinct())).where(
         rights_approvals.c.tenant_id == caller.tenant, rights_approvals.c.request_id == request_id
     )
-    return tx.scalar(theirs) or 0
+    return tx.scalar(people) or 0

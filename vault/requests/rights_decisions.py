@@ -71,7 +71,8 @@ def approve(
         needed = max(row.approvals_needed, approvals_needed(tx, policy, caller, row.type, about))
         status = "approved" if approved_by(tx, caller, request_id, needed) >= needed else "received"
         rights_progress.move(tx, caller.tenant, request_id, status, approvals_needed=needed, **verified)
-        _record(tx, keyring, caller, "rights.approve", request_id, {"status": status})
+        person = {} if caller.person is None else {"person": caller.person}
+        _record(tx, keyring, caller, "rights.approve", request_id, {"status": status, **person})
         return rights.whole(tx, caller, request_id)
 
 

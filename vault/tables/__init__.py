@@ -11,15 +11,15 @@ from vault.tables.erasing import erasure_recipients, erasures, holds
 from vault.tables.exports import package_chunks, package_customers, packages
 from vault.tables.house import beats, deployment, guard, ledger_outbox
 from vault.tables.looks import audit_entries, audit_logs, audit_tiles
-from vault.tables.money import OPEN_DISPUTES, charges, disputes, refunds
+from vault.tables.money import CLOSED_DISPUTES, charges, disputes, refunds
 from vault.tables.requests import callbacks, rights_approvals, rights_requests, rights_targets
 from vault.tables.telling import event_deliveries, events, webhook_endpoints, webhook_inbox
 from vault.tables.tenancy import client_keys, clients, processor_accounts, tenants
 from vault.tables.work import intents
 
 __all__ = [
+    "CLOSED_DISPUTES",
     "LOST",
-    "OPEN_DISPUTES",
     "audit_entries",
     "audit_logs",
     "audit_tiles",

@@ -88,8 +88,8 @@ refunds = Table(
     ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
 )
 
-OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
-"""States in which nobody can say yet who keeps the money."""
+CLOSED_DISPUTES = ("won", "lost", "warning_closed", "prevented")
+"""States in which it is said who keeps the money. In every other one, those that nobody knows yet too, it is open."""
 
 disputes = Table(
     "disputes",
@@ -97,7 +97,7 @@ disputes = Table(
     Column("tenant_id", Id, primary_key=True),
     Column("dispute_id", Id, primary_key=True),
     Column("charge_id", Id, nullable=False),
-    Column("state", Word, nullable=False),  # OPEN_DISPUTES | won | lost | warning_closed | prevented
+    Column("state", Word, nullable=False),  # the processor's word; CLOSED_DISPUTES are over
     Column("amount", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("reason", Word, nullable=False),

@@ -70,8 +70,11 @@ rights_approvals = Table(
     metadata,
     Column("tenant_id", Id, primary_key=True),
     Column("request_id", Id, primary_key=True),
-    Column("actor", String(64), primary_key=True),  # the human that the client named, or else the client
+    Column("actor", String(64), primary_key=True),  # whom an issuer vouches for or the client named, or else the client
     Column("client_id", Id, nullable=False),
+    Column(
+        "vouched", Boolean, nullable=False, server_default=text("false")
+    ),  # by an issuer; else only the client counts
     Column("approved_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
 )

@@ -84,8 +84,17 @@ def of_issuer(tenant: str, issuer: str, subject: str) -> Presented:
     It is no secret. Its row says that this client was registered here, which only who has our keys can write.
     """
     named = f"{issuer}\n{subject}"
-    key_id = f"iss_{base32(hashlib.sha256(named.encode()).digest()[:20])}"
-    return Presented(tenant=tenant, key_id=key_id, live=None, secret=named)
+    return Presented(tenant=tenant, key_id=f"iss_{_short(named)}", live=None, secret=named)
+
+
+def person_of(issuer: str, subject: str) -> str:
+    """What stands for a human whom an issuer's tokens name; no client can name an actor like that."""
+    named = f"{issuer}\n{subject}"
+    return f"sub/{_short(named)}"
+
+
+def _short(named: str) -> str:
+    return base32(hashlib.sha256(named.encode()).digest()[:20])
 
 
 def parse_key(key: str) -> Presented | None:

@@ -56,6 +56,8 @@ class Client:
     revoked_at: datetime | None
     key: "KeyShown | None" = None
     """The key that proved it."""
+    person: str | None = None
+    """Whom the issuer of its token vouches for besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
