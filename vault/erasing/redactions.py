@@ -15,6 +15,7 @@ from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.erasing import recipients
 from vault.erasing.recipients import Answer
+from vault.erasing.telling import PROOF
 from vault.errors import NotUsable
 from vault.processing.processing import Connected, Processors, connect
 from vault.processing.processor_answers import Failure, Redaction, Refused
@@ -50,13 +51,16 @@ def _step(keyring: Keyring, processors: Processors, caller: Caller, erasure: Row
     value = recipients.open_reference(keyring, dek, row)
     met = _ask(keyring, processors, row, value)
     said = _said(met)
+    if said == "not_available" and row.proven_at is None:  # another account's key may be told the same
+        return {"attempts": row.attempts + 1, "waits_for": PROOF}
     if said in FINAL:
         return recipients.answered(caller, row, said)
     if said == "failed":
         anew = recipients.replaced_reference(keyring, dek, row, {"reference": value["reference"]})
         return {"attempts": 0, "next_attempt_at": caller.at + AGAIN_AFTER, **anew}
     if isinstance(met, Redaction) and "job" not in value:
-        return {"attempts": 0, **recipients.replaced_reference(keyring, dek, row, {**value, "job": met.job})}
+        kept = recipients.replaced_reference(keyring, dek, row, {**value, "job": met.job})
+        return {"attempts": 0, "waits_for": None, **kept}
     return {"attempts": row.attempts + 1}
 
 

@@ -17,12 +17,12 @@ from vault import audit, leases
 from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.columns import database_clock, instance
-from vault.errors import NeedsHuman, VaultError
+from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
 from vault.money import charge_looking, recovered, refunds_elsewhere
-from vault.processing import beats, doubt, intents, references, sending
+from vault.processing import beats, doubt, intents, processor_accounts, references, sending
 from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import Forgotten, Made, MadePage, PaymentPage
+from vault.processing.processor_answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
 from vault.statements import updated, write
 from vault.tables import beats as beat_table
 from vault.tables import charges, customers, tokens
@@ -37,6 +37,8 @@ FIRST_LOOK = timedelta(days=1)
 """How far back an account is walked through that these records never knew, where its processor keeps no keys."""
 
 BATCH = 200
+MISSING = "resource_missing"
+"""Of a charge that is open here: the account was walked through by then, and does not have it."""
 
 
 class NotWalked(VaultError):
@@ -72,6 +74,8 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
     """Walk through an account; whether its doubt ended. Raises NotWalked, NotUsable, NeedsHuman."""
     caller = caller_of(shop, row.tenant_id, live=row.live)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, row)
+    if row.proven_at is None:
+        _prove(shop, caller, row, connected)
     since, paying = _since(shop, row, connected), set[str | None]()
     for payment in _payments(shop, row, connected, since):
         paying |= {payment.customer, payment.method}
@@ -82,8 +86,18 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
     _look_at_open_charges(shop, caller, row)
     is_known = _known(shop, row)
     if left:
-        raise NeedsHuman(f"{row.account_id} has customers that these records lost and that paid: {', '.join(left)}.")
+        raise NeedsHuman(f"{row.account_id} has what these records lost, and it stays there: {', '.join(left)}.")
     return is_known
+
+
+def _prove(shop: Workshop, caller: Caller, row: Row[Any], connected: Connected) -> None:
+    """Ask whose account it is: what another one does not have says nothing of this one."""
+    try:
+        processor_accounts.prove(shop.records, shop.keyring, connected.processor, caller, row)
+    except NotUsable as error:
+        raise NeedsHuman(f"{row.account_id}: {error} Until its own key is put in place, it is in doubt.") from None
+    except Invalid as error:
+        raise NotWalked(f"{row.account_id}: {error}") from None
 
 
 def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
@@ -138,9 +152,8 @@ def _clear_away(
         for made in _made(row, connected, kind, since):
             if not _is_lost(shop, caller, row.account_id, made, column):
                 continue
-            if not {made.reference, made.method}.intersection(paying) - {None}:
-                _forget(shop, caller, connected, made)
-            elif kind == "customer":
+            has_paid = bool({made.reference, made.method}.intersection(paying) - {None})
+            if (has_paid and kind == "customer") or not (has_paid or _forget(shop, caller, connected, made)):
                 left.append(made.marks.id)
     return left
 
@@ -175,17 +188,22 @@ def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column
         return connection.scalar(select(known_names.c.owner_id).where(its)) is None
 
 
-def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> None:
+def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> bool:
+    """Whether the processor says that it is gone; False where it refuses. Raises NotWalked where it says neither."""
     processor, credentials, key = connected.processor, connected.credentials, f"panless-lost-{made.marks.tag}"
     if made.kind == "customer":
         told = processor.forget_customer(credentials, customer_reference=made.reference, key=key)
     elif made.method is None:
-        return
+        return True
     else:
         told = processor.forget(credentials, reference=made.method, key=key)
     if isinstance(told, Forgotten):
         with audit.transaction(shop.records) as tx:
             audit.record(tx, shop.keyring, caller, f"{made.kind}.lost", resource=made.marks.id)
+        return True
+    if isinstance(told, NotFound) or (isinstance(told, Refused) and not told.credentials):
+        return False
+    raise NotWalked(f"The processor did not say whether it forgot {made.marks.id}: {_why(told)}.")
 
 
 def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None:
@@ -195,8 +213,19 @@ def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None
     with reading(shop.records) as connection:
         found = connection.scalars(select(charges.c.charge_id).where(its, charges.c.state.in_(waiting))).all()
     for charge_id in found:
-        charge_looking.look(shop.records, shop.keyring, shop.processors, caller, charge_id)
+        _look_at(shop, caller, charge_id)
         _keep_lease(shop, row)
+
+
+def _look_at(shop: Workshop, caller: Caller, charge_id: str) -> None:
+    """Raises NotWalked where the processor does not say how the charge stands."""
+    underway = charge_looking.find(shop.records, shop.keyring, shop.processors, caller, charge_id)
+    if underway is None:
+        return
+    outcome = charge_looking.ask(underway)
+    if not isinstance(outcome, charge_looking.DEFINITE) and _why(outcome) != MISSING:
+        raise NotWalked(f"The processor did not say how {charge_id} stands: {_why(outcome)}.")
+    charge_looking.seen(shop.records, shop.keyring, underway, outcome)
 
 
 def _keep_lease(shop: Workshop, row: Row[Any]) -> None:
