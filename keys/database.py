@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 WAL_IS_SAFE_FROM = (3, 51, 3)
@@ -53,9 +54,12 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> 
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
-    prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else _prepare_postgresql
+    timelines = _Timelines()
+    prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
         event.listen(one, "connect", prepare)
+        if not sqlite_file:
+            event.listen(one, "checkout", timelines.refuse_left_behind)
     if sqlite_file:
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return writer
@@ -98,8 +102,39 @@ _SQLITE = {"timeout": BUSY_SECONDS}
 _POSTGRESQL = {"connect_timeout": 5}
 
 
-def _prepare_postgresql(dbapi: Any, _entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
+def _prepare_postgresql(timelines: "_Timelines", dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
     dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
+    timelines.note(dbapi, entry)
+
+
+class _Timelines:
+    """The latest timeline of a PostgreSQL that this process has seen.
+
+    After a failover the primary from before may go on for a while, and connections to it would go on in a history that
+    is over: they are dropped, and none is made to it again.
+    """
+
+    def __init__(self) -> None:
+        self._latest = ""
+
+    def note(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # the driver's connection
+        """Keep the timeline of a new connection. Raises OperationalError for one that is over."""
+        cursor = dbapi.execute(_TIMELINE)
+        entry.info[_ON_TIMELINE] = seen = cursor.fetchone()[0] or self._latest
+        dbapi.rollback()
+        self._latest = max(self._latest, seen)
+        if seen < self._latest:
+            raise OperationalError("this server was left behind by a failover", None, Exception(seen))
+
+    def refuse_left_behind(self, _dbapi: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
+        """Have the pool make a new connection in place of one whose server was left behind since."""
+        if entry.info.get(_ON_TIMELINE, self._latest) < self._latest:
+            raise DisconnectionError("this server was left behind by a failover")
+
+
+_ON_TIMELINE = "panless_timeline"
+_TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
+"""Eight digits that sort by time; NULL on a standby, which has none of its own."""
 
 
 NOT_BACK = "panless_not_back"

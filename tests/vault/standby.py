@@ -53,6 +53,11 @@ class Pair:
         _start(self._standby, self.port)
         _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
 
+    def split(self) -> tuple[int, int]:
+        """The standby takes over and the primary goes on: the ports of both, the one that was left behind first."""
+        _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
+        return self.port, self._other
+
     def stop(self) -> None:
         for home in (self._standby, self._primary):
             if (home / "postmaster.pid").exists():

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_identities"
-down_revision = "0010_client_keys"
+down_revision = "0011_keys_by_obligation"
 branch_labels = None
 depends_on = None
 
