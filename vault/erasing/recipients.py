@@ -164,14 +164,7 @@ def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
     with reading(records) as connection:
         rows = connection.execute(_OPEN_STORINGS, named).all()
     return [
-        Recipient(
-            kind=row.kind,
-            account_id=row.account_id,
-            what="payment_method",
-            result="pending",
-            waits_for="human" if row.state == "manual" else None,
-        )
-        for row in rows
+        Recipient(kind=row.kind, account_id=row.account_id, what="payment_method", result="pending") for row in rows
     ]
 
 
@@ -199,7 +192,7 @@ _LISTED = (
     )
 )
 _OPEN_STORINGS = (
-    select(account_table.c.kind, intent_table.c.account_id, intent_table.c.state)
+    select(account_table.c.kind, intent_table.c.account_id)
     .join(
         account_table,
         and_(

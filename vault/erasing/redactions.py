@@ -20,7 +20,9 @@ from vault.errors import NotUsable
 from vault.processing.processing import Connected, Processors, connect
 from vault.processing.processor_answers import Failure, Redaction, Refused
 
-FINAL = frozenset({"redacted", "not_available", "lost"})
+FINAL = frozenset({"redacted", "not_available"})
+"""What ends it, besides `lost`: a restore lost the processor's name for the person."""
+
 AGAIN_AFTER = timedelta(days=7)
 """What keeps a job from succeeding takes days to pass: a payment that is too young."""
 
