@@ -28,6 +28,7 @@ ROUTES = (
     (b"POST /v1/payment_intents", "payment_intent"),
     (b"DELETE /v1/customers", "deleted"),
     (b"POST /v1/customers", "customer"),
+    (b"GET /v1/account", "account"),
     (b"GET /v1/", "nothing"),  # whatever is listed: no subscriptions, nothing to compare
 )
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

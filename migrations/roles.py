@@ -54,7 +54,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "processor_accounts": (KEPT, KEPT),
     "rights_approvals": (KEPT, KEPT),
     "rights_requests": (KEPT, KEPT),
-    "tenants": (f"SELECT, {LOCK_A_ROW}", f"SELECT, INSERT, {LOCK_A_ROW}"),
+    "tenants": (f"SELECT, {LOCK_A_ROW}", "SELECT, INSERT, UPDATE (created_at, phone_region)"),
 }
 """What APP and WORKER may do on each table of the records; on one that is not named here, `EVERYTHING`."""
 

@@ -12,7 +12,9 @@ from panless.commands import (
     check,
     clients,
     custodians,
+    doubt,
     erasure,
+    intents,
     key_check,
     keys,
     opendsr,
@@ -29,7 +31,7 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-MODULES = (running, clients, accounts, charges, keys, erasure, rights, opendsr, check, audit)
+MODULES = (running, clients, accounts, charges, intents, doubt, keys, erasure, rights, opendsr, check, audit)
 for command in (custodians.split, custodians.join, reseal.reseal, key_check.check):
     keys.keys_group.add_command(command)
 audit.audit_group.add_command(audit_verify.verify_logs)

@@ -52,8 +52,21 @@ class Metrics:
         )
         self._intents = Gauge(
             "panless_intents",
-            "Intents that are pending, that need a human (manual), the oldest's seconds; what reconciling found.",
+            "Intents that are pending, that need a human (manual); what reconciling found (differences).",
             ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
+        self._oldest_intents = Gauge(
+            "panless_intents_oldest_seconds",
+            "How old the oldest intent is that is pending, or that needs a human; 0 where there is none.",
+            ["state"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
+        self._doubts = Gauge(
+            "panless_doubts",
+            "Processor accounts about which these records may have lost something.",
             registry=own,
             multiprocess_mode="livemostrecent",
         )
@@ -95,9 +108,12 @@ class Metrics:
             self._verdict.labels(known).set(known == code)
 
     def show_intents(self, watched: open_intents.Watch) -> None:
-        """Show how many intents are open, and how many need a human."""
-        for which, count in asdict(watched).items():
-            self._intents.labels(which).set(count)
+        """Show how many intents are open, how old they are, and what else money waits for."""
+        for which in ("pending", "manual", "differences"):
+            self._intents.labels(which).set(getattr(watched, which))
+        self._oldest_intents.labels("pending").set(watched.oldest_pending)
+        self._oldest_intents.labels("manual").set(watched.oldest_manual)
+        self._doubts.set(watched.doubts)
 
     def show_lateness(self, late: Lateness) -> None:
         """Show since when the audit log's oldest entry has no place, and its oldest checkpoint no anchor."""

@@ -21,6 +21,8 @@ from vault.tenancy.client_keys import Network
 BACKENDS = ("sqlite", "postgresql")
 LONGEST_LOCK = 36500
 """Days: a hundred years, the most that S3 takes."""
+LONGEST_LAG = 3600
+"""Seconds: an hour, as the key of an order must outlast what its list lags behind."""
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
 
@@ -77,6 +79,7 @@ class Settings:
     kek_epoch_days: int
     ledger_grace: float
     accept_raw_cards: bool
+    list_lag: float
     stripe_url: str
     sandbox_url: str | None
     opendsr_domain: str | None
@@ -133,6 +136,7 @@ def read_settings() -> Settings:
             kek_epoch_days=_epoch_days(env),
             ledger_grace=env.float("LEDGER_GRACE", 900.0),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
+            list_lag=_list_lag(env),
             stripe_url=check_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
             sandbox_url=_sandbox(env),
             opendsr_domain=_opendsr(env),
@@ -220,6 +224,13 @@ def _epoch_days(env: FileAwareEnv) -> int:
     if days < 1:
         raise SettingsError("PANLESS_KEK_EPOCH_DAYS must be 1 or more.")
     return days
+
+
+def _list_lag(env: FileAwareEnv) -> float:
+    seconds: float = env.float("LIST_LAG", 10.0)
+    if not 0 <= seconds <= LONGEST_LAG:
+        raise SettingsError(f"PANLESS_LIST_LAG must be from 0 to {LONGEST_LAG} seconds.")
+    return seconds
 
 
 def _cell(env: FileAwareEnv) -> str:

@@ -255,7 +255,8 @@ def _tellers(house: Components) -> dict[str, Tell]:
 
 
 def _processors(settings: Settings) -> Processors:
-    processors = {"stripe": StripeProcessor(kind="stripe", base_url=settings.stripe_url)}
+    lag = timedelta(seconds=settings.list_lag)
+    processors = {"stripe": StripeProcessor(kind="stripe", base_url=settings.stripe_url, list_lag=lag)}
     if settings.sandbox_url is not None:
-        processors["sandbox"] = StripeProcessor(kind="sandbox", base_url=settings.sandbox_url)
+        processors["sandbox"] = StripeProcessor(kind="sandbox", base_url=settings.sandbox_url, list_lag=lag)
     return processors

@@ -18,7 +18,7 @@ from vault.ledger.guard import NOT_CHECKED, Guard, Verdict
 PAUSE = 1.0
 REFUSED_PAUSE = 10.0
 LONGEST_PAUSE = 30.0
-RESTS = {"purge": 3600.0, "reconcile": 60.0, "keys": 60.0, "audit": 0.2}
+RESTS = {"index": 60.0, "purge": 3600.0, "reconcile": 60.0, "keys": 60.0, "audit": 0.2}
 """Seconds that a lane rests once it found nothing to do, where that is not `PAUSE`."""
 
 STOPPING_SECONDS = 30.0

@@ -57,6 +57,7 @@ OF_HOUSE: tuple[OfHouse, ...] = (
     people.erasures,
     money.sandbox_in_live_use,
     money.open_calls,
+    money.lost_commits,
 )
 
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
 from vault.processing import live_use
-from vault.recovering import open_intents
+from vault.recovering import doubts, open_intents
 
 STAND_IN = "sandbox"
+OLD = 3600
+"""Seconds: by then every outage but a long one is over, and looks have become rare."""
 
 
 def sandbox_in_live_use(house: Components) -> Iterator[Finding]:
@@ -29,11 +31,35 @@ def sandbox_in_live_use(house: Components) -> Iterator[Finding]:
 
 
 def open_calls(house: Components) -> Iterator[Finding]:
-    """Calls to processors that only a human can end, and differences to their books."""
+    """Calls to processors that come to no end, and differences to their books."""
     watch = open_intents.watch(house.records, house.clock())
     if watch.manual:
-        yield note(f"{watch.manual} calls to processors need a human.", "See: panless charges manual.")
+        yield note(
+            f"{watch.manual} calls to processors need a human, the oldest for {_hours(watch.oldest_manual)}.",
+            "See: panless intents list --manual. Then: panless intents retry, or settle.",
+        )
+    if watch.oldest_pending > OLD:
+        yield note(
+            f"A call to a processor has been open for {_hours(watch.oldest_pending)}.",
+            "See: panless intents list --older 1h, and what the worker's log says of it.",
+        )
     if watch.differences:
         yield note(
             f"The processors' books differ from ours in {watch.differences} places.", "See: panless charges reconcile."
+        )
+
+
+def _hours(seconds: int) -> str:
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def lost_commits(house: Components) -> Iterator[Finding]:
+    """Accounts that nobody could look through for what these records have lost: orders may wait for them."""
+    late = [each for each in doubts.listed(house.records, house.processors) if each.overdue]
+    if late:
+        waiting = sum(each.wanted_at is not None for each in late)
+        yield note(
+            f"{len(late)} processor accounts could not be walked through for {doubts.LATE // 60} minutes; "
+            f"orders wait for {waiting}.",
+            "See: panless doubt list. Mend what the worker's log says, or: panless doubt waive ACCOUNT.",
         )

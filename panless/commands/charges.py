@@ -1,4 +1,4 @@
-"""Commands about charges: compare them with the processors, see what nobody could bring to an end."""
+"""Commands about charges: compare them with the processors."""
 
 import json
 import sys
@@ -16,7 +16,6 @@ from panless.trouble import Refused
 from panless.wiring import Components, build
 from vault.errors import NotUsable
 from vault.money import reconcile
-from vault.recovering import open_intents
 from vault.tables import processor_accounts
 from vault.workshop import caller_of
 
@@ -26,7 +25,7 @@ DIFFER, NOT_COMPARED = 1, 2
 
 @click.group("charges")
 def charges_group() -> None:
-    """Charges: what the processors have of them, and what needs a human."""
+    """Charges: what the processors have of them."""
 
 
 @charges_group.command("reconcile")
@@ -80,26 +79,6 @@ def _accounts(house: Components, account: str | None) -> list[Row[str, str, bool
 
 def _say(day: datetime, compared: int) -> None:
     click.echo(f"until {day:%Y-%m-%d %H:%M}: {compared} compared", err=True)
-
-
-@charges_group.command("manual")
-def manual() -> None:
-    """List what the worker could not bring to an end: a human has to look at the processor."""
-    found = open_intents.manual(build(read_settings()).records)
-    for row in found:
-        click.echo(
-            f"{row.intent_id} {row.operation} {row.resource_id} {row.account_id} since {row.created_at:%Y-%m-%d %H:%M}"
-        )
-    click.echo(f"{len(found)} need a human.", err=True)
-
-
-@charges_group.command("retry")
-@click.argument("intent")
-def retry(intent: str) -> None:
-    """Have the worker look again at INTENT, once what was in its way is mended."""
-    if not open_intents.retry(build(read_settings()).workshop, intent):
-        raise Refused("There is no such intent that needs a human.")
-    click.echo("The worker looks again.")
 
 
 COMMANDS = (charges_group,)

@@ -13,7 +13,8 @@ from panless.settings import read_settings
 from panless.tables import table
 from panless.trouble import Refused
 from panless.wiring import Components, build
-from vault.tenancy import client_keys, client_rotation, clients
+from vault.errors import NotFoundHere
+from vault.tenancy import client_keys, client_rotation, clients, phone_regions
 from vault.tenancy.client_keys import Terms
 from vault.tenancy.scopes import ROLES, SCOPES
 
@@ -30,6 +31,19 @@ def create_tenant(name: str) -> None:
     house = build(read_settings())
     tenant = clients.create_tenant(house.records, house.keyring, cell=house.settings.cell, name=name, at=house.clock())
     click.echo(tenant)
+
+
+@tenants_group.command("phone-region")
+@of_tenant
+@click.argument("region", metavar="REGION|none")
+def phone_region(tenant: str, region: str) -> None:
+    """Say where phone numbers without their country are from: FR, US, ... The worker then reads those anew."""
+    house = house_of(tenant)
+    try:
+        phone_regions.put(house.records, house.keyring, caller_of(house, tenant), None if region == "none" else region)
+    except (ValueError, NotFoundHere) as error:
+        raise Refused(str(error)) from None
+    click.echo("Phone numbers without their country are read so from now on; the worker reads the stored ones anew.")
 
 
 @click.group("clients")

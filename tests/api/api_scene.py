@@ -13,7 +13,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from flask import Flask
-from house import PURPOSE, House, Tenant, link_to, package_of, token_order, word
+from house import PURPOSE, House, Tenant, end_waits, link_to, package_of, token_order, word
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
@@ -250,8 +250,9 @@ def methods_at_processor(tenant: Tenant) -> list[dict[str, Any]]:
 
 
 def work_until(house: House, done: Callable[[], bool], rounds: int = 40) -> None:
-    """Rounds of the worker until `done`; what it reports fails the test."""
+    """Rounds of the worker, each when all that it waits for is over, until `done`; what it reports fails the test."""
     for _ in range(rounds):
+        end_waits(house)
         _, reported = house.work()
         assert reported == []
         if done():

@@ -34,6 +34,15 @@ def test_clients_come_and_go(deployment: Deployment) -> None:
     assert [(entry["kind"], entry["subject_id"]) for entry in entries] == [("client.revoke", made[0])]
 
 
+def test_where_phones_are_from(deployment: Deployment) -> None:
+    """A tenant's region is said, changed and taken back; what is no region, and nobody's tenant, is refused."""
+    for region in ("US", "FR", "none"):
+        assert panless("tenants", "phone-region", region, env=deployment).returncode == 0
+    assert "two capitals" in refusal(panless("tenants", "phone-region", "France", env=deployment))
+    nobody = deployment | {"PANLESS_TENANT": f"ten_00{'a' * 26}"}
+    assert "tenant" in refusal(panless("tenants", "phone-region", "FR", env=nobody)).lower()
+
+
 def test_keys_are_bound_and_rotated(deployment: Deployment) -> None:
     """A key can be bound to an end, networks and a certificate; another one is made beside it, and listed."""
     terms = ("--expires", "2098-01-01", "--network", "192.0.2.0/24", "--network", "10.0.0.0/8")

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
-from house import House, Tenant, make_app
+from house import LONG_AGO, House, Tenant, end_waits, make_app
 from sqlalchemy import Engine, QueuePool, Row, Select, Table, event, insert, select, update
 
 from keys.database import reading, transaction
@@ -28,13 +28,11 @@ from vault.tables import (
     charges,
     erasure_recipients,
     erasures,
-    intents,
     packages,
     processor_accounts,
     rights_targets,
 )
 
-LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 CONTACT = {"name": "Ada Lovelace", "email": "ada@example.com", "phone": "+44 20 7946 0958"}
 
 
@@ -118,9 +116,8 @@ def checked_out(engine: Engine) -> int:
 
 def end_leases(house: House) -> None:
     """Let every lease be over, as if its holder had been dead for long."""
+    end_waits(house)
     with transaction(house.components.records) as tx:
-        over = {"lease_until": LONG_AGO, "settles_at": LONG_AGO}
-        tx.execute(update(intents).where(intents.c.state == "pending").values(over))
         tx.execute(update(erasures).values(lease_until=LONG_AGO))
         pending = erasure_recipients.c.result == "pending"  # a day that is scheduled is no lease
         tx.execute(update(erasure_recipients).where(pending).values(next_attempt_at=LONG_AGO))

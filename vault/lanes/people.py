@@ -13,6 +13,7 @@ from vault.lanes.steps import Report, guarded
 from vault.recovering import resolving, webhooks_in
 from vault.requests import rights, rights_execution
 from vault.requests.rights_execution import Work
+from vault.resealing import reindexing
 from vault.workshop import Workshop, caller_of
 
 
@@ -81,6 +82,15 @@ def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
     caller = caller_of(shop, erasure.tenant_id, live=erasure.live)
     erasure_completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
     return True
+
+
+def index_once(shop: Workshop, report: Report) -> int:
+    """Index people anew who were indexed by older rules; of how many tenants there were any."""
+    return sum(guarded(report, "index", partial(_index, shop, tenant)) for tenant in reindexing.to_renew(shop))
+
+
+def _index(shop: Workshop, tenant: str) -> bool:
+    return reindexing.renew(shop, tenant) > 0
 
 
 def purge_once(shop: Workshop, report: Report) -> int:

@@ -23,6 +23,7 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "money": money.follow_once,
     "rights": people.execute_once,
     "erasures": people.erase_once,
+    "index": people.index_once,
     "purge": people.purge_once,
     "reconcile": money.reconcile_once,
     "keys": keeping.rotate_once,

@@ -13,7 +13,8 @@ from vault.caller import Caller
 from vault.charge_states import FOLLOWS, UNSETTLED
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.events import events
-from vault.money import retrying
+from vault.money import by_hand, retrying
+from vault.money.by_hand import ByHand
 from vault.money.charges import Charge, charge_of, read, seal_details, seal_retained, shown_in_event
 from vault.money.findings import NeverCharged, PaidElsewhere
 from vault.processing import intents, references
@@ -60,9 +61,12 @@ class Charging:
 
 
 def conclude(
-    records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome | NeverCharged | PaidElsewhere
+    records: Engine,
+    keyring: Keyring,
+    charging: Charging,
+    outcome: ChargeOutcome | NeverCharged | PaidElsewhere | ByHand,
 ) -> Charge:
-    """Write down what the processor answered. Raises ProcessorRefused, ProcessorNotReached."""
+    """Write down what the processor answered, or a human says. Raises ProcessorRefused, ProcessorNotReached."""
     try:
         charge: Charge = _CONCLUSIONS[type(outcome)](records, keyring, charging, outcome)
     except _Overtaken:
@@ -182,6 +186,13 @@ def _give_way(records: Engine, keyring: Keyring, charging: Charging, outcome: Pa
     return _end(records, keyring, charging, {"state": "failed"}, details={"refused": refused})
 
 
+def _believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand) -> Charge:
+    """A human says how it, or the step that is being taken with it, ended."""
+    changes, details = by_hand.end_of(charging.row, said)
+    details |= by_hand.with_evidence(charging.details, charging.begun, said)
+    return _end(records, keyring, charging, changes, details=details, how="_by_hand")
+
+
 _CONCLUSIONS: dict[type, Any] = {
     Approved: _succeed,
     Authorized: _authorize,
@@ -193,6 +204,7 @@ _CONCLUSIONS: dict[type, Any] = {
     NotReached: _take_back,
     NeverCharged: _fail,
     PaidElsewhere: _give_way,
+    ByHand: _believe,
 }
 
 
@@ -205,6 +217,7 @@ def _end(
     retained: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
     also: tuple[Change, ...] = (),
+    how: str = "",
 ) -> Charge:
     changes = {**changes, "updated_at": charging.caller.at, "step": None, "step_amount": None}
     if charging.row["state"] == "requires_action":
@@ -217,7 +230,7 @@ def _end(
         changes |= _sealed_details(keyring, charging, details_now)
     charge = charge_of({**charging.row, **changes}, retained_now, details_now)
     written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging), *also]
-    action = f"charge.{changes['state']}"
+    action = f"charge.{changes['state']}{how}"
     if not audit.write_whole(records, lambda tx: [*written, entry(tx, keyring, charging, action)]):
         raise _Overtaken
     return charge

@@ -7,6 +7,7 @@ by the payment's own state: who asks where the payment stands knows whether the 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,9 +19,10 @@ from vault import audit
 from vault.caller import Caller
 from vault.charge_states import STEPS
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
-from vault.money import charge_looking, charges
+from vault.money import by_hand, charge_looking, charges
+from vault.money.by_hand import ByHand
 from vault.money.charge_looking import DEFINITE, Underway
-from vault.money.charge_outcomes import conclude, entry
+from vault.money.charge_outcomes import Charging, conclude, entry
 from vault.money.charges import Charge
 from vault.processing import intents, sending
 from vault.processing.processing import Processors
@@ -117,19 +119,28 @@ def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, ou
     if isinstance(outcome, Unknown):
         return _leave(records, keyring, underway, step)
     if isinstance(outcome, NotReached):
-        if not _release(records, keyring, underway, f"charge.{step.name}_not_sent", intents.forget_attempt):
+        if not _release(records, keyring, underway.charging, f"charge.{step.name}_not_sent", intents.forget_attempt):
             return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
         raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was done. Try again.")
     if isinstance(outcome, Authorized | ActionRequired | Refused):
         certain = refusal is not None and _of_credentials(refusal)  # nothing was done: the same key may begin again
         end = intents.forget_attempt if certain else intents.finish
-        if not _release(records, keyring, underway, f"charge.{step.name}_refused", end):
+        if not _release(records, keyring, underway.charging, f"charge.{step.name}_refused", end):
             return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
         raise _refused(step, refusal)
     charge = conclude(records, keyring, underway.charging, outcome)
     if charge.status not in _DONE[step.name]:
         raise _unfit(step, charge)
     return charge
+
+
+def believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand) -> Charge:
+    """Write down what a human says of a step: that it was taken, or that it was not and another one may be."""
+    if said.succeeded:
+        return conclude(records, keyring, charging, said)
+    sealed = by_hand.sealed_evidence(keyring, charging.row, charging.begun, said)
+    _release(records, keyring, charging, f"charge.{charging.row['step']}_failed_by_hand", intents.finish, **sealed)
+    return charges.read(records, keyring, charging.caller, charging.row["charge_id"])
 
 
 def _begin(
@@ -146,7 +157,7 @@ def _begin(
         account_id=row["account_id"],
     )
     named = {"step": step.name, "step_amount": step.amount, "updated_at": caller.at}
-    taken = updated(charge_table, _key_of(underway), named, _NO_STEP, _STEPPABLE[step.name])
+    taken = updated(charge_table, _key_of(underway.charging), named, _NO_STEP, _STEPPABLE[step.name])
     if not audit.write_whole(records, lambda _: [begun, taken]):
         _refuse_unknown_key(records, keyring, caller, row["charge_id"], step, attempt)
         return None
@@ -175,16 +186,17 @@ def _leave(records: Engine, keyring: Keyring, underway: Underway, step: Step) ->
 def _release(
     records: Engine,
     keyring: Keyring,
-    underway: Underway,
+    charging: Charging,
     action: str,
     end: Callable[[Connection, intents.Intent], bool],
+    **also: Any,  # noqa: ANN401  # columns of the charge
 ) -> bool:
     """The step was not taken: the charge is free for another one. Whether this process still had its lease."""
-    nothing = {"step": None, "step_amount": None, "updated_at": underway.charging.caller.at}
+    nothing = {"step": None, "step_amount": None, "updated_at": charging.caller.at, **also}
     with audit.transaction(records) as tx:
-        if not end(tx, underway.charging.begun):
+        if not end(tx, charging.begun):
             return False
-        write(tx, updated(charge_table, _key_of(underway), nothing), entry(tx, keyring, underway.charging, action))
+        write(tx, updated(charge_table, _key_of(charging), nothing), entry(tx, keyring, charging, action))
     return True
 
 
@@ -231,8 +243,8 @@ def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.
     return Taken(charge=charges.read(records, keyring, caller, first.resource_id), replayed=True)
 
 
-def _key_of(underway: Underway) -> dict[str, str]:
-    return {"tenant_id": underway.charging.caller.tenant, "charge_id": underway.charging.row["charge_id"]}
+def _key_of(charging: Charging) -> dict[str, str]:
+    return {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
 
 
 _DONE = {"capture": ("captured",), "void": ("voided",), "abandon": ("declined", "voided")}

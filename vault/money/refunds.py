@@ -15,7 +15,8 @@ from vault.caller import Caller
 from vault.charge_states import PAID
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.events import events
-from vault.money import refunds_elsewhere
+from vault.money import by_hand, refunds_elsewhere
+from vault.money.by_hand import ByHand
 from vault.money.charges import open_retained, row_of_charge
 from vault.money.refund_following import LOOK_EVERY, recount, refund_place
 from vault.money.refunds_listed import Refund, read, shown_in_event
@@ -136,8 +137,10 @@ def resume(
     )
 
 
-def conclude(records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound) -> Refund:
-    """Write down what the processor answered; NotFound of one that was not carried out, and won't be.
+def conclude(
+    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
+) -> Refund:
+    """Write down what the processor answered, or a human says; NotFound of one that won't be carried out any more.
 
     Raises ProcessorRefused, ProcessorNotReached.
     """
@@ -152,8 +155,12 @@ def conclude(records: Engine, keyring: Keyring, refunding: Refunding, outcome: R
     return read(records, refunding.caller, refunding.refund_id)
 
 
-def _write_down(records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound) -> None:
+def _write_down(
+    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
+) -> None:
     match outcome:
+        case ByHand():
+            _believe(records, keyring, refunding, outcome)
         case Refunded():
             _end(records, keyring, refunding, outcome.status, reference=outcome.reference)
         case Unknown():
@@ -256,6 +263,10 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
     left = now.amount_captured - now.amount_refunded
     if now.state not in PAID:
         raise NotUsable("charge_not_refundable", "Only a charge that succeeded or was captured can be refunded.")
+    if row.reference_digest is None:
+        raise NotUsable(
+            "charge_not_refundable", "This charge was settled by hand. Give its money back at the processor."
+        )
     if left == 0:
         raise NotUsable("already_refunded", "Nothing of this charge is left to refund.")
     if amount is not None and amount > left:
@@ -275,6 +286,21 @@ def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *,
         if state == "failed":
             recount(tx, caller.tenant, refunding.charge.charge_id)
         _record(tx, keyring, refunding, state)
+
+
+def _believe(records: Engine, keyring: Keyring, refunding: Refunding, said: ByHand) -> None:
+    """A human says how it ended: the evidence is kept with its charge, which the customer's key opens."""
+    caller, charge = refunding.caller, refunding.charge
+    state = "succeeded" if said.succeeded else "failed"
+    sealed = by_hand.sealed_evidence(keyring, charge._asdict(), refunding.intent, said)
+    of_charge = {name: getattr(charge, name) for name in ("tenant_id", "charge_id", "details_version")}
+    with audit.transaction(records) as tx:
+        moved = updated(refunds, _key_of(refunding), {"state": state, "updated_at": caller.at}, _OPEN)
+        kept = updated(charge_table, of_charge, sealed)
+        if not all(write(tx, moved, intents.finished(refunding.intent), kept)):
+            raise _Overtaken
+        recount(tx, caller.tenant, charge.charge_id)
+        _record(tx, keyring, refunding, state, how="_by_hand")
 
 
 def _sealed(keyring: Keyring, refunding: Refunding, reference: str | None) -> dict[str, Any]:
@@ -333,12 +359,12 @@ def _shown(refunding: Refunding, state: str) -> Refund:
     )
 
 
-def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str) -> None:
+def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str, how: str = "") -> None:
     """The audit entry of a refund that now stands at `state`, and its event."""
     told = events.made(
         refunding.caller, f"refund.{state}", refunding.refund_id, shown_in_event(_shown(refunding, state))
     )
-    write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}"))
+    write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}{how}"))
 
 
 def _entry(tx: Connection, keyring: Keyring, refunding: Refunding, action: str) -> Change:

@@ -125,9 +125,9 @@ def read(records: Engine, caller: Caller, customer_id: str) -> Customer:
 
 def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value: str) -> Sequence[Customer]:
     """The customers with exactly this email, phone or reference. The look is on the record before they are shown."""
-    found = select(blind_index.c.customer_id).where(customer_index.by_value(keyring, caller, field, value))
-    statement = _counted(caller).where(customers.c.customer_id.in_(found), customers.c.state == "active")
     with audit.transaction(records) as tx:
+        found = select(blind_index.c.customer_id).where(customer_index.by_value(tx, keyring, caller, field, value))
+        statement = _counted(caller).where(customers.c.customer_id.in_(found), customers.c.state == "active")
         people = [_customer(row) for row in tx.execute(statement.limit(SEARCH_MOST))]
         details = {"field": field, "found": [person.id for person in people]}
         seen: Sequence[str | None] = details["found"] or [None]

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from keys.database import transaction
 from vault.money.findings import after_burn
 from vault.processing import doubt
+from vault.processing.intents import Intent
 from vault.processing.processing import Connected
 from vault.statements import Change, updated, write
 from vault.tables import intents
@@ -24,7 +25,7 @@ def words(row: Row[Any]) -> dict[str, str]:
 
 
 def burn(
-    shop: Workshop, row: Row[Any], connected: Connected, key: str, about: Mapping[str, str]
+    shop: Workshop, intent: Intent, connected: Connected, key: str, about: Mapping[str, str]
 ) -> tuple[Literal["fresh", "used"] | None, bool]:
     """Burn the key of an intent, and keep what it came to; None where nobody can say yet.
 
@@ -33,19 +34,19 @@ def burn(
     burnt, must_settle = after_burn(connected.processor.burn(connected.credentials, key=key, words=about))
     if burnt is not None:
         with transaction(shop.records) as tx:
-            write(tx, kept(row, burnt, doubt.settling(connected.processor) if must_settle else 0))
+            write(tx, kept(intent, burnt, doubt.settling(connected.processor) if must_settle else 0))
     return burnt, not must_settle
 
 
-def nothing_comes(shop: Workshop, row: Row[Any], connected: Connected) -> bool:
+def nothing_comes(shop: Workshop, row: Row[Any], intent: Intent, connected: Connected) -> bool:
     """Whether certainly nothing more is done under an intent's own key: it was burnt, and has settled."""
     if row.burnt is not None:
         return bool(row.is_settled)
-    burnt, is_settled = burn(shop, row, connected, row.processor_key, words(row))
+    burnt, is_settled = burn(shop, intent, connected, row.processor_key, words(row))
     return burnt is not None and is_settled
 
 
-def kept(row: Row[Any], burnt: str | None, settles_in: int) -> Change:
+def kept(intent: Intent, burnt: str | None, settles_in: int) -> Change:
     """What burning came to, to be written unless the lease is lost; in how many seconds lists have settled."""
-    key = {"tenant_id": row.tenant_id, "intent_id": row.intent_id, "word": row.word}
+    key = {"tenant_id": intent.tenant, "intent_id": intent.intent_id, "word": intent.word}
     return updated(intents, key, {"burnt": burnt}, clocks={"settles_at": settles_in})

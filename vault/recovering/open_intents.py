@@ -1,60 +1,98 @@
-"""Intents that are open: how many, how old; and those that only a human can end."""
+"""Intents that are open: how many, how old, what each waits for; and what else money waits for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, case, func, select, text
 
 from keys.database import reading
 from keys.tenant_rows import EVERY, for_tenant
-from vault import audit
 from vault.columns import database_clock
+from vault.recovering import doubts
 from vault.tables import intents, processor_accounts
-from vault.workshop import Workshop, caller_of
+from vault.tables.tenancy import DIFFERING
+from vault.tables.work import STILL_OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """`oldest_seconds` is the age of the oldest open one; `differences` is what the last reconciliations found."""
+    """How many intents are open, the age of the oldest in seconds (0 where there is none), and what money waits for.
+
+    `doubts` are accounts whose records may have lost something, `differences` what the last reconciliations found.
+    """
 
     pending: int
     manual: int
-    oldest_seconds: int
+    oldest_pending: int
+    oldest_manual: int
+    doubts: int
     differences: int
 
 
 def watch(records: Engine, at: datetime) -> Watch:
-    """How it stands at the moment `at`."""
-    pending, manual_ones = intents.c.state == "pending", intents.c.state == "manual"
-    statement = select(
-        func.count().filter(pending), func.count().filter(manual_ones), func.min(intents.c.created_at).filter(pending)
-    ).where(intents.c.state.in_(("pending", "manual")))
-    differences = select(func.coalesce(func.sum(processor_accounts.c.differences), 0))
+    """How it stands at the moment `at`: by indexes of what is open, whose size is not that of the tables."""
     with reading(for_tenant(records, EVERY)) as connection:
-        open_ones, humans, oldest = connection.execute(statement).one()
-        differ = connection.scalar(differences)
-    age = int((at - oldest).total_seconds()) if oldest is not None else 0
-    return Watch(pending=open_ones, manual=humans, oldest_seconds=max(age, 0), differences=int(differ or 0))
+        counted = connection.execute(_COUNTED).one()
+        doubted = connection.scalar(doubts.COUNTED)
+        differ = connection.scalar(_DIFFERENCES)
+    return Watch(
+        pending=counted.pending,
+        manual=counted.manual,
+        oldest_pending=_age(counted.oldest_pending, at),
+        oldest_manual=_age(counted.oldest_manual, at),
+        doubts=int(doubted or 0),
+        differences=int(differ or 0),
+    )
 
 
-def manual(records: Engine) -> Sequence[Row[Any]]:
-    """Those that need a human, the oldest first."""
+def _age(since: datetime | None, at: datetime) -> int:
+    return max(int((at - since).total_seconds()), 0) if since is not None else 0
+
+
+def listed(
+    records: Engine, at: datetime, *, manual: bool = False, older: timedelta | None = None
+) -> Sequence[Row[Any]]:
+    """Those that are open, the oldest first: only those that need a human, or that began so long before `at`."""
+    statement = _OPEN.order_by(intents.c.created_at)
+    if manual:
+        statement = statement.where(intents.c.state == "manual")
+    if older is not None:
+        statement = statement.where(intents.c.created_at <= at - older)
     with reading(records) as connection:
-        return connection.execute(
-            select(intents).where(intents.c.state == "manual").order_by(intents.c.created_at)
-        ).all()
+        return connection.execute(statement).all()
 
 
-def retry(shop: Workshop, intent_id: str) -> bool:
-    """Give one of them back to the worker, on the record; whether there is such a one."""
-    this = intents.c.intent_id == intent_id, intents.c.state == "manual"
-    with audit.transaction(shop.records) as tx:
-        tenant = tx.scalar(select(intents.c.tenant_id).where(*this).with_for_update())
-        if tenant is None:
-            return False
-        again = {"state": "pending", "attempts": 0, "lease_until": database_clock()}
-        tx.execute(update(intents).where(*this).values(again))
-        audit.record(tx, shop.keyring, caller_of(shop, tenant, live=True), "intent.retry", resource=intent_id)
-    return True
+def find(records: Engine, intent_id: str) -> Row[Any] | None:
+    """The intent of this id, open or ended; None where there is none."""
+    with reading(records) as connection:
+        return connection.execute(_ALL.where(intents.c.intent_id == intent_id)).one_or_none()
+
+
+def is_held() -> ColumnElement[bool]:
+    """Whether somebody works on an intent just now. Who gives one back for a later look takes the lease's word away."""
+    return and_(intents.c.word.is_not(None), intents.c.lease_until > database_clock())
+
+
+_STILL_OPEN = text(f"intents.{STILL_OPEN}")
+_PENDING, _MANUAL = intents.c.state == "pending", intents.c.state == "manual"
+_COUNTED = select(
+    func.count().filter(_PENDING).label("pending"),
+    func.count().filter(_MANUAL).label("manual"),
+    func.min(intents.c.created_at).filter(_PENDING).label("oldest_pending"),
+    func.min(intents.c.created_at).filter(_MANUAL).label("oldest_manual"),
+).where(_STILL_OPEN)
+_DIFFERENCES = select(func.sum(processor_accounts.c.differences)).where(text(DIFFERING))
+_ALL = select(
+    intents,
+    processor_accounts.c.live,
+    processor_accounts.c.label,
+    case((is_held(), 1), else_=0).label("held"),
+).outerjoin(
+    processor_accounts,
+    and_(
+        processor_accounts.c.tenant_id == intents.c.tenant_id, processor_accounts.c.account_id == intents.c.account_id
+    ),
+)
+_OPEN = _ALL.where(_STILL_OPEN)

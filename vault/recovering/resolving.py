@@ -84,7 +84,7 @@ def resolve_queue(shop: Workshop, queue: Sequence[Row[Any]], report: Report) -> 
             continue
         done = attempt(shop, row, report, partial(_resolve, shop, row, intent))
         if not done:
-            later(shop, row)
+            later(shop, row, intent)
         if done is False:  # one that failed here says nothing of its processor
             break
         ended += done is True
@@ -124,9 +124,9 @@ def _resolve_charges(shop: Workshop, rows: Sequence[Row[Any]], report: Report) -
     if account is not None:
         tried = partial(attempt, shop, report=report)
         ended = unknown_charges.resolve(shop, account, ones, lambda row, step: tried(row, step=step))
-    for intent_id, (row, _) in taken.items():
+    for intent_id, (row, intent) in taken.items():
         if intent_id not in ended:
-            later(shop, row)
+            later(shop, row, intent)
     return len(ended)
 
 
@@ -162,7 +162,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
     storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
     outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, NotFound):
-        if not burning.nothing_comes(shop, row, storing.connected):
+        if not burning.nothing_comes(shop, row, intent, storing.connected):
             return False
         outcome, opened = token_resuming.find(storing, since=row.created_at)
     if isinstance(outcome, UNDECIDED):
@@ -176,7 +176,7 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
     connected = _connected(shop, row)
     found = connected.processor.find_customer(connected.credentials, id=row.customer_id, since=row.created_at)
     if isinstance(found, NotFound):
-        return burning.nothing_comes(shop, row, connected) and _done(shop, intent)
+        return burning.nothing_comes(shop, row, intent, connected) and _done(shop, intent)
     if not isinstance(found, CustomerOpened):
         return False
     key, reference = f"{intent.processor_key}-forget", found.customer_reference
@@ -192,7 +192,7 @@ def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: R
     underway, step = resumed
     outcome = charge_looking.ask(underway)
     if isinstance(outcome, Authorized | ActionRequired):
-        if not burning.nothing_comes(shop, row, underway.connected):
+        if not burning.nothing_comes(shop, row, intent, underway.connected):
             return False
         outcome = charge_looking.ask(underway)
     if isinstance(outcome, UNDECIDED):
@@ -206,7 +206,7 @@ def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
     outcome = refunds.look_up(shop.keyring, refunding)
     if isinstance(outcome, NotFound):
-        if not burning.nothing_comes(shop, row, refunding.connected):
+        if not burning.nothing_comes(shop, row, intent, refunding.connected):
             return False
         outcome = refunds.look_up(shop.keyring, refunding)
     if isinstance(outcome, UNDECIDED):
@@ -247,8 +247,8 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 }
 
 
-def later(shop: Workshop, row: Row[Any]) -> None:
-    """Give the lease back for a later look: after 2, 4, 8 ... seconds at first.
+def later(shop: Workshop, row: Row[Any], intent: intents.Intent) -> None:
+    """Give the lease back, and its word, for a later look: after 2, 4, 8 ... seconds at first.
 
     Raises NeedsHuman, so that it is reported, the first time that nobody but a human can end it.
     """
@@ -258,8 +258,8 @@ def later(shop: Workshop, row: Row[Any]) -> None:
         is_stuck = age > GIVEN_UP_AFTER or (exceptions or 0) >= MOST_EXCEPTIONS
         longest = LONGEST_PAUSE if age < YOUNG else LATER_PAUSE
         seconds = MANUAL_PAUSE if is_stuck else leases.pause(row.attempts, first=1, longest=longest)
-        kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending"}
-        tx.execute(update(intent_table).where(_this(row), _OPEN).values(kept))
+        kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending", "word": None}
+        tx.execute(update(intent_table).where(_this(row), _OPEN, intent_table.c.word == intent.word).values(kept))
     if is_stuck and row.state != "manual":
         raise NeedsHuman(f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`.")
 

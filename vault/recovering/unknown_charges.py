@@ -205,7 +205,7 @@ def _give_way(shop: Workshop, account: Account, one: Unknown, seen: Seen, decisi
 
 def _burn(shop: Workshop, account: Account, one: Unknown) -> Done:
     key = charges.processor_key(shop.keyring, one.charging.begun, one.charging.row, account.row)
-    burnt, is_settled = burning.burn(shop, one.row, account.connected, key, _words(one))
+    burnt, is_settled = burning.burn(shop, one.charging.begun, account.connected, key, _words(one))
     now = replace(one, burnt=burnt, is_settled=is_settled)
     return (AGAIN if burnt is not None and is_settled else LATER), now
 
@@ -224,6 +224,6 @@ def _with_next_key(shop: Workshop, one: Unknown) -> Unknown:
     key = {"tenant_id": row["tenant_id"], "charge_id": row["charge_id"]}
     with transaction(shop.records) as tx:
         moved = updated(charge_table, {**key, "key_number": row["key_number"]}, {"key_number": number})
-        write(tx, moved, burning.kept(one.row, None, 0))
+        write(tx, moved, burning.kept(one.charging.begun, None, 0))
     charging = replace(one.charging, row={**row, "key_number": number})
     return replace(one, burnt=None, is_settled=True, charging=charging)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, select, update
 
 from keys.database import reading, transaction
 from vault import audit
@@ -58,7 +58,9 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
             _book_refunds(shop, caller, row, connected, payment.marks.id if payment.marks else "", payment.reference)
     left = _clear_away(shop, caller, row, connected, since, paying)
     _look_at_open_charges(shop, caller, row)
-    is_known = _known(shop, row)
+    with transaction(shop.records) as tx:
+        is_known = end_doubt(tx, row)
+        beats.forget_old(tx)
     if left:
         raise NeedsHuman(f"{row.account_id} has what these records lost, and it stays there: {', '.join(left)}.")
     return is_known
@@ -210,14 +212,14 @@ def _keep_lease(shop: Workshop, row: Row[Any]) -> None:
         write(tx, updated(accounts, key, {}, clocks={"walk_at": LEASE_SECONDS}))
 
 
-def _known(shop: Workshop, row: Row[Any]) -> bool:
-    """The account is known on the instance on which the walk began; a later one needs another walk."""
-    with transaction(shop.records) as tx:
-        same = literal(row.here) == instance()
-        known = update(accounts).where(_this(row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
-        is_known = tx.execute(known).rowcount == 1
-        beats.forget_old(tx)
-    return is_known
+def end_doubt(tx: Connection, row: Row[Any]) -> bool:
+    """Have the account known on the instance that `row.here` names; whether the records still lie on that one.
+
+    A later one needs another walk.
+    """
+    same = literal(row.here) == instance()
+    known = update(accounts).where(_this(row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
+    return tx.execute(known).rowcount == 1
 
 
 def _key(row: Row[Any]) -> dict[str, str]:

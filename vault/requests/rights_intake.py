@@ -231,7 +231,7 @@ def meant_by(tx: Connection, keyring: Keyring, caller: Caller, order: Order) -> 
         return sorted(set(order.customers))
     found: set[str] = set()
     for each in order.identities:
-        of_value = customer_index.by_value(keyring, caller, each.field, each.value, each.form)
+        of_value = customer_index.by_value(tx, keyring, caller, each.field, each.value, each.form)
         found |= set(tx.scalars(select(blind_index.c.customer_id).where(of_value)))
     if len(found) > MOST_CUSTOMERS:
         raise Invalid("identities", f"More than {MOST_CUSTOMERS} customers match: ask in parts.")

@@ -1,4 +1,4 @@
-"""Index rows under a tenant's new index key: their values come out of the sealed contacts.
+"""Index rows made anew, under a tenant's new index key or by newer rules: their values come out of the sealed contacts.
 
 Every process writes rows under both keys by now, and looks for both. What a process that still keeps the old key writes
 after that was destroyed, `sweep` deletes; the same value stands beside it under the new one.
@@ -7,7 +7,7 @@ after that was destroyed, `sweep` deletes; the same value stands beside it under
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select
 
 from keys import renewal
 from keys.database import reading
@@ -17,7 +17,8 @@ from vault.people import customer_index
 from vault.people.contacts import opened_anyway
 from vault.resealing.resealed_values import Told
 from vault.statements import insert_if_absent
-from vault.tables import blind_index, customers
+from vault.tables import blind_index, customers, tenants
+from vault.tables.cards import OLD_FORMS
 from vault.workshop import Workshop, caller_of
 
 FIELDS = ("email", "phone", "reference")
@@ -26,13 +27,29 @@ BATCH = 200
 
 def reindex(shop: Workshop, tenant: str, old: Collection[bytes], told: Told) -> int:
     """Put rows under the newest index key in place of those under the `old` ones; how many people's can't be."""
-    closed, after = 0, ""
-    while people := _people(shop, tenant, old, after):
-        for row in people:
-            closed += not _reindexed(shop, tenant, row, old)
-        after = people[-1].customer_id
-        told(len(people))
-    return closed
+    newest = shop.keyring.tenant_key(tenant, "index").id
+    return _remade(shop, tenant, _under(tenant, old), {newest}, told)
+
+
+def to_renew(shop: Workshop) -> Sequence[str]:
+    """The tenants that have rows by older rules, or of phones that were read in another region than theirs of now."""
+    theirs = blind_index.c.tenant_id == tenants.c.tenant_id
+    region = tenants.c.phone_region
+    stale = (OLD_FORMS, blind_index.c.region < region, blind_index.c.region > region)
+    statement = select(tenants.c.tenant_id).where(
+        or_(*(select(blind_index.c.customer_id).where(theirs, each).correlate(tenants).exists() for each in stale))
+    )
+    with reading(shop.records) as connection:
+        return connection.scalars(statement).all()
+
+
+def renew(shop: Workshop, tenant: str) -> int:
+    """Put rows by the rules of now in place of those; how many people's. Whose contact does not open keeps theirs."""
+    region = select(tenants.c.phone_region).where(tenants.c.tenant_id == tenant).scalar_subquery()
+    stale = or_(OLD_FORMS, blind_index.c.region < region, blind_index.c.region > region)
+    seen: list[int] = []
+    closed = _remade(shop, tenant, and_(_searched(tenant), stale), None, seen.append)
+    return sum(seen) - closed
 
 
 def people_left(shop: Workshop, tenant: str, old: Collection[bytes]) -> int:
@@ -57,8 +74,21 @@ def sweep(shop: Workshop, tenant: str) -> None:
         tx.execute(delete(blind_index).where(_dead(shop, tenant)))
 
 
-def _people(shop: Workshop, tenant: str, old: Collection[bytes], after: str) -> Sequence[Row[Any, Any]]:
-    theirs = and_(_under(tenant, old), blind_index.c.customer_id > after)
+def _remade(
+    shop: Workshop, tenant: str, old: ColumnElement[bool], key_ids: Collection[bytes] | None, told: Told
+) -> int:
+    """Put rows under these keys, or all, in place of the `old` ones; how many people's can't be."""
+    closed, after = 0, ""
+    while people := _people(shop, old, after):
+        for row in people:
+            closed += not _reindexed(shop, tenant, row, old, key_ids)
+        after = people[-1].customer_id
+        told(len(people))
+    return closed
+
+
+def _people(shop: Workshop, old: ColumnElement[bool], after: str) -> Sequence[Row[Any, Any]]:
+    theirs = and_(old, blind_index.c.customer_id > after)
     columns = (blind_index.c.customer_id, blind_index.c.live)
     with reading(shop.records) as connection:
         statement = select(*columns).where(theirs).distinct().order_by(columns[0]).limit(BATCH)
@@ -66,10 +96,12 @@ def _people(shop: Workshop, tenant: str, old: Collection[bytes], after: str) -> 
         return people
 
 
-def _reindexed(shop: Workshop, tenant: str, person: Row[Any, Any], old: Collection[bytes]) -> bool:
+def _reindexed(
+    shop: Workshop, tenant: str, person: Row[Any, Any], old: ColumnElement[bool], key_ids: Collection[bytes] | None
+) -> bool:
     """One person's rows; False if the contact does not open. It can't be corrected or erased meanwhile."""
     this = and_(customers.c.tenant_id == tenant, customers.c.customer_id == person.customer_id)
-    theirs = and_(_under(tenant, old), blind_index.c.customer_id == person.customer_id)
+    theirs = and_(old, blind_index.c.customer_id == person.customer_id)
     with audit.transaction(shop.records) as tx:
         row = tx.execute(select(customers).where(this).with_for_update()).one()
         if row.contact is None:  # erased meanwhile, and the rows with it
@@ -79,19 +111,23 @@ def _reindexed(shop: Workshop, tenant: str, person: Row[Any, Any], old: Collecti
         except (Unreadable, KeyMissing, KeyDestroyed):
             return False
         values = {"reference": reference, **customer_index.searchable(contact)}
-        _write(tx, shop, tenant, person, values, {*tx.scalars(select(blind_index.c.field).where(theirs))})
-        tx.execute(delete(blind_index).where(theirs))
+        fields = {*tx.scalars(select(blind_index.c.field).where(theirs))}
+        tx.execute(delete(blind_index).where(theirs))  # before the new ones, which may be the same digests
+        _write(tx, shop, tenant, person, {name: value for name, value in values.items() if name in fields}, key_ids)
     return True
 
 
 def _write(
-    tx: Connection, shop: Workshop, tenant: str, person: Row[Any, Any], values: dict[str, str | None], fields: set[str]
+    tx: Connection,
+    shop: Workshop,
+    tenant: str,
+    person: Row[Any, Any],
+    found_by: dict[str, str | None],
+    key_ids: Collection[bytes] | None,
 ) -> None:
-    newest = shop.keyring.tenant_key(tenant, "index").id
     caller = caller_of(shop, tenant, live=person.live)
-    found_by = {name: value for name, value in values.items() if name in fields}
-    for row in customer_index.rows_of(shop.keyring, caller, person.customer_id, found_by):
-        if row["key_id"] == newest:
+    for row in customer_index.rows_of(tx, shop.keyring, caller, person.customer_id, found_by):
+        if key_ids is None or row["key_id"] in key_ids:
             insert_if_absent(tx, blind_index, row)
 
 

@@ -26,6 +26,11 @@ customers = Table(
     of_tenant(),
 )
 
+OLD_FORMS = text("normalization < 2 AND field IN ('email', 'phone')")
+"""Index rows by rules that there are newer ones of."""
+
+_regional = text("region IS NOT NULL")
+
 blind_index = Table(
     "blind_index",
     metadata,
@@ -37,8 +42,12 @@ blind_index = Table(
     Column("token_id", Id, nullable=False, server_default=text("''")),
     Column("live", Boolean, nullable=False),
     Column("key_id", LargeBinary(16), nullable=False),  # the DEK that made the digest
-    Column("normalization", SmallInteger, nullable=False),
+    Column("normalization", SmallInteger, nullable=False),  # the version of the rules (vault/people/identities.py)
+    Column("region", Word),  # in which a phone was read that needed one; '': there was none
     Index("ix_blind_index_customer", "tenant_id", "customer_id"),
+    # What is to be made anew: by newer rules, or in the tenant's region of now.
+    Index("ix_blind_index_old", "tenant_id", "customer_id", sqlite_where=OLD_FORMS, postgresql_where=OLD_FORMS),
+    Index("ix_blind_index_region", "tenant_id", "region", sqlite_where=_regional, postgresql_where=_regional),
     # One customer per reference, one token per customer and card: what makes concurrent twins meet.
     Index(
         "uq_blind_index_one",

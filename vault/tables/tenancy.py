@@ -12,6 +12,7 @@ tenants = Table(
     Column("tenant_id", Id, primary_key=True),
     Column("name", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("phone_region", Word, nullable=False, server_default=text("''")),  # where a number without country is from
 )
 
 clients = Table(
@@ -46,6 +47,10 @@ client_keys = Table(
     ForeignKeyConstraint(["tenant_id", "client_id"], ["clients.tenant_id", "clients.client_id"]),
 )
 
+DIFFERING = "differences > 0"
+"""In SQL, of the accounts whose last reconciliation found something: word for word, or the index is not used."""
+_living, _differing = text("deleted_at IS NULL"), text(DIFFERING)
+
 processor_accounts = Table(
     "processor_accounts",
     metadata,
@@ -74,5 +79,7 @@ processor_accounts = Table(
         sqlite_where=text("is_default AND deleted_at IS NULL"),
         postgresql_where=text("is_default AND deleted_at IS NULL"),
     ),
+    Index("ix_processor_accounts_known_on", "known_on", sqlite_where=_living, postgresql_where=_living),
+    Index("ix_processor_accounts_differing", "differences", sqlite_where=_differing, postgresql_where=_differing),
     of_tenant(),
 )

@@ -43,3 +43,11 @@ def upgrade() -> None:
     op.add_column("processor_accounts", sa.Column("known_on", sa.Text(), nullable=True))
     op.add_column("processor_accounts", sa.Column("wanted_at", MOMENT, nullable=True))
     op.add_column("processor_accounts", sa.Column("walk_at", MOMENT, nullable=True))
+    for name, column, where in (
+        ("known_on", "known_on", "deleted_at IS NULL"),
+        ("differing", "differences", "differences > 0"),
+    ):
+        rows = sa.text(where)
+        op.create_index(
+            f"ix_processor_accounts_{name}", "processor_accounts", [column], sqlite_where=rows, postgresql_where=rows
+        )

@@ -85,7 +85,7 @@ def page(listed: Object) -> PaymentPage:
 
 def _changed(line: Line, answer: Answer | Failure, stands: tuple[type, ...]) -> ChargeOutcome:
     met = outcome(answer, "payment_intent", outcomes.charged)
-    return unless_stale(answer, met, lambda name: read(line, name), stands)
+    return unless_stale(answer, met, lambda name: read(line, name), lambda now: isinstance(now, stands))
 
 
 def _payment(intent: Object) -> Payment:

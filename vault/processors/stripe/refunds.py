@@ -13,7 +13,7 @@ from vault.processing.processor_answers import (
 from vault.processors.stripe import lists, marks, outcomes, payments, shapes
 from vault.processors.stripe.errors import Object
 from vault.processors.stripe.outcomes import REFUND, definite, outcome
-from vault.processors.stripe.replays import REPLAYED, unless_stale
+from vault.processors.stripe.replays import unless_stale
 from vault.processors.stripe.transport import Line, segment
 
 REFUNDS = "/v1/refunds"
@@ -28,9 +28,8 @@ def make(
         return there
     params = {"payment_intent": reference, "amount": there, "reason": reason, "metadata": marks.metadata(of)}
     answer = line.post(REFUNDS, params, key)
-    met = unless_stale(answer, outcome(answer, "refund", outcomes.refunded), lambda name: read(line, name), (Refunded,))
-    is_stale_failure = isinstance(met, Refunded) and met.status == "failed" and getattr(answer, "replayed", False)
-    return REPLAYED if is_stale_failure else met
+    met = outcome(answer, "refund", outcomes.refunded)
+    return unless_stale(answer, met, lambda name: read(line, name), _gives_back)
 
 
 def read(line: Line, reference: str) -> RefundOutcome:
@@ -44,12 +43,16 @@ def find(line: Line, own_id: str, reference: str) -> RefundOutcome | NotFound:
     if not isinstance(rows, list):
         return rows
     found = [outcomes.read_as(outcomes.refunded, row) for row in rows]
-    return lists.one_of(found, lambda each: not (isinstance(each, Refunded) and each.status == "failed"))
+    return lists.one_of(found, lambda each: _gives_back(each) or not isinstance(each, Refunded))
 
 
 def of_payment(line: Line, reference: str) -> list[RefundSeen] | Failure:
     """List a PaymentIntent's refunds."""
     return definite(lists.read_all(line, REFUNDS, {"payment_intent": reference}, _seen))
+
+
+def _gives_back(met: RefundOutcome) -> bool:
+    return isinstance(met, Refunded) and met.status != "failed"
 
 
 def _seen(refund: Object) -> RefundSeen:

@@ -16,9 +16,9 @@ PROCESSING = Unknown(reason="processing")
 
 
 def unless_stale(
-    answer: Answer | Failure, met: Met, read: Callable[[str], Met], stands: tuple[type, ...]
+    answer: Answer | Failure, met: Met, read: Callable[[str], Met], stands: Callable[[Met], bool]
 ) -> Met | Unknown:
-    """`met`, where the answer is of now. Of a replay the object itself is read: one of `stands` is what it is.
+    """`met`, where the answer is of now. Of a replay the object itself is read: if it `stands`, that counts.
 
     Whatever else a replay is of (a failure that was kept, an object that came to nothing or can't be read) is Unknown:
     a look-up decides.
@@ -29,4 +29,4 @@ def unless_stale(
     if not 200 <= answer.status < 300 or not isinstance(name, str):  # noqa: PLR2004 - HTTP's own bounds
         return REPLAYED
     now = read(name)
-    return now if isinstance(now, stands) or now == PROCESSING else REPLAYED
+    return now if now == PROCESSING or stands(now) else REPLAYED

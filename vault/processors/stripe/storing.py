@@ -45,12 +45,16 @@ def store(line: Line, method: str, customer: str, usage: str, of: Marks, key: st
     }
     answer = line.post(SETUPS, params, key)
     met = outcome(answer, "setup_intent", outcomes.stored)
-    return unless_stale(answer, met, lambda name: read(line, name), (Stored, ActionRequired))
+    return unless_stale(answer, met, lambda name: read(line, name), _stands)
 
 
 def read(line: Line, reference: str) -> StoreOutcome:
     """Retrieve a SetupIntent."""
     return outcome(line.get(f"{SETUPS}/{segment(reference)}", WITH_METHOD), "setup_intent", outcomes.stored)
+
+
+def _stands(met: StoreOutcome) -> bool:
+    return isinstance(met, Stored | ActionRequired)
 
 
 def tokenize(line: Line, card: Card, contact: BillingContact | None, of: Marks, key: str) -> str | Declined | Failure:
