@@ -96,10 +96,10 @@ def _follow(connected: Connected, job: str, key: str) -> Redaction | Failure:
     return found
 
 
-def _said(met: Redaction | Failure | None) -> str:
-    """One of FINAL, `failed`, or `under_way`, which is asked again soon."""
+def _said(met: Redaction | Failure | None) -> str | None:
+    """One of FINAL, `failed`, or None, which is asked again soon."""
     if isinstance(met, Redaction):
-        return {"succeeded": "redacted", "failed": "failed"}.get(met.state, "under_way")
+        return {"succeeded": "redacted", "failed": "failed"}.get(met.state)
     if isinstance(met, Refused) and not met.credentials:
         return "not_available" if met.code == UNAVAILABLE.code else "failed"
-    return "under_way"
+    return None
