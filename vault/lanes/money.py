@@ -1,7 +1,8 @@
 """Lanes of money: open calls, what banks take days for, what processors tell, what the books say."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -13,18 +14,32 @@ from vault.errors import NeedsHuman
 from vault.lanes.steps import Report, guarded, tried
 from vault.money import abandoned, authorized, reconciling, refund_following
 from vault.processing import beats
-from vault.recovering import resolving, walking, webhooks_in
+from vault.recovering import resolving, walk_turns, walking, webhooks_in
+from vault.recovering.walk_turns import Turns
 from vault.workshop import Workshop
 
 
 def walk_once(shop: Workshop, report: Report) -> int:
-    """Say that these records are alive, and walk through what processors have that they may have lost."""
-    beats.beat(shop.records)
-    return turns.take(walking.due(shop), partial(_walk, shop, report))
+    """Walk through what processors have that these records may have lost, and say all the while that they are alive.
 
-
-def _walk(shop: Workshop, report: Report, row: Row[Any]) -> bool:
-    return walking.take_up(shop, row) and guarded(report, "walk", partial(walking.walk, shop, row))
+    Whoever comes in between has the next turn that is free: nobody waits for the walks that are under way.
+    """
+    waiting, ended, under_way = Turns(shop), 0, dict[Future[bool], str]()
+    with ThreadPoolExecutor(walk_turns.AT_ONCE) as pool:
+        while True:
+            beats.beat(shop.records)
+            while len(under_way) < walk_turns.AT_ONCE:
+                tenants = Counter(under_way.values())
+                busy = [tenant for tenant, walks in tenants.items() if walks >= walk_turns.OF_ONE_TENANT]
+                row = waiting.next_one(busy)
+                if row is None:
+                    break
+                under_way[pool.submit(guarded, report, "walk", partial(walking.walk, shop, row))] = row.tenant_id
+            if not under_way:
+                return ended
+            done, _ = wait(under_way, timeout=walk_turns.LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            ended += sum(walk.result() for walk in done)
+            under_way = {walk: tenant for walk, tenant in under_way.items() if walk not in done}
 
 
 def resolve_once(shop: Workshop, report: Report) -> int:
