@@ -30,7 +30,7 @@ from vault.cards.storing import (
 from vault.cards.tokens import Token, leave_to_forget, read, token_place
 from vault.cards.twins import claim_card, claim_on_card, merge
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
-from vault.people import customer_rows
+from vault.people import contacts, customer_rows
 from vault.processing import intents, references
 from vault.processing.processor_answers import (
     ActionRequired,
@@ -85,16 +85,18 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         return [active, reference, *claim, *its_customer, *its_end, *told(tx, keyring, storing, "token.create")]
 
     token = token_of(keyring, storing, "active", card=stored.card)
-    if audit.write_whole(
-        records, lambda tx: [customer_rows.held(storing.caller, storing.customer_id, storing.dek.id), *changes(tx)]
-    ):
+    held = customer_rows.held(storing.caller, storing.customer_id, storing.dek.id, storing.contact_version)
+    if audit.write_whole(records, lambda tx: [held, *changes(tx)]):
         return Tokenized(token=token)
-    with audit.transaction(records) as tx:  # the customer is gone, or has this card, or its name there is known already
-        _hold_customer(tx, keyring, storing, opened)
-        if not claim_card(tx, keyring, storing, stored):
-            return Tokenized(token=merge(tx, keyring, storing, stored), deduplicated=True)
-        move(tx, storing, active, reference, *told(tx, keyring, storing, "token.create"))
-    return Tokenized(token=token)
+    with audit.transaction(records) as tx:  # the customer is gone, corrected, or known there with this card
+        contact_version = _hold_customer(tx, keyring, storing, opened)
+        if deduplicated := not claim_card(tx, keyring, storing, stored):
+            token = merge(tx, keyring, storing, stored)
+        else:
+            move(tx, storing, active, reference, *told(tx, keyring, storing, "token.create"))
+        if contact_version != storing.contact_version:  # corrected meanwhile: this card has the one from before
+            contacts.pass_on(tx, keyring, storing.caller, storing.customer_id)
+    return Tokenized(token=token, deduplicated=deduplicated)
 
 
 def _await_person(
@@ -163,13 +165,18 @@ _CONCLUSIONS: dict[type, Any] = {
 }
 
 
-def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> None:
-    """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased, Resealed."""
+def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> int:
+    """Hold the customer against an erasure, and keep the processor's name for it; the version of its contact.
+
+    Raises Erased, Resealed.
+    """
     customer = customer_rows.shared_row_of(tx, storing.caller, storing.customer_id)
     if customer.dek_id != storing.dek.id:
         raise Resealed(customer.dek_id)
     if opened is not None:
         write(tx, _kept_customer(keyring, storing, opened))
+    version: int = customer.contact_version
+    return version
 
 
 def _kept_customer(keyring: Keyring, storing: Storing, opened: str) -> Change:
