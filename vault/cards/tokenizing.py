@@ -20,7 +20,6 @@ from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.errors import MovedOn
-from vault.ids import new_id
 from vault.people import customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
 from vault.processing import intents, processor_accounts, references, sending
@@ -107,7 +106,7 @@ def _begin(
     if order.customer is None and _was_begun(records, keyring, caller, attempt):
         raise intents.Known  # before a key is made for a customer that exists already
     plan = _plan(records, keyring, processors, caller, order)
-    token_id, account = new_id("tok", caller.tenant), plan.account
+    token_id, account = intents.resource_id("tok", keyring, caller, attempt), plan.account
     intent, begun = intents.begun(
         keyring,
         caller,
