@@ -1,4 +1,4 @@
-"""An intent that can't be ended is given to a human after two days, and told; it is not guessed."""
+"""An intent that can't be ended is given to a human after a day, and told; it is not guessed."""
 
 from house import Tenant
 from records_scene import end_leases, later, rows, work
@@ -9,16 +9,16 @@ from vault.tables import audit_entries, intents
 
 
 def test_a_processor_that_never_says(tenant: Tenant) -> None:
-    """For 47 hours it is asked; then it needs a human, is reported and counted, and can be given back to the worker."""
+    """For a day it is asked; then it needs a human, is reported and counted, and can be given back to the worker."""
     house, records = tenant.house, tenant.house.components.records
     token = tenant.token()["id"]
     house.sandbox.fault(path="/v1/payment_intents", method="POST", do="lose_answer")
     charge = tenant.charge(token).get_json()
     house.sandbox.fault(path="/v1/payment_intents", method="GET", do="status", status=500, times=99)
-    assert work(later(house, hours=46)) == []
+    assert work(later(house, hours=23)) == []
     [row] = rows(house, intents, tenant_id=tenant.id, resource_id=charge["id"])
     assert row.state == "pending"
-    reported = work(later(house, hours=48))
+    reported = work(later(house, hours=25))
     assert [type(error) for _, error in reported] == [NeedsHuman]
     assert charge["id"] in str(reported[0][1])
     assert row.intent_id in {each.intent_id for each in open_intents.manual(records)}
