@@ -1,4 +1,4 @@
-"""`panless charges`: compared with the processors, an exit code that tells; what needs a human, and how it goes on."""
+"""`panless charges`: compared with the processors, and an exit code that tells."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from program_scene import PANLESS
 from sqlalchemy import update
 
 from keys.database import transaction
-from vault.tables import charges, intents
+from vault.tables import charges
 
 
 def run(house: House, *words: str) -> subprocess.CompletedProcess[str]:
@@ -43,17 +43,3 @@ def test_reconcile(own_house: House) -> None:
     away = run(own_house, *since)
     assert (away.returncode, "not compared" in away.stderr) == (2, True)
     own_house.sandbox.clear()
-
-
-def test_what_needs_a_human(own_house: House) -> None:
-    """Listed with what it is about; given back by its id; an id that is none is refused."""
-    tenant = own_house.tenant()
-    charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
-    assert run(own_house, "manual").stdout == ""
-    with transaction(own_house.components.records) as tx:
-        tx.execute(update(intents).where(intents.c.resource_id == charge).values(state="manual"))
-    [line] = run(own_house, "manual").stdout.splitlines()
-    intent, operation, resource, *_ = line.split()
-    assert (operation, resource) == ("charge.create", charge)
-    assert run(own_house, "retry", intent).returncode == 0
-    assert "no such intent" in run(own_house, "retry", intent).stderr.lower()
