@@ -181,7 +181,11 @@ def test_evidence(shop: Tenant) -> None:
     """It is nowhere in clear, is read on the record, and goes with the customer; a card number in it is refused."""
     charge, intent = unknown_charge(shop, "INV-1")
     settle = ("settle", intent, "--as", "failed", "--evidence")
-    for wrong, why in (("  ", "1 to 2000 characters"), ("x" * 2001, "1 to 2000"), ("4242 4242 4242 4242", "card number")):
+    for wrong, why in (
+        ("  ", "1 to 2000 characters"),
+        ("x" * 2001, "1 to 2000"),
+        ("4242 4242 4242 4242", "card number"),
+    ):
         assert why in refused(shop.house, *settle, wrong)
     assert "evidence: -" in run(shop.house, "show", intent, "--evidence").stdout
     assert run(shop.house, *settle, SEEN[1]).returncode == 0
