@@ -47,6 +47,7 @@ class AccountShown(Schema):
     live = fields.Boolean()
     label = fields.String()
     is_default = fields.Boolean(data_key="default")
+    is_proven = fields.Boolean(data_key="proven")
     created_at = Moment()
 
 

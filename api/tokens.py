@@ -47,6 +47,16 @@ class CustomerFields(Strict):
 
     reference = name()
     billing_contact = fields.Nested(ContactFields)
+    contact = one_of(
+        "keep",
+        "update",
+        load_default="keep",
+        metadata={
+            "description": "What becomes of another contact than the one that is held of a known customer: it is not "
+            "taken (`contact_differs` says so), or it corrects that one, which takes contacts:write. The processor is "
+            "sent what is held."
+        },
+    )
 
 
 class CustomerOrId(fields.Field[Any]):
@@ -100,6 +110,13 @@ class TokenShown(Schema):
     processor = fields.String()
     metadata = fields.Dict(keys=fields.String(), values=fields.String())
     deduplicated = fields.Function(lambda _token: g.get("deduplicated", False), metadata={"type": "boolean"})
+    contact_differs = fields.Function(
+        lambda _token: g.get("contact_differs", False),
+        metadata={
+            "type": "boolean",
+            "description": "Whether another contact came with the card than the one that is held, and was not taken.",
+        },
+    )
     created_at = Moment()
 
 
@@ -130,12 +147,16 @@ def create(order: dict[str, Any]) -> Answer:
             "This deployment takes no raw cards. Have the processor's own fields tokenize the card and send "
             "processor_reference; or set PANLESS_ACCEPT_RAW_CARDS=true, which puts you in PCI scope."
         )
+    wanted = _order(order)
+    if wanted.corrects and "contacts:write" not in here.caller.scopes:
+        scope = "contacts:write"
+        raise Problem(403, "insufficient_scope", f"To update a contact takes the scope {scope}.", scope=scope)
     made = tokenizing.tokenize(
         here.parts.records,
-        here.parts.keyring,
+        here.parts.ledger,
         here.parts.processors,
         here.caller,
-        _order(order),
+        wanted,
         here.attempt("token.create"),
     )
     return _answer(made)
@@ -207,6 +228,7 @@ def _order(order: dict[str, Any]) -> tokenizing.Order:
         customer=customer if isinstance(customer, str) else None,
         reference=inline.get("reference"),
         contact=BillingContact(**contact) if contact else None,
+        corrects=inline.get("contact") == "update",
         account=order.get("processor_account"),
         usage=order["usage"],
         metadata=order["metadata"],
@@ -222,7 +244,7 @@ def _answer(made: Tokenized) -> Answer:
     """201 for a new token, 200 for one that is known, 202 while its end is unknown, 402 for a declined card."""
     token = made.token
     headers = dict(REPLAYED) if made.replayed else {}
-    g.deduplicated = made.deduplicated
+    g.deduplicated, g.contact_differs = made.deduplicated, made.contact_differs
     if token.declined is not None:
         raise Problem(
             402, "card_declined", "The card was declined.", headers, token=token.id, **_reasons(token.declined)

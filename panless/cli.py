@@ -21,6 +21,7 @@ from panless.commands import (
     reseal,
     rights,
     running,
+    webhooks,
 )
 from panless.hardening import harden
 from panless.trouble import EXPECTED, sentence
@@ -31,7 +32,21 @@ def commands() -> None:
     """Panless: a payment-token vault that never keeps the card number."""
 
 
-MODULES = (running, clients, accounts, charges, intents, doubt, keys, erasure, rights, opendsr, check, audit)
+MODULES = (
+    running,
+    clients,
+    accounts,
+    charges,
+    intents,
+    doubt,
+    keys,
+    erasure,
+    rights,
+    opendsr,
+    webhooks,
+    check,
+    audit,
+)
 for command in (custodians.split, custodians.join, reseal.reseal, key_check.check):
     keys.keys_group.add_command(command)
 audit.audit_group.add_command(audit_verify.verify_logs)

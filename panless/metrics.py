@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from keys.keks import KekStatus
-from vault.recovering import open_intents
+from vault.recovering import open_intents, webhooks_left
 from vault.requests.rights_watch import Watch
 from vault.tlog.lateness import Lateness
 
@@ -70,6 +70,13 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemostrecent",
         )
+        self._webhooks = Gauge(
+            "panless_webhooks",
+            "Processors' events that came to nothing: of ours and unmatched here, or given_up unanswered.",
+            ["which"],
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
         self._unlimited = Counter(
             "panless_rate_limits_uncounted",
             "Requests that no rate limit was applied to because the store of counts did not answer.",
@@ -114,6 +121,11 @@ class Metrics:
         self._oldest_intents.labels("pending").set(watched.oldest_pending)
         self._oldest_intents.labels("manual").set(watched.oldest_manual)
         self._doubts.set(watched.doubts)
+
+    def show_webhooks(self, watched: webhooks_left.Watch) -> None:
+        """Show how many events of processors need a human."""
+        for which, count in asdict(watched).items():
+            self._webhooks.labels(which).set(count)
 
     def show_lateness(self, late: Lateness) -> None:
         """Show since when the audit log's oldest entry has no place, and its oldest checkpoint no anchor."""

@@ -20,7 +20,7 @@ from panless.slow_clients import SlowClients
 from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault.processing import beats
-from vault.recovering import open_intents
+from vault.recovering import open_intents, webhooks_left
 from vault.requests.rights_watch import watch
 from vault.tlog.lateness import lateness
 
@@ -108,6 +108,7 @@ def _keep_written(components: Components, parts: Parts, metrics: Metrics | None)
             metrics.show_rights(watch(components.records, components.policy, components.clock()))
             metrics.show_lateness(lateness(components.logs, components.records, components.clock()))
             metrics.show_intents(open_intents.watch(components.records, components.clock()))
+            metrics.show_webhooks(webhooks_left.watch(components.records))
         if not noted:
             configuration.note(components, "server")
             noted = True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
 from vault.processing import live_use
-from vault.recovering import doubts, open_intents
+from vault.recovering import doubts, open_intents, webhooks_left
 
 STAND_IN = "sandbox"
 OLD = 3600
@@ -42,6 +42,11 @@ def open_calls(house: Components) -> Iterator[Finding]:
         yield note(
             f"A call to a processor has been open for {_hours(watch.oldest_pending)}.",
             "See: panless intents list --older 1h, and what the worker's log says of it.",
+        )
+    left = webhooks_left.watch(house.records)
+    if left.unmatched or left.given_up:
+        yield note(
+            f"{left.unmatched + left.given_up} events of processors came to nothing.", "See: panless webhooks left."
         )
     if watch.differences:
         yield note(

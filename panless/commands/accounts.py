@@ -90,10 +90,18 @@ def list_accounts(tenant: str, *, live: bool) -> None:
     """Show a tenant's accounts of one mode, without their credentials."""
     house = house_of(tenant)
     rows = [
-        (one.id, one.kind, one.label, mode_of(live=one.live), "yes" if one.is_default else "", when(one.created_at))
+        (
+            one.id,
+            one.kind,
+            one.label,
+            mode_of(live=one.live),
+            "yes" if one.is_default else "",
+            "yes" if one.is_proven else "no",
+            when(one.created_at),
+        )
         for one in processor_accounts.list_accounts(house.records, caller_of(house, tenant, live=live))
     ]
-    click.echo(table(("ACCOUNT", "KIND", "LABEL", "MODE", "DEFAULT", "ADDED"), rows))
+    click.echo(table(("ACCOUNT", "KIND", "LABEL", "MODE", "DEFAULT", "PROVEN", "ADDED"), rows))
 
 
 def _credentials(api_key_file: Path | None, webhook_secret_file: Path | None) -> dict[str, str]:

@@ -4,7 +4,8 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,13 @@ from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
 from keys.database import reading, transaction
+from vault.errors import NeedsHuman
+from vault.ids import new_id
 from vault.lanes.money import hear_once
+from vault.money import aftermath
+from vault.processing import inbox, intents
+from vault.recovering import webhooks_in, webhooks_left
+from vault.statements import write
 from vault.tables import webhook_inbox
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's
@@ -268,10 +275,246 @@ def test_a_processor_that_is_away(shop: Tenant) -> None:
     assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
 
 
+def asked_of_person(shop: Tenant) -> tuple[str, str]:
+    """A charge that waits for its person, who has just authenticated at the processor; with the payment's name."""
+    token = shop.token("4000002760003184")
+    setup = token["next_action"]["client_secret"].partition("_secret")[0]
+    shop.house.sandbox.hook("POST", f"/_authenticate/{setup}", {"result": "succeed"})
+    shop.call("POST", f"/v1/tokens/{token['id']}/confirm")
+    charge = shop.charge(token["id"], initiator="customer").get_json()
+    payment = charge["next_action"]["client_secret"].partition("_secret")[0]
+    shop.house.sandbox.hook("POST", f"/_authenticate/{payment}", {"result": "succeed"})
+    return charge["id"], payment
+
+
+def test_a_payment_that_could_not_be_looked_at(shop: Tenant) -> None:
+    """The processor answered 500 once: the event is kept, and the charge is told as it stands at the next try."""
+    charge, payment = asked_of_person(shop)
+    shop.house.sandbox.fault(path="/v1/payment_intents/*", method="GET", do="status", status=500)
+    send(shop, "payment_intent.succeeded", {"id": payment})
+    shop.house.work()
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["status"]) == (["pending"], "requires_action")
+    due_now(shop)
+    shop.house.work()
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["status"]) == (["applied"], "succeeded")
+
+
+def test_what_nobody_answers_for_is_listed(shop: Tenant) -> None:
+    """After three days the worker asks no more; a human is told, sees it listed, and can have it tried again."""
+    charge, payment = asked_of_person(shop)
+    shop.house.sandbox.fault(path="/v1/payment_intents/*", method="GET", do="status", status=500, times=99)
+    send(shop, "payment_intent.succeeded", {"id": payment})
+    assert heard(later(shop.house, hours=71)) == []
+    assert stored(shop) == ["pending"]
+    due_now(shop)
+    [(what, error)] = heard(later(shop.house, hours=73))
+    assert (what, type(error)) == ("webhook", NeedsHuman)
+    assert stored(shop) == ["given_up"]
+    webhooks_in.forget_old(later(shop.house, hours=24 * 365).components.workshop)
+    workshop = shop.house.components.workshop
+    assert webhooks_left.watch(workshop.records).given_up >= 1
+    assert [row.type for row in webhooks_left.listed(workshop.records) if row.tenant_id == shop.id] == [
+        "payment_intent.succeeded"
+    ]
+    shop.house.sandbox.clear()
+    assert webhooks_left.retry(workshop, shop.account) == 1
+    assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["status"]) == (["applied"], "succeeded")
+    assert webhooks_left.retry(workshop, shop.account) == 0
+
+
+def later(house: House, hours: int) -> House:
+    """The same house, its worker's clock ahead by that much."""
+    ahead = replace(house.components, clock=lambda: datetime.now(UTC) + timedelta(hours=hours))
+    return replace(house, components=ahead)
+
+
+def heard(house: House) -> list[tuple[str, Exception]]:
+    """What the worker reports of one round over what processors told."""
+    reported: list[tuple[str, Exception]] = []
+    hear_once(house.components.workshop, lambda what, error: reported.append((what, error)))
+    return reported
+
+
+def test_a_dispute_of_a_charge_that_is_not_known_yet(shop: Tenant) -> None:
+    """The answer to our call was lost: what is told of its payment meanwhile waits until it is known whose it is."""
+    token = shop.token(DISPUTED)
+    shop.house.sandbox.fault(path="/v1/payment_intents", method="POST", do="lose_answer")
+    charge = shop.charge(token["id"])
+    assert charge.status_code == 202
+    [dispute] = processor(shop, "GET", "/v1/disputes", payment_intent=the_payment(shop))["data"]
+    send(shop, "charge.dispute.created", {"id": dispute["id"], "payment_intent": the_payment(shop)})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["pending"]
+    shop.house.work()
+    due_now(shop)
+    shop.house.work()
+    [seen] = shown(shop, f"/v1/disputes?charge={charge.get_json()['id']}")["data"]
+    assert ({*stored(shop)}, seen["status"]) == ({"applied"}, "needs_response")
+    problem(shop.call("DELETE", f"/v1/customers/{token['customer']}"), 409, "blocked")
+
+
+def payment_made_there(shop: Tenant, **metadata: str) -> str:
+    """A payment of the tenant's account that these records know nothing of."""
+    form = {f"metadata[{name}]": value for name, value in metadata.items()}
+    made = processor(shop, "POST", "/v1/payment_intents", amount="500", currency="eur", **form)
+    return str(made["id"])
+
+
+def test_a_payment_of_somebody_else(shop: Tenant) -> None:
+    """Without our tag it is not ours: ignored, whatever is told of it."""
+    payment = payment_made_there(shop)
+    for kind in ("payment_intent.succeeded", "charge.refunded"):
+        send(shop, kind, {"id": payment, "payment_intent": payment})
+    send(shop, "charge.dispute.created", {"id": "du_1", "payment_intent": payment})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["ignored"] * 3
+
+
+def test_a_payment_of_ours_that_stays_unknown(shop: Tenant) -> None:
+    """With our tag it waits for a day; then it is listed for a human, with what it names, and stays listed."""
+    lost = new_id("chg", shop.id)
+    words = {"panless": intents.tag(shop.house.components.keyring, shop.id, lost), "panless_id": lost}
+    payment = payment_made_there(shop, **words)
+    send(shop, "charge.dispute.created", {"id": "du_1", "payment_intent": payment})
+    for hours in (0, 23):
+        assert heard(later(shop.house, hours=hours)) == []
+        assert stored(shop) == ["pending"]
+        due_now(shop)
+    [(_, error)] = heard(later(shop.house, hours=25))
+    assert (type(error), stored(shop)) == (NeedsHuman, ["unmatched"])
+    [row] = [row for row in webhooks_left.listed(shop.house.components.records) if row.tenant_id == shop.id]
+    named = inbox.named_in(shop.house.components.keyring, row)
+    assert (named["payment"], named["dispute"]) == (payment, "du_1")
+
+
+def test_a_card_that_is_detached_before_it_is_known(shop: Tenant) -> None:
+    """The answer to the storing was lost, and the card is detached there: the token is, once it is known."""
+    shop.house.sandbox.fault(path="/v1/setup_intents", method="POST", do="lose_answer")
+    token = shop.tokenize(customer={"reference": "U-1"}).get_json()
+    assert token["status"] == "pending"
+    [customer] = processor(shop, "GET", "/v1/customers", limit="100")["data"]
+    [method] = processor(shop, "GET", "/v1/payment_methods", customer=customer["id"])["data"]
+    processor(shop, "POST", f"/v1/payment_methods/{method['id']}/detach")
+    send(shop, "payment_method.detached", {"id": method["id"]})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["pending"]
+    shop.house.work()
+    due_now(shop)
+    shop.house.work()
+    assert (stored(shop), shown(shop, f"/v1/tokens/{token['id']}")["status"]) == (["applied"], "detached")
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "status"),
+    [("succeed", "setup_intent.succeeded", "active"), ("fail", "setup_intent.setup_failed", "failed")],
+)
+def test_a_person_who_authenticated(shop: Tenant, result: str, kind: str, status: str) -> None:
+    """The token is told as it stands, without anybody's asking; a look that failed once is taken again."""
+    token = shop.token("4000002760003184")
+    setup = token["next_action"]["client_secret"].partition("_secret")[0]
+    send(shop, "setup_intent.requires_action", {"id": setup})
+    assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/tokens/{token['id']}")["status"]) == (["applied"], "requires_action")
+    shop.house.sandbox.hook("POST", f"/_authenticate/{setup}", {"result": result})
+    shop.house.sandbox.fault(path="/v1/setup_intents/*", method="GET", do="status", status=500)
+    send(shop, kind, {"id": setup})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["applied", "pending"]
+    due_now(shop)
+    assert heard(shop.house) == []
+    assert stored(shop) == ["applied", "applied"]
+    assert shown(shop, f"/v1/tokens/{token['id']}")["status"] == status
+    [told, *_] = shown(shop, f"/v1/events?resource={token['id']}")["data"]
+    assert told["type"] == f"token.{status}"
+
+
+def test_a_setup_that_is_told_before_it_is_known(shop: Tenant) -> None:
+    """The answer to the storing was lost, and the person authenticates: the token is active once it is known."""
+    shop.house.sandbox.fault(path="/v1/setup_intents", method="POST", do="lose_answer")
+    token = shop.tokenize("4000002760003184").get_json()
+    assert token["status"] == "pending"
+    [customer] = processor(shop, "GET", "/v1/customers", limit="100")["data"]
+    [setup] = processor(shop, "GET", "/v1/setup_intents", customer=customer["id"])["data"]
+    send(shop, "setup_intent.requires_action", {"id": setup["id"]})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["pending"]
+    shop.house.work()
+    assert shown(shop, f"/v1/tokens/{token['id']}")["status"] == "requires_action"
+    shop.house.sandbox.hook("POST", f"/_authenticate/{setup['id']}", {"result": "succeed"})
+    due_now(shop)
+    assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/tokens/{token['id']}")["status"]) == (["applied"], "active")
+
+
+def test_a_card_that_is_not_ours(shop: Tenant) -> None:
+    """Where no storing is open that could give it a row, it is ignored."""
+    shop.token()
+    for kind in ("payment_method.detached", "setup_intent.succeeded"):
+        send(shop, kind, {"id": "of_others"})
+    assert heard(shop.house) == []
+    assert stored(shop) == ["ignored"] * 2
+
+
+def test_what_happened_while_a_charge_was_unknown(shop: Tenant) -> None:
+    """Whoever brings a charge to its end by a look-up leaves word: its refunds and disputes are listed, once."""
+    charge = shop.charge(shop.token("4000000000001976")["id"]).get_json()["id"]
+    payment = the_payment(shop)
+    processor(shop, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    parts = shop.house.components
+    for _ in range(2):
+        with transaction(parts.records) as tx:
+            write(tx, aftermath.awaited(parts.keyring, shop.caller, shop.account, payment))
+    assert heard(shop.house) == []
+    assert stored(shop) == ["applied"]
+    assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 234
+    [dispute] = shown(shop, f"/v1/disputes?charge={charge}")["data"]
+    assert dispute["status"] == "warning_needs_response"
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "state"),
+    [
+        ("charge.succeeded", {"amount_refunded": 0, "disputed": False}, "ignored"),
+        ("charge.updated", {}, "ignored"),
+        ("charge.succeeded", {"amount_refunded": 5, "disputed": False}, "pending"),
+        ("charge.succeeded", {"amount_refunded": 0, "disputed": True}, "pending"),
+        ("charge.refunded", {"amount_refunded": 5}, "pending"),
+        ("charge.captured", {"amount_refunded": 0}, "pending"),
+    ],
+    ids=str,
+)
+def test_what_needs_no_look(shop: Tenant, kind: str, about: dict[str, Any], state: str) -> None:
+    """What comes with each charge and tells nothing of money that went back is done when it is received."""
+    send(shop, kind, {"id": "ch", "payment_intent": "pi", **about})
+    assert stored(shop) == [state]
+
+
+def test_one_tenant_does_not_hold_up_another(shop: Tenant) -> None:
+    """However many events of one account wait, and however long its looks take, another's is in the next round."""
+    other = shop.house.tenant()
+    other.call("PATCH", f"/v1/processor-accounts/{other.account}", {"webhook_secret": SECRET})
+    shop.charge(shop.token()["id"])
+    busy = the_payment(shop)
+    for _ in range(110):
+        send(shop, "charge.refunded", {"id": "ch", "payment_intent": busy})
+    charge = other.charge(other.token()["id"]).get_json()["id"]
+    payment = the_payment(other)
+    processor(other, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    shop.house.sandbox.fault(path="/v1/refunds", method="GET", do="delay", seconds=0.15, times=400)
+    send(other, "charge.refunded", {"id": "ch", "payment_intent": payment})
+    began = time.monotonic()
+    assert heard(shop.house) == []
+    assert shown(other, f"/v1/charges/{charge}")["amount_refunded"] == 234
+    assert time.monotonic() - began < 15
+    assert "pending" in stored(shop)
+
+
 def due_now(shop: Tenant) -> None:
     """Let what is to be tried again be due."""
     with transaction(shop.house.components.records) as tx:
-        tx.execute(update(webhook_inbox).values(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC)))
+        mine = update(webhook_inbox).where(webhook_inbox.c.tenant_id == shop.id)
+        tx.execute(mine.values(next_attempt_at=datetime(2020, 1, 1, tzinfo=UTC)))
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ def test_anothers_payment_in_a_currency_of_old_does_not_hide_ours(stub: Stub, co
     assert listed.payments[2].outcome == Unknown(reason="unexpected_object")
 
 
-@pytest.mark.parametrize("wrong", [{"has_more": "no"}, {"has_more": True, "data": []}, {"data": None}])
+@pytest.mark.parametrize("wrong", [{"has_more": None}, {"has_more": 0}, {"has_more": True, "data": []}, {"data": None}])
 def test_a_list_that_is_none_is_unknown(stub: Stub, connected: StripeProcessor, wrong: dict[str, Any]) -> None:
     """Also one that says that there is more, and not after what."""
     stub.plan.append(answer(page() | wrong))

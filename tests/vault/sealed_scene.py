@@ -22,7 +22,7 @@ from vault.exports import packages
 from vault.money import charges, disputes, refunds
 from vault.people import contacts
 from vault.personal import Secret
-from vault.processing import processor_accounts, references
+from vault.processing import inbox, processor_accounts, references
 from vault.processing.processing import Connected
 from vault.processing.processor_answers import Disputed, Held, Unknown
 from vault.protocols import callbacks
@@ -161,7 +161,7 @@ def _signing(tenant: Tenant, row: Row[Any]) -> str:
 
 
 def _named(tenant: Tenant, row: Row[Any]) -> str:
-    return str(webhooks_in.named_in(tenant.house.components.keyring, row))
+    return str(inbox.named_in(tenant.house.components.keyring, row))
 
 
 OPENERS: dict[tuple[str, str], Callable[[Tenant, Row[Any]], str]] = {

@@ -51,6 +51,8 @@ class Storing:
     usage: str
     metadata: dict[str, str] | None = field(repr=False)
     created_at: datetime
+    contact_version: int = 1
+    """Which contact the processor was sent; the first one, where nobody knows any more."""
     outcome_version: int = 1
     """The version that the next sealed outcome gets."""
     is_shown: bool = False
@@ -66,13 +68,15 @@ class Storing:
 class Tokenized:
     """The token, and how it came: `replayed` for a known idempotency key, `deduplicated` for a known card.
 
-    `looked_at` where nothing was open, so that whoever called has only looked at it.
+    `looked_at` where nothing was open, so that whoever called has only looked at it. `contact_differs` where another
+    contact came with it than the one that is held, and was not taken.
     """
 
     token: Token
     replayed: bool = False
     deduplicated: bool = False
     looked_at: bool = False
+    contact_differs: bool = False
 
 
 def moved(storing: Storing, values: Mapping[str, object]) -> Change:

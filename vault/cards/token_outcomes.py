@@ -30,8 +30,8 @@ from vault.cards.storing import (
 from vault.cards.tokens import Token, leave_to_forget, read, token_place
 from vault.cards.twins import claim_card, claim_on_card, merge
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
-from vault.people import customer_rows
-from vault.processing import intents
+from vault.people import contacts, customer_rows
+from vault.processing import intents, references
 from vault.processing.processor_answers import (
     ActionRequired,
     Declined,
@@ -85,23 +85,26 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
         return [active, reference, *claim, *its_customer, *its_end, *told(tx, keyring, storing, "token.create")]
 
     token = token_of(keyring, storing, "active", card=stored.card)
-    if audit.write_whole(
-        records, lambda tx: [customer_rows.held(storing.caller, storing.customer_id, storing.dek.id), *changes(tx)]
-    ):
+    held = customer_rows.held(storing.caller, storing.customer_id, storing.dek.id, storing.contact_version)
+    if audit.write_whole(records, lambda tx: [held, *changes(tx)]):
         return Tokenized(token=token)
-    with audit.transaction(records) as tx:  # the customer is gone, or has this card, or its name there is known already
-        _hold_customer(tx, keyring, storing, opened)
-        if not claim_card(tx, keyring, storing, stored):
-            return Tokenized(token=merge(tx, keyring, storing, stored), deduplicated=True)
-        move(tx, storing, active, reference, *told(tx, keyring, storing, "token.create"))
-    return Tokenized(token=token)
+    with audit.transaction(records) as tx:  # the customer is gone, corrected, or known there with this card
+        contact_version = _hold_customer(tx, keyring, storing, opened)
+        if deduplicated := not claim_card(tx, keyring, storing, stored):
+            token = merge(tx, keyring, storing, stored)
+        else:
+            move(tx, storing, active, reference, *told(tx, keyring, storing, "token.create"))
+        if contact_version != storing.contact_version:  # corrected meanwhile: this card has the one from before
+            contacts.pass_on(tx, keyring, storing.caller, storing.customer_id)
+    return Tokenized(token=token, deduplicated=deduplicated)
 
 
 def _await_person(
     records: Engine, keyring: Keyring, storing: Storing, outcome: ActionRequired, opened: str | None
 ) -> Tokenized:
     note = {"next_action": outcome.next_action, "reference": outcome.reference}
-    _note(records, keyring, storing, "requires_action", note, opened)
+    setup = references.digest(keyring, storing.tenant_id, storing.account_id, outcome.reference)
+    _note(records, keyring, storing, "requires_action", note, opened, {"setup_digest": setup})
     return Tokenized(token=token_of(keyring, storing, "requires_action", next_action=outcome.next_action))
 
 
@@ -162,13 +165,18 @@ _CONCLUSIONS: dict[type, Any] = {
 }
 
 
-def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> None:
-    """Hold the customer against an erasure, and keep the processor's name for it. Raises Erased, Resealed."""
+def _hold_customer(tx: Connection, keyring: Keyring, storing: Storing, opened: str | None) -> int:
+    """Hold the customer against an erasure, and keep the processor's name for it; the version of its contact.
+
+    Raises Erased, Resealed.
+    """
     customer = customer_rows.shared_row_of(tx, storing.caller, storing.customer_id)
     if customer.dek_id != storing.dek.id:
         raise Resealed(customer.dek_id)
     if opened is not None:
         write(tx, _kept_customer(keyring, storing, opened))
+    version: int = customer.contact_version
+    return version
 
 
 def _kept_customer(keyring: Keyring, storing: Storing, opened: str) -> Change:
@@ -176,13 +184,19 @@ def _kept_customer(keyring: Keyring, storing: Storing, opened: str) -> Change:
 
 
 def _note(
-    records: Engine, keyring: Keyring, storing: Storing, state: str, note: dict[str, Any], opened: str | None
+    records: Engine,
+    keyring: Keyring,
+    storing: Storing,
+    state: str,
+    note: dict[str, Any],
+    opened: str | None,
+    also: dict[str, Any] | None = None,
 ) -> None:
     version = storing.outcome_version
     sealed = seal_value(storing.dek, note, token_place(keyring, storing, "outcome", version))
     with audit.transaction(records) as tx:
         _hold_customer(tx, keyring, storing, opened)
-        noted = {"state": state, "outcome": sealed, "outcome_version": version}
+        noted = {"state": state, "outcome": sealed, "outcome_version": version, **(also or {})}
         move(tx, storing, moved(storing, noted), *told(tx, keyring, storing, f"token.{state}"))
 
 

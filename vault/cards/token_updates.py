@@ -16,37 +16,66 @@ from vault.errors import Erased
 from vault.events import events
 from vault.processing import references
 from vault.processing.processing import Connected
-from vault.processing.processor_answers import Forgotten, Stored
+from vault.processing.processor_answers import Forgotten, Refused, Stored
 from vault.sealing import seal_value
 from vault.statements import inserted, write
 from vault.tables import blind_index, processor_references, tokens
 
 
-def follow(
-    records: Engine, keyring: Keyring, caller: Caller, connected: Connected, account_id: str, method: str
-) -> bool:
-    """Ask the processor for a payment method and let its token follow; whether it said. Not ours is done too."""
-    digest = references.digest(keyring, caller.tenant, account_id, method)
+def token_of(records: Engine, keyring: Keyring, tenant: str, account_id: str, method: str) -> str | None:
+    """The token that charges the payment method, None where these records know none."""
+    digest = references.digest(keyring, tenant, account_id, method)
     named = and_(
-        processor_references.c.tenant_id == caller.tenant,
+        processor_references.c.tenant_id == tenant,
         processor_references.c.account_id == account_id,
         processor_references.c.reference_digest == digest,
     )
     with reading(records) as connection:
-        owner = connection.scalar(select(processor_references.c.owner_id).where(named))
-    if owner is None:
-        return True
+        found: str | None = connection.scalar(select(processor_references.c.owner_id).where(named))
+    return found
+
+
+def detached_there(
+    records: Engine,
+    keyring: Keyring,
+    caller: Caller,
+    connected: Connected,
+    token_id: str,
+    method: str,
+    refused: Refused,
+) -> bool:
+    """Whether a charge was refused because its payment method is detached at the processor. The token then is, here.
+
+    Stripe has no code of its own for it (a 400, `invalid_request_error`), so the payment method is read, whatever the
+    refusal of anything but the credentials says.
+    """
+    if refused.credentials or not follow(records, keyring, caller, connected, token_id, method):
+        return False
+    this = and_(tokens.c.tenant_id == caller.tenant, tokens.c.token_id == token_id)
+    with reading(records) as connection:
+        return connection.scalar(select(tokens.c.state).where(this)) == "detached"
+
+
+def follow(records: Engine, keyring: Keyring, caller: Caller, connected: Connected, token_id: str, method: str) -> bool:
+    """Ask the processor for a token's payment method and let the token follow; whether it said."""
     seen = connected.processor.read_stored(connected.credentials, reference=method)
     if not isinstance(seen, Stored | Forgotten):
         return False
     try:
         with audit.transaction(records) as tx:
-            row = row_of_token(tx, caller, owner)
-            if row.state == "active":
+            row = row_of_token(tx, caller, token_id)
+            if row.state == "active" and _is_charged(tx, keyring, row, method):
                 _follow(tx, keyring, caller, row, seen)
     except (Erased, KeyDestroyed):  # meanwhile: nothing is left that could follow
         return True
     return True
+
+
+def _is_charged(tx: Connection, keyring: Keyring, row: Row[Any], method: str) -> bool:
+    """Whether it still is this payment method: a renewal may have put another in its place while we asked."""
+    kept = references.find(tx, row.tenant_id, row.token_id, row.account_id)
+    digest = references.digest(keyring, row.tenant_id, row.account_id, method)
+    return kept is not None and kept.reference_digest == digest
 
 
 def _follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], seen: Stored | Forgotten) -> None:

@@ -1,7 +1,8 @@
 """Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
 
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,9 +20,10 @@ from vault.cards import tokens
 from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
-from vault.errors import MovedOn
+from vault.errors import LedgerAway, MovedOn
 from vault.ids import new_id
-from vault.people import customer_index, customer_rows, customers
+from vault.ledger.ledger import Ledger, settle
+from vault.people import contacts, customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
 from vault.processing import intents, processor_accounts, references, sending
 from vault.processing.processing import Connected, Processors, connect
@@ -45,12 +47,16 @@ _OTHERS_SECONDS = (0.1, 0.3, 0.6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a checkout flow wants stored: a card, or the processor's reference to one; for whom; for what."""
+    """What a checkout flow wants stored: a card, or the processor's reference to one; for whom; for what.
+
+    `contact` is a new customer's; with `corrects` it corrects that of a known one, and else changes nothing of it.
+    """
 
     source: Card | str
     customer: str | None = None
     reference: str | None = field(default=None, repr=False)
     contact: BillingContact | None = None
+    corrects: bool = False
     account: str | None = None
     usage: str = "off_session"
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
@@ -58,7 +64,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """Where the card shall go. `new` is a customer that is not in the records yet, `reference` the processor's name."""
+    """Where the card shall go. `new` is a customer that is not in the records yet, `reference` the processor's name.
+
+    `contact` is what the processor is sent: the one that is held of the customer, or will be.
+    """
 
     account: Row[Any]
     connected: Connected
@@ -66,11 +75,15 @@ class _Plan:
     dek: Dek
     new: customers.NewCustomer | None
     reference: str | None = field(repr=False)
+    contact: BillingContact | None
+    contact_version: int = 1
+    differs: bool = False
+    corrects: bool = False
 
 
 def tokenize(
     records: Engine,
-    keyring: Keyring,
+    ledger: Ledger,
     processors: Processors,
     caller: Caller,
     order: Order,
@@ -80,30 +93,36 @@ def tokenize(
 
     Raises NotFoundHere, Erased, Restricted, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
     """
+    keyring = ledger.keyring
     for _ in range(_TRIES):
         try:
-            storing, processor_key = _begin(records, keyring, processors, caller, order, attempt)
+            storing, plan = _begin(records, ledger, processors, caller, order, attempt)
         except IntegrityError:  # a twin made a customer of the same reference first: use that one
             continue
         except intents.Known:
-            return _replay(records, keyring, caller, attempt)
-        outcome, opened = _store(keyring, storing, order, processor_key)
+            return _replay(records, keyring, caller, order, attempt)
+        outcome, opened = _store(keyring, storing, order, plan.contact)
         try:
-            return conclude(records, keyring, storing, outcome, opened)
+            made = conclude(records, keyring, storing, outcome, opened)
         except (SQLAlchemyError, KeysError) as error:
             if isinstance(error, KeyDestroyed):
                 raise
-            return Tokenized(token=token_of(keyring, storing, "pending"))  # it was sent: nobody is to try again
+            made = Tokenized(token=token_of(keyring, storing, "pending"))  # it was sent: nobody is to try again
+        if plan.corrects:
+            with suppress(LedgerAway):  # which loses nothing: the worker takes it there
+                settle(ledger, records)
+        return replace(made, contact_differs=plan.differs and not plan.corrects)
     raise MovedOn("This customer reference is being created elsewhere. Try again.")
 
 
 def _begin(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
-) -> tuple[Storing, str]:
-    """Commit the intent and the pending token; with the processor's idempotency key.
+    records: Engine, ledger: Ledger, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
+) -> tuple[Storing, _Plan]:
+    """Commit the intent and the pending token, and what was planned with them.
 
     Raises Known when the client's own key was used before.
     """
+    keyring = ledger.keyring
     if order.customer is None and _was_begun(records, keyring, caller, attempt):
         raise intents.Known  # before a key is made for a customer that exists already
     plan = _plan(records, keyring, processors, caller, order)
@@ -129,10 +148,27 @@ def _begin(
         usage=order.usage,
         metadata=order.metadata,
         created_at=caller.at,
+        contact_version=plan.contact_version,
     )
-    if not _written(records, keyring, caller, plan.new, begun, _pending(keyring, storing)):
+    changes = begun, _pending(keyring, storing)
+    if plan.corrects:
+        _correct(records, ledger, caller, plan.customer_id, order, *changes)
+    elif not _written(records, keyring, caller, plan.new, *changes):
         raise intents.Known
-    return storing, intent.processor_key or ""
+    return storing, plan
+
+
+def _correct(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, order: Order, *changes: Change) -> None:
+    """Commit intent and token with the correction of the contact. Raises Known, Erased, MovedOn."""
+
+    def edit(held: BillingContact) -> BillingContact:
+        return contacts.corrected(held, order.contact or BillingContact())
+
+    def begin(tx: Connection) -> None:
+        if not all(write(tx, *changes)):
+            raise intents.Known
+
+    contacts.commit(records, ledger.keyring, ledger, caller, customer_id, edit, begin)
 
 
 def _written(
@@ -157,16 +193,41 @@ def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Cal
     connected = connect(processors, keyring, caller.tenant, account)
     if row is None:
         new = customers.prepare(keyring, caller, order.reference, order.contact)
-        return _Plan(account=account, connected=connected, customer_id=new.id, dek=new.dek, new=new, reference=None)
+        return _Plan(
+            account=account,
+            connected=connected,
+            customer_id=new.id,
+            dek=new.dek,
+            new=new,
+            reference=None,
+            contact=order.contact,
+        )
     customer_rows.refuse_restricted(row)
     dek = keyring.dek(caller.tenant, row.dek_id)
     reference = None
     if row.reference is not None:
         owner = row.customer_id
         reference = references.open_record(keyring, dek, row, owner=owner, account=account.account_id)["reference"]
+    held = contacts.held(keyring, row)
+    wanted = _wanted(held, order)
+    corrects = order.corrects and wanted != held
     return _Plan(
-        account=account, connected=connected, customer_id=row.customer_id, dek=dek, new=None, reference=reference
+        account=account,
+        connected=connected,
+        customer_id=row.customer_id,
+        dek=dek,
+        new=None,
+        reference=reference,
+        contact=wanted if corrects else held,
+        contact_version=row.contact_version + corrects,
+        differs=wanted != held,
+        corrects=corrects,
     )
+
+
+def _wanted(held: BillingContact, order: Order) -> BillingContact:
+    """What the contact would be by the order's word."""
+    return held if order.contact is None else contacts.corrected(held, order.contact)
 
 
 def _at_default_account(connection: Connection, caller: Caller, order: Order) -> Row[Any] | None:
@@ -206,10 +267,12 @@ def _pending(keyring: Keyring, storing: Storing) -> Change:
     return inserted(token_table, row)
 
 
-def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str) -> tuple[StoreOutcome, str | None]:
+def _store(
+    keyring: Keyring, storing: Storing, order: Order, contact: BillingContact | None
+) -> tuple[StoreOutcome, str | None]:
     """Let the processor store the card; also its name for the customer, where this call had to open one there."""
     processor, credentials = storing.connected.processor, storing.connected.credentials
-    key, opened = processor_key, None
+    key, opened = (storing.intent.processor_key if storing.intent else None) or "", None
     if (reference := storing.customer_reference) is None:
         customer = _open_customer(keyring, storing, key)
         if not isinstance(customer, CustomerOpened):
@@ -219,7 +282,7 @@ def _store(keyring: Keyring, storing: Storing, order: Order, processor_key: str)
         processor.store,
         credentials,
         source=order.source,
-        contact=order.contact,
+        contact=contact,
         customer_reference=reference,
         usage=order.usage,
         marks=intents.marks(keyring, storing.tenant_id, storing.token_id),
@@ -258,10 +321,18 @@ def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: inten
         return intents.replayed(connection, keyring, caller, attempt) is not None
 
 
-def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Tokenized:
+def _replay(records: Engine, keyring: Keyring, caller: Caller, order: Order, attempt: intents.Attempt) -> Tokenized:
     with reading(records) as connection:
         first = intents.replayed(connection, keyring, caller, attempt)
     if first is None:
         raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
     token = tokens.read(records, keyring, caller, first.resource_id)
-    return Tokenized(token=token, replayed=True, deduplicated=token.created_at < first.at)
+    differs = not order.corrects and order.contact is not None and _differs(records, keyring, caller, token, order)
+    return Tokenized(token=token, replayed=True, deduplicated=token.created_at < first.at, contact_differs=differs)
+
+
+def _differs(records: Engine, keyring: Keyring, caller: Caller, token: tokens.Token, order: Order) -> bool:
+    """Whether the contact that is held now is another than the order's."""
+    with reading(records) as connection:
+        held = contacts.held(keyring, customer_rows.row_of(connection, caller, token.customer))
+    return _wanted(held, order) != held

@@ -105,6 +105,8 @@ def _recipient(row: Recipient) -> dict[str, str | None]:
         "result": row.result,
         "answered_at": _text(row.answered_at) if row.answered_at else None,
         "scheduled_for": _text(row.scheduled_for) if row.scheduled_for else None,
+        "waits_for": row.waits_for,
+        "looked_for": row.looked_for,
     }
 
 

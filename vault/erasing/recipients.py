@@ -32,7 +32,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """One thing that a processor has, or had: `result` is `pending`, `erased` or `already_gone`.
+    """One thing that a processor has, or had: `result` is `pending`, `erased`, `already_gone` or `not_found`.
 
     Of a redaction it is `scheduled`, not before `scheduled_for`, and then `redacted`, `not_available` where the
     processor offers none, or `lost` where a restore lost the processor's name for the person.
@@ -44,6 +44,8 @@ class Recipient:
     result: str
     answered_at: datetime | None = None
     scheduled_for: datetime | None = None
+    waits_for: str | None = None
+    looked_for: str | None = None
 
 
 def all_of(
@@ -111,12 +113,14 @@ def _recipient(row: Mapping[str, Any]) -> Recipient:
         result=row["result"],
         answered_at=row["answered_at"],
         scheduled_for=row["next_attempt_at"] if row["result"] == "scheduled" else None,
+        waits_for=row["waits_for"],
+        looked_for=row["looked_for"],
     )
 
 
-def answered(caller: Caller, row: Row[Any], result: str) -> Answer:
-    """The last answer: its reference is needed no more."""
-    done = {"result": result, "answered_at": caller.at, "reference": None, "waits_for": None}
+def answered(caller: Caller, row: Row[Any], result: str, looked_for: str | None = None) -> Answer:
+    """The last answer: its reference is needed no more. `looked_for` says by what it was not found."""
+    done = {"result": result, "answered_at": caller.at, "reference": None, "waits_for": None, "looked_for": looked_for}
     return {"attempts": row.attempts + 1, **done}
 
 
@@ -165,7 +169,13 @@ def open_storings(records: Engine, erasure: Row[Any]) -> list[Recipient]:
 
 
 _LISTED = (
-    select(erasure_recipients, account_table.c.kind, account_table.c.credentials, account_table.c.credentials_version)
+    select(
+        erasure_recipients,
+        account_table.c.kind,
+        account_table.c.credentials,
+        account_table.c.credentials_version,
+        account_table.c.proven_at,
+    )
     .join(
         account_table,
         and_(
@@ -198,7 +208,7 @@ _OPEN_STORINGS = (
             )
         ),
         intent_table.c.operation.in_(("token.create", "token.forget")),
-        intent_table.c.state == "pending",
+        intent_table.c.state.in_(("pending", "manual")),
     )
 )
 

@@ -15,11 +15,14 @@ from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.erasing import recipients
 from vault.erasing.recipients import Answer
+from vault.erasing.telling import PROOF
 from vault.errors import NotUsable
 from vault.processing.processing import Connected, Processors, connect
 from vault.processing.processor_answers import Failure, Redaction, Refused
 
-FINAL = frozenset({"redacted", "not_available", "lost"})
+FINAL = frozenset({"redacted", "not_available"})
+"""What ends it, besides `lost`: a restore lost the processor's name for the person."""
+
 AGAIN_AFTER = timedelta(days=7)
 """What keeps a job from succeeding takes days to pass: a payment that is too young."""
 
@@ -50,13 +53,16 @@ def _step(keyring: Keyring, processors: Processors, caller: Caller, erasure: Row
     value = recipients.open_reference(keyring, dek, row)
     met = _ask(keyring, processors, row, value)
     said = _said(met)
+    if said == "not_available" and row.proven_at is None:  # another account's key may be told the same
+        return {"attempts": row.attempts + 1, "waits_for": PROOF}
     if said in FINAL:
         return recipients.answered(caller, row, said)
     if said == "failed":
         anew = recipients.replaced_reference(keyring, dek, row, {"reference": value["reference"]})
         return {"attempts": 0, "next_attempt_at": caller.at + AGAIN_AFTER, **anew}
     if isinstance(met, Redaction) and "job" not in value:
-        return {"attempts": 0, **recipients.replaced_reference(keyring, dek, row, {**value, "job": met.job})}
+        kept = recipients.replaced_reference(keyring, dek, row, {**value, "job": met.job})
+        return {"attempts": 0, "waits_for": None, **kept}
     return {"attempts": row.attempts + 1}
 
 
@@ -90,10 +96,10 @@ def _follow(connected: Connected, job: str, key: str) -> Redaction | Failure:
     return found
 
 
-def _said(met: Redaction | Failure | None) -> str:
-    """One of FINAL, `failed`, or `under_way`, which is asked again soon."""
+def _said(met: Redaction | Failure | None) -> str | None:
+    """One of FINAL, `failed`, or None, which is asked again soon."""
     if isinstance(met, Redaction):
-        return {"succeeded": "redacted", "failed": "failed"}.get(met.state, "under_way")
+        return {"succeeded": "redacted", "failed": "failed"}.get(met.state)
     if isinstance(met, Refused) and not met.credentials:
         return "not_available" if met.code == UNAVAILABLE.code else "failed"
-    return "under_way"
+    return None

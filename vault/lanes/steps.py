@@ -11,7 +11,7 @@ def guarded(report: Report, what: str, step: Callable[[], bool]) -> bool:
     return tried(report, what, step) is True
 
 
-def tried(report: Report, what: str, step: Callable[[], bool]) -> bool | None:
+def tried(report: Report, what: str, step: Callable[[], bool | None]) -> bool | None:
     """What the step says; None for one that failed, which is reported."""
     try:
         return step()

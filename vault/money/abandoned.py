@@ -1,7 +1,7 @@
 """Charges that wait for a person who does not come: called off at the processor, and told as declined."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from typing import Any
 
 from sqlalchemy import Row, and_, select
 
@@ -13,6 +13,7 @@ from vault.money.charge_steps import Step
 from vault.processing import intents
 from vault.statements import updated, write
 from vault.tables import charges
+from vault.turns import a_few_of_each
 from vault.workshop import Workshop, caller_of
 
 ABANDONED_AFTER = 24 * 3600
@@ -21,29 +22,33 @@ ABANDONED_AFTER = 24 * 3600
 AGAIN_AFTER = 300
 """Seconds until one that could not be called off is tried again."""
 
-BATCH = 100
 
-
-def due(shop: Workshop) -> Sequence[Row[str, str, bool]]:
+def due(shop: Workshop) -> Sequence[Row[Any]]:
     """Some charges that wait for longer than that."""
     with reading(shop.records) as connection:
         return connection.execute(_DUE).all()
 
 
-def call_off(shop: Workshop, row: Row[str, str, bool]) -> bool:
-    """Call one off, unless another worker does; whether its end is known now. Paid meanwhile is paid."""
+def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
+    """Call one off, unless another worker does. Paid meanwhile is paid.
+
+    True where its end is known now, False where the processor did not say, None where there was nothing to call off.
+    """
     key = {"tenant_id": row.tenant_id, "charge_id": row.charge_id}
     with transaction(shop.records) as tx:
         if not write(tx, updated(charges, key, {}, _LEFT_ALONE, clocks={"updated_at": 0}))[0]:
-            return False
+            return None
     caller = caller_of(shop, row.tenant_id, live=row.live)
     attempt = intents.Attempt(operation="charge.abandon", key=None, fingerprint=b"")
-    with suppress(NotUsable, ProcessorRefused, ProcessorNotReached):  # its turn comes again, or it came to another end
+    try:
         taken = charge_steps.take(
             shop.records, shop.keyring, shop.processors, caller, row.charge_id, Step(name="abandon"), attempt
         )
-        return taken.charge.step is None
-    return False
+    except ProcessorNotReached:
+        return False
+    except (NotUsable, ProcessorRefused):  # it came to another end, or its turn comes again
+        return None
+    return taken.charge.step is None
 
 
 _LEFT_ALONE = and_(
@@ -52,9 +57,7 @@ _LEFT_ALONE = and_(
     charges.c.created_at < database_clock(-ABANDONED_AFTER),
     charges.c.updated_at < database_clock(-AGAIN_AFTER),
 )
-_DUE = (
-    select(charges.c.tenant_id, charges.c.charge_id, charges.c.live)
-    .where(_LEFT_ALONE)
-    .order_by(charges.c.created_at)
-    .limit(BATCH)
+_DUE = a_few_of_each(
+    select(charges.c.tenant_id, charges.c.account_id, charges.c.charge_id, charges.c.live).where(_LEFT_ALONE),
+    charges.c.created_at,
 )

@@ -16,6 +16,7 @@ from keys.errors import KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.cards import token_updates
 from vault.charge_states import OPEN, UNPAID
 from vault.errors import DoNotRetry, InDoubt, Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.money import chargeable, charges, recovered
@@ -25,7 +26,7 @@ from vault.money.charges import Charge
 from vault.money.retrying import Caps
 from vault.processing import doubt, intents, sending
 from vault.processing.processing import Processors
-from vault.processing.processor_answers import ChargeOutcome
+from vault.processing.processor_answers import ChargeOutcome, Refused
 from vault.statements import Change, inserted, write
 from vault.tables import charges as charge_table
 
@@ -99,6 +100,8 @@ def charge(
         _adopt(records, keyring, caller, found.charge_id, order, attempt, route)
         return Charged(charge=charges.read(records, keyring, caller, found.charge_id), replayed=True)
     outcome = sending.once(caller, partial(_send, keyring, charging, order, route))
+    if isinstance(outcome, Refused):  # perhaps because the card was detached there, of which nobody told us
+        token_updates.detached_there(records, keyring, caller, route.connected, order.token, route.reference, outcome)
     return Charged(charge=_concluded(records, keyring, charging, outcome))
 
 

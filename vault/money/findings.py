@@ -2,7 +2,7 @@
 
 Rules only: no database, no processor. `unknown_charges` lists, asks here, and does what it is told;
 `tests/vault/test_unknown_decisions.py` asks the same functions over all orders in which servers, crashes and lost
-histories can take the steps between. That each rule is needed was shown by explicit-state models (docs/decisions/0030).
+histories can take the steps between. That each rule is needed was shown by explicit-state models (docs/decisions/0031).
 """
 
 from collections.abc import Sequence

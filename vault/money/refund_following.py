@@ -20,12 +20,11 @@ from vault.sealing import open_own, place_of
 from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
+from vault.turns import a_few_of_each
 from vault.workshop import Workshop, caller_of
 
 LOOK_EVERY = 3600
 """Seconds between two looks at a refund that is pending: banks take days, and a webhook tells it sooner."""
-
-BATCH = 100
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
@@ -34,19 +33,21 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
         return connection.execute(_DUE).all()
 
 
-def follow_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Look at one, unless another worker does; whether it came to its end."""
+def follow_up(shop: Workshop, row: Row[Any]) -> bool | None:
+    """Look at one, unless another worker does: True where it came to its end, False where the processor did not say."""
     later = {"next_look_at": database_clock(LOOK_EVERY)}
     with transaction(shop.records) as tx:
         mine = and_(_this(row), refunds.c.next_look_at <= database_clock())
         if tx.execute(update(refunds).where(mine).values(later)).rowcount != 1:
-            return False
+            return None
         account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
     reference = reference_of(shop.keyring, row)
     outcome = connected.processor.read_refund(connected.credentials, reference=reference)
-    if not isinstance(outcome, Refunded) or outcome.status == "pending":
+    if not isinstance(outcome, Refunded):
         return False
+    if outcome.status == "pending":
+        return None
     with audit.transaction(shop.records) as tx:
         caller = caller_of(shop, row.tenant_id, live=row.live)
         return follow_seen(tx, shop.keyring, caller, row, outcome.status)
@@ -142,4 +143,4 @@ WITH_CHARGE = select(
     charge_table, and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
 )
 """Refunds with what is needed of their charges."""
-_DUE = WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()).order_by(refunds.c.next_look_at).limit(BATCH)
+_DUE = a_few_of_each(WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()), refunds.c.next_look_at)

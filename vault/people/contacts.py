@@ -1,7 +1,7 @@
 """Billing contacts: read on the record, entered, corrected. A correction destroys the old value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, select, update
@@ -59,11 +59,25 @@ def change(
 
     `also` does what belongs to it in the same transaction.
     """
+    changed = commit(records, keyring, ledger, caller, customer_id, edit, also)
+    settle(ledger, records)
+    return changed
+
+
+def commit(
+    records: Engine,
+    keyring: Keyring,
+    ledger: Ledger,
+    caller: Caller,
+    customer_id: str,
+    edit: Callable[[BillingContact], BillingContact],
+    also: Callable[[Connection], None],
+) -> Corrected:
+    """The same, for a caller who settles the ledger afterwards."""
     for _ in range(_LARGEST_RACE):
         with reading(records) as connection:
             row = row_of(connection, caller, customer_id)
         if _replace(records, keyring, ledger, caller, row, edit, also):
-            settle(ledger, records)
             return Corrected(customer=customer_id, version=row.contact_version + 1)
     raise MovedOn("Others keep changing this contact. Try again.")
 
@@ -95,13 +109,23 @@ def _replace(
             return False
         customer_index.write(tx, keyring, caller, row.customer_id, customer_index.searchable(edited))
         decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
-        _pass_on(tx, keyring, caller, row.customer_id)
+        pass_on(tx, keyring, caller, row.customer_id)
         audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
         also(tx)
     return True
 
 
-def _pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) -> None:
+def held(keyring: Keyring, row: Row[Any]) -> BillingContact:
+    """The contact in a customer's row; an empty one where it was lost, or never entered."""
+    return opened(keyring, row)[1] if row.contact_usable else BillingContact()
+
+
+def corrected(held: BillingContact, entered: BillingContact) -> BillingContact:
+    """What a contact becomes by one that is entered elsewhere: what is left out or empty there says nothing."""
+    return replace(held, **{name: value for name, value in asdict(entered).items() if value})
+
+
+def pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) -> None:
     """Have the worker send the contact to each account that knows the customer (`contact_sending`)."""
     for account_id in tx.scalars(_ACCOUNTS, {"of_tenant": caller.tenant, "of_customer": customer_id}).all():
         attempt = intents.Attempt(operation="contact.send", key=None, fingerprint=b"")

@@ -17,19 +17,30 @@ _THIS = and_(
     customers.c.customer_id == bindparam("customer"),
 )
 _KNOWN = select(
-    customers.c.tenant_id, customers.c.customer_id, customers.c.state, customers.c.restricted, customers.c.dek_id
+    customers.c.tenant_id,
+    customers.c.customer_id,
+    customers.c.state,
+    customers.c.restricted,
+    customers.c.dek_id,
+    customers.c.contact_version,
 ).where(_THIS)
+_CONTACT = (customers.c.contact, customers.c.contact_usable)
 _WHOLE = select(customers).where(_THIS)
 _ONE = Prepared(_WHOLE)
 _ONE_HELD = Prepared(_KNOWN.with_for_update(read=True))
 _HELD_ACTIVE = (
     select(customers.c.customer_id)
-    .where(_THIS, customers.c.state == "active", customers.c.dek_id == bindparam("of_dek"))
+    .where(
+        _THIS,
+        customers.c.state == "active",
+        customers.c.dek_id == bindparam("of_dek"),
+        customers.c.contact_version == bindparam("of_contact"),
+    )
     .with_for_update(read=True)
 )
 _ONE_ALONE = Prepared(_WHOLE.with_for_update())
 _ONE_WITH_REFERENCE = Prepared(
-    _KNOWN.add_columns(processor_references.c.reference, processor_references.c.reference_version).outerjoin(
+    _KNOWN.add_columns(*_CONTACT, processor_references.c.reference, processor_references.c.reference_version).outerjoin(
         processor_references,
         and_(
             processor_references.c.tenant_id == customers.c.tenant_id,
@@ -40,6 +51,7 @@ _ONE_WITH_REFERENCE = Prepared(
 )
 _ONE_WITH_DEFAULT_ACCOUNT = Prepared(
     _KNOWN.add_columns(
+        *_CONTACT,
         processor_references.c.reference,
         processor_references.c.reference_version,
         processor_accounts.c.account_id,
@@ -77,9 +89,13 @@ def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
     return alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
 
 
-def held(caller: Caller, customer_id: str, dek_id: bytes) -> Change:
-    """That a customer is active under this DEK, and stays so to the transaction's end: what `write_whole` must find."""
-    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id) | {"of_dek": dek_id})
+def held(caller: Caller, customer_id: str, dek_id: bytes, contact_version: int) -> Change:
+    """That a customer is active under this DEK, with this contact, and stays so to the transaction's end.
+
+    It is what `write_whole` must find.
+    """
+    named = {"of_dek": dek_id, "of_contact": contact_version}
+    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id) | named)
 
 
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:

@@ -27,6 +27,7 @@ from vault.processing.processor_answers import (
     Misfit,
     NotFound,
     Notice,
+    Payment,
     PaymentPage,
     Redaction,
     RefundOutcome,
@@ -85,6 +86,9 @@ class Processor(Protocol):
     def confirm(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:
         """Where a storing that needed authentication stands now."""
 
+    def call_off(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:
+        """End a storing that waits for its person: Declined once nobody can complete it; Refused if over."""
+
     def charge(
         self,
         credentials: Secret,
@@ -120,6 +124,9 @@ class Processor(Protocol):
 
     def read_charge(self, credentials: Secret, *, reference: str) -> ChargeOutcome:
         """Where the payment stands now. One that is not there is Refused."""
+
+    def read_payment(self, credentials: Secret, *, reference: str) -> Payment | Failure:
+        """A payment as the account's list has it, whoever made it."""
 
     def refund(
         self,
@@ -170,6 +177,9 @@ class Processor(Protocol):
 
     def read_dispute(self, credentials: Secret, *, reference: str) -> Disputed | Failure:
         """Where a dispute stands."""
+
+    def disputes_of(self, credentials: Secret, *, reference: str) -> list[Disputed] | Failure:
+        """All disputes of the payment `reference`."""
 
     def list_payments(
         self, credentials: Secret, *, since: datetime, until: datetime | None, after: str | None

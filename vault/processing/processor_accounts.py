@@ -5,24 +5,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.columns import database_clock, instance
+from vault.columns import instance
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
-from vault.processing import account_proofs, intents
+from vault.processing import account_needs, account_proofs, intents
+from vault.processing.account_proofs import Before, Proof
 from vault.processing.processor import Processor
 from vault.processing.processor_answers import PaymentPage
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import update_row
-from vault.tables import erasure_recipients, processor_accounts, tenants, tokens
-from vault.tables import intents as intent_table
-from vault.tables.work import STILL_OPEN
+from vault.statements import update_row, write
+from vault.tables import processor_accounts, tenants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +33,7 @@ class Account:
     live: bool
     label: str
     is_default: bool
+    is_proven: bool
     created_at: datetime
 
 
@@ -59,13 +59,14 @@ def add(
 ) -> tuple[Account, bool]:
     """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay.
 
-    The processor is asked whose account it is; one that does not answer now is asked again by the worker. Raises
-    Invalid for a key of the other mode and one that is refused.
+    The processor is asked whose account it is; one that does not answer now is asked again by the worker's walk.
+    Raises Invalid for a key of the other mode and one that is refused.
     """
     account_id, processor, key = new_id("pa", caller.tenant), processors[kind], Secret(credentials["api_key"])
     account_proofs.refuse_other_mode(processor, key, live=caller.live)
-    own_id = account_proofs.own_id(processor, key)
-    known_on = _known_on(records, processor, key, caller)
+    proof = account_proofs.of_new(processor, key)
+    own_id = proof.own_id if proof else None
+    known_on = _known_on(records, processor, key, caller) if proof else None
     with audit.transaction(records) as tx:
         _take_turns(tx, caller)
         first = _default(tx, caller) is None
@@ -83,6 +84,7 @@ def add(
                     "live": caller.live,
                     "label": label,
                     "credentials": sealed,
+                    "proven_at": caller.at if proof and proof.is_proven else None,
                     "named": account_proofs.named(keyring, caller.tenant, kind, own_id) if own_id else None,
                     "known_on": known_on if not _is_any_doubted(tx, caller) else None,
                     "is_default": default or first,
@@ -144,33 +146,61 @@ def change(
     """Put those credentials that are named in place of the ones before; what waited for them is tried at once.
 
     The secret of webhooks is known later than the account: a processor asks for our address first. Raises NotFoundHere,
-    Invalid for a key of the other mode and one that is refused, NotUsable (`other_account`) for another account's,
+    Invalid for a key of the other mode and one that is refused, NotUsable for another account's (`other_account`), one
+    that nothing proves while calls are open (`account_unproven`) and a kind that this deployment lacks,
     ProcessorNotReached where the processor does not say whose it is, MovedOn.
     """
     with reading(records) as connection:
         row = _one(connection, caller, account_id)
         whole = {**_opened(keyring, caller.tenant, row), **credentials}
-        if "api_key" in credentials:
-            whole = _proved(connection, keyring, processors[row.kind], row, whole)
-    version = row.credentials_version + 1
-    key = {"tenant_id": caller.tenant, "account_id": account_id, "credentials_version": row.credentials_version}
-    sealed = {"credentials": _seal(keyring, caller.tenant, account_id, whole, version), "credentials_version": version}
-    waiting = {"of_tenant": caller.tenant, "of_account": account_id}
+        before = account_proofs.before(connection, row, whole.get("own_id"))
+    proof = _proof(keyring, processors, row, before, whole) if "api_key" in credentials else None
+    proven = {"proven_at": caller.at if proof.is_proven else None} if proof else {}
     with audit.transaction(records) as tx:
-        if not update_row(tx, processor_accounts, key, {**sealed, "walk_at": None}):
+        if (
+            proof
+            and not proof.is_proven
+            and account_needs.INTENTS in account_needs.found(tx, caller.tenant, account_id)
+        ):
+            raise NotUsable("account_unproven", account_proofs.BY_NOBODY)
+        if not _put(tx, keyring, row, _with_own_id(whole, proof.own_id) if proof else whole, **proven, walk_at=None):
             raise MovedOn("Others changed this account at the same time. Try again.")
-        tx.execute(_TRY_AT_ONCE, waiting)
+        write(tx, *account_needs.tried_at_once(caller.tenant, account_id, caller.at))
         audit.record(tx, keyring, caller, "processor_account.update", resource=account_id)
-    return _account(row)
+    return read(records, caller, account_id)
 
 
-def _proved(
-    connection: Connection, keyring: Keyring, processor: Processor, row: Row[Any], whole: Mapping[str, str]
-) -> dict[str, str]:
-    key = Secret(whole["api_key"])
+def _proof(
+    keyring: Keyring, processors: Mapping[str, Processor], row: Row[Any], before: Before, whole: Mapping[str, str]
+) -> Proof:
+    if row.kind not in processors:
+        raise NotUsable("processor_account_unusable", f"This deployment has no processor {row.kind} to ask.")
+    processor, key = processors[row.kind], Secret(whole["api_key"])
     account_proofs.refuse_other_mode(processor, key, live=row.live)
-    own_id = account_proofs.refuse_other_account(connection, keyring, processor, row, whole.get("own_id"), key)
-    return _with_own_id(whole, own_id)
+    return account_proofs.of_known(keyring, processor, before, key)
+
+
+def prove(records: Engine, keyring: Keyring, processor: Processor, caller: Caller, row: Row[Any]) -> None:
+    """Ask again whose account one is that is not proven, and keep it, once the key or a customer of ours there says so.
+
+    Raises NotUsable (`other_account`), Invalid where the key is refused, ProcessorNotReached.
+    """
+    whole = _opened(keyring, row.tenant_id, row)
+    with reading(records) as connection:
+        before = account_proofs.before(connection, row, whole.get("own_id"))
+    proof = account_proofs.of_known(keyring, processor, before, Secret(whole["api_key"]))
+    if proof.is_proven:
+        with audit.transaction(records) as tx:
+            if _put(tx, keyring, row, _with_own_id(whole, proof.own_id), proven_at=caller.at):
+                audit.record(tx, keyring, caller, "processor_account.prove", resource=row.account_id)
+
+
+def _put(tx: Connection, keyring: Keyring, row: Row[Any], whole: Mapping[str, str], **also: Any) -> bool:  # noqa: ANN401  # columns of the table
+    """Put other credentials in place of those in `row`, unless somebody was faster."""
+    version = row.credentials_version + 1
+    key = {name: getattr(row, name) for name in ("tenant_id", "account_id", "credentials_version")}
+    sealed = _seal(keyring, row.tenant_id, row.account_id, whole, version)
+    return update_row(tx, processor_accounts, key, {"credentials": sealed, "credentials_version": version, **also})
 
 
 def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -> None:
@@ -191,21 +221,9 @@ def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -
 
 def _refuse_while_needed(tx: Connection, caller: Caller, account_id: str) -> None:
     """Its key is what tells a processor of an erasure: an account is needed until the last redaction there, too."""
-    looks = {
-        "active_tokens": (tokens, tokens.c.state.in_(("pending", "requires_action", "active"))),
-        "open_intents": (intent_table, intent_table.c.state == "pending"),
-        "open_erasures": (erasure_recipients, erasure_recipients.c.result == "pending"),
-    }
-    reasons = []
-    for reason, (table, is_open) in looks.items():
-        its = and_(table.c.tenant_id == caller.tenant, table.c.account_id == account_id, is_open)
-        if tx.execute(select(table.c.account_id).where(its).limit(1)).first() is not None:
-            reasons.append(reason)
-    last = tx.execute(_LAST_REDACTION, {"tenant": caller.tenant, "account": account_id}).scalar_one()
-    if last is not None:
-        reasons.append("scheduled_redactions")
-    if reasons:
-        raise Blocked(reasons, {"scheduled_redactions": last} if last else None)
+    needs = account_needs.found(tx, caller.tenant, account_id)
+    if needs:
+        raise Blocked([*needs], {name: until for name, until in needs.items() if until is not None})
 
 
 def choose(connection: Connection, caller: Caller, account_id: str | None) -> Row[Any]:
@@ -252,23 +270,8 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
 
 
 _FIRST_LOOK = timedelta(days=1)
-_TRY_AT_ONCE = (
-    update(intent_table)
-    .where(
-        intent_table.c.tenant_id == bindparam("of_tenant"),
-        intent_table.c.account_id == bindparam("of_account"),
-        text(f"intents.{STILL_OPEN}"),
-        intent_table.c.attempts > 1,
-    )
-    .values(lease_until=database_clock())
-)
 _ANY = select(processor_accounts).where(
     processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
-)
-_LAST_REDACTION = select(func.max(erasure_recipients.c.next_attempt_at)).where(
-    erasure_recipients.c.tenant_id == bindparam("tenant"),
-    erasure_recipients.c.account_id == bindparam("account"),
-    erasure_recipients.c.result == "scheduled",
 )
 _DEFAULT = select(processor_accounts).where(
     processor_accounts.c.tenant_id == bindparam("tenant"),
@@ -307,5 +310,6 @@ def _account(row: Row[Any]) -> Account:
         live=row.live,
         label=row.label,
         is_default=row.is_default,
+        is_proven=row.proven_at is not None,
         created_at=row.created_at,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from vault.ledger.effects import Entry
-from vault.recovering import replay_redactions
+from vault.recovering import replay_answers, replay_redactions
 from vault.requests import rights_progress
 from vault.requests.rights import Target
 from vault.statements import each, insert_if_absent, update_row, write
@@ -56,21 +56,13 @@ def end(tx: Connection, entry: Entry) -> None:
         return
     certificate = entry.body["certificate"]
     replay_redactions.learn(tx, entry, found.erasure_id)
+    replay_answers.learn(tx, entry, found.erasure_id)
     results = {each["result"] for each in certificate["recipients"]}
     if "pending" in results:
         return
     at = datetime.fromisoformat(certificate["completed_at"])
     state = "redacting" if "scheduled" in results else "completed"
     update_row(tx, erasures, this, {"state": state, "completed_at": at})
-    tx.execute(
-        erasure_recipients.update()
-        .where(
-            erasure_recipients.c.tenant_id == this["tenant_id"],
-            erasure_recipients.c.erasure_id == found.erasure_id,
-            erasure_recipients.c.result == "pending",
-        )
-        .values(result="erased", answered_at=at, reference=None)
-    )
     status = "retained" if certificate["retained"] else "done"
     target = Target(customer=this["customer_id"], status=status)
     rights_progress.move_target(tx, at, this["tenant_id"], found.request_id, target)

@@ -64,14 +64,6 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
         return connection.execute(_DUE).all()
 
 
-def by_account(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
-    """The same intents, those of one processor account together, in their order."""
-    queues: dict[tuple[str, str], list[Row[Any]]] = {}
-    for row in rows:
-        queues.setdefault((row.tenant_id, row.account_id), []).append(row)
-    return [*queues.values()]
-
-
 def resolve_queue(shop: Workshop, queue: Sequence[Row[Any]], report: Report) -> int:
     """Bring some intents of one account to their end, or give them back for later; how many ended.
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import Row
 
 from keys.database import reading, transaction
-from vault.money import charge_looking, charges, recovered
+from vault.money import aftermath, charge_looking, charges, recovered
 from vault.money.charge_outcomes import Charging, conclude
 from vault.money.findings import (
     Burn,
@@ -185,6 +185,10 @@ def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) 
     outcome = connected.processor.read_charge(connected.credentials, reference=payment.reference)
     if not isinstance(outcome, DEFINITE):
         return LATER
+    if isinstance(outcome, Approved | Authorized):  # before its end is written: the word waits for that
+        caller, account_id = one.charging.caller, account.row.account_id
+        with transaction(shop.records) as tx:
+            write(tx, aftermath.awaited(shop.keyring, caller, account_id, payment.reference))
     conclude(shop.records, shop.keyring, one.charging, outcome)
     return ENDED
 

@@ -3,26 +3,27 @@
 From the last beat of the instance on which the account was known, every payment of the account is looked at. Charges of
 ours that are not here are written again (`recovered`), with their refunds; customers and cards that were made in the
 lost seconds are not: nobody holds a token for them, so they are deleted at the processor, or named where something was
-paid with them. Accounts take turns, those with the oldest wish first, and one that fails holds up no other.
+paid with them. Accounts take turns (`walk_turns`).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, select, update
 
 from keys.database import reading, transaction
-from vault import audit, leases
+from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
-from vault.columns import database_clock, instance
-from vault.errors import NeedsHuman, VaultError
+from vault.columns import instance
+from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
 from vault.money import charge_looking, recovered, refunds_elsewhere
-from vault.processing import beats, doubt, intents, references, sending
+from vault.processing import beats, doubt, intents, processor_accounts, references
 from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import Forgotten, Made, MadePage, PaymentPage
+from vault.processing.processor_answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
+from vault.recovering.walk_turns import LEASE_SECONDS, whole
 from vault.statements import updated, write
 from vault.tables import beats as beat_table
 from vault.tables import charges, customers, tokens
@@ -30,13 +31,11 @@ from vault.tables import processor_accounts as accounts
 from vault.tables import processor_references as known_names
 from vault.workshop import Workshop, caller_of
 
-LEASE_SECONDS = 120
-"""Of a walk; and how long one that failed is left alone."""
-
 FIRST_LOOK = timedelta(days=1)
 """How far back an account is walked through that these records never knew, where its processor keeps no keys."""
 
-BATCH = 200
+MISSING = "resource_missing"
+"""Of a charge that is open here: the account was walked through by then, and does not have it."""
 
 
 class NotWalked(VaultError):
@@ -45,33 +44,12 @@ class NotWalked(VaultError):
     retryable = True
 
 
-def due(shop: Workshop) -> Sequence[Row[Any]]:
-    """The accounts in doubt whose turn it is, those first for which somebody waits."""
-    with reading(shop.records) as connection:
-        return connection.execute(_DUE, {"settling": -_settling(shop)}).all()
-
-
-def _settling(shop: Workshop) -> int:
-    """Seconds from an instance's beginning after which no call is under way whose commit the one before has lost.
-
-    With SQLite whoever sent such a call ended with the program.
-    """
-    if shop.records.dialect.name == "sqlite":
-        return 0
-    longest = max((each.call_timeout for each in shop.processors.values()), default=0)
-    return int(sending.BUDGET + longest)
-
-
-def take_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Take the lease of a walk; whether this process got it."""
-    key = {"tenant_id": row.tenant_id, "account_id": row.account_id}
-    return leases.take(shop.records, accounts, key, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
-
-
 def walk(shop: Workshop, row: Row[Any]) -> bool:
     """Walk through an account; whether its doubt ended. Raises NotWalked, NotUsable, NeedsHuman."""
     caller = caller_of(shop, row.tenant_id, live=row.live)
     connected = connect(shop.processors, shop.keyring, row.tenant_id, row)
+    if row.proven_at is None:
+        row = _asked(shop, caller, row, connected)
     since, paying = _since(shop, row, connected), set[str | None]()
     for payment in _payments(shop, row, connected, since):
         paying |= {payment.customer, payment.method}
@@ -84,8 +62,19 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
         is_known = end_doubt(tx, row)
         beats.forget_old(tx)
     if left:
-        raise NeedsHuman(f"{row.account_id} has customers that these records lost and that paid: {', '.join(left)}.")
+        raise NeedsHuman(f"{row.account_id} has what these records lost, and it stays there: {', '.join(left)}.")
     return is_known
+
+
+def _asked(shop: Workshop, caller: Caller, row: Row[Any], connected: Connected) -> Row[Any]:
+    """The account, once it was asked whose it is: what another one does not have says nothing of this one."""
+    try:
+        processor_accounts.prove(shop.records, shop.keyring, connected.processor, caller, row)
+    except NotUsable as error:
+        raise NeedsHuman(f"{row.account_id}: {error} Until its own key is put in place, it is in doubt.") from None
+    except Invalid as error:
+        raise NotWalked(f"{row.account_id}: {error}") from None
+    return whole(shop, row)
 
 
 def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
@@ -140,9 +129,8 @@ def _clear_away(
         for made in _made(row, connected, kind, since):
             if not _is_lost(shop, caller, row.account_id, made, column):
                 continue
-            if not {made.reference, made.method}.intersection(paying) - {None}:
-                _forget(shop, caller, connected, made)
-            elif kind == "customer":
+            has_paid = bool({made.reference, made.method}.intersection(paying) - {None})
+            if (has_paid and kind == "customer") or not (has_paid or _forget(shop, caller, connected, made)):
                 left.append(made.marks.id)
     return left
 
@@ -177,17 +165,22 @@ def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column
         return connection.scalar(select(known_names.c.owner_id).where(its)) is None
 
 
-def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> None:
+def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> bool:
+    """Whether the processor says that it is gone; False where it refuses. Raises NotWalked where it says neither."""
     processor, credentials, key = connected.processor, connected.credentials, f"panless-lost-{made.marks.tag}"
     if made.kind == "customer":
         told = processor.forget_customer(credentials, customer_reference=made.reference, key=key)
     elif made.method is None:
-        return
+        return True
     else:
         told = processor.forget(credentials, reference=made.method, key=key)
     if isinstance(told, Forgotten):
         with audit.transaction(shop.records) as tx:
             audit.record(tx, shop.keyring, caller, f"{made.kind}.lost", resource=made.marks.id)
+        return True
+    if isinstance(told, NotFound) or (isinstance(told, Refused) and not told.credentials):
+        return False
+    raise NotWalked(f"The processor did not say whether it forgot {made.marks.id}: {_why(told)}.")
 
 
 def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None:
@@ -197,13 +190,26 @@ def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None
     with reading(shop.records) as connection:
         found = connection.scalars(select(charges.c.charge_id).where(its, charges.c.state.in_(waiting))).all()
     for charge_id in found:
-        charge_looking.look(shop.records, shop.keyring, shop.processors, caller, charge_id)
+        _look_at(shop, caller, charge_id)
         _keep_lease(shop, row)
 
 
+def _look_at(shop: Workshop, caller: Caller, charge_id: str) -> None:
+    """Raises NotWalked where the processor does not say how the charge stands."""
+    underway = charge_looking.find(shop.records, shop.keyring, shop.processors, caller, charge_id)
+    if underway is None:
+        return
+    outcome = charge_looking.ask(underway)
+    if not isinstance(outcome, charge_looking.DEFINITE) and _why(outcome) != MISSING:
+        raise NotWalked(f"The processor did not say how {charge_id} stands: {_why(outcome)}.")
+    charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+
+
 def _keep_lease(shop: Workshop, row: Row[Any]) -> None:
+    """Unless its credentials changed: then it is walked through at once with those."""
+    key = {**_key(row), "credentials_version": row.credentials_version}
     with transaction(shop.records) as tx:
-        write(tx, updated(accounts, _key(row), {}, clocks={"walk_at": LEASE_SECONDS}))
+        write(tx, updated(accounts, key, {}, clocks={"walk_at": LEASE_SECONDS}))
 
 
 def end_doubt(tx: Connection, row: Row[Any]) -> bool:
@@ -224,21 +230,8 @@ def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
     return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
 
 
-_HERE = beat_table.c.instance == instance()
 _OLDEST = (
     select(func.min(beat_table.c.at))
     .join(accounts, accounts.c.known_on == beat_table.c.instance)
     .where(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.live == bindparam("of_mode"), doubt.is_in_doubt())
-)
-_DUE = (
-    select(accounts, instance().label("here"), database_clock().label("now"))
-    .outerjoin(beat_table, _HERE)
-    .where(
-        doubt.is_in_doubt(),
-        accounts.c.deleted_at.is_(None),
-        or_(accounts.c.walk_at.is_(None), accounts.c.walk_at <= database_clock()),
-        or_(accounts.c.known_on.is_(None), beat_table.c.since <= database_clock(bindparam("settling"))),
-    )
-    .order_by(accounts.c.wanted_at.is_(None), accounts.c.wanted_at, accounts.c.account_id)
-    .limit(BATCH)
 )

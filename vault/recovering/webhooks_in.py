@@ -1,6 +1,7 @@
 """Webhooks in: stored before they are answered, applied by the worker, which asks the processor how things stand.
 
 What is stored is which objects an event names, never what it says of them: so that order and repetition do not matter.
+None is dropped: one that came to nothing is listed, for a human (`webhooks_left`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,30 +10,34 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
 
-from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
-from vault.cards import token_updates
 from vault.columns import database_clock
+from vault.errors import NeedsHuman
 from vault.ids import is_id
-from vault.money import charge_looking, disputes, refunds_elsewhere
-from vault.processing import processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect
-from vault.processing.processor_answers import Notice
-from vault.sealing import open_own, place_of, seal_value
-from vault.statements import insert_if_absent
-from vault.tables import charges, webhook_inbox
+from vault.processing import inbox, processor_accounts
+from vault.processing.processing import Processors
+from vault.recovering import webhook_looks
+from vault.recovering.webhook_looks import Seen
+from vault.statements import write
 from vault.tables import processor_accounts as account_table
-from vault.workshop import Workshop, caller_of
+from vault.tables import webhook_inbox
+from vault.turns import a_few_of_each
+from vault.workshop import Workshop
 
 LEASE_SECONDS = 60
 FIRST_PAUSE, LONGEST_PAUSE = 2, 600
 GIVEN_UP_AFTER = timedelta(days=3)
+"""When the processor is asked no more about an event of which it did not say anything."""
+
+UNMATCHED_AFTER = timedelta(hours=24)
+"""How long an event about something of ours waits for the row of it."""
+
 KEPT_DAYS = 90
 """How long an event's digest is remembered: Stripe repeats one for three days, and lets it be sent again for 30."""
 
-BATCH = 100
+_ENDS = (Seen.APPLIED, Seen.IGNORED)
 
 
 def receive(
@@ -53,107 +58,68 @@ def receive(
     processor = processors.get(account.kind) if account is not None else None
     if account is None or processor is None:
         return False
-    secret = processor_accounts.credentials_of(keyring, account.tenant_id, account).webhook_secret
+    tenant = account.tenant_id
+    secret = processor_accounts.credentials_of(keyring, tenant, account).webhook_secret
     notice = processor.parse_webhook(body, headers, secret=secret, now=at) if secret is not None else None
     if notice is None:
         return False
-    with transaction(for_tenant(records, account.tenant_id)) as tx:
-        insert_if_absent(tx, webhook_inbox, _row(keyring, account, notice, at))
+    named = {name: getattr(notice, name) for name in ("payment", "method", "dispute", "setup")}
+    kept = inbox.kept(keyring, tenant, account_id, event=notice.event, kind=notice.type, named=named, at=at)
+    with transaction(for_tenant(records, tenant)) as tx:
+        write(tx, kept)
     return True
 
 
-def _row(keyring: Keyring, account: Row[Any], notice: Notice, at: datetime) -> dict[str, Any]:
-    tenant, event = account.tenant_id, references.digest(keyring, account.tenant_id, account.account_id, notice.event)
-    value = {"payment": notice.payment, "method": notice.method, "dispute": notice.dispute}
-    concerns = any(value.values())
-    sealed = (
-        seal_value(keyring.tenant_key(tenant, "secrets"), value, _place(keyring, tenant, event)) if concerns else None
-    )
-    return {
-        "tenant_id": tenant,
-        "account_id": account.account_id,
-        "event_digest": event,
-        "type": notice.type,
-        "named": sealed,
-        "state": "pending" if concerns else "ignored",
-        "next_attempt_at": at,
-        "received_at": at,
-    }
-
-
 def due(shop: Workshop) -> Sequence[Row[Any]]:
-    """Some events whose turn it is, with their account's mode."""
+    """Some events whose turn it is, of each account a few, with their account's mode."""
     with reading(shop.records) as connection:
         return connection.execute(_DUE).all()
 
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Take the lease of an attempt, longer after each; whether this process got it."""
+    """Take the lease of an attempt; whether this process got it."""
     mine = and_(_this(row), webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock())
-    pause = max(LEASE_SECONDS, min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE))
-    taken = {"next_attempt_at": database_clock(pause), "attempts": webhook_inbox.c.attempts + 1}
+    taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": webhook_inbox.c.attempts + 1}
     with transaction(shop.records) as tx:
         return tx.execute(update(webhook_inbox).where(mine).values(taken)).rowcount == 1
 
 
-def apply(shop: Workshop, row: Row[Any]) -> bool:
-    """Ask the processor about what an event names, and write down what is seen; whether that was done."""
-    named = named_in(shop.keyring, row)
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
-    done = _applied(shop, row, connected, named)
-    if done or shop.clock() - row.received_at > GIVEN_UP_AFTER:
-        with transaction(shop.records) as tx:
-            end = {"state": "applied" if done else "ignored", "named": None}
-            tx.execute(update(webhook_inbox).where(_this(row)).values(end))
-    return done
+def apply(shop: Workshop, row: Row[Any]) -> bool | None:
+    """Look into an event that was taken up: True where it came to its end, False where the processor did not say.
+
+    None where it waits for its row. Raises NeedsHuman where this was its last try.
+    """
+    try:
+        seen = webhook_looks.look(shop, row)
+    except Exception:
+        _put_off(shop, row, Seen.SILENT)
+        raise
+    if seen not in _ENDS:
+        _put_off(shop, row, seen)
+        return False if seen is Seen.SILENT else None
+    with transaction(shop.records) as tx:
+        tx.execute(update(webhook_inbox).where(_this(row)).values(state=str(seen), named=None))
+    return True
 
 
-def named_in(keyring: Keyring, row: Row[Any]) -> dict[str, str | None]:
-    """What an event is about: `{payment, method, dispute}`, by the processor's names. Raises Unreadable."""
-    place = _place(keyring, row.tenant_id, row.event_digest, row.named_version)
-    return open_own(keyring, "secrets", row.named, place)
-
-
-def _applied(shop: Workshop, row: Row[Any], connected: Connected, named: Mapping[str, str | None]) -> bool:
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    if named["method"]:
-        return token_updates.follow(shop.records, shop.keyring, caller, connected, row.account_id, named["method"])
-    charge_id = _charge_of(shop, row, named["payment"])
-    if charge_id is None:  # a payment that is not ours
-        return True
-    if named["dispute"]:
-        return disputes.follow(
-            shop.records, shop.keyring, caller, connected, row.account_id, charge_id, named["dispute"]
-        )
-    if row.type.startswith("payment_intent."):
-        charge_looking.look(shop.records, shop.keyring, shop.processors, caller, charge_id)
-        return True
-    return refunds_elsewhere.follow(
-        shop.records, shop.keyring, caller, connected, row.account_id, charge_id, named["payment"] or ""
-    )
-
-
-def _charge_of(shop: Workshop, row: Row[Any], payment: str | None) -> str | None:
-    if payment is None:
-        return None
-    digest = references.digest(shop.keyring, row.tenant_id, row.account_id, payment)
-    mine = and_(charges.c.tenant_id == row.tenant_id, charges.c.live == row.live, charges.c.reference_digest == digest)
-    with reading(shop.records) as connection:
-        found: str | None = connection.scalar(select(charges.c.charge_id).where(mine))
-        return found
+def _put_off(shop: Workshop, row: Row[Any], seen: Seen) -> None:
+    """Try again after 2, 4, 8 ... seconds; after its last try it is left to a human, with what it names."""
+    age = shop.clock() - row.received_at
+    is_last = age > (UNMATCHED_AFTER if seen is Seen.WAITS else GIVEN_UP_AFTER)
+    left = {"state": "unmatched" if seen is Seen.WAITS else "given_up"}
+    later = {"next_attempt_at": database_clock(min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE))}
+    with transaction(shop.records) as tx:
+        tx.execute(update(webhook_inbox).where(_this(row)).values(left if is_last else later))
+    if is_last:
+        raise NeedsHuman(f"An event {row.type} of {row.account_id} came to nothing: see `panless webhooks left`.")
 
 
 def forget_old(shop: Workshop) -> None:
-    """Delete what is left of events that are not repeated any more."""
-    old = and_(webhook_inbox.c.state != "pending", webhook_inbox.c.received_at < database_clock(-KEPT_DAYS * 86400))
+    """Delete what is left of events that are not repeated any more. Those that a human must see stay."""
+    ended = webhook_inbox.c.state.in_([str(end) for end in _ENDS])
+    old = and_(ended, webhook_inbox.c.received_at < database_clock(-KEPT_DAYS * 86400))
     with transaction(shop.records) as tx:
         tx.execute(delete(webhook_inbox).where(old))
-
-
-def _place(keyring: Keyring, tenant: str, event: bytes, version: int = 1) -> Context:
-    return place_of(keyring, tenant, "webhook_inbox", "named", event, version=version)
 
 
 def _this(row: Row[Any]) -> ColumnElement[bool]:
@@ -164,16 +130,12 @@ def _this(row: Row[Any]) -> ColumnElement[bool]:
     )
 
 
-_DUE = (
+_OF_ACCOUNT = and_(
+    account_table.c.tenant_id == webhook_inbox.c.tenant_id, account_table.c.account_id == webhook_inbox.c.account_id
+)
+_DUE = a_few_of_each(
     select(webhook_inbox, account_table.c.live)
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == webhook_inbox.c.tenant_id,
-            account_table.c.account_id == webhook_inbox.c.account_id,
-        ),
-    )
-    .where(webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock())
-    .order_by(webhook_inbox.c.received_at)
-    .limit(BATCH)
+    .join(account_table, _OF_ACCOUNT)
+    .where(webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock()),
+    webhook_inbox.c.received_at,
 )

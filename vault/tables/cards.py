@@ -81,6 +81,9 @@ processor_references = Table(
 LOST = "lost"
 """The state of a token that was made and deleted after the backup that these records come from: only its id is left."""
 
+_awaiting = text("state = 'requires_action'")
+_set_up = text("setup_digest IS NOT NULL")
+
 tokens = Table(
     "tokens",
     metadata,
@@ -94,9 +97,13 @@ tokens = Table(
     *sealed("card"),
     *sealed("metadata"),
     *sealed("outcome"),  # why it failed, or what the person must do next
+    Column("setup_digest", Digest),  # of what the processor calls a storing that waits for its person, keyed
+    Column("next_look_at", UtcDateTime),  # at the processor, for a person who did not come; its lease too
     Column("blocked_code", Word),  # the issuer said never again: not to be charged before the card is renewed
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
+    Index("ix_tokens_setup", "tenant_id", "setup_digest", sqlite_where=_set_up, postgresql_where=_set_up),
+    Index("ix_tokens_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
     of_customer(),
     of_account(),
 )

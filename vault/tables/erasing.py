@@ -64,7 +64,8 @@ erasure_recipients = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("answered_at", UtcDateTime),
-    Column("waits_for", Word),  # somebody's decision: subscriptions
+    Column("waits_for", Word),  # docs/ledger.md; empty: for an answer
+    Column("looked_for", Word),  # of what was not found: name | tag
     ForeignKeyConstraint(["tenant_id", "erasure_id"], ["erasures.tenant_id", "erasures.erasure_id"]),
     of_account(),
 )

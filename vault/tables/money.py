@@ -11,6 +11,7 @@ _taken = text(TAKEN)
 _known = text("reference_digest IS NOT NULL")
 _declined = text("state = 'declined'")
 _awaiting = text("state = 'requires_action'")
+_authorized = text("state = 'authorized'")
 
 charges = Table(
     "charges",
@@ -60,6 +61,7 @@ charges = Table(
         "ix_charges_declined", "tenant_id", "token_id", "created_at", sqlite_where=_declined, postgresql_where=_declined
     ),
     Index("ix_charges_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
+    Index("ix_charges_authorized", "updated_at", sqlite_where=_authorized, postgresql_where=_authorized),
     of_customer(),
     ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
     of_account(),

@@ -7,6 +7,7 @@ from vault.columns import Digest, Id, Word
 from vault.tables.base import metadata, of_account, of_tenant, sealed
 
 _unread = text("state = 'pending'")
+_left = text("state IN ('unmatched', 'given_up')")
 
 webhook_inbox = Table(
     "webhook_inbox",
@@ -15,12 +16,13 @@ webhook_inbox = Table(
     Column("account_id", Id, primary_key=True),
     Column("event_digest", Digest, primary_key=True),  # of the processor's id of the event, keyed
     Column("type", Word, nullable=False),
-    *sealed("named"),  # the objects that it names, by the processor's ids; gone once it is applied
-    Column("state", Word, nullable=False),  # pending | applied | ignored
+    *sealed("named"),  # the objects that it names, by the processor's ids; gone once it is applied or ignored
+    Column("state", Word, nullable=False),  # pending | applied | ignored | unmatched | given_up
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Index("ix_webhook_inbox_pending", "next_attempt_at", sqlite_where=_unread, postgresql_where=_unread),
+    Index("ix_webhook_inbox_left", "received_at", sqlite_where=_left, postgresql_where=_left),
     of_account(),
 )
 

@@ -63,6 +63,7 @@ processor_accounts = Table(
     Column("reconcile_at", UtcDateTime),  # the next time that the worker compares it with us; its lease too
     Column("reconciled_at", UtcDateTime),
     Column("differences", Integer),  # that the last comparison found
+    Column("proven_at", UtcDateTime),  # since when its key certainly opens this account; empty: that is not known
     Column("named", Digest),  # of the processor's own id of it, in keys of obligations; empty: they have ours
     Column("known_on", Text),  # on which instance of this database it was last walked through; empty: never
     Column("wanted_at", UtcDateTime),  # since when an order waits for that

@@ -37,6 +37,8 @@ def upgrade() -> None:
     op.drop_index("ix_processor_accounts_behind", "processor_accounts")
     for name in ("look_from", "settled_at", "look_at"):
         op.drop_column("processor_accounts", name)
+    op.add_column("processor_accounts", sa.Column("proven_at", MOMENT, nullable=True))
+    op.add_column("erasure_recipients", sa.Column("looked_for", sa.String(40), nullable=True))
     op.add_column("processor_accounts", sa.Column("named", sa.LargeBinary(), nullable=True))
     op.add_column("processor_accounts", sa.Column("known_on", sa.Text(), nullable=True))
     op.add_column("processor_accounts", sa.Column("wanted_at", MOMENT, nullable=True))

@@ -27,6 +27,7 @@ from vault.processing.processor_answers import (
     Misfit,
     NotFound,
     Notice,
+    Payment,
     PaymentPage,
     Redaction,
     RefundOutcome,
@@ -34,7 +35,7 @@ from vault.processing.processor_answers import (
     Stored,
     StoreOutcome,
 )
-from vault.processors.stripe import accounts, forgetting, outcomes, payments, refunds, storing, units, webhooks
+from vault.processors.stripe import accounts, forgetting, lists, outcomes, payments, refunds, storing, units, webhooks
 from vault.processors.stripe import marks as marking
 from vault.processors.stripe import redaction as jobs
 from vault.processors.stripe.outcomes import definite, or_missing, outcome
@@ -172,6 +173,19 @@ class StripeProcessor:
     def void(self, credentials: Secret, *, reference: str, key: str) -> ChargeOutcome:
         """Cancel a PaymentIntent."""
         return payments.void(self._wire.line(credentials), reference, key)
+
+    def read_payment(self, credentials: Secret, *, reference: str) -> Payment | Failure:
+        """Retrieve a PaymentIntent, as the list has it."""
+        return payments.read_whole(self._wire.line(credentials), reference)
+
+    def disputes_of(self, credentials: Secret, *, reference: str) -> list[Disputed] | Failure:
+        """List a PaymentIntent's Disputes."""
+        params = {"payment_intent": reference}
+        return definite(lists.read_all(self._wire.line(credentials), "/v1/disputes", params, webhooks.disputed))
+
+    def call_off(self, credentials: Secret, *, reference: str, key: str) -> StoreOutcome:
+        """Cancel a SetupIntent."""
+        return storing.call_off(self._wire.line(credentials), reference, key)
 
     def read_charge(self, credentials: Secret, *, reference: str) -> ChargeOutcome:
         """Retrieve a PaymentIntent."""

@@ -66,6 +66,11 @@ def amount_there(line: Line, reference: str, amount: int, currency: str | None) 
     return units.theirs(amount, known) if refused is None else refused
 
 
+def read_whole(line: Line, reference: str) -> Payment | Failure:
+    """Retrieve a PaymentIntent, as the list has it."""
+    return definite(outcome(line.get(_path(reference), WITH_CHARGE), "payment_intent", payment))
+
+
 def list_made(line: Line, since: datetime, until: datetime | None, after: str | None) -> PaymentPage | Failure:
     """List PaymentIntents by when they were made."""
     made = {"gte": int(since.timestamp()), "lt": None if until is None else int(until.timestamp())}
@@ -80,7 +85,7 @@ def _currency(line: Line, reference: str) -> str | Failure:
 
 def page(listed: Object) -> PaymentPage:
     """A page of the list, each payment's latest charge expanded."""
-    return PaymentPage(payments=[_payment(each) for each in listed["data"]], after=lists.after(listed))
+    return PaymentPage(payments=[payment(each) for each in listed["data"]], after=lists.after(listed))
 
 
 def _changed(line: Line, answer: Answer | Failure, stands: tuple[type, ...]) -> ChargeOutcome:
@@ -88,8 +93,11 @@ def _changed(line: Line, answer: Answer | Failure, stands: tuple[type, ...]) -> 
     return unless_stale(answer, met, lambda name: read(line, name), lambda now: isinstance(now, stands))
 
 
-def _payment(intent: Object) -> Payment:
-    """A payment of ours must be as ours are; another's amount may be in what has no ISO 4217 unit, and stays so."""
+def payment(intent: Object) -> Payment:
+    """A PaymentIntent as the list has it.
+
+    One of ours must be as ours are; another's amount may be in what has no ISO 4217 unit, and stays so.
+    """
     found = marks.read(intent)
     amount = shapes.whole if found is None and not _is_expressible(intent) else shapes.amount
     charge = intent.get("latest_charge")

@@ -53,6 +53,18 @@ def read(line: Line, reference: str) -> StoreOutcome:
     return outcome(line.get(f"{SETUPS}/{segment(reference)}", WITH_METHOD), "setup_intent", outcomes.stored)
 
 
+def call_off(line: Line, reference: str, key: str) -> StoreOutcome:
+    """Cancel a SetupIntent, which is final."""
+    params = {"cancellation_reason": "abandoned", **WITH_METHOD}
+    answer = line.post(f"{SETUPS}/{segment(reference)}/cancel", params, key)
+    met = outcome(answer, "setup_intent", outcomes.stored)
+    return unless_stale(answer, met, lambda name: read(line, name), _is_final)
+
+
+def _is_final(met: StoreOutcome) -> bool:
+    return isinstance(met, Stored | Declined)
+
+
 def _stands(met: StoreOutcome) -> bool:
     return isinstance(met, Stored | ActionRequired)
 

@@ -29,8 +29,8 @@ STRIPE = {code: 2 for code, places in ISO.items() if places <= 2} | {  # noqa: P
 }
 """The same, as Stripe counts: `isk` and `ugx` have none there either, and are counted in hundredths all the same."""
 
-STEP = {"isk": 100, "ugx": 100} | {code: 10 for code, places in STRIPE.items() if places == 3}  # noqa: PLR2004 - decimal places
-"""What an amount there must be a multiple of: hundredths that are none, a third decimal that cards do not know."""
+STEP = {code: 10 for code, places in STRIPE.items() if places == 3}  # noqa: PLR2004 - decimal places
+"""What an amount there must be a multiple of: cards do not know a third decimal."""
 
 
 def misfit(amount: int, currency: str) -> Misfit | None:

@@ -40,11 +40,16 @@ def _notice(event: Object) -> Notice:
     if not _NAME.fullmatch(ident) or not _TYPE.fullmatch(kind):
         raise ValueError("no event of Stripe's")
     names: dict[str, str | None] = {"payment": None, "method": None, "dispute": None, "setup": None}
-    for prefix, named in _NAMED.items():
+    for prefix, named in {} if _is_plain(kind, about) else _NAMED.items():
         if kind.startswith(prefix):
             names |= {name: _name(dig(about, path)) for name, path in named.items()}
             break
     return Notice(event=ident, type=kind[:40], **names)
+
+
+def _is_plain(kind: str, about: Object) -> bool:
+    """Whether it tells of a charge what `payment_intent.*` tells too, and nothing of money that went back."""
+    return kind in _OF_EACH_CHARGE and not (dig(about, "amount_refunded") or dig(about, "disputed"))
 
 
 def _name(value: object) -> str | None:
@@ -52,6 +57,7 @@ def _name(value: object) -> str | None:
     return value if isinstance(value, str) and _NAME.fullmatch(value) else None
 
 
+_OF_EACH_CHARGE = ("charge.succeeded", "charge.pending", "charge.failed", "charge.updated")
 _NAMED: Mapping[str, Mapping[str, str]] = {
     "payment_intent.": {"payment": "id"},
     "charge.dispute.": {"dispute": "id", "payment": "payment_intent"},

@@ -1,0 +1,150 @@
+"""What an event leads to: the processor is asked how the objects that it names stand, and what is seen is written down.
+
+An event may come before we know what it is about: our own call that made the object is slow, or its answer was lost. It
+then waits for its row.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, and_, exists, select
+
+from keys.database import reading
+from vault.caller import Caller
+from vault.cards import token_looking, token_updates
+from vault.money import aftermath, charge_looking, disputes, recovered, refunds_elsewhere
+from vault.money.charge_looking import DEFINITE
+from vault.processing import inbox, processor_accounts, references
+from vault.processing.processing import Connected, connect
+from vault.processing.processor_answers import Declined, Payment, Refused
+from vault.tables import charges, intents
+from vault.workshop import Workshop, caller_of
+
+CLOCKS_APART = timedelta(minutes=1)
+"""How far the clocks of two of our processes may be apart."""
+
+OF_CHARGES = ("payment_intent.", "charge.captured", "charge.expired")
+"""Beginnings of the types of events that tell how a charge stands; others of a payment tell of money that went back."""
+
+
+class Seen(StrEnum):
+    """What became of an event; what is none of these two ends is tried again."""
+
+    APPLIED = "applied"
+    IGNORED = "ignored"
+    """About nothing of ours."""
+    WAITS = "waits"
+    """About something of ours that these records do not know yet."""
+    SILENT = "silent"
+    """The processor did not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """An event, and the processor that is asked about it."""
+
+    shop: Workshop
+    caller: Caller
+    connected: Connected
+    row: Row[Any]
+    named: dict[str, str | None]
+
+
+def look(shop: Workshop, row: Row[Any]) -> Seen:
+    """Ask the processor about what an event names, and write down what is seen."""
+    with reading(shop.records) as connection:
+        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
+    asking = _Asking(
+        shop=shop,
+        caller=caller_of(shop, row.tenant_id, live=row.live),
+        connected=connect(shop.processors, shop.keyring, row.tenant_id, account),
+        row=row,
+        named=inbox.named_in(shop.keyring, row),
+    )
+    if method := asking.named.get("method"):
+        return _at_method(asking, method)
+    if setup := asking.named.get("setup"):
+        return _at_setup(asking, setup)
+    payment = asking.named.get("payment")
+    return Seen.IGNORED if payment is None else _at_payment(asking, payment)
+
+
+def _at_method(asking: _Asking, method: str) -> Seen:
+    shop, caller, account = asking.shop, asking.caller, asking.row.account_id
+    token = token_updates.token_of(shop.records, shop.keyring, caller.tenant, account, method)
+    if token is None:
+        return _unknown_card(asking)
+    return _said(token_updates.follow(shop.records, shop.keyring, caller, asking.connected, token, method))
+
+
+def _at_setup(asking: _Asking, setup: str) -> Seen:
+    shop, caller, account = asking.shop, asking.caller, asking.row.account_id
+    token = token_looking.token_of(shop.records, shop.keyring, caller.tenant, account, setup)
+    if token is None:
+        return _unknown_card(asking)
+    return _said(token_looking.look(shop.records, shop.keyring, shop.processors, caller, token))
+
+
+def _unknown_card(asking: _Asking) -> Seen:
+    """Ours if at all while a storing is open there that began before: only that could still give it a row."""
+    row = asking.row
+    could_be = exists().where(
+        intents.c.tenant_id == row.tenant_id,
+        intents.c.account_id == row.account_id,
+        intents.c.operation == "token.create",
+        intents.c.state == "pending",
+        intents.c.created_at <= row.received_at + CLOCKS_APART,
+    )
+    with reading(asking.shop.records) as connection:
+        return Seen.WAITS if connection.scalar(select(could_be)) else Seen.IGNORED
+
+
+def _at_payment(asking: _Asking, payment: str) -> Seen:
+    charge = _charge_of(asking, payment)
+    if charge is None:
+        return _unknown_payment(asking, payment)
+    if asking.row.type.startswith(OF_CHARGES):
+        return _at_charge(asking, charge)
+    shop, row = asking.shop, asking.row
+    asked = (shop.records, shop.keyring, asking.caller, asking.connected, row.account_id, charge)
+    if dispute := asking.named.get("dispute"):
+        return _said(disputes.follow(*asked, dispute))
+    follow = aftermath.follow if row.type == aftermath.KIND else refunds_elsewhere.follow
+    return _said(follow(*asked, payment))
+
+
+def _charge_of(asking: _Asking, payment: str) -> str | None:
+    row = asking.row
+    digest = references.digest(asking.shop.keyring, row.tenant_id, row.account_id, payment)
+    mine = and_(charges.c.tenant_id == row.tenant_id, charges.c.live == row.live, charges.c.reference_digest == digest)
+    with reading(asking.shop.records) as connection:
+        found: str | None = connection.scalar(select(charges.c.charge_id).where(mine))
+    return found
+
+
+def _unknown_payment(asking: _Asking, payment: str) -> Seen:
+    """With our tag it waits for its charge; without, or where the account has no such payment, it is not ours."""
+    connected = asking.connected
+    seen = connected.processor.read_payment(connected.credentials, reference=payment)
+    if isinstance(seen, Refused) and not seen.credentials:
+        return Seen.APPLIED
+    if not isinstance(seen, Payment):
+        return Seen.SILENT
+    return Seen.WAITS if recovered.is_ours(asking.shop.keyring, asking.row.tenant_id, seen) else Seen.IGNORED
+
+
+def _at_charge(asking: _Asking, charge_id: str) -> Seen:
+    shop = asking.shop
+    underway = charge_looking.find(shop.records, shop.keyring, shop.processors, asking.caller, charge_id)
+    if underway is None:
+        return Seen.APPLIED
+    outcome = charge_looking.ask(underway)
+    charge = charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+    failed_open = isinstance(outcome, Declined) and charge.status == "requires_action"  # it could not be called off
+    return _said(isinstance(outcome, DEFINITE) and not failed_open)
+
+
+def _said(said: bool) -> Seen:  # noqa: FBT001  # what it is made of
+    return Seen.APPLIED if said else Seen.SILENT
