@@ -32,10 +32,9 @@ def test_reconcile(own_house: House) -> None:
     since = ("reconcile", "--since", f"{own_house.components.clock() - timedelta(days=1):%Y-%m-%d}")
     alike = run(own_house, *since)
     assert (alike.returncode, "0 differ" in alike.stdout) == (0, True), alike
-    aged(tenant, created_at=own_house.components.clock() - timedelta(minutes=10))
-    tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"api_key": "sk_test_of_an_empty_account"})
+    aged(tenant, created_at=own_house.components.clock() - timedelta(minutes=10), amount_captured=1, amount=1)
     differ = run(own_house, *since, "--json")
-    assert (differ.returncode, json.loads(differ.stdout)["kind"]) == (1, "ours_only"), differ
+    assert (differ.returncode, json.loads(differ.stdout)["kind"]) == (1, "amount_differs"), differ
     missing = run(own_house, *since, "--account", "pa_none")
     assert (missing.returncode, "no such processor account" in missing.stderr) == (1, True)
     assert run(own_house, "reconcile").returncode == 2

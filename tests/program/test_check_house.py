@@ -13,7 +13,7 @@ from panless.checks.finding import Finding, OfHouse
 from panless.settings import Bucket
 from panless.wiring import Components
 from vault.columns import database_clock
-from vault.tables import beats, erasures, intents
+from vault.tables import beats, erasures, intents, processor_accounts
 
 
 @pytest.fixture
@@ -127,9 +127,31 @@ def test_a_log_that_is_late_is_unsafe(shop: Tenant) -> None:
     assert "was not anchored for" in said(look, shop.house, after=timedelta(minutes=6))
 
 
-def test_calls_that_need_a_human_are_a_note(shop: Tenant) -> None:
-    """None without one."""
+def test_calls_without_an_end_are_a_note(shop: Tenant) -> None:
+    """None without one; for how long, once the oldest is open for an hour; those that need a human at once."""
+    look = money.open_calls
     shop.token()
-    assert said(money.open_calls, shop.house, unsafe=False) == ""
+    assert said(look, shop.house, unsafe=False) == ""
+    write(shop.house, intents, state="pending")
+    assert said(look, shop.house, unsafe=False, after=timedelta(minutes=59)) == ""
+    old = said(look, shop.house, unsafe=False, after=timedelta(minutes=61))
+    assert old.startswith("A call to a processor has been open for 1 h 1 min.")
+    assert "panless intents list --older 1h" in old
     write(shop.house, intents, state="manual")
-    assert "calls to processors need a human" in said(money.open_calls, shop.house, unsafe=False)
+    human = said(look, shop.house, unsafe=False, after=timedelta(minutes=125))
+    assert "calls to processors need a human, the oldest for 2 h 5 min." in human
+    assert "panless intents list --manual" in human
+
+
+def test_accounts_that_nobody_could_walk_are_a_note(shop: Tenant) -> None:
+    """Ten minutes after the worker came to these records, not before; how many orders wait for, and how it is ended."""
+    look, account = money.lost_commits, {"known_on": None, "wanted_at": database_clock()}
+    write(shop.house, processor_accounts, **account, created_at=database_clock(-700))
+    write(shop.house, beats, since=database_clock(-590))
+    assert said(look, shop.house, unsafe=False) == ""
+    write(shop.house, beats, since=database_clock(-610))
+    found = said(look, shop.house, unsafe=False)
+    assert found.startswith("1 processor accounts could not be walked through for 10 minutes; orders wait for 1.")
+    assert "panless doubt list" in found
+    write(shop.house, processor_accounts, created_at=database_clock(-590))
+    assert said(look, shop.house, unsafe=False) == ""

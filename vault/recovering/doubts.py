@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, and_, func, or_, select, true
+from sqlalchemy import Engine, and_, func, select, true, union_all
 
 from keys.database import reading
 from vault import audit
@@ -106,8 +106,10 @@ _LISTED = (
     .where(accounts.c.deleted_at.is_(None), doubt.is_in_doubt())
     .order_by(accounts.c.wanted_at.is_(None), accounts.c.wanted_at, accounts.c.account_id)
 )
-COUNTED = select(func.count()).where(
-    accounts.c.deleted_at.is_(None),
-    or_(accounts.c.known_on.is_(None), accounts.c.known_on < instance(), accounts.c.known_on > instance()),
+_ELSEWHERE = (accounts.c.known_on.is_(None), accounts.c.known_on < instance(), accounts.c.known_on > instance())
+COUNTED = select(func.count()).select_from(
+    union_all(
+        *(select(accounts.c.account_id).where(accounts.c.deleted_at.is_(None), each) for each in _ELSEWHERE)
+    ).subquery()
 )
-"""How many there are: "not this one" is said so that an index finds them."""
+"""How many there are: "not here" in parts, each a piece of the index, so that those known here are not read."""
