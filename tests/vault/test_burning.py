@@ -10,7 +10,7 @@ from vault.tables import charges, intents
 
 
 def test_a_used_key_is_kept(tenant: Tenant) -> None:
-    """What the burn said is in the intent, with the moment from which a list counts; after that the next key is burnt."""
+    """What the burn said is in the intent, with the moment from which a list counts; then the next key is burnt."""
     house = tenant.house
     house.sandbox.fault(path="/v1/payment_intents", method="POST", do="status", status=500)
     charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
