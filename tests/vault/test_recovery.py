@@ -8,6 +8,7 @@ from house import House, Tenant, make_app
 from records_scene import (
     Crash,
     act_then_crash,
+    ask_sandbox,
     at_once,
     at_processor,
     crash,
@@ -149,6 +150,26 @@ def test_a_card_stored_after_it_was_given_up_is_forgotten(tenant: Tenant) -> Non
     assert (answer.status_code, answer.get_json()["code"]) == (409, "never_stored")
     assert work(tenant.house) == []
     assert at_processor(tenant) == before
+
+
+def test_a_failed_authentication_is_called_off(tenant: Tenant) -> None:
+    """What failed in front of a person can still be paid on their page: it is called off before it is told declined."""
+    asks_always = "4000002760003184"
+    stored = tenant.token(asks_always)
+    setup = stored["next_action"]["client_secret"].partition("_secret")[0]
+    tenant.house.sandbox.hook("POST", f"/_authenticate/{setup}", {"result": "succeed"})
+    assert tenant.call("POST", f"/v1/tokens/{stored['id']}/confirm").status_code == 200
+    broken_off(interpose(tenant, charge=act_then_crash), stored["id"], initiator="customer", obligation="o-1")
+    [payment] = ask_sandbox(tenant, "/v1/payment_intents")
+    tenant.house.sandbox.hook("POST", f"/_authenticate/{payment['id']}", {"result": "fail"})
+    away = interpose(tenant, void=lambda _call: Unknown(reason="timeout"))
+    assert work(away.house) == []
+    assert [each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)] == ["pending"]
+    assert work(tenant.house) == []
+    assert [each.state for each in rows(tenant.house, charges, tenant_id=tenant.id)] == ["declined"]
+    [payment] = ask_sandbox(tenant, "/v1/payment_intents")
+    assert payment["status"] == "canceled"
+    assert tenant.charge(tenant.token()["id"], obligation="o-1").status_code == 201
 
 
 # --- storings at once ---

@@ -50,15 +50,17 @@ def test_all_of_it_or_nothing(own_house: House) -> None:
 
 
 def test_what_must_be_there_and_is_not(own_house: House) -> None:
-    """A customer that is not active, not this tenant's, or has another DEK by now lets nothing be written."""
+    """A customer that is not active, not this tenant's, or has another DEK or contact by now: nothing is written."""
     tenant, other = own_house.tenant(), own_house.tenant()
     person = other.call("POST", "/v1/customers", {}).get_json()["id"]
-    dek = row(own_house, customer_table, customer_id=person).dek_id
-    assert not _write(tenant, held(tenant.caller, person, dek), _outbox(tenant, new_id("led", tenant.id)))
-    assert not _write(other, held(other.caller, person, bytes(16)), _outbox(other, new_id("led", other.id)))
-    assert _write(other, held(other.caller, person, dek), _outbox(other, new_id("led", other.id)))
+    found = row(own_house, customer_table, customer_id=person)
+    dek, contact = found.dek_id, found.contact_version
+    assert not _write(tenant, held(tenant.caller, person, dek, contact), _outbox(tenant, new_id("led", tenant.id)))
+    assert not _write(other, held(other.caller, person, bytes(16), contact), _outbox(other, new_id("led", other.id)))
+    assert not _write(other, held(other.caller, person, dek, contact + 1), _outbox(other, new_id("led", other.id)))
+    assert _write(other, held(other.caller, person, dek, contact), _outbox(other, new_id("led", other.id)))
     assert other.call("DELETE", f"/v1/customers/{person}").status_code == 202
-    assert not _write(other, held(other.caller, person, dek), _outbox(other, new_id("led", other.id)))
+    assert not _write(other, held(other.caller, person, dek, contact), _outbox(other, new_id("led", other.id)))
 
 
 def test_of_many_at_once_one_writes(own_house: House) -> None:

@@ -91,9 +91,14 @@ def seen(records: Engine, keyring: Keyring, underway: Underway, outcome: ChargeO
     charging = underway.charging
     if not isinstance(outcome, DEFINITE) or charging.row["state"] == AS_BEFORE.get(type(outcome)):
         return underway.charge
-    if isinstance(outcome, Declined) and charging.row["state"] == "requires_action":
+    if isinstance(outcome, Declined) and _may_be_paid(charging):
         return _failed_for_good(records, keyring, underway, outcome)
     return conclude(records, keyring, charging, outcome)
+
+
+def _may_be_paid(charging: Charging) -> bool:
+    """Whether a person may have the page on which what failed is tried again: also where our commit of it was lost."""
+    return bool(charging.row["state"] == "requires_action" or charging.row["initiator"] == "customer")
 
 
 def _failed_for_good(records: Engine, keyring: Keyring, underway: Underway, declined: Declined) -> Charge:

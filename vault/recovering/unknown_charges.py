@@ -13,7 +13,9 @@ from typing import Any, Literal
 from sqlalchemy import Row
 
 from keys.database import reading, transaction
+from vault.charge_states import UNSETTLED
 from vault.money import aftermath, charge_looking, charges, recovered
+from vault.money.charge_looking import Underway
 from vault.money.charge_outcomes import Charging, conclude
 from vault.money.findings import (
     Burn,
@@ -189,8 +191,9 @@ def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) 
         caller, account_id = one.charging.caller, account.row.account_id
         with transaction(shop.records) as tx:
             write(tx, aftermath.awaited(shop.keyring, caller, account_id, payment.reference))
-    conclude(shop.records, shop.keyring, one.charging, outcome)
-    return ENDED
+    underway = Underway(charging=one.charging, connected=connected, reference=payment.reference)
+    charge = charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+    return LATER if charge.status in UNSETTLED else ENDED
 
 
 def _call_off(account: Account, one: Unknown, payment: Payment) -> str:
