@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import stripe
+
 from vault.personal import BillingContact, Card, Secret
 from vault.processing.processor import METADATA_KEY
 from vault.processing.processor_answers import (
@@ -55,7 +57,7 @@ class StripeProcessor:
     """Stripe (or what speaks its wire at `base_url`): one pool of at most `pool_size` connections for all accounts.
 
     Timeouts are seconds and bound each call to Stripe; `store` makes two, a look-up one for each page. Credentials are
-    not kept. Thread-safe.
+    not kept. Thread-safe. `transport`: what sends instead of that pool.
     """
 
     abilities = frozenset(
@@ -70,10 +72,15 @@ class StripeProcessor:
         pool_size: int = 64,
         connect_timeout: float = 3.0,
         read_timeout: float = 20.0,
+        transport: stripe.HTTPClient | None = None,
     ) -> None:
         self.kind = kind
         self._wire = Wire(
-            base_url=base_url, pool_size=pool_size, connect_timeout=connect_timeout, read_timeout=read_timeout
+            base_url=base_url,
+            pool_size=pool_size,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            transport=transport,
         )
 
     def open_customer(

@@ -46,14 +46,23 @@ class Wire(stripe.StripeClient):
     """One client for every account: the credentials come with each call, and go with it.
 
     `connect_timeout` and `read_timeout` are seconds; the second bounds each read, and a small answer is one or two.
+    `transport` sends instead of a pool of connections; it raises urllib3's errors, as that does.
     """
 
-    def __init__(self, *, base_url: str, pool_size: int, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        pool_size: int,
+        connect_timeout: float,
+        read_timeout: float,
+        transport: stripe.HTTPClient | None = None,
+    ) -> None:
         stripe.enable_telemetry = False  # it would write an id into a file under the user's home
         silence_stripe_log()
         base_url = base_url.rstrip("/")
-        pooled = _Pooled(base_url, pool_size, connect_timeout, read_timeout)
-        super().__init__("", base_addresses={"api": base_url}, http_client=pooled, max_network_retries=0)
+        sending = transport or _Pooled(base_url, pool_size, connect_timeout, read_timeout)
+        super().__init__("", base_addresses={"api": base_url}, http_client=sending, max_network_retries=0)
 
     def send(
         self,

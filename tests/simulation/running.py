@@ -1,0 +1,142 @@
+"""One seed, one run: its profile, its stories, its storm, then calm until everything has come to its end, then the judgment."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chance import Chance, Course
+from clients import Story
+from deployment import WORK
+from model import Violation, judged
+from scenario import Operations, dashboard, drawn
+from stage import dressed
+from world import SERVERS, START, Stage, World
+
+KINDS = (
+    ("restart", 1.0),
+    ("restore", 2.0),
+    ("failover", 3.0),
+    ("ledger", 0.7),
+    ("keystore", 0.7),
+    ("credentials", 0.7),
+    ("copied", 1.0),
+)
+OUTSIDE = frozenset({"copied"})
+"""Events that are published as outside the promise, left out unless asked for."""
+
+CALM_STEPS = (70.0, 70.0, 70.0, 30.0, 300.0, 700.0, 700.0, 3600.0, 3600.0, 90_000.0, 700.0, 90_000.0, 3600.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run."""
+
+    seed: int
+    violations: list[Violation]
+    course: Course
+    trace: list[str] = field(repr=False)
+    seconds: float = 0.0
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(sorted({each.kind for each in self.violations}))
+
+
+def profile(chance: Chance) -> dict[str, float]:
+    """What this seed is rich in: most seeds have a few kinds of trouble, and those often."""
+    def rate(name: str, *rates: float) -> float:
+        return float(chance.one_of(f"rate {name}", rates))
+
+    return {
+        "stall": rate("stall", 0, 0, 0.01, 0.03),
+        "kill": rate("kill", 0, 0, 0, 0.004),
+        "call": rate("call", 0, 0.1, 0.25, 0.5),
+        "unheard": rate("unheard", 0, 0, 0.1),
+        "webhook": rate("webhook", 0, 0.2, 0.6),
+        "tells_payments": rate("tells payments", 0, 1),
+        "twice": rate("twice", 0, 0, 0.3),
+        "new": rate("new", 0, 0.4),
+        "impatient": rate("impatient", 0, 0.2, 0.5),
+        "again": rate("again", 0, 0.3, 0.7),
+        "refund": rate("refund", 0, 0.4, 0.9),
+        "dashboard": rate("dashboard", 0, 0.3, 0.7),
+        "detach": rate("detach", 0, 0, 0.3),
+        "erase": rate("erase", 0, 0, 0.3),
+        "events": rate("events", 0, 0.3, 0.6),
+    }
+
+
+def run(stage: Stage, seed: int, course: Course | None = None, outside: frozenset[str] = OUTSIDE) -> Outcome:
+    """Run one seed, or one course of it."""
+    begun = time.process_time()
+    chance = Chance(seed, course)
+    rates = profile(chance)
+    world = dressed(chance, stage, rates)
+    operations = Operations(world)
+    stories = [*_stories(world)]
+    kinds = [(kind, weight) for kind, weight in KINDS if kind not in outside]
+    for number in range(3):
+        event = chance.event(f"event{number}", rates["events"], lambda number=number: drawn(world, number, kinds))
+        if event:
+            operations.plan(number, event)
+    for number in (0, 1):
+        world.scheduler.start(f"w{number}", lambda number=number: world.work(number))
+    violations = _lived(world, stories)
+    return Outcome(seed, violations, dict(chance.course), world.trace, time.process_time() - begun)
+
+
+def _stories(world: World) -> Any:
+    chance = world.chance
+    for number in range(chance.number("stories", 2, 6)):
+        story = Story(
+            world=world,
+            number=number,
+            amount=1000 + 100 * number + 3,
+            card=chance.weighted(f"o{number} card", list(zip(world.stage.cards, (3, 3, 2, 1.5, 1, 1, 0.5), strict=True))),
+            is_manual=chance.is_so(f"o{number} manual", 0.2),
+        )
+        start = chance.event(f"o{number}", 1.0, lambda number=number: round(0.1 + chance.share(f"o{number} start") * 900, 1))
+        if start:
+            world.scheduler.start(story.label, story.run, after=start)
+            world.scheduler.at(start, lambda story=story: dashboard(world, story))
+            yield story
+
+
+def _lived(world: World, stories: list[Story]) -> list[Violation]:
+    scheduler = world.scheduler
+    scheduler.run(START + 5400.0)
+    world.calm = True
+    while scheduler.actors and scheduler.now < START + 400_000:
+        scheduler.run(scheduler.now + 1000.0)
+    judgment: list[Violation] = []
+    end = scheduler.start("end", lambda: judgment.extend(_ended(world, stories)))
+    scheduler.run(scheduler.now + 1_000_000.0)
+    if scheduler.errors:
+        raise scheduler.errors[0]
+    if not end.dead:
+        judgment.append(Violation("hangs", f"{[actor.label for actor in scheduler.actors]}"))
+    return judgment
+
+
+def _ended(world: World, stories: list[Story]) -> list[Violation]:
+    """Let the worker come to its end, hours and days later, then judge."""
+    worker = world.slots[SERVERS]
+    quiet = 0
+    for step in CALM_STEPS:
+        world.scheduler.sleep(step)
+        world.processor.settle()
+        ended = sum(world.turn(worker, WORK) for _ in range(1))
+        quiet = quiet + 1 if not ended and not world.undelivered else 0
+        if quiet >= 3 and not _open(world):
+            break
+    for slot in world.slots[:SERVERS]:
+        world.look(slot)
+    return judged(world, stories)
+
+
+def _open(world: World) -> bool:
+    answer = world.call("open?", "GET", "/v1/charges?limit=100")
+    return answer is None or answer.status != 200 or any(
+        each["status"] in ("pending", "unknown", "processing") or each["step"] for each in answer.body["data"]
+    )

@@ -1,0 +1,183 @@
+"""What befalls a whole deployment: restarts, failovers, restores, stores that are away, credentials, the dashboard."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from clients import Story
+from deployment import FILES, copy
+from world import SERVERS, START, Slot, World
+
+from sandbox import payment_methods, refunds
+from sandbox.errors import WireError
+
+SITES = ("a", "b", "c", "d")
+
+
+class Operations:
+    """What operators and disasters do to one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.site = "a"
+        self._sites = iter(SITES[1:])
+        self.lost_since: list[float] = []
+
+    def plan(self, number: int, event: Mapping[str, Any]) -> None:
+        """Have an event happen at its time."""
+        world, do = self.world, getattr(self, event["do"])
+        at = event["at"]
+        if "age" in event:
+            kept = world.stage.home / f"kept{number}"
+            world.scheduler.at(max(at - event["age"], 0.0), lambda: copy(world.stage.home / self.site, kept))
+            self.world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
+        else:
+            world.scheduler.start(f"op{number}", lambda: do(event), after=at)
+
+    def restart(self, event: Mapping[str, Any]) -> None:
+        """All processes are stopped and started."""
+        self.world.say("all stop")
+        self._stop(self.world.slots)
+        self.world.scheduler.sleep(event["down"])
+        self._start(self.world.slots)
+
+    def restore(self, event: Mapping[str, Any], kept: Any) -> None:
+        """As the page says: stop all, put the backup back, replay, start."""
+        world = self.world
+        self._stop(world.slots)
+        world.scheduler.sleep(event["down"])
+        copy(kept, world.stage.home / self.site, self._names(event), over=event["over"])
+        world.say(f"restored {event}")
+        self._lost(event)
+        self._start(world.slots)
+
+    def copied(self, event: Mapping[str, Any], kept: Any) -> None:
+        """A backup is copied over the files while processes run."""
+        copy(kept, self.world.stage.home / self.site, self._names(event), over=True)
+        self.world.say(f"copied over running servers {event}")
+        self._lost(event)
+
+    def failover(self, event: Mapping[str, Any], kept: Any) -> None:
+        """A standby without the last commits takes over; some processes go on with the old primary for a while."""
+        world, home = self.world, self.world.stage.home
+        before, self.site = self.site, next(self._sites, self.site)
+        if before == self.site:
+            return
+        names = self._names(event)
+        copy(kept, home / self.site, names)
+        for name in set(FILES) - set(names):
+            for ending in ("", ".lock"):
+                (home / self.site / f"{name}{ending}").symlink_to(home / before / f"{name}{ending}")
+        old = [slot for slot in world.slots if slot.number in event["old"] and slot.site == before]
+        new = [slot for slot in world.slots if slot not in old]
+        world.say(f"failover {event}")
+        self._stop(new)
+        self._lost(event)
+        self._start(new)
+        world.scheduler.sleep(event["goes_on"])
+        world.say("the old primary is fenced")
+        self._stop(old)
+        self._start(old)
+
+    def ledger(self, event: Mapping[str, Any]) -> None:
+        self.world.say(f"the ledger is away for {event['down']}")
+        self.world.ledger.is_away = True
+        self.world.scheduler.sleep(event["down"])
+        self.world.ledger.is_away = False
+
+    def keystore(self, event: Mapping[str, Any]) -> None:
+        self.world.say(f"the keystore is away for {event['down']}")
+        for slot in self.world.slots:
+            slot.gate.away = {"keystore"}
+        self.world.scheduler.sleep(event["down"])
+        for slot in self.world.slots:
+            slot.gate.away = set()
+
+    def credentials(self, event: Mapping[str, Any]) -> None:
+        """The API key is revoked at the processor; later the operator enters the new one."""
+        world, first = self.world, self.world.stage.founded.api_key
+        now = next(reversed(world.processor.renewed), first)
+        world.say("the API key is revoked")
+        world.processor.revoked.add(now)
+        world.scheduler.sleep(event["down"])
+        fresh = f"sk_test_simulated{len(world.processor.renewed)}"
+        world.processor.renewed[fresh] = first
+        for number in range(100):
+            path = f"/v1/processor-accounts/{world.stage.founded.account}"
+            answer = world.call(f"op-key{number}", "PATCH", path, {"api_key": fresh})
+            if answer is not None and answer.status == 200:
+                return
+            world.scheduler.sleep(30.0)
+
+    def _names(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+        return FILES if event["what"] == "both" else (f"{event['what']}.db",)
+
+    def _stop(self, slots: list[Slot]) -> None:
+        for slot in slots:
+            self.world.stop(slot)
+            slot.process.stop()
+
+    def _start(self, slots: list[Slot]) -> None:
+        """The first alone: it may have to replay the ledger."""
+        for slot in slots:
+            self.world.move(slot, self.site)
+            self.world.start(slot)
+
+    def _lost(self, event: Mapping[str, Any]) -> None:
+        since = self.world.scheduler.now - event["age"] - event.get("down", 0.0)
+        self.lost_since.append(since)
+        self.world.send_again(since)
+
+
+def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str, Any]:
+    """One of these, somewhere in the first half hour."""
+    chance, name = world.chance, f"event{number}"
+    kind = chance.weighted(f"{name} kind", kinds)
+    made: dict[str, Any] = {"do": kind, "at": round(60 + chance.share(f"{name} at") * 1500, 1)}
+    if kind in ("restore", "failover", "copied"):
+        made |= {"what": chance.one_of(f"{name} what", ["both", "records"]), "age": chance.between(f"{name} age", 2.0, 900.0)}
+        made["age"] = round(min(made["age"], made["at"] - 1), 1)
+    if kind == "failover":
+        made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.5)]
+        made["goes_on"] = chance.span(f"{name} goes on", 3600.0)
+    if kind == "restore":
+        made["over"] = chance.is_so(f"{name} over", 0.5)
+    if kind not in ("failover", "copied"):
+        made["down"] = chance.span(f"{name} down", 3600.0)
+    return made
+
+
+def dashboard(world: World, story: Story) -> None:
+    """What somebody does at the processor's own pages about a story's payment."""
+    chance, label = world.chance, story.label
+    back = chance.event(f"{label} dashboard refund", world.rates["dashboard"], lambda: {"at": _when(world, f"{label} dr"), "amount": int(story.amount * (0.2 + 0.5 * chance.share(f"{label} da"))) // 10 * 10 + 7})
+    if back:
+        world.scheduler.at(back["at"], lambda: world.processor.by_hand(lambda account: _refund(account, story, back["amount"])))
+    detached = chance.event(f"{label} detach", world.rates["detach"], lambda: _when(world, f"{label} dd"))
+    if detached:
+        world.scheduler.at(detached, lambda: world.processor.by_hand(lambda account: _detach(account, story)))
+
+
+def _when(world: World, name: str) -> float:
+    return round(world.chance.between(name, 1.0, 2400.0), 2)
+
+
+def payments_of(account: Any, story: Story) -> list[dict[str, Any]]:
+    """The processor's payments of one obligation: nobody else pays this amount."""
+    return [each for each in account.tables["payment_intents"].values() if each["amount"] == story.amount]
+
+
+def _refund(account: Any, story: Story, amount: int) -> None:
+    for payment in payments_of(account, story):
+        if payment["status"] == "succeeded":
+            try:
+                refunds.create(account, {"payment_intent": payment["id"], "amount": amount})
+            except WireError:
+                return
+
+
+def _detach(account: Any, story: Story) -> None:
+    for payment in payments_of(account, story):
+        method = payment["payment_method"]
+        if method and account.tables["payment_methods"][method]["customer"]:
+            payment_methods.detach(account, method, {})
+            return
