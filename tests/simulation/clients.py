@@ -177,6 +177,7 @@ class Story:
             world.scheduler.start(f"{self.label}z", lambda: self.pay(f"{self.label}.z"), after=again)
         erase = chance.event(f"{self.label} erase", self.rate("erase"), lambda: chance.span(f"{self.label} e", 3600.0))
         if erase:
+            world.erases = True
             world.scheduler.start(f"{self.label}e", self.erase, after=erase)
 
     def _part(self, number: int) -> dict[str, Any]:
@@ -195,7 +196,10 @@ class Story:
             self.refunds.setdefault(key, (amount, "open"))
             if answer is not None and answer.status in (200, 201):
                 self.refunds[key] = (amount, "made")
-                return
+                again = self.world.chance.event(f"{name}{turn} again", self.rate("again"), lambda: self.world.chance.span(f"{name}{turn} a", 900.0))
+                if not again:
+                    return
+                pause = again
             if answer is not None and answer.status in (404, 409, 422) and answer.code not in ("in_progress", "contended"):
                 return
             if answer is not None and answer.status == 502:

@@ -43,8 +43,9 @@ from vault.tlog.watched import LogWatch
 from vault.workshop import Workshop, caller_of
 
 ROOT = Path(__file__).parent.parent.parent
-WORK = ("ledger", "catching_up", "intents", "webhooks", "money", "rights", "erasures")
-"""The lanes that money and erasures need."""
+MONEY = ("catching_up", "intents", "webhooks", "money")
+WORK = (*MONEY, "ledger", "rights", "erasures")
+"""The lanes that money needs, and erasures too."""
 
 FILES = ("records.db", "keystore.db")
 WEBHOOK_SECRET = "whsec_simulated"

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from clients import PAID, Story
 from scenario import payments_of
-from world import SERVERS, World
+from world import START, World
 
 OPEN = ("pending", "unknown", "processing")
 
@@ -35,13 +36,13 @@ def judged(world: World, stories: list[Story]) -> list[Violation]:
 
 
 def _humans(world: World) -> set[str]:
+    world.look(world.slots[0])
     return world.slots[0].process.needs_human()
 
 
 def _differences(world: World) -> list[str]:
-    from datetime import timedelta
-
-    return world.slots[0].process.differences(world.clock() - timedelta(days=30))
+    world.look(world.slots[0])
+    return world.slots[0].process.differences(datetime.fromtimestamp(START, UTC))
 
 
 def _all(world: World, name: str, path: str) -> list[dict[str, Any]]:

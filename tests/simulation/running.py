@@ -7,7 +7,6 @@ from typing import Any
 
 from chance import Chance, Course
 from clients import Story
-from deployment import WORK
 from model import Violation, judged
 from scenario import Operations, dashboard, drawn
 from stage import dressed
@@ -126,7 +125,7 @@ def _ended(world: World, stories: list[Story]) -> list[Violation]:
     for step in CALM_STEPS:
         world.scheduler.sleep(step)
         world.processor.settle()
-        ended = sum(world.turn(worker, WORK) for _ in range(1))
+        ended = world.turn(worker, world.needed)
         quiet = quiet + 1 if not ended and not world.undelivered else 0
         if quiet >= 3 and not _open(world):
             break

@@ -29,7 +29,8 @@ class Operations:
         if "age" in event:
             kept = world.stage.home / f"kept{number}"
             world.scheduler.at(max(at - event["age"], 0.0), lambda: copy(world.stage.home / self.site, kept))
-            self.world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
+            world.scheduler.at(max(at - event.get("hang", 0.0), 0.0), lambda: self._hang(event))
+            world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
         else:
             world.scheduler.start(f"op{number}", lambda: do(event), after=at)
 
@@ -67,16 +68,28 @@ class Operations:
         for name in set(FILES) - set(names):
             for ending in ("", ".lock"):
                 (home / self.site / f"{name}{ending}").symlink_to(home / before / f"{name}{ending}")
-        old = [slot for slot in world.slots if slot.number in event["old"] and slot.site == before]
+        old = self._left(event, before)
         new = [slot for slot in world.slots if slot not in old]
-        world.say(f"failover {event}")
+        world.say(f"failover {event}, {[slot.number for slot in old]} stay")
         self._stop(new)
         self._lost(event)
         self._start(new)
         world.scheduler.sleep(event["goes_on"])
         world.say("the old primary is fenced")
         self._stop(old)
+        self._lost(event | {"age": 0.0, "down": event["goes_on"]})
         self._start(old)
+
+    def _hang(self, event: Mapping[str, Any]) -> None:
+        """The primary stops answering, some time before somebody takes over and some time after."""
+        if "hang" in event:
+            self.world.hung[self.site] = self.world.scheduler.now + event["hang"] + event["hangs_on"]
+
+    def _left(self, event: Mapping[str, Any], site: str) -> list[Slot]:
+        """Who goes on with the old primary: at most two of those who wait for it, and who was picked."""
+        here = [slot for slot in self.world.slots if slot.site == site]
+        waiting = [slot for slot in here if slot.busy][:2]
+        return [slot for slot in here if slot in waiting or slot.number in event["old"]]
 
     def ledger(self, event: Mapping[str, Any]) -> None:
         self.world.say(f"the ledger is away for {event['down']}")
@@ -114,7 +127,6 @@ class Operations:
     def _stop(self, slots: list[Slot]) -> None:
         for slot in slots:
             self.world.stop(slot)
-            slot.process.stop()
 
     def _start(self, slots: list[Slot]) -> None:
         """The first alone: it may have to replay the ledger."""
@@ -136,9 +148,12 @@ def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str
     if kind in ("restore", "failover", "copied"):
         made |= {"what": chance.one_of(f"{name} what", ["both", "records"]), "age": chance.between(f"{name} age", 2.0, 900.0)}
         made["age"] = round(min(made["age"], made["at"] - 1), 1)
+
     if kind == "failover":
-        made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.5)]
+        made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.2)]
         made["goes_on"] = chance.span(f"{name} goes on", 3600.0)
+        made["hang"] = round(min(chance.span(f"{name} hang", 110.0), made["at"] - 1), 1)
+        made["hangs_on"] = chance.span(f"{name} hangs on", 900.0)
     if kind == "restore":
         made["over"] = chance.is_so(f"{name} over", 0.5)
     if kind not in ("failover", "copied"):

@@ -67,9 +67,9 @@ def _founded(home: Path, stack: ExitStack) -> Stage:
 def dressed(chance: Chance, stage: Stage, rates: dict[str, float]) -> World:
     """A world at its beginning: databases copied, all processes started, nothing in doubt."""
     home = stage.home
-    for part in ("a", "b", "c", "d", "ledger"):
+    for part in ("b", "c", "d", "ledger"):
         shutil.rmtree(home / part, ignore_errors=True)
-    copy(home / "template", home / "a")
+    copy(home / "template", home / "a", over=True)
     shutil.copytree(home / "first-ledger", home / "ledger")
     world = World(chance, stage, rates)
     for slot in stage.slots:
@@ -77,13 +77,13 @@ def dressed(chance: Chance, stage: Stage, rates: dict[str, float]) -> World:
         slot.gate.away = set()
         slot.actors = set()
         slot.cut_until = 0.0
+        slot.busy = False
         slot.generation += 1
         world.move(slot, "a")
         world.start(slot)
     _operating_system(world)
     listen_to_errors(world.logged)
-    for _ in range(2):
-        world.turn(stage.slots[-1], ["catching_up"])
+    world.turn(stage.slots[-1], ["catching_up"])
     return world
 
 

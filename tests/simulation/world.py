@@ -10,7 +10,7 @@ from typing import Any
 
 from chance import Chance
 from databases import Gate
-from deployment import FILES, WEBHOOK_SECRET, WORK, Away, Founded, Process
+from deployment import FILES, MONEY, WEBHOOK_SECRET, WORK, Away, Founded, Process
 from processor import Processor, Transport, thawed
 from scheduler import Actor, Killed, Scheduler, Signal
 
@@ -18,10 +18,11 @@ from sandbox.webhooks import signature
 
 START = datetime(2026, 12, 1, 8, tzinfo=UTC).timestamp()
 SERVERS, WORKERS = 4, 2
+"""Processes. One that was not needed yet is not started yet."""
 PATIENCE = 60.0
 """Seconds after which a client hangs up."""
 
-BEAT = 30.0
+BEAT = 60.0
 """A process looks whether it may serve before it does anything, once its last look is so many seconds old."""
 
 PAUSES = (5.0, 60.0, 600.0, 3600.0, 10_800.0)
@@ -51,6 +52,7 @@ class Slot:
     number: int
     site: str = ""
     up: bool = False
+    started: bool = False
     busy: bool = False
     generation: int = 0
     cut_until: float = 0.0
@@ -87,6 +89,9 @@ class World:
         self.undelivered = 0
         self.delivered: list[tuple[float, str, bytes]] = []
         self.busy_at = START
+        self.erases = False
+        self.hung: dict[str, float] = {}
+        """Until when a site's databases do not answer."""
         self.trace: list[str] = []
         self._webhooks = itertools.count(1)
         self._turns = itertools.count(1)
@@ -117,15 +122,33 @@ class World:
         actor.edges += 1
         name = f"{actor.label}#{actor.edges}"
         if not self.calm:
-            seconds = self.chance.event(f"{name} stall", self.rates["stall"], lambda: self.chance.span(name))
-            if seconds:
-                self.say(f"{name} at {what} stalls {seconds}")
-                self.scheduler.sleep(seconds)
+            self._stall(actor.process, name, what)
+            self._hang(actor.process, what)
             down = self.chance.event(f"{name} kill", self.rates["kill"], lambda: self.chance.span(name, 900.0))
             if down:
                 self.say(f"{name} at {what} dies with its process for {down}")
                 self.kill(actor.process, down)
         self.scheduler.sleep(self.chance.between(f"{name} j", 0.0005, 0.03))
+
+    def _stall(self, slot: Slot, name: str, what: str) -> None:
+        """A process that was frozen for long may find that nobody answers it any more, for a while."""
+        rate = self.rates["stall"] * (4 if what == "send" else 1)
+        frozen = self.chance.event(f"{name} stall", rate, lambda: self._frozen(name))
+        if frozen:
+            self.say(f"{name} at {what} stalls {frozen}")
+            self.scheduler.sleep(frozen["for"])
+            slot.cut_until = max(slot.cut_until, self.scheduler.now + frozen.get("cut", 0.0))
+
+    def _frozen(self, name: str) -> dict[str, float]:
+        seconds = self.chance.span(name)
+        is_cut = seconds > 20.0 and self.chance.is_so(f"{name} cut", 0.3)
+        return {"for": seconds} | ({"cut": self.chance.span(f"{name} c", 110.0)} if is_cut else {})
+
+    def _hang(self, slot: Slot, what: str) -> None:
+        """The primary that this process talks to does not answer for now."""
+        until = self.hung.get(slot.site, 0.0)
+        if what != "send" and self.scheduler.now < until:
+            self.scheduler.sleep(until - self.scheduler.now + self.chance.share(f"{slot.number} hung {until}"))
 
     def fate(self) -> dict[str, Any]:
         """What becomes of the processor call that is made now."""
@@ -170,26 +193,23 @@ class World:
     # -- processes ---------------------------------------------------------------------------------------------------
 
     def start(self, slot: Slot) -> None:
-        """Start a process, replay the ledger where it says so; it serves from then on."""
-        def work() -> None:
-            verdict = slot.process.start(
-                self.ledger, Transport(self.processor, self.fate), self.clock, lambda: self.scheduler.now
-            )
-            if verdict.endswith("_restored"):
-                self.say(f"process {slot.number} replays the ledger")
-                slot.process.replay()
-                verdict = slot.process.look()
-            slot.looked_at = self.scheduler.now
-            slot.up = True
+        """It serves from now on; what it does at its start it does when it is needed first."""
+        slot.up, slot.started = True, False
 
-        slot.busy = True
-        try:
-            work() if self.scheduler.current() is None else self._quietly(work)
-        finally:
-            slot.busy = False
+    def _started(self, slot: Slot) -> None:
+        """Its start, and a replay of the ledger where the guard asks for one."""
+        transport = Transport(self.processor, self.fate)
+        verdict = slot.process.start(self.ledger, transport, self.clock, lambda: self.scheduler.now)
+        if verdict.endswith("_restored"):
+            self.say(f"process {slot.number} replays the ledger")
+            slot.process.replay()
+            slot.process.look()
+        slot.looked_at, slot.started = self.scheduler.now, True
 
     def _quietly(self, work: Callable[[], Any]) -> Any:
         actor = self.scheduler.current()
+        if actor is None:
+            return work()
         actor.is_quiet = True
         try:
             return work()
@@ -198,7 +218,7 @@ class World:
 
     def kill(self, slot: Slot, down: float) -> None:
         """`kill -9`; it is started again after so many seconds."""
-        self.scheduler.start(f"start{slot.number}", lambda: self.start(slot), after=down)
+        self.scheduler.at(down, lambda: self.start(slot))
         self.stop(slot)
 
     def stop(self, slot: Slot) -> None:
@@ -222,7 +242,10 @@ class World:
             self.stage.gates[f"{slot.process.place}/{name}"] = (name.partition(".")[0], slot.gate)
 
     def look(self, slot: Slot) -> None:
-        if self.scheduler.now - slot.looked_at > BEAT or not slot.process.guard.verdict.is_good:
+        """What a process does at its start, and every few seconds."""
+        if not slot.started:
+            self._quietly(lambda: self._started(slot))
+        elif self.scheduler.now - slot.looked_at > BEAT or not slot.process.guard.verdict.is_good:
             self._quietly(slot.process.look)
             slot.looked_at = self.scheduler.now
 
@@ -289,19 +312,24 @@ class World:
 
     def work(self, number: int) -> None:
         """A worker's life: some lanes, a pause, longer while nothing happens."""
-        slot, rounds = self.slots[SERVERS + number], 0
+        slot, rounds, pause = self.slots[SERVERS + number], 0, 1.0
         while not self.calm:
             rounds += 1
             name = f"w{number}.{rounds}"
-            idle = self.scheduler.now - self.busy_at
-            self.scheduler.sleep(max(self.chance.between(f"{name} p", 1.0, 45.0), min(idle / 3, 10_000.0)))
+            pause = 1.0 if self.busy_at > self.scheduler.now - 60.0 else min(pause * 2.5, 1000.0)
+            self.scheduler.sleep(self.chance.between(f"{name} p", 2.0, 60.0) * pause)
             if self.calm or not slot.up or slot.busy:
                 continue
-            lanes = sorted(WORK, key=lambda lane: self.chance.share(f"{name} {lane}"))
-            lanes = lanes[: self.chance.number(f"{name} n", 2, len(lanes))]
+            lanes = sorted(self.needed, key=lambda lane: self.chance.share(f"{name} {lane}"))
+            lanes = lanes[: self.chance.number(f"{name} n", 1, len(lanes))]
             ended = Signal(self.scheduler)
             self.run_in(slot, name, lambda lanes=lanes, ended=ended: ended.set(self.turn(slot, lanes)))
             ended.wait(200_000.0)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The lanes that may have something to do: nobody was erased, nobody's refund is settled, spares a look."""
+        return WORK if self.erases else MONEY
 
     def turn(self, slot: Slot, lanes: list[str] | tuple[str, ...]) -> int:
         """Some lanes, one after the other."""
