@@ -13,7 +13,14 @@ from typing import Any
 Course = Mapping[str, Any]
 """Events by name; their values are JSON."""
 
-SPANS = ((0.05, 1.0, 4), (1.0, 25.0, 5), (25.0, 110.0, 4), (110.0, 900.0, 3), (900.0, 7200.0, 1), (7200.0, 100_000.0, 1))
+SPANS = (
+    (0.05, 1.0, 4),
+    (1.0, 25.0, 5),
+    (25.0, 110.0, 4),
+    (110.0, 900.0, 3),
+    (900.0, 7200.0, 1),
+    (7200.0, 100_000.0, 1),
+)
 """For how long things hang, seconds from and to, and how often: mostly for seconds, now and then for a day."""
 
 
@@ -55,7 +62,9 @@ class Chance:
 
     def span(self, name: str, longest: float = 100_000.0) -> float:
         """For how long something hangs, seconds."""
-        low, high = self.weighted(f"{name}/span", [((low, high), weight) for low, high, weight in SPANS if low < longest])
+        low, high = self.weighted(
+            f"{name}/span", [((low, high), weight) for low, high, weight in SPANS if low < longest]
+        )
         return round(min(self.between(name, low, high), longest), 2)
 
     def event(self, name: str, probability: float, make: Callable[[], Any]) -> Any:

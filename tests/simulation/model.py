@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aftermath import payments_of
 from clients import PAID, Story
-from scenario import payments_of
 from world import START, World
 
-OPEN = ("pending", "unknown", "processing")
+RECONCILED = 0.25
+"""In how many runs the house's own comparison is asked too; it takes its time."""
+
+OPEN = ("pending", "unknown", "processing", "requires_action")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ def judged(world: World, stories: list[Story]) -> list[Violation]:
     found += _of_disputes(world, known)
     found += _of_tokens(world)
     found += _of_erasures(world, stories)
-    found += [Violation("reconcile", text) for text in _differences(world)]
+    if world.chance.is_so("reconciled", RECONCILED):
+        found += [Violation("reconcile", text) for text in _differences(world)]
     return found
 
 
@@ -63,7 +67,9 @@ def _charges(world: World) -> dict[int, list[dict[str, Any]]]:
     return by_amount
 
 
-def _of_story(world: World, story: Story, known: dict[int, list[dict[str, Any]]], humans: set[str]) -> Iterator[Violation]:
+def _of_story(
+    world: World, story: Story, known: dict[int, list[dict[str, Any]]], humans: set[str]
+) -> Iterator[Violation]:
     account = world.processor.account
     label = story.label
     payments = payments_of(account, story)
@@ -74,7 +80,9 @@ def _of_story(world: World, story: Story, known: dict[int, list[dict[str, Any]]]
     if len(paid) > 1:
         yield Violation("paid twice", f"{label}: {len(paid)} payments of {story.amount}, told {story.told}")
     if "paid" in told and not paid:
-        yield Violation("paid for nothing", f"{label}: told {story.told}, at the processor {[each['status'] for each in payments]}")
+        yield Violation(
+            "paid for nothing", f"{label}: told {story.told}, at the processor {[each['status'] for each in payments]}"
+        )
     if paid and told and all(word == "unpaid" for word in told):
         yield Violation("paid though refused", f"{label}: told {story.told}")
     for charge in ours:
@@ -89,9 +97,13 @@ def _of_story(world: World, story: Story, known: dict[int, list[dict[str, Any]]]
         yield from _of_refunds(world, story, paid[0], settled[0], humans)
 
 
-def _of_refunds(world: World, story: Story, payment: dict[str, Any], charge: dict[str, Any], humans: set[str]) -> Iterator[Violation]:
+def _of_refunds(
+    world: World, story: Story, payment: dict[str, Any], charge: dict[str, Any], humans: set[str]
+) -> Iterator[Violation]:
     account = world.processor.account
     theirs = account.tables["charges"][payment["latest_charge"]]["amount_refunded"]
+    if not theirs and not charge["amount_refunded"] and not story.refunds:
+        return
     ours = _all(world, f"judge-{story.label}", f"/v1/charges/{charge['id']}/refunds")
     open_ones = [each for each in ours if each["status"] == "unknown" and each["id"] not in humans]
     if open_ones:
@@ -100,13 +112,17 @@ def _of_refunds(world: World, story: Story, payment: dict[str, Any], charge: dic
         shown = [(each["amount"], each["status"], each["origin"]) for each in ours]
         yield Violation("refunds differ", f"{story.label}: {theirs} there, {charge['amount_refunded']} here {shown}")
     made = [each for each in account.tables["refunds"].values() if each["payment_intent"] == payment["id"]]
-    for key, (amount, _) in story.refunds.items():
+    for key, (amount, word) in story.refunds.items():
+        if word == "made" and not any(each["amount"] == amount for each in made):
+            yield Violation("refunded for nothing", f"{story.label}: {amount} {key}")
         if sum(each["amount"] == amount and each["status"] != "failed" for each in made) > 1:
             yield Violation("refunded twice", f"{story.label}: {amount} {key}")
 
 
 def _of_disputes(world: World, known: dict[int, list[dict[str, Any]]]) -> Iterator[Violation]:
     account = world.processor.account
+    if not account.tables["disputes"]:
+        return
     ours = {(each["amount"], each["charge"]) for each in _all(world, "judge-d", "/v1/disputes?limit=100")}
     for dispute in account.tables["disputes"].values():
         charges = [each["id"] for each in known.get(dispute["amount"], []) if each["status"] in PAID]
@@ -135,8 +151,18 @@ def _of_erasures(world: World, stories: list[Story]) -> Iterator[Violation]:
         if answer is None or answer.status != 200:
             continue
         certificate = answer.body["certificate"]
-        there = of_customer.get(certificate["customer"])
+        there = of_customer.get(certificate["customer"]) or _typed_in(account, stories, certificate["customer"])
         if certificate["completed_at"] is None:
             yield Violation("erasure never ends", json.dumps(certificate["recipients"]))
         elif there is not None and not there.get("deleted"):
             yield Violation("certified for nothing", json.dumps(certificate["recipients"]))
+
+
+def _typed_in(account: Any, stories: list[Story], customer: str) -> dict[str, Any] | None:
+    """The processor's customer who came with a story's new card, told by the email that was typed in with it."""
+    email = next((story.email for story in stories if story.card["customer"] == customer), "")
+    for setup in account.tables["setup_intents"].values():
+        method = account.tables["payment_methods"].get(setup["payment_method"] or "")
+        if email and method and method["billing_details"]["email"] == email:
+            return account.tables["customers"][setup["customer"]]
+    return None

@@ -24,8 +24,12 @@ TIMEOUT = 20.0
 """Seconds: `read_timeout` of the house's own transport."""
 
 BASE = "http://127.0.0.1:1"
-TOLD = ("payment_intent.", "charge.refund", "refund.", "charge.dispute.", "payment_method.detached")
-"""Events of these types go out as webhooks."""
+TOLD = (
+    *("payment_intent.succeeded", "payment_intent.canceled", "payment_intent.amount_capturable_updated"),
+    *("charge.refunded", "refund.updated", "charge.dispute.created", "charge.dispute.closed"),
+    "payment_method.detached",
+)
+"""The types of events that the endpoint is signed up for."""
 
 
 class Clocked(Sandbox):
@@ -119,7 +123,7 @@ class Processor:
             for name, event in account.tables["events"].items():
                 if name not in self._seen:
                     self._seen.add(name)
-                    if event["type"].startswith(TOLD):
+                    if event["type"] in TOLD:
                         self.listener(events.shown(event))
 
     def settle(self) -> None:

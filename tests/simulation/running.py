@@ -1,16 +1,18 @@
 """One seed, one run: its profile, its stories, its storm, then calm until everything has come to its end, then the judgment."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aftermath import follow
 from chance import Chance, Course
 from clients import Story
-from model import Violation, judged
-from scenario import Operations, dashboard, drawn
+from model import OPEN, Violation, judged
+from scenario import Operations, drawn
 from stage import dressed
-from world import SERVERS, START, Stage, World
+from webhooks import Webhooks
+from working import live, needed, turn
+from world import SERVERS, START, WORKERS, Stage, World
 
 KINDS = (
     ("restart", 1.0),
@@ -44,11 +46,12 @@ class Outcome:
 
 def profile(chance: Chance) -> dict[str, float]:
     """What this seed is rich in: most seeds have a few kinds of trouble, and those often."""
+
     def rate(name: str, *rates: float) -> float:
         return float(chance.one_of(f"rate {name}", rates))
 
     return {
-        "stall": rate("stall", 0, 0, 0.01, 0.03),
+        "stall": rate("stall", 0, 0.01, 0.03, 0.06),
         "kill": rate("kill", 0, 0, 0, 0.004),
         "call": rate("call", 0, 0.1, 0.25, 0.5),
         "unheard": rate("unheard", 0, 0, 0.1),
@@ -62,7 +65,8 @@ def profile(chance: Chance) -> dict[str, float]:
         "dashboard": rate("dashboard", 0, 0.3, 0.7),
         "detach": rate("detach", 0, 0, 0.3),
         "erase": rate("erase", 0, 0, 0.3),
-        "events": rate("events", 0, 0.3, 0.6),
+        "person": rate("person", 0.5, 0.9),
+        "events": rate("events", 0, 0.4, 0.8),
     }
 
 
@@ -72,44 +76,49 @@ def run(stage: Stage, seed: int, course: Course | None = None, outside: frozense
     chance = Chance(seed, course)
     rates = profile(chance)
     world = dressed(chance, stage, rates)
-    operations = Operations(world)
+    webhooks = Webhooks(world)
+    operations = Operations(world, webhooks)
     stories = [*_stories(world)]
     kinds = [(kind, weight) for kind, weight in KINDS if kind not in outside]
-    for number in range(3):
+    for number in range(2):
         event = chance.event(f"event{number}", rates["events"], lambda number=number: drawn(world, number, kinds))
         if event:
             operations.plan(number, event)
-    for number in (0, 1):
-        world.scheduler.start(f"w{number}", lambda number=number: world.work(number))
-    violations = _lived(world, stories)
+    for number in range(WORKERS):
+        world.scheduler.start(f"w{number}", lambda number=number: live(world, number))
+    violations = _lived(world, webhooks, stories)
     return Outcome(seed, violations, dict(chance.course), world.trace, time.process_time() - begun)
 
 
 def _stories(world: World) -> Any:
     chance = world.chance
-    for number in range(chance.number("stories", 2, 6)):
+    for number in range(chance.number("stories", 2, 4)):
         story = Story(
             world=world,
             number=number,
             amount=1000 + 100 * number + 3,
-            card=chance.weighted(f"o{number} card", list(zip(world.stage.cards, (3, 3, 2, 1.5, 1, 1, 0.5), strict=True))),
+            card=chance.weighted(
+                f"o{number} card", list(zip(world.stage.cards, (3, 3, 2, 1.5, 1, 1, 0.5, 1), strict=True))
+            ),
             is_manual=chance.is_so(f"o{number} manual", 0.2),
         )
-        start = chance.event(f"o{number}", 1.0, lambda number=number: round(0.1 + chance.share(f"o{number} start") * 900, 1))
+        start = chance.event(
+            f"o{number}", 1.0, lambda number=number: round(0.1 + chance.share(f"o{number} start") * 600, 1)
+        )
         if start:
             world.scheduler.start(story.label, story.run, after=start)
-            world.scheduler.at(start, lambda story=story: dashboard(world, story))
+            world.scheduler.at(start, lambda story=story: follow(story))
             yield story
 
 
-def _lived(world: World, stories: list[Story]) -> list[Violation]:
+def _lived(world: World, webhooks: Webhooks, stories: list[Story]) -> list[Violation]:
     scheduler = world.scheduler
     scheduler.run(START + 5400.0)
     world.calm = True
     while scheduler.actors and scheduler.now < START + 400_000:
         scheduler.run(scheduler.now + 1000.0)
     judgment: list[Violation] = []
-    end = scheduler.start("end", lambda: judgment.extend(_ended(world, stories)))
+    end = scheduler.start("end", lambda: judgment.extend(_ended(world, webhooks, stories)))
     scheduler.run(scheduler.now + 1_000_000.0)
     if scheduler.errors:
         raise scheduler.errors[0]
@@ -118,16 +127,16 @@ def _lived(world: World, stories: list[Story]) -> list[Violation]:
     return judgment
 
 
-def _ended(world: World, stories: list[Story]) -> list[Violation]:
+def _ended(world: World, webhooks: Webhooks, stories: list[Story]) -> list[Violation]:
     """Let the worker come to its end, hours and days later, then judge."""
     worker = world.slots[SERVERS]
     quiet = 0
     for step in CALM_STEPS:
         world.scheduler.sleep(step)
         world.processor.settle()
-        ended = world.turn(worker, world.needed)
-        quiet = quiet + 1 if not ended and not world.undelivered else 0
-        if quiet >= 3 and not _open(world):
+        ended = turn(world, worker, needed(world))
+        quiet = quiet + 1 if not ended and not webhooks.under_way else 0
+        if quiet >= 2 and not _open(world):
             break
     for slot in world.slots[:SERVERS]:
         world.look(slot)
@@ -136,6 +145,8 @@ def _ended(world: World, stories: list[Story]) -> list[Violation]:
 
 def _open(world: World) -> bool:
     answer = world.call("open?", "GET", "/v1/charges?limit=100")
-    return answer is None or answer.status != 200 or any(
-        each["status"] in ("pending", "unknown", "processing") or each["step"] for each in answer.body["data"]
+    return (
+        answer is None
+        or answer.status != 200
+        or any(each["status"] in OPEN or each["step"] for each in answer.body["data"])
     )

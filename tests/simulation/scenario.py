@@ -1,14 +1,11 @@
 """What befalls a whole deployment: restarts, failovers, restores, stores that are away, credentials, the dashboard."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from clients import Story
 from deployment import FILES, copy
-from world import SERVERS, START, Slot, World
-
-from sandbox import payment_methods, refunds
-from sandbox.errors import WireError
+from webhooks import Webhooks
+from world import Slot, World
 
 SITES = ("a", "b", "c", "d")
 
@@ -16,11 +13,10 @@ SITES = ("a", "b", "c", "d")
 class Operations:
     """What operators and disasters do to one world."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, world: World, webhooks: Webhooks) -> None:
+        self.world, self._webhooks = world, webhooks
         self.site = "a"
         self._sites = iter(SITES[1:])
-        self.lost_since: list[float] = []
 
     def plan(self, number: int, event: Mapping[str, Any]) -> None:
         """Have an event happen at its time."""
@@ -136,17 +132,20 @@ class Operations:
 
     def _lost(self, event: Mapping[str, Any]) -> None:
         since = self.world.scheduler.now - event["age"] - event.get("down", 0.0)
-        self.lost_since.append(since)
-        self.world.send_again(since)
+        self.world.moved_at = self.world.scheduler.now
+        self._webhooks.send_again(since)
 
 
 def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str, Any]:
     """One of these, somewhere in the first half hour."""
     chance, name = world.chance, f"event{number}"
     kind = chance.weighted(f"{name} kind", kinds)
-    made: dict[str, Any] = {"do": kind, "at": round(60 + chance.share(f"{name} at") * 1500, 1)}
+    made: dict[str, Any] = {"do": kind, "at": round(60 + chance.share(f"{name} at") * 1000, 1)}
     if kind in ("restore", "failover", "copied"):
-        made |= {"what": chance.one_of(f"{name} what", ["both", "records"]), "age": chance.between(f"{name} age", 2.0, 900.0)}
+        made |= {
+            "what": chance.one_of(f"{name} what", ["both", "records"]),
+            "age": chance.between(f"{name} age", 2.0, 900.0),
+        }
         made["age"] = round(min(made["age"], made["at"] - 1), 1)
 
     if kind == "failover":
@@ -159,40 +158,3 @@ def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str
     if kind not in ("failover", "copied"):
         made["down"] = chance.span(f"{name} down", 3600.0)
     return made
-
-
-def dashboard(world: World, story: Story) -> None:
-    """What somebody does at the processor's own pages about a story's payment."""
-    chance, label = world.chance, story.label
-    back = chance.event(f"{label} dashboard refund", world.rates["dashboard"], lambda: {"at": _when(world, f"{label} dr"), "amount": int(story.amount * (0.2 + 0.5 * chance.share(f"{label} da"))) // 10 * 10 + 7})
-    if back:
-        world.scheduler.at(back["at"], lambda: world.processor.by_hand(lambda account: _refund(account, story, back["amount"])))
-    detached = chance.event(f"{label} detach", world.rates["detach"], lambda: _when(world, f"{label} dd"))
-    if detached:
-        world.scheduler.at(detached, lambda: world.processor.by_hand(lambda account: _detach(account, story)))
-
-
-def _when(world: World, name: str) -> float:
-    return round(world.chance.between(name, 1.0, 2400.0), 2)
-
-
-def payments_of(account: Any, story: Story) -> list[dict[str, Any]]:
-    """The processor's payments of one obligation: nobody else pays this amount."""
-    return [each for each in account.tables["payment_intents"].values() if each["amount"] == story.amount]
-
-
-def _refund(account: Any, story: Story, amount: int) -> None:
-    for payment in payments_of(account, story):
-        if payment["status"] == "succeeded":
-            try:
-                refunds.create(account, {"payment_intent": payment["id"], "amount": amount})
-            except WireError:
-                return
-
-
-def _detach(account: Any, story: Story) -> None:
-    for payment in payments_of(account, story):
-        method = payment["payment_method"]
-        if method and account.tables["payment_methods"][method]["customer"]:
-            payment_methods.detach(account, method, {})
-            return

@@ -82,12 +82,16 @@ def _run_all(first: int, last: int, outside: frozenset[str], *, shrink: bool) ->
     return 1 if kept["failed"] else 0
 
 
-def _in_processes(first: int, last: int, outside: frozenset[str], *, shrink: bool) -> Iterator[tuple[int, list[str], float, str]]:
+def _in_processes(
+    first: int, last: int, outside: frozenset[str], *, shrink: bool
+) -> Iterator[tuple[int, list[str], float, str]]:
     """What came of each seed, in their order."""
     context = multiprocessing.get_context("spawn")
     results: Any = context.Queue()
     every = [
-        context.Process(target=_child, args=(range(first + number, last + 1, PROCESSES), outside, shrink, results), daemon=True)
+        context.Process(
+            target=_child, args=(range(first + number, last + 1, PROCESSES), outside, shrink, results), daemon=True
+        )
         for number in range(PROCESSES)
     ]
     for one in every:

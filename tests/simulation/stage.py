@@ -7,14 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from chance import Chance
 from databases import Gate, flock_of, listen
 from deployment import Process, copy, found, listen_to_errors
+from hazards import edge, fate
 from processor import Clocked, frozen
+from working import turn
 from world import SERVERS, START, WORKERS, Slot, Stage, World
+
+from sandbox import setup_intents
 
 CALM = {"stall": 0.0, "kill": 0.0, "call": 0.0, "unheard": 0.0, "webhook": 0.0, "tells_payments": 0.0}
 CARDS = (
@@ -25,7 +31,9 @@ CARDS = (
     "4000000000007726",  # refunds are pending first
     "4000000000005126",  # refunds fail later
     "4000000000000341",  # declines once it is stored
+    "4000002500003155",  # its person authenticates, each time
 )
+PERSON = CARDS[-1]
 
 
 @contextmanager
@@ -72,6 +80,7 @@ def dressed(chance: Chance, stage: Stage, rates: dict[str, float]) -> World:
     copy(home / "template", home / "a", over=True)
     shutil.copytree(home / "first-ledger", home / "ledger")
     world = World(chance, stage, rates)
+    world.edge, world.fate = partial(edge, world), partial(fate, world)
     for slot in stage.slots:
         slot.gate.edge, slot.gate.now = world.edge, lambda: world.scheduler.now
         slot.gate.away = set()
@@ -83,7 +92,7 @@ def dressed(chance: Chance, stage: Stage, rates: dict[str, float]) -> World:
         world.start(slot)
     _operating_system(world)
     listen_to_errors(world.logged)
-    world.turn(stage.slots[-1], ["catching_up"])
+    turn(world, stage.slots[-1], ["catching_up"])
     return world
 
 
@@ -122,15 +131,25 @@ def operating_system() -> Iterator[None]:
 
 def _store_cards(world: World) -> None:
     for number, card in enumerate(CARDS):
+        letter, is_person = chr(97 + number), card == PERSON
         order = {
             "type": "card",
             "card": {"number": card, "exp_month": 12, "exp_year": 2034, "cvc": "123"},
-            "customer": {"reference": f"customer-{chr(97 + number)}"},
+            "customer": {"reference": f"customer-{letter}"},
         }
-        answer = world.call(f"card{number}", "POST", "/v1/tokens", order, key=f"card-{chr(97 + number)}")
-        assert answer is not None, world.trace
-        assert answer.status == 201, (answer, world.trace)
-        world.stage.cards.append({"token": answer.body["id"], "customer": answer.body["customer"], "number": card})
+        answer = world.call(f"card{number}", "POST", "/v1/tokens", order, key=f"card-{letter}")
+        if is_person:
+            world.processor.by_hand(_authenticate)
+            answer = world.call(f"card{number}c", "POST", f"/v1/tokens/{answer.body['id']}/confirm")
+        assert answer.body["status"] == "active", answer
+        face = {"token": answer.body["id"], "customer": answer.body["customer"]}
+        world.stage.cards.append({**face, "number": card, "person": is_person})
+
+
+def _authenticate(account: Any) -> None:
+    for setup in account.tables["setup_intents"].values():
+        if setup["status"] == "requires_action":
+            setup_intents.authenticated(account, setup, succeeded=True)
 
 
 def _raise_any(world: World) -> None:
