@@ -1,4 +1,4 @@
-"""What comes after a payment: refunds, the same invoice once more, an erasure; and what is done at the processor itself."""
+"""What comes after a payment: refunds, the invoice once more, an erasure; and what is done at the processor itself."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from sandbox import confirmation, payment_methods, refunds
 from sandbox.errors import WireError
 
 LATEST = 2400.0
+SAID = {"succeeded": "made", "failed": "failed"}
 
 
 def follow(story: Story) -> None:
@@ -76,7 +77,7 @@ def _give_back(story: Story, number: int, amount: int) -> None:
         story.refunds.setdefault(key, (amount, "open"))
         match answer:
             case Answer(status=200 | 201):
-                story.refunds[key] = (amount, "failed" if answer.body["status"] == "failed" else "made")
+                story.refunds[key] = (amount, SAID.get(answer.body["status"], "open"))
                 later = f".r{number}{turn} again"
                 again = story.event(later, "again", lambda later=later: _later(story, later))
                 if not again:

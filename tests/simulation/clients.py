@@ -96,7 +96,7 @@ class Story:
         self.told.setdefault(key, "open")
         return self._understood(name, key, answer)
 
-    def _understood(self, name: str, key: str, answer: Answer | None) -> str:
+    def _understood(self, name: str, key: str, answer: Answer | None) -> str:  # noqa: PLR0911  # a table, a row a line
         """What to do next: `paid`, `unpaid` or `stop` end it, `fresh` wants another key, `wait` the same one again."""
         match answer:
             case Answer(status=200 | 201 | 202):

@@ -83,7 +83,7 @@ class Connection(sqlite3.Connection):
 
 
 def listen(gates: dict[str, tuple[str, Gate]]) -> Callable[[], None]:
-    """Have connections to these files pass their gates: the file's path, what it is, the gate. What comes back ends it."""
+    """Have connections to these files pass their gates: by path what it is, and the gate. What comes back ends it."""
 
     def connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Connection | None:
         found = gates.get(arguments[0]) if arguments else None
@@ -100,7 +100,7 @@ def listen(gates: dict[str, tuple[str, Gate]]) -> Callable[[], None]:
 
 def told(now: float, _form: str, _base: str, shift: str = "0 seconds") -> str:
     """`strftime('%Y-%m-%d %H:%M:%f000', 'now', shift)`, the one form that the house asks for."""
-    moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=int(shift.split(" ")[0]))
+    moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=int(shift.split(" ", 1)[0]))
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}000"
 
 
@@ -112,9 +112,10 @@ def flock_of(edge: Edge, wait: Callable[[], bool]) -> Callable[[Any, int], None]
         while True:
             try:
                 _flock(file, operation | fcntl.LOCK_NB)
-                return
             except OSError as error:
                 if error.errno != errno.EWOULDBLOCK or not wait():
                     raise
+            else:
+                return
 
     return flock

@@ -6,10 +6,7 @@ Everything here is what an operator, a client or `panless/wiring.py` does. Where
 import io
 import json
 import os
-import shutil
-import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,8 +51,6 @@ WAITING = {
     "webhooks": "SELECT 1 FROM webhook_inbox WHERE state = 'pending' LIMIT 1",
 }
 """Hints that spare a lane most of its empty looks amid a run; a wrong one would show as work that never ends."""
-
-FILES = ("records.db", "keystore.db")
 WEBHOOK_SECRET = "whsec_simulated"
 
 
@@ -72,13 +67,13 @@ class Founded:
     api_key: str
 
 
-def found(home: Path, clock: Callable[[], datetime]) -> Founded:
-    """Set up a deployment in an empty directory: `site/` has both databases, `ledger/` the ledger."""
-    for part in ("site", "ledger"):
-        (home / part).mkdir(parents=True)
+def found(home: Path, urls: Sequence[str], clock: Callable[[], datetime]) -> Founded:
+    """Set up a deployment with its ledger in `home` over two empty databases, records and keystore."""
+    (home / "ledger").mkdir()
     keyfile.create(home / "root.key")
     environment = {
-        **{f"PANLESS_{name.upper()}_URL": f"sqlite:///{home}/site/{name}.db" for name in ("records", "keystore")},
+        "PANLESS_RECORDS_URL": urls[0],
+        "PANLESS_KEYSTORE_URL": urls[1],
         "PANLESS_KEYFILE": str(home / "root.key"),
         "PANLESS_LEDGER": str(home / "ledger"),
         "PANLESS_POLICY": str(ROOT / "panless" / "policy.toml"),
@@ -145,13 +140,13 @@ class Away(DirectoryStore):
 class Process:
     """One process of Panless: a server, or a worker. It serves one request at a time, as it has no threads here.
 
-    Its databases lie in `place`, a link to where they are now. Engines and the application are kept from run to run.
+    Engines, whose URLs name its place, and the application are kept from run to run.
     """
 
-    def __init__(self, place: Path, founded: Founded) -> None:
-        self.place, self.founded = place, founded
+    def __init__(self, urls: Sequence[str], founded: Founded) -> None:
+        self.founded = founded
         self.roots = self.policy = self.app = None
-        self.records, self.keystore = (open_database(f"sqlite:///{place}/{name}") for name in FILES)
+        self.records, self.keystore = (open_database(url) for url in urls)
         with mock.patch.dict(os.environ, founded.environment):
             settings = read_settings()
         self.roots, self.policy = root_keys.load(settings.roots), read_policy(settings.policy)
@@ -237,13 +232,6 @@ class Process:
         """One round of a lane, if the guard lets it; how much ended."""
         return LANES[lane](self.shop, report) if self.guard.verdict.is_good else 0
 
-    def may_have_work(self, lane: str) -> bool:
-        """Whether a round of the lane may be worth its while."""
-        if lane not in WAITING:
-            return True
-        with closing(sqlite3.connect(self.place / FILES[0])) as looking:
-            return looking.execute(WAITING[lane]).fetchone() is not None
-
     def replay(self) -> None:
         """`panless erasure replay`."""
         replay(self.ledger, self.records, lambda _done, _total: None)
@@ -259,16 +247,6 @@ class Process:
             self.records, self.parts.keyring, self.processors, caller, self.founded.account, since
         )
         return [f"{each.kind} {each.charge} {each.ours} {each.theirs}" for each in report.differences]
-
-
-def copy(site: Path, to: Path, names: tuple[str, ...] = FILES, *, over: bool = False) -> None:
-    """Copy databases as they are now; `over` the files that lie there, else in their place."""
-    to.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        if not over:
-            (to / name).unlink(missing_ok=True)
-        shutil.copyfile(site / name, to / name)
-        (to / f"{name}-journal").unlink(missing_ok=True)
 
 
 def listen_to_errors(told: Callable[[str, Any], None]) -> None:

@@ -1,4 +1,4 @@
-"""What must be true in the end, judged by the processor's book and by what clients were told; our API is asked, no table."""
+"""What must be true in the end, by the processor's book and by what clients were told; our API is asked, no table."""
 
 import json
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ def _of_story(
     settled = [each for each in ours if each["status"] in PAID]
     if len(paid) == 1 and not settled and not any(charge["id"] in humans for charge in ours):
         yield Violation("not known", f"{label}: paid there, here {[each['status'] for each in ours]}")
-    if len(held) and not any(each["status"] in ("authorized", *OPEN) for each in ours):
+    if held and not any(each["status"] in ("authorized", *OPEN) for each in ours):
         yield Violation("held", f"{label}: held there, here {[each['status'] for each in ours]}")
     if len(paid) == len(settled) == 1:
         yield from _of_refunds(world, story, paid[0], settled[0], humans)

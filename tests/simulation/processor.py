@@ -65,15 +65,15 @@ class _Loop:
 
     def drive(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Run it to its end, in virtual time."""
-        asyncio._set_running_loop(self)
+        asyncio._set_running_loop(self)  # noqa: SLF001  # made for loops that others write
         try:
             future = coroutine.send(None)
         except StopIteration as end:
             done(end.value)
             return
         finally:
-            asyncio._set_running_loop(None)
-        future._asyncio_future_blocking = False
+            asyncio._set_running_loop(None)  # noqa: SLF001  # the same
+        future._asyncio_future_blocking = False  # noqa: SLF001  # what a task does, too
         future.add_done_callback(lambda _: self.drive(coroutine, done))
 
 

@@ -1,4 +1,4 @@
-"""One seed, one run: its profile, its stories, its storm, then calm until everything has come to its end, then the judgment."""
+"""One seed, one run: its profile, its stories, its storm, calm until all has come to its end, then the judgment."""
 
 import time
 from dataclasses import dataclass, field

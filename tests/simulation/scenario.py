@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from deployment import FILES, copy
+from sites import NAMES, SITES
 from webhooks import Webhooks
 from world import Slot, World
-
-SITES = ("a", "b", "c", "d")
 
 
 class Operations:
@@ -23,8 +21,8 @@ class Operations:
         world, do = self.world, getattr(self, event["do"])
         at = event["at"]
         if "age" in event:
-            kept = world.stage.home / f"kept{number}"
-            world.scheduler.at(max(at - event["age"], 0.0), lambda: copy(world.stage.home / self.site, kept))
+            kept = f"kept{number}"
+            world.scheduler.at(max(at - event["age"], 0.0), lambda: world.stage.sites.keep(self.site, kept))
             world.scheduler.at(max(at - event.get("hang", 0.0), 0.0), lambda: self._hang(event))
             world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
         else:
@@ -37,33 +35,29 @@ class Operations:
         self.world.scheduler.sleep(event["down"])
         self._start(self.world.slots)
 
-    def restore(self, event: Mapping[str, Any], kept: Any) -> None:
+    def restore(self, event: Mapping[str, Any], kept: str) -> None:
         """As the page says: stop all, put the backup back, replay, start."""
         world = self.world
         self._stop(world.slots)
         world.scheduler.sleep(event["down"])
-        copy(kept, world.stage.home / self.site, self._names(event), over=event["over"])
+        world.stage.sites.put(kept, self.site, self._names(event), over=event["over"])
         world.say(f"restored {event}")
         self._lost(event)
         self._start(world.slots)
 
-    def copied(self, event: Mapping[str, Any], kept: Any) -> None:
+    def copied(self, event: Mapping[str, Any], kept: str) -> None:
         """A backup is copied over the files while processes run."""
-        copy(kept, self.world.stage.home / self.site, self._names(event), over=True)
+        self.world.stage.sites.put(kept, self.site, self._names(event), over=True)
         self.world.say(f"copied over running servers {event}")
         self._lost(event)
 
-    def failover(self, event: Mapping[str, Any], kept: Any) -> None:
+    def failover(self, event: Mapping[str, Any], kept: str) -> None:
         """A standby without the last commits takes over; some processes go on with the old primary for a while."""
-        world, home = self.world, self.world.stage.home
-        before, self.site = self.site, next(self._sites, self.site)
+        world, before = self.world, self.site
+        self.site = next(self._sites, before)
         if before == self.site:
             return
-        names = self._names(event)
-        copy(kept, home / self.site, names)
-        for name in set(FILES) - set(names):
-            for ending in ("", ".lock"):
-                (home / self.site / f"{name}{ending}").symlink_to(home / before / f"{name}{ending}")
+        world.stage.sites.stand_by(kept, self.site, before, self._names(event))
         old = self._left(event, before)
         new = [slot for slot in world.slots if slot not in old]
         world.say(f"failover {event}, {[slot.number for slot in old]} stay")
@@ -118,7 +112,7 @@ class Operations:
             world.scheduler.sleep(30.0)
 
     def _names(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        return FILES if event["what"] == "both" else (f"{event['what']}.db",)
+        return NAMES if event["what"] == "both" else (event["what"],)
 
     def _stop(self, slots: list[Slot]) -> None:
         for slot in slots:

@@ -39,8 +39,8 @@ def main() -> int:
 def _tell_one(seed: int, outside: frozenset[str]) -> int:
     with operating_system(), staged() as stage:
         outcome = run(stage, seed, outside=outside)
-        print("\n".join(outcome.trace))
-        print(_report(outcome, _shortest(stage, outcome, outside) if outcome.violations else outcome))
+        _say("\n".join(outcome.trace))
+        _say(_report(outcome, _shortest(stage, outcome, outside) if outcome.violations else outcome))
     return 1 if outcome.violations else 0
 
 
@@ -72,14 +72,28 @@ def _run_all(first: int, last: int, outside: frozenset[str], *, shrink: bool) ->
         kept["next"], kept["cpu"] = seed + 1, kept["cpu"] + cpu
         if failed:
             kept["failed"][str(seed)] = failed
-            print(report, flush=True)
+            _say(report)
             (KEPT / f"{seed}.txt").write_text(report)
         file.write_text(json.dumps(kept))
-        rate = done / (time.monotonic() - begun)
-        line = f"seed {seed} of {first}-{last}, {len(kept['failed'])} failed, {rate:.1f}/s, {kept['cpu'] / (seed + 1 - first):.2f} s of CPU each"
-        print(line, end="\r" if sys.stderr.isatty() else "\n" if done % 100 == 0 else "\r", file=sys.stderr, flush=True)
-    print(f"{last + 1 - first} seeds, {len(kept['failed'])} failed: {', '.join(kept['failed']) or 'none'}")
+        _show_progress(
+            f"seed {seed} of {first}-{last}", kept, done, done / (time.monotonic() - begun), seed + 1 - first
+        )
+    _say(f"{last + 1 - first} seeds, {len(kept['failed'])} failed: {', '.join(kept['failed']) or 'none'}")
     return 1 if kept["failed"] else 0
+
+
+def _show_progress(where: str, kept: dict[str, Any], done: int, rate: float, seeds: int) -> None:
+    """A line that is drawn over on a terminal; elsewhere each hundredth seed."""
+    if sys.stderr.isatty() or done % 100 == 0:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        failed, cpu = len(kept["failed"]), kept["cpu"] / seeds
+        sys.stderr.write(f"{where}, {failed} failed, {rate:.1f}/s, {cpu:.2f} s of CPU each{end}")
+        sys.stderr.flush()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _in_processes(

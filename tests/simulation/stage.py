@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import structlog
 from chance import Chance
 from databases import Gate, flock_of, listen
-from deployment import Process, copy, found, listen_to_errors
+from deployment import Founded, Process, found, listen_to_errors
 from hazards import edge, fate
 from processor import Clocked, frozen
+from servers import Servers, running
+from sites import FOUNDED, NAMES, SITES, Files
 from working import turn
 from world import SERVERS, START, WORKERS, Slot, Stage, World
 
@@ -37,58 +40,75 @@ PERSON = CARDS[-1]
 
 
 @contextmanager
-def staged(home: Path | None = None) -> Iterator[Stage]:
-    """A stage on the RAM disk; the operating system's clock and file locks are the simulator's meanwhile."""
+def staged(*, on_postgresql: bool = False) -> Iterator[Stage]:
+    """A stage on the RAM disk."""
     with ExitStack() as stack:
-        place = stack.enter_context(tempfile.TemporaryDirectory(dir=home or "/dev/shm", prefix="panless-sim-"))  # noqa: S108  # a RAM disk is the point
-        stage = _founded(Path(place), stack)
+        home = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", prefix="panless-sim-"))
+        )  # the point
+        stack.callback(structlog.configure, **structlog.get_config())
+        stage = _founded(home, _sites(home, stack, on_postgresql=on_postgresql))
         world = dressed(Chance(0, {}), stage, CALM)
         world.scheduler.start("cards", lambda: _store_cards(world))
         world.scheduler.run(START + 3000)
         _raise_any(world)
         stage.sandbox = frozen(world.processor.sandbox)
-        for slot in stage.slots:
-            slot.process.stop()
-        copy(stage.home / "a", stage.home / "template")
-        shutil.copytree(stage.home / "ledger", stage.home / "first-ledger", dirs_exist_ok=True)
+        _keep(stage, SITES[0])
         yield stage
+        _stop(stage)
 
 
-def _founded(home: Path, stack: ExitStack) -> Stage:
-    gates: dict[str, tuple[str, Gate]] = {}
-    still = Gate(lambda _what: None, lambda: START)
-    for name in ("records", "keystore"):
-        gates[f"{home}/site/{name}.db"] = (name, still)
-    stack.callback(listen(gates))
+def _sites(home: Path, stack: ExitStack, *, on_postgresql: bool) -> Files | Servers:
+    if on_postgresql:
+        return stack.enter_context(running(lambda seconds: OURS.sleep(seconds)))  # noqa: PLW0108  # it changes with each run
+    files = Files(home)
+    stack.callback(listen(files.gates))
+    return files
+
+
+def _founded(home: Path, sites: Files | Servers) -> Stage:
     listen_to_errors(lambda _word, _error: None)
-    founded = found(home, lambda: datetime.fromtimestamp(START, UTC))
-    copy(home / "site", home / "template")
-    shutil.copytree(home / "ledger", home / "first-ledger")
-    slots = [
-        Slot(process=Process(home / f"place{number}", founded), gate=Gate(still.edge, still.now), number=number)
-        for number in range(SERVERS + WORKERS)
-    ]
-    nothing = Clocked()
-    return Stage(home=home, founded=founded, slots=slots, gates=gates, sandbox=frozen(nothing))
+    sites.make("first")
+    sites.move("founding", "first", Gate(lambda _what: None, lambda: START))
+    urls = [sites.url("founding", name) for name in NAMES]
+    founded = found(home, urls, lambda: datetime.fromtimestamp(START, UTC))
+    slots = [_slot(sites, founded, number) for number in range(SERVERS + WORKERS)]
+    stage = Stage(home=home, founded=founded, slots=slots, sites=sites, sandbox=frozen(Clocked()))
+    _keep(stage, "first")
+    return stage
+
+
+def _slot(sites: Files | Servers, founded: Founded, number: int) -> Slot:
+    place = f"place{number}"
+    process = Process([sites.url(place, name) for name in NAMES], founded)
+    return Slot(process=process, gate=Gate(lambda _what: None, lambda: START), number=number, place=place)
+
+
+def _keep(stage: Stage, site: str) -> None:
+    """What each run begins with, from now on."""
+    _stop(stage)
+    stage.sites.keep(site, FOUNDED)
+    shutil.copytree(stage.home / "ledger", stage.home / "first-ledger", dirs_exist_ok=True)
+
+
+def _stop(stage: Stage) -> None:
+    for slot in stage.slots:
+        slot.process.stop()
 
 
 def dressed(chance: Chance, stage: Stage, rates: dict[str, float]) -> World:
-    """A world at its beginning: databases copied, all processes started, nothing in doubt."""
-    home = stage.home
-    for part in ("b", "c", "d", "ledger"):
-        shutil.rmtree(home / part, ignore_errors=True)
-    copy(home / "template", home / "a", over=True)
-    shutil.copytree(home / "first-ledger", home / "ledger")
+    """A world at its beginning: databases copied, all processes there, nothing in doubt."""
+    _stop(stage)
+    stage.sites.begin()
+    shutil.rmtree(stage.home / "ledger")
+    shutil.copytree(stage.home / "first-ledger", stage.home / "ledger")
     world = World(chance, stage, rates)
     world.edge, world.fate = partial(edge, world), partial(fate, world)
     for slot in stage.slots:
-        slot.gate.edge, slot.gate.now = world.edge, lambda: world.scheduler.now
-        slot.gate.away = set()
-        slot.actors = set()
-        slot.cut_until = 0.0
-        slot.busy = False
+        slot.gate.edge, slot.gate.now, slot.gate.away = world.edge, lambda: world.scheduler.now, set()
+        slot.actors, slot.cut_until, slot.busy = set(), 0.0, False
         slot.generation += 1
-        world.move(slot, "a")
+        world.move(slot, SITES[0])
         world.start(slot)
     _operating_system(world)
     listen_to_errors(world.logged)
@@ -123,8 +143,8 @@ OURS = _Ours()
 def operating_system() -> Iterator[None]:
     """Have file locks and pauses go by the virtual clock."""
     with (
-        mock.patch("fcntl.flock", lambda file, operation: OURS.flock(file, operation)),
-        mock.patch("time.sleep", lambda seconds: OURS.sleep(seconds)),
+        mock.patch("fcntl.flock", lambda *asked: OURS.flock(*asked)),  # noqa: PLW0108  # it changes with each run
+        mock.patch("time.sleep", lambda *asked: OURS.sleep(*asked)),  # noqa: PLW0108  # the same
     ):
         yield
 

@@ -1,4 +1,4 @@
-"""The whole house by a virtual clock, with faults by chance: money, refunds, certificates and intents end as promised."""
+"""The whole house by a virtual clock, with faults by chance: money, refunds, certificates, intents end as promised."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from chance import Chance, Course, written
 from clients import Story
+from model import Violation, judged
 from running import OUTSIDE, run
 from shrinking import shrunk
 from stage import CALM, dressed, operating_system, staged
@@ -36,7 +37,7 @@ def test_no_seed_violates_the_model(stage: Stage, half: int) -> None:
     assert not failed, "\n".join(failed)
 
 
-def _told(stage: Stage, seed: int, course: Course, violations: list) -> str:
+def _told(stage: Stage, seed: int, course: Course, violations: list[Violation]) -> str:
     kind = violations[0].kind
     short = shrunk(course, lambda shorter: kind in run(stage, seed, shorter).kinds, most=60)
     return f"seed {seed}: {violations[0]}\n{written(short)}\n  again: make simulate SEEDS={seed}"
@@ -68,16 +69,10 @@ def test_the_model_sees_a_second_payment(stage: Stage) -> None:
     world.scheduler.run(START + 100)
     (payment,) = [one for one in world.processor.account.tables["payment_intents"].values() if one["amount"] == 1003]
     world.processor.account.tables["payment_intents"]["pi_second"] = {**payment, "id": "pi_second"}
-    found: list = []
-    world.scheduler.start("end", lambda: found.extend(_judged(world, story)))
+    found: list[Violation] = []
+    world.scheduler.start("end", lambda: found.extend(judged(world, [story])))
     world.scheduler.run(START + 10_000)
     assert "paid twice" in {each.kind for each in found}
-
-
-def _judged(world, story: Story) -> list:
-    from model import judged
-
-    return judged(world, [story])
 
 
 def test_what_is_outside_the_promise_is_left_out(stage: Stage) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from deployment import MONEY, WORK
+from deployment import MONEY, WAITING, WORK
 from scheduler import Signal
+from sites import Files
 from world import SERVERS, Slot, World
 
 LIKELY = {"intents": 0.8, "webhooks": 0.7, "money": 0.1}
@@ -30,8 +31,12 @@ def _lanes(world: World, slot: Slot, name: str) -> list[str]:
     """Whose turn it is, in any order: seldom one that seldom has anything to do."""
     likely = {**LIKELY, "catching_up": 1.0 if world.scheduler.now - world.moved_at < 600.0 else 0.2}
     lanes = [lane for lane in needed(world) if world.chance.is_so(f"{name} {lane}", likely.get(lane, 0.5))]
-    lanes = [lane for lane in lanes if slot.process.may_have_work(lane)]
+    lanes = [lane for lane in lanes if _may_have_work(world.stage.sites, slot, lane)]
     return sorted(lanes, key=lambda lane: world.chance.share(f"{name} {lane} o"))
+
+
+def _may_have_work(sites: Files, slot: Slot, lane: str) -> bool:
+    return lane not in WAITING or not sites.hints or sites.asked(slot.place, WAITING[lane])
 
 
 def needed(world: World) -> tuple[str, ...]:

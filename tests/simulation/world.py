@@ -9,9 +9,10 @@ from typing import Any
 
 from chance import Chance
 from databases import Gate
-from deployment import FILES, Away, Founded, Process
+from deployment import Away, Founded, Process
 from processor import Processor, Transport, thawed
 from scheduler import Actor, Killed, Scheduler, Signal
+from sites import Files
 
 START = datetime(2026, 12, 1, 8, tzinfo=UTC).timestamp()
 SERVERS, WORKERS = 4, 2
@@ -45,6 +46,7 @@ class Slot:
     process: Process
     gate: Gate
     number: int
+    place: str
     site: str = ""
     up: bool = False
     started: bool = False
@@ -62,7 +64,7 @@ class Stage:
     home: Path
     founded: Founded
     slots: list[Slot]
-    gates: dict[str, tuple[str, Gate]]
+    sites: Files
     sandbox: bytes = b""
     cards: list[dict[str, Any]] = field(default_factory=list)
 
@@ -150,10 +152,7 @@ class World:
     def move(self, slot: Slot, site: str) -> None:
         """From its next start on its databases are those of this site."""
         slot.site = site
-        slot.process.place.unlink(missing_ok=True)
-        slot.process.place.symlink_to(self.stage.home / site)
-        for name in FILES:
-            self.stage.gates[f"{slot.process.place}/{name}"] = (name.partition(".")[0], slot.gate)
+        self.stage.sites.move(slot.place, site, slot.gate)
 
     def look(self, slot: Slot) -> None:
         """What a process does at its start, and every few seconds."""
