@@ -145,7 +145,7 @@ class Process:
 
     def __init__(self, urls: Sequence[str], founded: Founded) -> None:
         self.founded = founded
-        self.roots = self.policy = self.app = None
+        self.app: Any = None
         self.records, self.keystore = (open_database(url) for url in urls)
         with mock.patch.dict(os.environ, founded.environment):
             settings = read_settings()

@@ -31,7 +31,7 @@ CREATE FUNCTION virtual.pg_walfile_name(pg_lsn) RETURNS text STABLE LANGUAGE sql
 PATIENCE = 0.004
 """Seconds of real time before it is asked whether a statement waits for somebody's lock."""
 
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 600.0
 
 
 class Connection(psycopg.Connection[Any]):
@@ -44,11 +44,11 @@ class Connection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Stand at the edge, tell the server what time it is, then wait for its answer."""
-        if self.gate is None:
+        if self.gate is None or self.pgconn.pipeline_status:  # amid `executemany` there is no edge
             return super().wait(gen, interval, timeout)
         if self.name in self.gate.away:
             raise psycopg.OperationalError("the server does not answer")
-        self.gate.edge(f"{self.name} {self.pgconn.transaction_status.name.lower()}")
+        self.gate.edge(f"{self.name} {TransactionStatus(self.pgconn.transaction_status).name.lower()}")
         if self.pgconn.transaction_status in (TransactionStatus.IDLE, TransactionStatus.INTRANS):
             self.pgconn.exec_(f"SET virtual.now = '{self.gate.now():.6f}'".encode())
         return self._driven(gen)
