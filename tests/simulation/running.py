@@ -70,6 +70,11 @@ def profile(chance: Chance) -> dict[str, float]:
     }
 
 
+def but(outside: frozenset[str]) -> list[tuple[str, float]]:
+    """The events that may happen, with their weights."""
+    return [(kind, weight) for kind, weight in KINDS if kind not in outside]
+
+
 def run(stage: Stage, seed: int, course: Course | None = None, outside: frozenset[str] = OUTSIDE) -> Outcome:
     """Run one seed, or one course of it."""
     begun = time.process_time()
@@ -79,9 +84,10 @@ def run(stage: Stage, seed: int, course: Course | None = None, outside: frozense
     webhooks = Webhooks(world)
     operations = Operations(world, webhooks)
     stories = [*_stories(world)]
-    kinds = [(kind, weight) for kind, weight in KINDS if kind not in outside]
     for number in range(2):
-        event = chance.event(f"event{number}", rates["events"], lambda number=number: drawn(world, number, kinds))
+        event = chance.event(
+            f"event{number}", rates["events"], lambda number=number: drawn(world, number, but(outside))
+        )
         if event:
             operations.plan(number, event)
     for number in range(WORKERS):
