@@ -55,7 +55,8 @@ class Story:
         """Have the card stored if it is new, then pay; sometimes by two calls at once."""
         chance, scheduler, both = self.world.chance, self.world.scheduler, Signal(self.world.scheduler)
         twice = self.event(" twice", "twice", lambda: round(0.01 + chance.share(f"{self.label} t") * 3, 2))
-        if self.event(" new card", "new", lambda: True) and not self.tokenize(f"{self.label}.new"):
+        is_new = not self.card["person"] and self.event(" new card", "new", lambda: True)
+        if is_new and not self.tokenize(f"{self.label}.new"):
             return
         if twice:
 

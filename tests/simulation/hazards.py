@@ -42,7 +42,7 @@ def _stall(world: World, slot: Slot, name: str, what: str) -> None:
 
 def _frozen(world: World, name: str) -> dict[str, float]:
     seconds = world.chance.span(name)
-    is_cut = seconds > 20.0 and world.chance.is_so(f"{name} cut", 0.3)
+    is_cut = seconds > 20.0 and world.chance.is_so(f"{name} cut", 0.5)
     return {"for": seconds} | ({"cut": world.chance.span(f"{name} c", 110.0)} if is_cut else {})
 
 

@@ -8,18 +8,18 @@ from aftermath import follow
 from chance import Chance, Course
 from clients import Story
 from model import OPEN, Violation, judged
-from scenario import Operations, drawn
+from scenario import Operations, drawn, starts
 from stage import dressed
 from webhooks import Webhooks
 from working import live, needed, turn
 from world import SERVERS, START, WORKERS, Stage, World
 
 KINDS = (
-    ("restart", 1.0),
+    ("restart", 0.5),
     ("restore", 2.0),
-    ("failover", 3.0),
-    ("ledger", 0.7),
-    ("keystore", 0.7),
+    ("failover", 4.0),
+    ("ledger", 0.4),
+    ("keystore", 0.5),
     ("credentials", 0.7),
     ("copied", 1.0),
 )
@@ -58,15 +58,15 @@ def profile(chance: Chance) -> dict[str, float]:
         "webhook": rate("webhook", 0, 0.2, 0.6),
         "tells_payments": rate("tells payments", 0, 1),
         "twice": rate("twice", 0, 0, 0.3),
-        "new": rate("new", 0, 0.4),
-        "impatient": rate("impatient", 0, 0.2, 0.5),
-        "again": rate("again", 0, 0.3, 0.7),
+        "new": rate("new", 0.1, 0.5),
+        "impatient": rate("impatient", 0.1, 0.3, 0.6),
+        "again": rate("again", 0.2, 0.5, 0.9),
         "refund": rate("refund", 0, 0.4, 0.9),
         "dashboard": rate("dashboard", 0, 0.3, 0.7),
         "detach": rate("detach", 0, 0, 0.3),
         "erase": rate("erase", 0, 0, 0.3),
         "person": rate("person", 0.5, 0.9),
-        "events": rate("events", 0, 0.4, 0.8),
+        "events": rate("events", 0, 0.5, 0.9),
     }
 
 
@@ -92,7 +92,7 @@ def run(stage: Stage, seed: int, course: Course | None = None, outside: frozense
             operations.plan(number, event)
     for number in range(WORKERS):
         world.scheduler.start(f"w{number}", lambda number=number: live(world, number))
-    violations = _lived(world, webhooks, stories)
+    violations = _lived(world, operations, stories)
     return Outcome(seed, violations, dict(chance.course), world.trace, time.process_time() - begun)
 
 
@@ -108,23 +108,21 @@ def _stories(world: World) -> Any:
             ),
             is_manual=chance.is_so(f"o{number} manual", 0.2),
         )
-        start = chance.event(
-            f"o{number}", 1.0, lambda number=number: round(0.1 + chance.share(f"o{number} start") * 600, 1)
-        )
+        start = chance.event(f"o{number}", 1.0, lambda number=number: starts(chance, number))
         if start:
             world.scheduler.start(story.label, story.run, after=start)
             world.scheduler.at(start, lambda story=story: follow(story))
             yield story
 
 
-def _lived(world: World, webhooks: Webhooks, stories: list[Story]) -> list[Violation]:
+def _lived(world: World, operations: Operations, stories: list[Story]) -> list[Violation]:
     scheduler = world.scheduler
     scheduler.run(START + 5400.0)
     world.calm = True
     while scheduler.actors and scheduler.now < START + 400_000:
         scheduler.run(scheduler.now + 1000.0)
     judgment: list[Violation] = []
-    end = scheduler.start("end", lambda: judgment.extend(_ended(world, webhooks, stories)))
+    end = scheduler.start("end", lambda: judgment.extend(_ended(world, operations, stories)))
     scheduler.run(scheduler.now + 1_000_000.0)
     if scheduler.errors:
         raise scheduler.errors[0]
@@ -133,15 +131,16 @@ def _lived(world: World, webhooks: Webhooks, stories: list[Story]) -> list[Viola
     return judgment
 
 
-def _ended(world: World, webhooks: Webhooks, stories: list[Story]) -> list[Violation]:
+def _ended(world: World, operations: Operations, stories: list[Story]) -> list[Violation]:
     """Let the worker come to its end, hours and days later, then judge."""
     worker = world.slots[SERVERS]
+    operations.enter_credentials("op-end")
     quiet = 0
     for step in CALM_STEPS:
         world.scheduler.sleep(step)
         world.processor.settle()
         ended = turn(world, worker, needed(world))
-        quiet = quiet + 1 if not ended and not webhooks.under_way else 0
+        quiet = quiet + 1 if not ended and not operations.webhooks.under_way else 0
         if quiet >= 2 and not _open(world):
             break
     for slot in world.slots[:SERVERS]:

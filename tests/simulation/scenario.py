@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from chance import Chance
 from sites import NAMES, SITES
 from webhooks import Webhooks
 from world import Slot, World
@@ -12,7 +13,7 @@ class Operations:
     """What operators and disasters do to one world."""
 
     def __init__(self, world: World, webhooks: Webhooks) -> None:
-        self.world, self._webhooks = world, webhooks
+        self.world, self.webhooks = world, webhooks
         self.site = "a"
         self._sites = iter(SITES[1:])
 
@@ -102,11 +103,18 @@ class Operations:
         world.say("the API key is revoked")
         world.processor.revoked.add(now)
         world.scheduler.sleep(event["down"])
-        fresh = f"sk_test_simulated{len(world.processor.renewed)}"
-        world.processor.renewed[fresh] = first
+        world.processor.renewed[f"sk_test_simulated{len(world.processor.renewed)}"] = first
+        self.enter_credentials("op-key")
+
+    def enter_credentials(self, name: str) -> None:
+        """The operator enters the API key that is good now, until that is taken."""
+        world = self.world
+        if not world.processor.renewed:
+            return
+        path = f"/v1/processor-accounts/{world.stage.founded.account}"
         for number in range(100):
-            path = f"/v1/processor-accounts/{world.stage.founded.account}"
-            answer = world.call(f"op-key{number}", "PATCH", path, {"api_key": fresh})
+            key = {"api_key": next(reversed(world.processor.renewed))}
+            answer = world.call(f"{name}{number}", "PATCH", path, key)
             if answer is not None and answer.status == 200:
                 return
             world.scheduler.sleep(30.0)
@@ -127,14 +135,24 @@ class Operations:
     def _lost(self, event: Mapping[str, Any]) -> None:
         since = self.world.scheduler.now - event["age"] - event.get("down", 0.0)
         self.world.moved_at = self.world.scheduler.now
-        self._webhooks.send_again(since)
+        self.webhooks.send_again(since)
+
+
+def starts(chance: Chance, number: int) -> float:
+    """When a story begins, seconds."""
+    return round(0.1 + chance.share(f"o{number} start") * 600, 1)
+
+
+def _about(chance: Chance, name: str) -> float:
+    begun = starts(chance, chance.number(f"{name} story", 0, 3))
+    return round(max(begun - 30.0 + chance.share(f"{name} at") * 240.0, 5.0), 1)
 
 
 def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str, Any]:
-    """One of these, somewhere in the first half hour."""
+    """One of these, about the time of some story's beginning."""
     chance, name = world.chance, f"event{number}"
     kind = chance.weighted(f"{name} kind", kinds)
-    made: dict[str, Any] = {"do": kind, "at": round(60 + chance.share(f"{name} at") * 1000, 1)}
+    made: dict[str, Any] = {"do": kind, "at": _about(chance, name)}
     if kind in ("restore", "failover", "copied"):
         made |= {
             "what": chance.one_of(f"{name} what", ["both", "records"]),
@@ -145,8 +163,8 @@ def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str
     if kind == "failover":
         made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.2)]
         made["goes_on"] = chance.span(f"{name} goes on", 3600.0)
-        made["hang"] = round(min(chance.span(f"{name} hang", 110.0), made["at"] - 1), 1)
-        made["hangs_on"] = chance.span(f"{name} hangs on", 900.0)
+        made["hang"] = round(min(chance.between(f"{name} hang", 1.0, 110.0), made["at"] - 1), 1)
+        made["hangs_on"] = round(chance.between(f"{name} hangs on", 1.0, 900.0), 1)
     if kind == "restore":
         made["over"] = chance.is_so(f"{name} over", 0.5)
     if kind not in ("failover", "copied"):
