@@ -5,10 +5,11 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 PORT ?= 8080
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
+SEEDS ?= 0-1999
 EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians redis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
-.PHONY: setup run test check fuzz sbom audit bench lock clean
+.PHONY: setup run test check fuzz simulate sbom audit bench lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/dev.stamp  ## the environment, with what tests need
@@ -28,6 +29,9 @@ check: .venv/dev.stamp  ## style, types, and which way imports go
 
 fuzz: .venv/dev.stamp  ## the door under a fuzzer, ten minutes with a seed of its own; FUZZ_SECONDS, FUZZ_SEED
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest -n 0 -s tests/security/test_fuzz.py
+
+simulate: .venv/dev.stamp  ## the whole house by a virtual clock, with faults; SEEDS=0-99999 goes on where it stopped
+	PYTHONPATH=tests:. PYTHONHASHSEED=0 $(BIN)/python tests/simulation/simulate.py $(SEEDS) $(SIMULATE_ARGS)
 
 sbom: .venv/dev.stamp  ## what Panless is made of: build/panless.cdx.json (CycloneDX)
 	@.ci/sbom build/panless.cdx.json

@@ -45,6 +45,8 @@ def walk_once(shop: Workshop, report: Report) -> int:
 def resolve_once(shop: Workshop, report: Report) -> int:
     """Bring open intents to their end: several accounts at once, those of one account together."""
     queues = turns.by_account(resolving.due(shop))
+    if len(queues) <= 1:
+        return sum(_resolve(shop, report, queue) for queue in queues)
     with ThreadPoolExecutor(turns.AT_ONCE) as pool:
         return sum(pool.map(partial(_resolve, shop, report), queues))
 

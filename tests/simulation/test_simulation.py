@@ -1,0 +1,98 @@
+"""The whole house by a virtual clock, with faults by chance: money, refunds, certificates, intents end as promised."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+import pytest
+from chance import Chance, Course, written
+from clients import Story
+from model import Violation, judged
+from running import OUTSIDE, but, run
+from scenario import drawn
+from shrinking import shrunk
+from stage import CALM, dressed, operating_system, staged
+from world import START, Stage
+
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "300"))
+"""How many seeds CI runs, in two halves. `make simulate SEEDS=0-100000` runs more."""
+
+ON_POSTGRESQL = 12
+"""How many of them run on PostgreSQL too, where a database is copied in seconds, not in a millisecond."""
+
+MOST_TOLD = 3
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with operating_system(), staged() as made:
+        yield made
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_no_seed_violates_the_model(stage: Stage, half: int) -> None:
+    """Whatever stalls, dies, gets lost, is restored or fails over: nobody pays twice, and what was told is true."""
+    assert not (failed := _failed(stage, range(half, SEEDS, 2))), "\n".join(failed)
+
+
+def test_no_seed_violates_the_model_on_postgresql() -> None:
+    """The same on PostgreSQL, where processes also stall and die inside transactions, and wait for each other's."""
+    with operating_system(), staged(on_postgresql=True) as on_servers:
+        assert not (failed := _failed(on_servers, range(ON_POSTGRESQL))), "\n".join(failed)
+
+
+def _failed(stage: Stage, seeds: Iterable[int]) -> list[str]:
+    failed: list[str] = []
+    for seed in seeds:
+        outcome = run(stage, seed)
+        if outcome.violations:
+            whole = len(failed) < MOST_TOLD
+            failed.append(_told(stage, seed, outcome.course, outcome.violations) if whole else f"seed {seed}")
+    return failed
+
+
+def _told(stage: Stage, seed: int, course: Course, violations: list[Violation]) -> str:
+    kind = violations[0].kind
+    short = shrunk(course, lambda shorter: kind in run(stage, seed, shorter).kinds, most=60)
+    return f"seed {seed}: {violations[0]}\n{written(short)}\n  again: make simulate SEEDS={seed}"
+
+
+def test_a_seed_makes_the_same_course_again(stage: Stage) -> None:
+    """The same seed meets the same faults at the same moments and ends alike: a failure can be looked at again."""
+    first, second = (run(stage, 34) for _ in range(2))
+    assert first.course == second.course
+    assert [line[:12] for line in first.trace] == [line[:12] for line in second.trace]
+    assert first.kinds == second.kinds
+
+
+def test_a_course_given_is_the_course_that_happens(stage: Stage) -> None:
+    """A course that was written down repeats its run; one without its faults is calm."""
+    whole = run(stage, 34)
+    again = run(stage, 34, whole.course)
+    assert again.course == whole.course
+    assert again.kinds == whole.kinds
+    orders = {name: value for name, value in whole.course.items() if name in {f"o{number}" for number in range(9)}}
+    assert run(stage, 34, orders).violations == []
+
+
+def test_the_model_sees_a_second_payment(stage: Stage) -> None:
+    """A payment of an obligation that somebody makes at the processor itself, with our customer, is a violation."""
+    world = dressed(Chance(0, {}), stage, CALM)
+    story = Story(world=world, number=0, amount=1003, card=stage.cards[0], is_manual=False)
+    world.scheduler.start("o0", story.run)
+    world.scheduler.run(START + 100)
+    (payment,) = [one for one in world.processor.account.tables["payment_intents"].values() if one["amount"] == 1003]
+    world.processor.account.tables["payment_intents"]["pi_second"] = {**payment, "id": "pi_second"}
+    found: list[Violation] = []
+    world.scheduler.start("end", lambda: found.extend(judged(world, [story])))
+    world.scheduler.run(START + 10_000)
+    assert "paid twice" in {each.kind for each in found}
+
+
+@pytest.mark.parametrize(("outside", "happens"), [(OUTSIDE, False), (frozenset(), True)])
+def test_what_is_outside_the_promise_happens_only_where_it_is_asked_for(
+    stage: Stage, outside: frozenset[str], *, happens: bool
+) -> None:
+    """No seed meets an event that is published as outside the promise, unless that is wanted."""
+    worlds = [dressed(Chance(seed), stage, CALM) for seed in range(40)]
+    met = {drawn(world, 0, but(outside))["do"] for world in worlds}
+    assert bool(met & OUTSIDE) is happens
