@@ -244,7 +244,7 @@ def test_the_house_looks_over_five_tables(apart: House, two: tuple[Tenant, Tenan
     assert rights_watch.watch(served(apart), policy, now) == rights_watch.watch(apart.components.records, policy, now)
 
 
-def test_figures_read_what_is_open_alone(apart: House, two: tuple[Tenant, Tenant]) -> None:
+def test_figures_read_what_is_open_alone(apart: House) -> None:
     """The server's figures of money scan no table, as its own role: each is counted along an index of what is open."""
     sent: list[tuple[str, dict[str, str]]] = []
     reader = reader_of(served(apart))

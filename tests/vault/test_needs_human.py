@@ -19,7 +19,7 @@ def unknown(tenant: Tenant) -> str:
 
 
 def test_a_processor_that_never_says(tenant: Tenant) -> None:
-    """For a day it is asked; then it needs a human, is reported once, and counted with its age; it is asked each hour."""
+    """For a day it is asked; then it needs a human, reported once, counted with its age; it is asked each hour."""
     house, records = tenant.house, tenant.house.components.records
     charge = unknown(tenant)
     house.sandbox.fault(path="/v1/payment_intents", method="GET", do="status", status=500, times=99)
@@ -41,7 +41,7 @@ def test_a_processor_that_never_says(tenant: Tenant) -> None:
 
 
 def test_an_error_that_nobody_expected(tenant: Tenant) -> None:
-    """Twenty times the same: a human is to see it, however young it is, though it is looked up to its end all the same."""
+    """Twenty times the same: a human is to see it, however young it is; it is looked up all the same."""
     house = tenant.house
     charge = unknown(tenant)
 
