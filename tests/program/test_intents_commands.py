@@ -94,7 +94,7 @@ def test_listed_and_shown(shop: Tenant) -> None:
 
 
 def test_retry(shop: Tenant) -> None:
-    """A pending one and one that needs a human are due at once, as if never tried and on record; an ended one isn't."""
+    """A pending one and one that needs a human are due at once, as if never tried, and it is on the record."""
     house = shop.house
     charge, intent = unknown_charge(shop, "INV-1", paid=True)
     for state in ("pending", "manual"):
@@ -163,7 +163,7 @@ def test_a_charge_that_was_wrongly_said_to_have_failed(shop: Tenant) -> None:
 
 
 def test_a_charge_that_succeeded(shop: Tenant) -> None:
-    """It took its amount, its obligation is taken; its refunds are made there: nobody here knows its name."""
+    """It took its amount, and its obligation is taken; it is refunded at the processor, not here."""
     charge, intent = unknown_charge(shop, "INV-1")
     assert run(shop.house, "settle", intent, "--as", "succeeded", *SEEN).returncode == 0
     shown = shop.call("GET", f"/v1/charges/{charge}").get_json()

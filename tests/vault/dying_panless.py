@@ -30,7 +30,7 @@ from vault.ids import new_id
 from vault.lanes.rounds import LANES, SLOW
 from vault.processing.processor import Processor
 
-LOOKING = re.compile(r"find_|read_|search_|list_|redaction$|parse_|.*_of$")
+LOOKING = re.compile(r"find_|read_|search_|list_|redaction$|parse_|identify$|misfit$|.*_of$")
 OF_THE_LOG = ("anchor", "audit")
 ACTING = [name for name in vars(Processor) if not name.startswith("_") and not LOOKING.match(name)]
 """Every call of the port that may do something there; a new one is among them without anybody thinking of it."""

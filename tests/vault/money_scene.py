@@ -12,6 +12,15 @@ from vault.tables import intents as intent_table
 
 OPERATIONS = ("tokenize", "charge", "capture", "refund", "void")
 PAID = {"succeeded", "captured"}
+DONE = {"tokenize": "active", "charge": "succeeded", "capture": "captured", "refund": "succeeded", "void": "voided"}
+NOT_DONE: dict[str, tuple[int, str, str]] = {
+    "tokenize": (409, "code", "never_stored"),
+    "charge": (409, "code", "never_charged"),
+    "capture": (200, "status", "authorized"),
+    "refund": (201, "status", "failed"),
+    "void": (200, "status", "authorized"),
+}
+"""What the key of a call is answered that was never carried out, and never will be."""
 
 
 def prepared(tenant: Tenant, operation: str) -> dict[str, Any]:

@@ -157,14 +157,14 @@ def row(house: House, table: Table, **wanted: object) -> Row[Any]:
 
 def at_processor(tenant: Tenant) -> dict[str, set[str]]:
     """What this tenant's account at the sandbox has: each customer there with its payment methods."""
-    people = _ask_sandbox(tenant, "/v1/customers?limit=100")
+    people = ask_sandbox(tenant, "/v1/customers?limit=100")
     return {
-        each["id"]: {method["id"] for method in _ask_sandbox(tenant, f"/v1/customers/{each['id']}/payment_methods")}
+        each["id"]: {method["id"] for method in ask_sandbox(tenant, f"/v1/customers/{each['id']}/payment_methods")}
         for each in people
     }
 
 
-def _ask_sandbox(tenant: Tenant, path: str) -> list[dict[str, Any]]:
+def ask_sandbox(tenant: Tenant, path: str) -> list[dict[str, Any]]:
     [account] = rows(tenant.house, processor_accounts, account_id=tenant.account)
     key = credentials_of(tenant.house.components.keyring, tenant.id, account).api_key.value
     request = urllib.request.Request(tenant.house.sandbox.url + path, headers={"Authorization": f"Bearer {key}"})

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class Pair:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.port, self._other = _free_port(), _free_port()
-        self._primary, self._standby = home / "primary", home / "standby"
+        self._primary, self._standby, self._copy = home / "primary", home / "standby", home / "copy"
 
     @property
     def url(self) -> str:
@@ -40,6 +41,14 @@ class Pair:
         source = f"host=127.0.0.1 port={self.port} user=postgres"
         _run("pg_basebackup", "-D", str(self._standby), "-R", "-X", "stream", "-c", "fast", "-d", source)
         _start(self._standby, self._other)
+
+    def catch_up(self) -> None:
+        """Until the standby has all that the primary has."""
+        lsn = self._ask(self.port, "SELECT pg_current_wal_lsn()")
+        until = time.monotonic() + 30
+        while self._ask(self._other, f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn") != "t":
+            assert time.monotonic() < until, "the standby does not follow"
+            time.sleep(0.05)
 
     def fall_behind(self) -> None:
         """From now on the standby gets nothing any more; what is committed stays with the primary."""
@@ -58,13 +67,29 @@ class Pair:
         _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
         return self.port, self._other
 
+    def restart(self) -> None:
+        """Whoever is in charge dies, and starts again where it lay."""
+        _run("pg_ctl", "-D", str(self._primary), "-m", "immediate", "-w", "stop")
+        _start(self._primary, self.port)
+
+    def back_up(self) -> None:
+        """A base backup of the primary as it is now."""
+        source = f"host=127.0.0.1 port={self.port} user=postgres"
+        _run("pg_basebackup", "-D", str(self._copy), "-X", "stream", "-c", "fast", "-d", source)
+
+    def put_back(self) -> None:
+        """The primary dies, and its base backup is started in its place, without any recovery: on the same timeline."""
+        _run("pg_ctl", "-D", str(self._primary), "-m", "immediate", "-w", "stop")
+        _start(self._copy, self.port)
+
     def stop(self) -> None:
-        for home in (self._standby, self._primary):
+        for home in (self._standby, self._primary, self._copy):
             if (home / "postmaster.pid").exists():
                 _run("pg_ctl", "-D", str(home), "-m", "immediate", "-w", "stop")
 
-    def _ask(self, port: int, statement: str) -> None:
-        _run("psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-c", statement, "postgres")
+    def _ask(self, port: int, statement: str) -> str:
+        where = ("-h", "127.0.0.1", "-p", str(port), "-U", "postgres")
+        return _run("psql", *where, "-t", "-A", "-c", statement, "postgres").strip()
 
 
 @contextmanager
@@ -88,12 +113,13 @@ def _start(home: Path, port: int) -> None:
     _run("pg_ctl", "-D", str(home), "-w", "-l", str(home / "log"), "-o", options, "start")
 
 
-def _run(program: str, *arguments: str) -> None:
+def _run(program: str, *arguments: str) -> str:
     user = SERVER_USER if os.geteuid() == 0 else None
     done = subprocess.run(
         [str(BIN / program), *arguments], user=user, cwd="/", capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, (done.stderr, [log.read_text()[-600:] for log in Path(arguments[1]).glob("log")])
+    return done.stdout
 
 
 def _free_port() -> int:

@@ -64,8 +64,8 @@ def watched(tenant: Tenant) -> Tenant:
         assert [checked_out(engine) for engine in engines] == [0, 0, 0, 0]
         return call()
 
-    calls = ("open_customer", "store", "confirm", "charge", "refund", "forget", "forget_customer")
-    finds = ("find_customer", "find_stored", "find_charge", "find_refund")
+    calls = ("open_customer", "store", "confirm", "charge", "refund", "burn", "forget", "forget_customer")
+    finds = ("find_customer", "find_stored", "find_refund", "list_payments", "read_charge", "refunds_of")
     return interpose(tenant, **dict.fromkeys((*calls, *finds), look))
 
 
@@ -96,12 +96,15 @@ def test_looks_commit_their_audit_entry_and_nothing_else(watched: Tenant) -> Non
 
 
 def test_the_worker_and_erasures_hold_no_connection_in_a_call(watched: Tenant) -> None:
-    """Neither while it looks up an unknown charge, nor while it tells of an erasure or a deletion."""
+    """Neither while it looks up an unknown charge or burns its key, nor while it tells of an erasure or a deletion."""
     token, spare = watched.token(), watched.token()
+    watched.house.sandbox.fault(path="/v1/payment_intents", do="reset")
+    never = watched.charge(token["id"])
     watched.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
     charge = watched.charge(token["id"])
     assert charge.status_code == 202
     watched.call("DELETE", f"/v1/tokens/{spare['id']}")
     assert watched.house.work()[1] == []
     assert watched.call("GET", charge.headers["Location"]).get_json()["status"] == "succeeded"
+    assert watched.call("GET", never.headers["Location"]).get_json()["status"] == "failed"
     assert watched.erase(token["customer"]).status_code == 200

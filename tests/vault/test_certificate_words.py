@@ -3,22 +3,36 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from certificate_words_scene import SAID, SILENT, Cell, Stage, Words, mutants, redaction_cells, stage, telling_cells
-from house import Tenant
-from records_scene import CONTACT, LONG_AGO, Interposed, at_processor, interpose, later, row, work
+from certificate_words_scene import (
+    AWAY,
+    KEY_REFUSED,
+    REFUSED,
+    SAID,
+    SILENT,
+    Cell,
+    Stage,
+    Words,
+    mutants,
+    redaction_cells,
+    stage,
+    telling_cells,
+)
+from house import House, Tenant
+from records_scene import CONTACT, LONG_AGO, Interposed, at_processor, crash, interpose, later, row, work
 from rights_scene import with_policy
 from sqlalchemy import delete, update
 from test_erasure import certificate_of
+from test_redaction import Kept
 
 from keys.database import transaction
 from vault.erasing import redactions, telling
 from vault.ledger import ledger_entries, ledger_keys
 from vault.personal import Secret
-from vault.processing.processor_answers import NotFound
+from vault.processing.processor_answers import Corrected, Forgotten, NotFound
 from vault.tables import erasure_recipients, erasures, intents, processor_accounts
 
 TELLING, REDACTING = [*telling_cells()], [*redaction_cells()]
@@ -42,11 +56,13 @@ def test_each_answer_has_its_word(tenant: Tenant) -> None:
 def test_each_exchange_of_a_word_is_caught(tenant: Tenant) -> None:
     """A copy of the code with one word, reason, kind of answer or comparison exchanged says something else."""
     told = decided(tenant)
-    tell = partial(mutants, telling, ("erased", "already_gone", "not_found", "pending"))
+    words = ("erased", "already_gone", "not_found", "pending")
     reasons = ("SUBSCRIPTIONS", "CREDENTIALS", "PROCESSOR", "PROOF", "SEARCH", "HUMAN", "NAME", "TAG")
-    left = [name for name, mutant in tell(reasons) if not _caught(told.said, mutant, TELLING)]
-    words = ("redacted", "not_available", "lost", "failed")
-    left += [name for name, mutant in mutants(redactions, words, ()) if not _caught(told.stepped, mutant, REDACTING)]
+    tell = [*mutants(telling, words, reasons)]
+    redact = [*mutants(redactions, ("redacted", "not_available", "lost", "failed"), ())]
+    assert (len(tell) > 100, len(redact) > 30) == (True, True)
+    left = [name for name, mutant in tell if not _caught(told.said, mutant, TELLING)]
+    left += [name for name, mutant in redact if not _caught(told.stepped, mutant, REDACTING)]
     assert left == []
 
 
@@ -204,3 +220,35 @@ def test_a_storing_that_needs_a_human_keeps_it_pending(tenant: Tenant) -> None:
         work(tenant.house)
     assert certified(tenant, person) == {}
     assert at_processor(tenant) == {}
+
+
+def test_a_replay_says_what_was_said(own_house: House, tmp_path: Path) -> None:
+    """Restored to before the answers: later certificates have each recipient's own word, not a better one."""
+    kept = Kept(with_policy(own_house.tenant(), redaction={"sandbox": 90}), tmp_path / "records")
+    tenant = kept.tenant
+    person = tenant.token()["customer"]
+    assert tenant.call("DELETE", f"/v1/customers/{person}").status_code == 202
+    names, saved = names_of(tenant, person), kept.save()
+    answers: dict[str, object] = {names["customer"]: NotFound(), names["payment_method"]: Forgotten(already=True)}
+    work(later(answering(tenant, answers).house, hours=25))
+    said = certified(tenant, person)
+    assert (said["customer"], said["payment_method"][0]) == (("not_found", None, "name"), "already_gone")
+    kept.restore(saved)
+    refusing = interpose(tenant, redact=lambda _call: REFUSED, forget=crash, forget_customer=crash)
+    work(later(refusing.house, days=91))  # which puts it off by a week, in another certificate
+    now = certified(tenant, person)
+    assert {what: now[what] for what in ("customer", "payment_method")} == {
+        what: said[what] for what in ("customer", "payment_method")
+    }
+
+
+def test_a_contact_that_is_refused_is_not_corrected(tenant: Tenant) -> None:
+    """The processor still has the old one: the call stays open until a human sees it, whatever it says."""
+    token = tenant.token(customer={"billing_contact": CONTACT})
+    path = f"/v1/customers/{token['customer']}/billing-contact"
+    assert tenant.call("PATCH", path, {"name": "Ada King"}).status_code == 200
+    for answer in (REFUSED, KEY_REFUSED, AWAY, SILENT, NotFound()):
+        work(interpose(tenant, correct=lambda _call, answer=answer: answer).house)
+        assert row(tenant.house, intents, tenant_id=tenant.id, operation="contact.send").state == "pending"
+    work(interpose(tenant, correct=lambda _call: Corrected(already_gone=True)).house)
+    assert row(tenant.house, intents, tenant_id=tenant.id, operation="contact.send").state == "done"

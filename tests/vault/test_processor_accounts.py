@@ -9,6 +9,7 @@ from records_scene import end_leases, interpose, row, rows
 from sqlalchemy import update
 
 from keys.database import transaction
+from vault.lanes.money import reconcile_once
 from vault.processing.processor_accounts import credentials_of
 from vault.processing.processor_answers import Unknown
 from vault.processors.stripe.adapter import StripeProcessor
@@ -120,6 +121,8 @@ def test_what_nobody_proves_is_unproven(tenant: Tenant) -> None:
     mine = replace(tenant, account=account["id"])
     mine.token(processor_account=account["id"])
     assert not shown(mine)["proven"]
+    reconcile_once(tenant.house.components.workshop, lambda *_: None)
+    assert shown(mine)["proven"]
     assert changed(mine, f"{key}2")["proven"]
 
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from house import House, Tenant
-from records_scene import rows
+from records_scene import interpose, rows
 from sqlalchemy import delete, update
 
 from keys.database import transaction
 from vault.lanes.money import reconcile_once
 from vault.money import reconcile
 from vault.money.reconciling import Differs
+from vault.processing.processor_answers import PaymentPage, Refused
 from vault.tables import charges, events, processor_accounts
 
 
@@ -65,10 +66,13 @@ def test_each_difference(tenant: Tenant) -> None:
 
 
 def test_what_only_we_have(tenant: Tenant) -> None:
-    """A paid charge that the processor neither lists nor knows by its name: the key is of another account there."""
+    """A paid charge that the processor neither lists nor knows by its name."""
     charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
-    tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"api_key": "sk_test_of_an_empty_account"})
-    assert kinds(compared(tenant)) == [("ours_only", charge)]
+    gone = Refused(code="resource_missing")
+    empty = interpose(
+        tenant, list_payments=lambda _call: PaymentPage(payments=[], after=None), read_charge=lambda _call: gone
+    )
+    assert kinds(compared(empty)) == [("ours_only", charge)]
 
 
 def test_open_ones_are_left_to_their_intents(tenant: Tenant) -> None:

@@ -37,14 +37,15 @@ REFUSALS = [
 
 
 def doubted(house: House, ago: timedelta) -> None:
-    """As if these records lay in another database since `ago`, and everybody had noticed."""
-    with reading(house.components.records) as connection:
-        here = connection.scalar(select(instance()))
-    before = {"instance": f"before-{word()}", "since": LONG_AGO, "at": datetime.now(UTC) - ago}
-    with transaction(house.components.records) as tx:
-        tx.execute(insert(beat_table), before)
-        tx.execute(update(beat_table).where(beat_table.c.instance == here).values(since=LONG_AGO))
-        tx.execute(update(accounts).values(known_on=before["instance"], walk_at=None, wanted_at=None))
+    """As if these records lay in another database since `ago`, and no call from before were under way any more."""
+    before, records = f"before-{word()}", house.components.records
+    with transaction(records) as tx:
+        tx.execute(insert(beat_table), {"instance": before, "since": LONG_AGO, "at": datetime.now(UTC) - ago})
+        tx.execute(update(accounts).values(known_on=before, walk_at=None, wanted_at=None))
+    beats.begin(records)
+    beats.beat(records)
+    with transaction(records) as tx:
+        tx.execute(update(beat_table).values(since=LONG_AGO))
 
 
 def is_known(tenant: Tenant) -> bool:
@@ -90,6 +91,7 @@ def test_changed_credentials_are_tried_at_once(own_house: House, tmp_path: Path,
     key = key_of(tenant)
     own_house.sandbox.hook("POST", "/_keys", {"key": key, "refused": refused})
     beats.begin(own_house.components.records)
+    beats.beat(own_house.components.records)
     with transaction(own_house.components.records) as tx:
         tx.execute(update(beat_table).values(since=LONG_AGO))
     own_house.work()

@@ -21,7 +21,6 @@ from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.errors import LedgerAway, MovedOn
-from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
 from vault.people import contacts, customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
@@ -126,7 +125,7 @@ def _begin(
     if order.customer is None and _was_begun(records, keyring, caller, attempt):
         raise intents.Known  # before a key is made for a customer that exists already
     plan = _plan(records, keyring, processors, caller, order)
-    token_id, account = new_id("tok", caller.tenant), plan.account
+    token_id, account = intents.resource_id("tok", keyring, caller, attempt), plan.account
     intent, begun = intents.begun(
         keyring,
         caller,

@@ -129,7 +129,7 @@ def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, ou
             return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
         raise _refused(step, refusal)
     charge = conclude(records, keyring, underway.charging, outcome)
-    if charge.status not in _DONE[step.name]:
+    if charge.status not in _DONE[step.name] and charge.step is None:  # else the worker has it, and will end it
         raise _unfit(step, charge)
     return charge
 

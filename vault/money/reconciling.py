@@ -10,6 +10,8 @@ from keys.database import reading, transaction
 from vault.columns import database_clock
 from vault.events import events
 from vault.money import reconcile
+from vault.processing import processor_accounts
+from vault.processing.processing import connect
 from vault.statements import write
 from vault.tables import processor_accounts as accounts
 from vault.workshop import Workshop, caller_of
@@ -36,8 +38,14 @@ def take_up(shop: Workshop, row: Row[Any]) -> bool:
 
 
 def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], None]) -> bool:
-    """Compare one account and write down how many differences there are; an event and a report tell of any."""
+    """Compare one account and write down how many differences there are; an event and a report tell of any.
+
+    One that is not proven is asked first whose it is: by now a customer may be there that shows it.
+    """
     caller = caller_of(shop, row.tenant_id, live=row.live)
+    if row.proven_at is None:
+        processor = connect(shop.processors, shop.keyring, row.tenant_id, row).processor
+        processor_accounts.prove(shop.records, shop.keyring, processor, caller, row)
     found = reconcile.compare(
         shop.records, shop.keyring, shop.processors, caller, row.account_id, caller.at - OVER
     ).differences

@@ -15,7 +15,7 @@ from vault.people.customer_rows import row_of
 from vault.personal import BillingContact
 from vault.processing import references
 from vault.processing.processing import Connected
-from vault.processing.processor_answers import Corrected, Refused
+from vault.processing.processor_answers import Corrected
 from vault.tables import customers, processor_references
 
 
@@ -43,8 +43,7 @@ def _put(keyring: Keyring, connected: Connected, card: Row[str], contact: Billin
     outcome = connected.processor.correct(
         connected.credentials, reference=reference, contact=contact, key=f"{key}-{card.owner_id}"
     )
-    refused = isinstance(outcome, Refused) and not outcome.credentials  # for good: asking again changes nothing
-    return refused or isinstance(outcome, Corrected)
+    return isinstance(outcome, Corrected)  # who refuses it still has the old one: in the end a human must see that
 
 
 _CARDS = select(processor_references).where(
