@@ -192,5 +192,7 @@ def _failure(charge_id: str, refused: dict[str, str | None]) -> Exception:
     if code == "already_paid":
         return ObligationTaken(refused.get("charge") or charge_id, in_doubt=False)
     if code == "never_charged":
-        return NotUsable(code, "This call was never carried out, and nothing was charged. Use a new Idempotency-Key.")
+        return NotUsable(
+            "never_charged", "This call was never carried out, and nothing was charged. Use a new Idempotency-Key."
+        )
     return ProcessorRefused(code, refused["param"])

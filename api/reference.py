@@ -33,6 +33,8 @@ def _problems() -> dict[str, str]:
     return {
         "access_purpose_required": "Personal data is read for a purpose: send Access-Purpose.",
         "access_purpose_unknown": "The policy does not know this purpose.",
+        "account_unproven": "Nothing proves that this key opens the same account at the processor, and calls are open "
+        "that would be looked up there. Try again once they have ended, or with a key that may read the account.",
         "actor_required": "Two people must agree to this: name the human in Panless-Actor. One key is one person.",
         "already_extended": "A rights request can be extended once.",
         "already_paid": "Another charge paid this obligation. `charge` names it.",

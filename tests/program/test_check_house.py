@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from house import House, Tenant
+from house import House, Tenant, open_house
 from sqlalchemy import Table, update
 
 from keys.database import transaction
 from panless.checks import audit_log, money, people, running, upkeep
 from panless.checks.finding import Finding, OfHouse
+from panless.errors import SettingsError
 from panless.settings import Bucket
 from panless.wiring import Components
 from vault.columns import database_clock
@@ -38,6 +39,9 @@ def test_a_worker_that_does_not_work_is_unsafe(own_house: House) -> None:
     """A minute after it last said that it is alive; one round of it, and nothing is said."""
     assert said(running.worker, own_house) == ""
     write(own_house, beats, at=database_clock(-150))
+    own_house = open_house(
+        own_house.home, own_house.environment, own_house.sandbox
+    )  # `panless check` is new there, too
     assert said(running.worker, own_house).startswith("No worker has worked for 2 minutes.")
     own_house.work()
     assert said(running.worker, own_house) == ""
@@ -155,3 +159,17 @@ def test_accounts_that_nobody_could_walk_are_a_note(shop: Tenant) -> None:
     assert "panless doubt list" in found
     write(shop.house, processor_accounts, created_at=database_clock(-590))
     assert said(look, shop.house, unsafe=False) == ""
+
+
+@pytest.mark.parametrize("lag", ["-1", "3601", "nan", "soon"])
+def test_a_lag_that_no_list_has(own_house: House, lag: str) -> None:
+    """PANLESS_LIST_LAG is a number of seconds from 0 to an hour; anything else is refused at start, by name."""
+    wrong = own_house.environment | {"PANLESS_LIST_LAG": lag}
+    with pytest.raises(SettingsError, match="LIST_LAG"):
+        open_house(own_house.home, wrong, own_house.sandbox)
+
+
+def test_the_lag_of_lists(own_house: House) -> None:
+    """Every processor is taken to lag by it: for so much longer nothing is decided by a list."""
+    longer = open_house(own_house.home, own_house.environment | {"PANLESS_LIST_LAG": "45"}, own_house.sandbox)
+    assert {each.list_lag for each in longer.components.processors.values()} == {timedelta(seconds=45)}

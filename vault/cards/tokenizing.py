@@ -263,7 +263,7 @@ def _pending(keyring: Keyring, storing: Storing) -> Change:
         "metadata": metadata,
         "created_at": storing.created_at,
     }
-    return inserted(token_table, row)
+    return inserted(token_table, row, if_absent=True)  # its id comes from the client's key: a known one is there
 
 
 def _store(

@@ -10,7 +10,6 @@ from sqlalchemy import Row
 
 from vault import turns
 from vault.cards import token_looking
-from vault.errors import NeedsHuman
 from vault.lanes.steps import Report, guarded, tried
 from vault.money import abandoned, authorized, reconciling, refund_following
 from vault.processing import beats
@@ -48,15 +47,7 @@ def resolve_once(shop: Workshop, report: Report) -> int:
     if len(queues) <= 1:
         return sum(_resolve(shop, report, queue) for queue in queues)
     with ThreadPoolExecutor(turns.AT_ONCE) as pool:
-        return sum(pool.map(partial(_resolve, shop, report), queues))
-
-
-def _resolve(shop: Workshop, report: Report, queue: Sequence[Row[Any]]) -> int:
-    try:
-        return resolving.resolve_queue(shop, queue, report)
-    except NeedsHuman as error:
-        report(queue[0].operation, error)
-        return 0
+        return sum(pool.map(partial(resolving.resolve_queue, shop, report=report), queues))
 
 
 def follow_once(shop: Workshop, report: Report) -> int:

@@ -74,9 +74,9 @@ def resolve_queue(shop: Workshop, queue: Sequence[Row[Any]], report: Report) -> 
     for row in queue:
         if row.operation == CHARGE or (intent := take_up(shop, row)) is None:
             continue
-        done = attempt(shop, row, report, partial(_resolve, shop, row, intent))
+        done = attempt(shop, [row], report, partial(_resolve, shop, row, intent))
         if not done:
-            later(shop, row, intent)
+            later(shop, row, intent, report)
         if done is False:  # one that failed here says nothing of its processor
             break
         ended += done is True
@@ -105,33 +105,37 @@ def _resolve_charges(shop: Workshop, rows: Sequence[Row[Any]], report: Report) -
     taken = {row.intent_id: (row, intent) for row in rows if (intent := take_up(shop, row)) is not None}
     if not taken:
         return 0
-    step = partial(unknown_charges.opened, shop, rows[0].tenant_id, rows[0].account_id)
-    account = attempt(shop, rows[0], report, step)
     opened = [
-        attempt(shop, row, report, partial(unknown_charges.unknown, shop, row, intent))
+        attempt(shop, [row], report, partial(unknown_charges.unknown, shop, row, intent))
         for row, intent in taken.values()
     ]
-    ones = [one for one in opened if one is not None] if account is not None else []
-    ended: set[str] = set()
-    if account is not None:
-        tried = partial(attempt, shop, report=report)
-        ended = unknown_charges.resolve(shop, account, ones, lambda row, step: tried(row, step=step))
+    ones = [one for one in opened if one is not None]
+    step = partial(_looked_up, shop, rows[0], ones, partial(attempt, shop, report=report))
+    ended = (attempt(shop, [one.row for one in ones], report, step) if ones else None) or set()
     for intent_id, (row, intent) in taken.items():
         if intent_id not in ended:
-            later(shop, row, intent)
+            later(shop, row, intent, report)
     return len(ended)
 
 
-def attempt(shop: Workshop, row: Row[Any], report: Report, step: Callable[[], Step]) -> Step | None:
-    """What a step with an intent comes to; None where it failed, which is reported, and counted where unexpected."""
+def _looked_up(
+    shop: Workshop, row: Row[Any], ones: Sequence[unknown_charges.Unknown], tried: Callable[..., Any]
+) -> set[str]:
+    account = unknown_charges.opened(shop, row.tenant_id, row.account_id)
+    return unknown_charges.resolve(shop, account, ones, lambda of, step: tried([of], step=step))
+
+
+def attempt(shop: Workshop, rows: Sequence[Row[Any]], report: Report, step: Callable[[], Step]) -> Step | None:
+    """What a step with intents comes to; None where it failed, which is reported, and counted where unexpected."""
     try:
         return step()
     except Exception as error:  # noqa: BLE001  # one broken intent must not stop the others
-        report(row.operation, error)
+        report(rows[0].operation, error)
         if not _passes(error):
+            more = update(intent_table).values(exceptions=intent_table.c.exceptions + 1)
             with transaction(shop.records) as tx:
-                more = {"exceptions": intent_table.c.exceptions + 1}
-                tx.execute(update(intent_table).where(_this(row)).values(more))
+                for row in rows:
+                    tx.execute(more.where(_this(row)))
         return None
 
 
@@ -239,10 +243,10 @@ _RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], 
 }
 
 
-def later(shop: Workshop, row: Row[Any], intent: intents.Intent) -> None:
+def later(shop: Workshop, row: Row[Any], intent: intents.Intent, report: Report) -> None:
     """Give the lease back, and its word, for a later look: after 2, 4, 8 ... seconds at first.
 
-    Raises NeedsHuman, so that it is reported, the first time that nobody but a human can end it.
+    It is reported the first time that nobody but a human can end it.
     """
     age = shop.clock() - row.created_at
     with transaction(shop.records) as tx:
@@ -251,9 +255,11 @@ def later(shop: Workshop, row: Row[Any], intent: intents.Intent) -> None:
         longest = LONGEST_PAUSE if age < YOUNG else LATER_PAUSE
         seconds = MANUAL_PAUSE if is_stuck else leases.pause(row.attempts, first=1, longest=longest)
         kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending", "word": None}
-        tx.execute(update(intent_table).where(_this(row), _OPEN, intent_table.c.word == intent.word).values(kept))
-    if is_stuck and row.state != "manual":
-        raise NeedsHuman(f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`.")
+        mine = and_(_this(row), _OPEN, intent_table.c.word == intent.word)
+        is_left = tx.execute(update(intent_table).where(mine).values(kept)).rowcount == 1
+    if is_stuck and is_left and row.state != "manual":
+        told = f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`."
+        report(row.operation, NeedsHuman(told))
 
 
 def _at(seconds: int) -> ColumnElement[Any]:
