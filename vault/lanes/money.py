@@ -45,9 +45,9 @@ def resolve_once(shop: Workshop, report: Report) -> int:
     """Bring open intents to their end: several accounts at once, those of one account together."""
     queues = turns.by_account(resolving.due(shop))
     if len(queues) <= 1:
-        return sum(_resolve(shop, report, queue) for queue in queues)
+        return sum(resolving.resolve_queue(shop, queue, report) for queue in queues)
     with ThreadPoolExecutor(turns.AT_ONCE) as pool:
-        return sum(pool.map(partial(resolving.resolve_queue, shop, report=report), queues))
+        return sum(pool.map(lambda queue: resolving.resolve_queue(shop, queue, report), queues))
 
 
 def follow_once(shop: Workshop, report: Report) -> int:
