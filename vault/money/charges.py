@@ -170,8 +170,14 @@ def charge_of(row: Mapping[str, Any], retained: Mapping[str, Any], details: Mapp
         obligation=retained.get("obligation"),
         processor=row["kind"],
         **{name: row[name] for name in _SHOWN},
+        amount_refunded=given_back(row["amount_captured"], row["amount_refunded"]),
         **{name: details[name] for name in DETAILS if name in details},
     )
+
+
+def given_back(captured: int, refunded: int) -> int:
+    """How much of what was taken is given back or on its way, in minor units, by a charge's two columns."""
+    return min(captured, refunded)
 
 
 def shown_in_event(charge: Charge) -> dict[str, Plain]:
@@ -193,7 +199,6 @@ _SHOWN = (
     "amount",
     "currency",
     "amount_captured",
-    "amount_refunded",
     "capture_method",
     "initiator",
     "reason",

@@ -119,8 +119,15 @@ def _compare_one(
     if (row.state in PAID) != (_status(payment) == "succeeded"):
         if row.state != "authorized" or _status(payment) != "authorized":
             report.differences.append(_difference("state_differs", row, payment))
-    elif row.state in PAID and (row.amount_captured, row.amount_refunded) != (payment.captured, payment.refunded):
+    elif row.state in PAID and (row.amount_captured, _given_back(row)) != (
+        payment.captured,
+        payment.refunded,
+    ):
         report.differences.append(_difference("amount_differs", row, payment))
+
+
+def _given_back(row: Row[Any]) -> int:
+    return charge_rooms.given_back(row.amount_captured, row.amount_refunded)
 
 
 def _status(payment: Payment) -> str:
@@ -186,7 +193,7 @@ def _mine(books: _Books) -> Any:  # noqa: ANN401  # a condition
 def _difference(kind: str, row: Row[Any] | None, payment: Payment | None) -> Difference:
     ours = None
     if row is not None:
-        ours = {"status": row.state, "captured": row.amount_captured, "refunded": row.amount_refunded}
+        ours = {"status": row.state, "captured": row.amount_captured, "refunded": _given_back(row)}
     theirs = None
     if payment is not None:
         theirs = {"status": _status(payment), "captured": payment.captured, "refunded": payment.refunded}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from keys.context import Context
 from keys.database import reading, transaction
@@ -74,8 +74,8 @@ def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any],
 def recount(tx: Connection, tenant: str, charge_id: str) -> None:
     """Have a charge say how much of it was given back or is on its way: all its refunds that have not failed.
 
-    It is never more than was taken, also where refunds made at the processor and ours that are still open add up to
-    more: one of them fails then.
+    Refunds made at the processor and ours that are still open may add up to more than was taken: one of them fails
+    then, and until it does nobody is shown more than that (`charges.given_back`).
     """
     tx.execute(_RECOUNT, {"of_tenant": tenant, "of_charge": charge_id})
 
@@ -129,9 +129,7 @@ _GIVEN = (
 _RECOUNT = (
     update(charge_table)
     .where(charge_table.c.tenant_id == bindparam("of_tenant"), charge_table.c.charge_id == bindparam("of_charge"))
-    .values(
-        amount_refunded=case((charge_table.c.amount_captured > _GIVEN, _GIVEN), else_=charge_table.c.amount_captured)
-    )
+    .values(amount_refunded=_GIVEN)
 )
 _MAY_COME_FROM = {
     "succeeded": refunds.c.state == "pending",

@@ -267,7 +267,7 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
         raise NotUsable(
             "charge_not_refundable", "This charge was settled by hand. Give its money back at the processor."
         )
-    if left == 0:
+    if left <= 0:
         raise NotUsable("already_refunded", "Nothing of this charge is left to refund.")
     if amount is not None and amount > left:
         raise Invalid("amount", "The amount is more than is left to refund.")
