@@ -13,10 +13,10 @@ from shrinking import shrunk
 from stage import CALM, dressed, operating_system, staged
 from world import START, Stage
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "300"))
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "60"))
 """How many seeds CI runs, in two halves. `make simulate SEEDS=0-100000` runs more."""
 
-ON_POSTGRESQL = 12
+ON_POSTGRESQL = 3
 """How many of them run on PostgreSQL too, where a database is copied in seconds, not in a millisecond."""
 
 MOST_TOLD = 3
