@@ -65,10 +65,10 @@ class Operations:
         self._stop(new)
         self._lost(event)
         self._start(new)
-        world.scheduler.sleep(event["goes_on"])
+        world.scheduler.sleep(event["hangs_on"] + event["goes_on"])
         world.say("the old primary is fenced")
         self._stop(old)
-        self._lost(event | {"age": 0.0, "down": event["goes_on"]})
+        self._lost(event | {"age": 0.0, "down": event["hangs_on"] + event["goes_on"]})
         self._start(old)
 
     def _hang(self, event: Mapping[str, Any]) -> None:
@@ -163,7 +163,7 @@ def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str
     if kind == "failover":
         made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.2)]
         made["goes_on"] = chance.span(f"{name} goes on", 3600.0)
-        made["hang"] = round(min(chance.between(f"{name} hang", 1.0, 110.0), made["at"] - 1), 1)
+        made["hang"] = round(min(chance.between(f"{name} hang", 5.0, 150.0), made["at"] - 1), 1)
         made["hangs_on"] = round(chance.between(f"{name} hangs on", 1.0, 900.0), 1)
     if kind == "restore":
         made["over"] = chance.is_so(f"{name} over", 0.5)
