@@ -120,10 +120,10 @@ def _operating_system(world: World) -> None:
     """What of it the house asks for: a lock on a file, a pause."""
     scheduler = world.scheduler
 
-    def wait() -> bool:
+    def wait(seconds: float) -> bool:
         if scheduler.current() is None:
             return False
-        scheduler.sleep(0.5)
+        scheduler.sleep(seconds)
         return True
 
     OURS.flock, OURS.sleep = flock_of(world.edge, wait), scheduler.sleep
