@@ -1,6 +1,6 @@
 """What befalls a whole deployment: restarts, failovers, restores, stores that are away, credentials, the dashboard."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chance import Chance
@@ -14,7 +14,8 @@ class Operations:
 
     def __init__(self, world: World, webhooks: Webhooks) -> None:
         self.world, self.webhooks = world, webhooks
-        self.site = "a"
+        self.site = SITES[0]
+        self._at_work = False
         self._sites = iter(SITES[1:])
 
     def plan(self, number: int, event: Mapping[str, Any]) -> None:
@@ -25,9 +26,19 @@ class Operations:
             kept = f"kept{number}"
             world.scheduler.at(max(at - event["age"], 0.0), lambda: world.stage.sites.keep(self.site, kept))
             world.scheduler.at(max(at - event.get("hang", 0.0), 0.0), lambda: self._hang(event))
-            world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
+            world.scheduler.start(f"op{number}", lambda: self._alone(lambda: do(event, kept)), after=at)
+        elif event["do"] == "restart":
+            world.scheduler.start(f"op{number}", lambda: self._alone(lambda: do(event)), after=at)
         else:
             world.scheduler.start(f"op{number}", lambda: do(event), after=at)
+
+    def _alone(self, work: Callable[[], None]) -> None:
+        """Nobody starts what somebody else has stopped: who comes second waits for the first."""
+        while self._at_work:
+            self.world.scheduler.sleep(10.0)
+        self._at_work = True
+        work()
+        self._at_work = False
 
     def restart(self, event: Mapping[str, Any]) -> None:
         """All processes are stopped and started."""
