@@ -14,7 +14,7 @@ UNPAID = ("declined", "failed", "voided")
 BUSY = ("in_progress", "contended", "charge_in_progress", "in_doubt")
 """Codes of a 409 after which the same call is to be made again."""
 
-TRIES = 10
+TRIES = 7
 LONGEST_PAUSE = 900.0
 
 

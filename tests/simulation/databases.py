@@ -104,17 +104,22 @@ def told(now: float, _form: str, _base: str, shift: str = "0 seconds") -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}000"
 
 
-def flock_of(edge: Edge, wait: Callable[[], bool]) -> Callable[[Any, int], None]:
-    """The operating system's file lock, for which an actor waits in virtual time."""
+LONGEST_WAIT = 300.0
+
+
+def flock_of(edge: Edge, wait: Callable[[float], bool]) -> Callable[[Any, int], None]:
+    """The operating system's file lock, for which an actor waits in virtual time, looking less and less often."""
 
     def flock(file: Any, operation: int) -> None:
         edge("write")
+        pause = 0.25
         while True:
             try:
                 _flock(file, operation | fcntl.LOCK_NB)
             except OSError as error:
-                if error.errno != errno.EWOULDBLOCK or not wait():
+                if error.errno != errno.EWOULDBLOCK or not wait(pause):
                     raise
+                pause = min(pause * 2, LONGEST_WAIT)
             else:
                 return
 

@@ -1,6 +1,6 @@
 """What befalls a whole deployment: restarts, failovers, restores, stores that are away, credentials, the dashboard."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from chance import Chance
@@ -14,7 +14,8 @@ class Operations:
 
     def __init__(self, world: World, webhooks: Webhooks) -> None:
         self.world, self.webhooks = world, webhooks
-        self.site = "a"
+        self.site = SITES[0]
+        self._at_work = False
         self._sites = iter(SITES[1:])
 
     def plan(self, number: int, event: Mapping[str, Any]) -> None:
@@ -25,9 +26,19 @@ class Operations:
             kept = f"kept{number}"
             world.scheduler.at(max(at - event["age"], 0.0), lambda: world.stage.sites.keep(self.site, kept))
             world.scheduler.at(max(at - event.get("hang", 0.0), 0.0), lambda: self._hang(event))
-            world.scheduler.start(f"op{number}", lambda: do(event, kept), after=at)
+            world.scheduler.start(f"op{number}", lambda: self._alone(lambda: do(event, kept)), after=at)
+        elif event["do"] == "restart":
+            world.scheduler.start(f"op{number}", lambda: self._alone(lambda: do(event)), after=at)
         else:
             world.scheduler.start(f"op{number}", lambda: do(event), after=at)
+
+    def _alone(self, work: Callable[[], None]) -> None:
+        """Nobody starts what somebody else has stopped: who comes second waits for the first."""
+        while self._at_work:
+            self.world.scheduler.sleep(10.0)
+        self._at_work = True
+        work()
+        self._at_work = False
 
     def restart(self, event: Mapping[str, Any]) -> None:
         """All processes are stopped and started."""
@@ -65,10 +76,10 @@ class Operations:
         self._stop(new)
         self._lost(event)
         self._start(new)
-        world.scheduler.sleep(event["goes_on"])
+        world.scheduler.sleep(event["hangs_on"] + event["goes_on"])
         world.say("the old primary is fenced")
         self._stop(old)
-        self._lost(event | {"age": 0.0, "down": event["goes_on"]})
+        self._lost(event | {"age": 0.0, "down": event["hangs_on"] + event["goes_on"]})
         self._start(old)
 
     def _hang(self, event: Mapping[str, Any]) -> None:
@@ -163,7 +174,7 @@ def drawn(world: World, number: int, kinds: list[tuple[str, float]]) -> dict[str
     if kind == "failover":
         made["old"] = [n for n in range(len(world.slots)) if chance.is_so(f"{name} old{n}", 0.2)]
         made["goes_on"] = chance.span(f"{name} goes on", 3600.0)
-        made["hang"] = round(min(chance.between(f"{name} hang", 1.0, 110.0), made["at"] - 1), 1)
+        made["hang"] = round(min(chance.between(f"{name} hang", 5.0, 150.0), made["at"] - 1), 1)
         made["hangs_on"] = round(chance.between(f"{name} hangs on", 1.0, 900.0), 1)
     if kind == "restore":
         made["over"] = chance.is_so(f"{name} over", 0.5)

@@ -125,7 +125,7 @@ class Servers:
         self._servers[site] = self._servers[before] + 1
         self._copied(kept, site, NAMES)
 
-    def asked(self, place: str, question: str) -> bool:
+    def asked(self, site: str, question: str) -> bool:
         raise NotImplementedError
 
     def _copied(self, kept: str, site: str, names: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ SQLite: a directory each on the RAM disk, and a link for each process. `servers.
 import shutil
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from databases import Gate
@@ -25,6 +24,7 @@ class Files:
     def __init__(self, home: Path) -> None:
         self._home = home
         self.gates: dict[str, tuple[str, Gate]] = {}
+        self._looking: dict[str, tuple[int, sqlite3.Connection]] = {}
 
     def url(self, place: str, name: str) -> str:
         """What an engine of this place is opened with."""
@@ -69,7 +69,15 @@ class Files:
                 file = f"{name}.db{ending}"
                 (self._home / site / file).symlink_to(self._home / before / file)
 
-    def asked(self, place: str, question: str) -> bool:
-        """Whether the records have such a row, asked past every gate."""
-        with closing(sqlite3.connect(self._home / place / "records.db")) as looking:
-            return looking.execute(question).fetchone() is not None
+    def asked(self, site: str, question: str) -> bool:
+        """Whether the records there have such a row, asked past every gate."""
+        file = self._home / site / "records.db"
+        number = file.stat().st_ino
+        if self._looking.get(site, (0, None))[0] != number:
+            self._looking[site] = (number, sqlite3.connect(file))
+        return self._looking[site][1].execute(question).fetchone() is not None
+
+    def close(self) -> None:
+        """Ask no more."""
+        for _, looking in self._looking.values():
+            looking.close()

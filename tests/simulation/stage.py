@@ -62,6 +62,7 @@ def _sites(home: Path, stack: ExitStack, *, on_postgresql: bool) -> Files | Serv
     if on_postgresql:
         return stack.enter_context(running(lambda seconds: OURS.sleep(seconds)))  # noqa: PLW0108  # it changes with each run
     files = Files(home)
+    stack.callback(files.close)
     stack.callback(listen(files.gates))
     return files
 
@@ -120,10 +121,10 @@ def _operating_system(world: World) -> None:
     """What of it the house asks for: a lock on a file, a pause."""
     scheduler = world.scheduler
 
-    def wait() -> bool:
+    def wait(seconds: float) -> bool:
         if scheduler.current() is None:
             return False
-        scheduler.sleep(0.5)
+        scheduler.sleep(seconds)
         return True
 
     OURS.flock, OURS.sleep = flock_of(world.edge, wait), scheduler.sleep

@@ -36,7 +36,7 @@ def _lanes(world: World, slot: Slot, name: str) -> list[str]:
 
 
 def _may_have_work(sites: Files, slot: Slot, lane: str) -> bool:
-    return lane not in WAITING or not sites.hints or sites.asked(slot.place, WAITING[lane])
+    return lane not in WAITING or not sites.hints or sites.asked(slot.site, WAITING[lane])
 
 
 def needed(world: World) -> tuple[str, ...]:
