@@ -3,7 +3,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from house import Tenant
+from house import House, Tenant
 from records_scene import checked_out, interpose
 from sqlalchemy import Connection, Engine, event
 
@@ -56,6 +56,10 @@ def budget(tenant: Tenant, *, records: int, keystore: int) -> Iterator[None]:
 
 @pytest.fixture
 def watched(tenant: Tenant) -> Tenant:
+    return watch(tenant)
+
+
+def watch(tenant: Tenant) -> Tenant:
     """A tenant whose processor refuses to be called while a connection to any database is checked out."""
     parts = tenant.house.components
     engines = [each for engine in (parts.records, parts.keystore) for each in (engine, reader_of(engine))]
@@ -95,8 +99,9 @@ def test_looks_commit_their_audit_entry_and_nothing_else(watched: Tenant) -> Non
         watched.call("GET", f"/v1/customers/{token['customer']}/billing-contact", Access_Purpose=purpose)
 
 
-def test_the_worker_and_erasures_hold_no_connection_in_a_call(watched: Tenant) -> None:
+def test_the_worker_and_erasures_hold_no_connection_in_a_call(own_house: House) -> None:
     """Neither while it looks up an unknown charge or burns its key, nor while it tells of an erasure or a deletion."""
+    watched = watch(own_house.tenant())  # alone: what others' accounts hold at the same time is theirs
     token, spare = watched.token(), watched.token()
     watched.house.sandbox.fault(path="/v1/payment_intents", do="reset")
     never = watched.charge(token["id"])
