@@ -1,7 +1,7 @@
 """Every column of the records that holds a sealed value: under which DEK, and what its context names.
 
 The rooms make their contexts through `vault.sealing.place_of`, which asks here, so that a value of a column that is not
-listed can't be sealed. Resealing and `keys check` walk this list. Not in it: recovery notes, which processors keep.
+listed can't be sealed. Resealing and `keys check` walk this list.
 """
 
 from collections.abc import Mapping
