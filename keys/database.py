@@ -104,7 +104,11 @@ _POSTGRESQL = {"connect_timeout": 5}
 
 def _prepare_postgresql(timelines: "_Timelines", dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
     dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
-    timelines.note(dbapi, entry)
+    try:
+        timelines.note(dbapi, entry)
+    except BaseException:
+        dbapi.close()  # the pool has not seen it yet, so nobody else would
+        raise
 
 
 class _Timelines:

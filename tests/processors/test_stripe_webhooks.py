@@ -19,7 +19,8 @@ ABOUT: list[tuple[str, dict[str, Any], dict[str, str | None]]] = [
     ("setup_intent.setup_failed", {"id": "seti_2", "payment_method": "pm_1"}, {"setup": "seti_2"}),
     ("setup_intent.canceled", {"id": "seti 3"}, {"setup": None}),
     ("payment_intent.succeeded", {"id": "pi_1"}, {"payment": "pi_1"}),
-    ("charge.succeeded", PLAIN, {"payment": "pi_1"}),
+    ("charge.succeeded", PLAIN, {"payment": None}),
+    ("charge.succeeded", PLAIN | {"disputed": True}, {"payment": "pi_1"}),
     ("charge.refunded", PLAIN, {"payment": "pi_1"}),
     ("charge.dispute.created", {"id": "du_1", "payment_intent": "pi_1"}, {"dispute": "du_1", "payment": "pi_1"}),
     ("refund.failed", {"id": "re_1", "payment_intent": "pi_1"}, {"payment": "pi_1"}),
@@ -38,7 +39,7 @@ def parsed(kind: str, about: dict[str, Any], secret: Secret = SECRET) -> Notice 
 
 @pytest.mark.parametrize(("kind", "about", "names"), ABOUT, ids=[row[0] for row in ABOUT])
 def test_a_notice_names_what_its_event_is_about(kind: str, about: dict[str, Any], names: dict[str, str | None]) -> None:
-    """A setup as well as a payment, a method or a dispute; the type tells a plain charge from the rest."""
+    """A payment, a method, a dispute or a setup; nothing for a charge whose payment has an event of its own."""
     assert parsed(kind, about) == Notice(event="evt_1", type=kind, **names)
 
 

@@ -26,7 +26,8 @@ def written(env: Deployment) -> str:
 
 
 def add_account(env: Deployment, *options: str) -> None:
-    key = env | {"PANLESS_PROCESSOR_API_KEY": "sk_test_of_the_records"}
+    mode = "live" if "--live" in options else "test"
+    key = env | {"PANLESS_PROCESSOR_API_KEY": f"sk_{mode}_of_the_records"}
     assert panless("processor-accounts", "add", "--kind", "stripe", "--label", "x", *options, env=key).returncode == 0
 
 

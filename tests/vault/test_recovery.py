@@ -54,7 +54,7 @@ def test_a_charge_that_was_never_sent_is_never_charged(tenant: Tenant) -> None:
     assert tenant.charge(token, key="c-2", obligation="o-1").get_json()["code"] == "in_doubt"
     assert work(interpose(tenant, charge=crash).house) == []
     [charge] = rows(tenant.house, charges, tenant_id=tenant.id)
-    assert (charge.state, charge.key_used_up, tenant.charges_at_processor()) == ("failed", True, [])
+    assert (charge.state, charge.key_number, tenant.charges_at_processor()) == ("failed", 1, [])
     again = tenant.charge(token, key="c-1", obligation="o-1")
     assert (again.status_code, again.get_json()["code"]) == (409, "never_charged")
     assert tenant.charge(token, key="c-2", obligation="o-1").status_code == 201

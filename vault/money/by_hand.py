@@ -27,7 +27,7 @@ class ByHand:
 def end_of(row: Mapping[str, Any], said: ByHand) -> tuple[dict[str, Any], dict[str, Any]]:
     """Which columns of the charge in `row` change, and what of its details: all of a step is done, or of the charge."""
     if not said.succeeded:
-        return {"state": "failed"}, {"refused": {"code": "settled_by_hand", "param": None}}
+        return {"state": "failed", "key_number": None}, {"refused": {"code": "settled_by_hand", "param": None}}
     match row["step"]:
         case "void":
             return {"state": "voided"}, {}

@@ -101,30 +101,21 @@ def _void(records: Engine, keyring: Keyring, charging: Charging, outcome: Voided
     """Called off. What nobody called off but the worker, because the person never came, is a decline to its client."""
     retained = {"reference": outcome.reference}
     if charging.row["step"] != "abandon":
-        return _end(records, keyring, charging, _ended("voided"), retained=retained)
+        return _end(records, keyring, charging, {"state": "voided"}, retained=retained)
     details = {"declined": asdict(Declined(code="authentication_abandoned"))}
-    return _end(records, keyring, charging, _ended("declined"), retained=retained, details=details)
+    return _end(records, keyring, charging, {"state": "declined"}, retained=retained, details=details)
 
 
-def _ended(state: str) -> dict[str, Any]:
-    """Its own end at the processor, where nothing more can be done under the key that it was sent with."""
-    return {"state": state, "key_used_up": True}
+GAVE_BACK = {"state": "failed", "key_number": None}
+"""Failed, and nothing proves that the processor knows the key that it was sent with: the next one takes it."""
 
 
 def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Declined) -> Charge:
     details = asdict(outcome)
-    reference = details.pop("reference")
-    changes = _ended("declined")
+    retained = {"reference": details.pop("reference")}
     also = _blocked(charging, retrying.code_for_good(outcome))
-    return _end(
-        records,
-        keyring,
-        charging,
-        changes,
-        retained={"reference": reference},
-        details={"declined": details},
-        also=also,
-    )
+    changes = {"state": "declined"}
+    return _end(records, keyring, charging, changes, retained=retained, details={"declined": details}, also=also)
 
 
 def _blocked(charging: Charging, code: str | None) -> tuple[Change, ...]:
@@ -148,7 +139,7 @@ def _await_person(records: Engine, keyring: Keyring, charging: Charging, outcome
 
 def _refuse(records: Engine, keyring: Keyring, charging: Charging, outcome: Refused) -> Charge:
     details = {"refused": {"code": outcome.code, "param": outcome.param}}
-    _end(records, keyring, charging, {"state": "failed"}, details=details)
+    _end(records, keyring, charging, GAVE_BACK, details=details)
     raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
 
 
@@ -177,13 +168,13 @@ def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: N
 def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NeverCharged) -> Charge:
     """It was never carried out and can't be any more: it failed, and its obligation is free, under another key."""
     refused = {"code": "never_charged", "param": None}
-    return _end(records, keyring, charging, _ended("failed"), details={"refused": refused})
+    return _end(records, keyring, charging, {"state": "failed"}, details={"refused": refused})
 
 
 def _give_way(records: Engine, keyring: Keyring, charging: Charging, outcome: PaidElsewhere) -> Charge:
     """Another charge paid the obligation: this one took nothing, and says which did."""
     refused = {"code": "already_paid", "param": None, "charge": outcome.charge_id}
-    return _end(records, keyring, charging, {"state": "failed"}, details={"refused": refused})
+    return _end(records, keyring, charging, GAVE_BACK, details={"refused": refused})
 
 
 def _believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand) -> Charge:

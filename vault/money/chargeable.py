@@ -27,6 +27,7 @@ from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.cards.tokens import there
+from vault.charge_states import UNPAID
 from vault.columns import Id
 from vault.errors import NotUsable
 from vault.money import retrying
@@ -162,7 +163,7 @@ def _used_number(account: ColumnElement[str]) -> ScalarSelect[Any]:
         .where(
             charges.c.tenant_id == bindparam("of_tenant"),
             charges.c.obligation_digest == bindparam("of_obligation"),
-            charges.c.key_used_up,
+            charges.c.state.in_(UNPAID),
             or_(charges.c.account_id == account, same),
         )
         .scalar_subquery()

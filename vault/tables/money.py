@@ -31,10 +31,7 @@ charges = Table(
     Column("initiator", Word),
     Column("reason", Word),
     Column("obligation_digest", Digest),
-    Column("key_number", Integer),  # n: which of the obligation's keys at the processor this one was sent with
-    Column(
-        "key_used_up", Boolean, nullable=False, server_default=text("false")
-    ),  # nothing goes under that key any more
+    Column("key_number", Integer),  # n: which of the obligation's keys this one has; empty once it gave it back
     Column("recovered", Boolean, nullable=False, server_default=text("false")),  # written again from the processor
     Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
     Column("step", Word),  # capture | void | confirm, while its outcome is open: one at a time
@@ -51,7 +48,7 @@ charges = Table(
         sqlite_where=_taken,
         postgresql_where=_taken,
     ),
-    Index("ix_charges_obligation", "tenant_id", "obligation_digest"),
+    Index("uq_charges_key", "tenant_id", "obligation_digest", "account_id", "key_number", unique=True),
     Index("ix_charges_customer", "tenant_id", "customer_id", "created_at", "charge_id"),
     Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
     Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),

@@ -29,8 +29,10 @@ def upgrade() -> None:
     still = sa.text("state IN ('pending', 'manual')")
     op.create_index("ix_intents_due", "intents", ["lease_until"], sqlite_where=still, postgresql_where=still)
     op.add_column("charges", sa.Column("key_number", sa.Integer(), nullable=True))
-    op.add_column("charges", sa.Column("key_used_up", sa.Boolean(), server_default=FALSE, nullable=False))
     op.add_column("charges", sa.Column("recovered", sa.Boolean(), server_default=FALSE, nullable=False))
+    op.drop_index("ix_charges_obligation", "charges")
+    numbered = ["tenant_id", "obligation_digest", "account_id", "key_number"]
+    op.create_index("uq_charges_key", "charges", numbered, unique=True)
     with op.batch_alter_table("charges") as charges:
         for name, kind in (("customer_id", 40), ("token_id", 40), ("initiator", 40)):
             charges.alter_column(name, existing_type=sa.String(kind), nullable=True)
