@@ -147,12 +147,13 @@ class Away(DirectoryStore):
 class Process:
     """One process of Panless: a server, or a worker. It serves one request at a time, as it has no threads here.
 
-    Engines, whose URLs name its place, and the application are kept from run to run.
+    The application is kept from run to run, and so are engines, whose URLs name its place, of files.
     """
 
     def __init__(self, urls: Sequence[str], founded: Founded) -> None:
         self.founded = founded
         self.app: Any = None
+        self.urls = urls
         self.records, self.keystore = (open_database(url) for url in urls)
         self.newest = ""
         for each in (self.records, reader_of(self.records)):
@@ -165,6 +166,8 @@ class Process:
         """Start it anew; the guard's verdict. It raises nothing: a process that may not serve looks again later."""
         self.stop()
         self.newest = ""
+        if self.records.dialect.name == "postgresql":  # which timelines they have seen ends with a process
+            self.records, self.keystore = (open_database(url) for url in self.urls)
         deployment = self.founded.deployment
         tallies = Tallies(deployment)
         keyring = Keyring(keystore=self.keystore, roots=self.roots, deployment=deployment, monotonic=now, now=clock)

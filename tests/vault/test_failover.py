@@ -61,13 +61,13 @@ class Shop:
         return Asked(order, status, body)
 
     def act(self, end: float) -> Iterator[Asked]:
-        """Whatever clients do, until then: new people who pay at once, and all that can be done with money."""
+        """Whatever clients do, until then: new people, most of whom pay at once, and all that money can do."""
         while time.monotonic() < end:
             operation = random.choice(("new", "charge", "charge", *self.ready))
             if operation == "new":
                 stored = self.send(prepared(self.tenant, "tokenize"))
                 yield stored
-                if stored.status == 201:
+                if stored.status == 201 and random.random() < 0.7:
                     order = prepared(self.tenant, "charge")
                     order["body"]["token"] = stored.body["id"]
                     yield self.send(order)

@@ -113,8 +113,9 @@ def test_a_restricted_key_proves_itself_by_a_customer(tenant: Tenant, another: s
     assert shown(tenant)["proven"]
 
 
-def test_what_nobody_proves_is_unproven(tenant: Tenant) -> None:
+def test_what_nobody_proves_is_unproven(own_house: House) -> None:
     """A restricted key of an account without customers: taken, and unproven until a customer shows whose."""
+    tenant = own_house.tenant()
     key = restricted(f"sk_test_{word()}")
     account = added(tenant, key)
     assert (account["proven"], account["default"]) == (False, False)
