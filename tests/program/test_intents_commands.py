@@ -203,22 +203,22 @@ def test_evidence(shop: Tenant) -> None:
 @pytest.mark.parametrize(
     ("step", "how", "becomes"),
     [
-        ("capture", "succeeded", ("captured", 1000)),
-        ("capture", "failed", ("authorized", 0)),
-        ("void", "succeeded", ("voided", 0)),
-        ("void", "failed", ("authorized", 0)),
+        ("capture", "succeeded", ("captured", 1000, 1)),
+        ("capture", "failed", ("authorized", 0, 1)),
+        ("void", "succeeded", ("voided", 0, None)),
+        ("void", "failed", ("authorized", 0, 1)),
     ],
 )
-def test_a_step(shop: Tenant, step: str, how: str, becomes: tuple[str, int]) -> None:
-    """Taken, it is what the charge came to; not taken, the charge is as it was and free for another step."""
-    charge = shop.charge(shop.token()["id"], capture_method="manual").get_json()["id"]
+def test_a_step(shop: Tenant, step: str, how: str, becomes: tuple[str, int, int | None]) -> None:
+    """Taken, it is what the charge came to; not taken, it is free for another step. Its void's key is not used up."""
+    charge = shop.charge(shop.token()["id"], capture_method="manual", obligation="INV-1").get_json()["id"]
     shop.house.sandbox.fault(path="/v1/payment_intents/*", method="POST", do="status", status=500)
     body = {"amount": 1000} if step == "capture" else None
     assert shop.call("POST", f"/v1/charges/{charge}/{step}", body, Idempotency_Key=word()).status_code == 202
     intent = intent_of(shop, charge)
     assert run(shop.house, "settle", intent, "--as", how, *SEEN).returncode == 0
     [row] = rows(shop, "charges", charge_id=charge)
-    assert (row.state, row.amount_captured, row.step) == (*becomes, None)
+    assert (row.state, row.amount_captured, row.key_number, row.step) == (*becomes, None)
     assert f"evidence: {SEEN[1]}" in run(shop.house, "show", intent, "--evidence").stdout
     action = f"charge.{step}_failed_by_hand" if how == "failed" else f"charge.{becomes[0]}_by_hand"
     assert [each.resource_id for each in rows(shop, "audit_entries", action=action)] == [charge]

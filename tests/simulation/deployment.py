@@ -144,6 +144,10 @@ class Away(DirectoryStore):
             raise LedgerAway("The ledger is away.")
 
 
+KEK_SECONDS = 1_000_000
+"""A process keeps the tenant's keys for as long as it lives: no run is about them, and reading them took a tenth."""
+
+
 class Process:
     """One process of Panless: a server, or a worker. It serves one request at a time, as it has no threads here.
 
@@ -170,7 +174,14 @@ class Process:
             self.records, self.keystore = (open_database(url) for url in self.urls)
         deployment = self.founded.deployment
         tallies = Tallies(deployment)
-        keyring = Keyring(keystore=self.keystore, roots=self.roots, deployment=deployment, monotonic=now, now=clock)
+        keyring = Keyring(
+            keystore=self.keystore,
+            roots=self.roots,
+            deployment=deployment,
+            kek_ttl=KEK_SECONDS,
+            monotonic=now,
+            now=clock,
+        )
         self.ledger = Ledger(store=ledger, keystore=self.keystore, keyring=keyring)
         self.guard = Guard(records=self.records, ledger=self.ledger, clock=clock)
         self.processors = {"sandbox": StripeProcessor(kind="sandbox", base_url=BASE, transport=transport)}

@@ -97,15 +97,17 @@ class Operations:
         self.world.say(f"the ledger is away for {event['down']}")
         self.world.ledger.is_away = True
         self.world.scheduler.sleep(event["down"])
-        self.world.ledger.is_away = False
+        self.world.ledger.is_away, self.world.shaken_at = False, self.world.scheduler.now
 
     def keystore(self, event: Mapping[str, Any]) -> None:
         self.world.say(f"the keystore is away for {event['down']}")
         for slot in self.world.slots:
             slot.gate.away = {"keystore"}
+        self.world.shaken_at = self.world.scheduler.now
         self.world.scheduler.sleep(event["down"])
         for slot in self.world.slots:
             slot.gate.away = set()
+        self.world.shaken_at = self.world.scheduler.now
 
     def credentials(self, event: Mapping[str, Any]) -> None:
         """The API key is revoked at the processor; later the operator enters the new one."""
@@ -116,6 +118,15 @@ class Operations:
         world.scheduler.sleep(event["down"])
         world.processor.renewed[f"sk_test_simulated{len(world.processor.renewed)}"] = first
         self.enter_credentials("op-key")
+
+    def wrong_key(self, event: Mapping[str, Any]) -> None:
+        """An operator enters the API key of another account, and later, where that was taken, the right one."""
+        world, path = self.world, f"/v1/processor-accounts/{self.world.stage.founded.account}"
+        answer = world.call("op-wrong", "PATCH", path, {"api_key": "sk_test_of_another_account"})
+        if answer is not None and answer.status == 200:
+            world.scheduler.sleep(event["down"])
+            world.processor.renewed.setdefault(world.stage.founded.api_key, world.stage.founded.api_key)
+            self.enter_credentials("op-right")
 
     def enter_credentials(self, name: str) -> None:
         """The operator enters the API key that is good now, until that is taken."""

@@ -28,12 +28,13 @@ def main() -> int:
     asked.add_argument("seeds", help="a seed, or a range: 0-1999")
     asked.add_argument("--with", dest="within", default="", help="events outside the promise that are to happen too")
     asked.add_argument("--no-shrink", action="store_true")
+    asked.add_argument("--until-found", action="store_true", help="end at the first seed that fails")
     told = asked.parse_args()
     outside = OUTSIDE - set(filter(None, told.within.split(",")))
     first, _, last = told.seeds.partition("-")
     if not last:
         return _tell_one(int(first), outside)
-    return _run_all(int(first), int(last), outside, shrink=not told.no_shrink)
+    return _run_all(int(first), int(last), outside, shrink=not told.no_shrink, until_found=told.until_found)
 
 
 def _tell_one(seed: int, outside: frozenset[str]) -> int:
@@ -63,7 +64,7 @@ def _report(outcome: Outcome, short: Outcome) -> str:
     return "\n".join(said)
 
 
-def _run_all(first: int, last: int, outside: frozenset[str], *, shrink: bool) -> int:
+def _run_all(first: int, last: int, outside: frozenset[str], *, shrink: bool, until_found: bool) -> int:
     KEPT.mkdir(parents=True, exist_ok=True)
     file = KEPT / f"{first}-{last}.json"
     kept = json.loads(file.read_text()) if file.exists() else {"next": first, "failed": {}, "cpu": 0.0}
@@ -75,6 +76,9 @@ def _run_all(first: int, last: int, outside: frozenset[str], *, shrink: bool) ->
             _say(report)
             (KEPT / f"{seed}.txt").write_text(report)
         file.write_text(json.dumps(kept))
+        if failed and until_found:
+            _say(f"seed {seed} is the first of {first}-{last} that fails: {', '.join(failed)}")
+            return 1
         _show_progress(
             f"seed {seed} of {first}-{last}", kept, done, done / (time.monotonic() - begun), seed + 1 - first
         )

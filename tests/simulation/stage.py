@@ -1,6 +1,7 @@
 """Sets the stage once in a process, and again for each run by copying what was founded: nothing is migrated twice."""
 
 import fcntl
+import gc
 import shutil
 import tempfile
 import time
@@ -54,6 +55,8 @@ def staged(*, on_postgresql: bool = False) -> Iterator[Stage]:
         _raise_any(world)
         stage.sandbox = frozen(world.processor.sandbox)
         _keep(stage, SITES[0])
+        gc.collect()
+        gc.freeze()  # what is there by now stays
         yield stage
         _stop(stage)
 

@@ -89,8 +89,8 @@ class World:
         """Whether there are no faults any more."""
         self.erases = False
         """Whether anybody is erased."""
-        self.busy_at, self.moved_at = START, START - 1000.0
-        """When somebody called last, and when a database was put in another's place."""
+        self.busy_at, self.moved_at, self.shaken_at = START, START - 1000.0, START
+        """When somebody called last, when a database was put in another's place, and when a store went or came."""
         self.hung: dict[str, float] = {}
         """Until when a site's databases do not answer."""
 
@@ -155,12 +155,16 @@ class World:
         self.stage.sites.move(slot.place, site, slot.gate)
 
     def look(self, slot: Slot) -> None:
-        """What a process does at its start, and every few seconds."""
+        """What a process does at its start, and every few seconds; where nothing has changed, it would find nothing."""
         if not slot.started:
             self._quietly(lambda: self._started(slot))
-        elif self.scheduler.now - slot.looked_at > BEAT or not slot.process.guard.verdict.is_good:
+        elif not slot.process.guard.verdict.is_good or slot.looked_at <= self._changed_at():
             self._quietly(slot.process.look)
             slot.looked_at = self.scheduler.now
+
+    def _changed_at(self) -> float:
+        """When something was changed last that a look is for and that stops nobody."""
+        return self.scheduler.now - BEAT if self.ledger.is_away else max(self.moved_at, self.shaken_at)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """What a human says of a call that nobody could bring to an end: how it ended, and by which evidence.
 
-The word of a human ends a charge, a step or a refund here. It proves nothing of the processor's key, so that none
-counts as used up: a charge that is wrongly said to have failed is met again at the processor by the next one.
+The word of a human ends a charge, a step or a refund here. It proves nothing of the processor's key, so that a charge
+that took nothing gives its number back: what is wrongly said to be over is met again at the processor by the next one.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,21 @@ class ByHand:
 def end_of(row: Mapping[str, Any], said: ByHand) -> tuple[dict[str, Any], dict[str, Any]]:
     """Which columns of the charge in `row` change, and what of its details: all of a step is done, or of the charge."""
     if not said.succeeded:
-        return {"state": "failed", "key_number": None}, {"refused": {"code": "settled_by_hand", "param": None}}
+        return {**_NOTHING_TAKEN, "state": "failed"}, {"refused": {"code": "settled_by_hand", "param": None}}
     match row["step"]:
         case "void":
-            return {"state": "voided"}, {}
+            return {**_NOTHING_TAKEN, "state": "voided"}, {}
         case "abandon":
-            return {"state": "declined"}, {"declined": asdict(Declined(code="authentication_abandoned"))}
+            abandoned = Declined(code="authentication_abandoned")
+            return {**_NOTHING_TAKEN, "state": "declined"}, {"declined": asdict(abandoned)}
         case "capture":
             return {"state": "captured", "amount_captured": row["step_amount"] or row["amount"]}, {}
         case _:
             state = "captured" if row["capture_method"] == "manual" else "succeeded"
             return {"state": state, "amount_captured": row["amount"]}, {}
+
+
+_NOTHING_TAKEN = {"key_number": None}
 
 
 def with_evidence(details: Mapping[str, Any], intent: Intent, said: ByHand) -> dict[str, Any]:
