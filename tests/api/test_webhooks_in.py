@@ -23,7 +23,7 @@ from vault.money import aftermath
 from vault.processing import inbox, intents
 from vault.recovering import webhooks_in, webhooks_left
 from vault.statements import write
-from vault.tables import webhook_inbox
+from vault.tables import processor_accounts, webhook_inbox
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's
 DISPUTED = "4000000000000259"
@@ -369,6 +369,17 @@ def test_a_payment_of_somebody_else(shop: Tenant) -> None:
     send(shop, "charge.dispute.created", {"id": "du_1", "payment_intent": payment})
     assert heard(shop.house) == []
     assert stored(shop) == ["ignored"] * 3
+
+
+@pytest.mark.parametrize(("is_proven", "becomes"), [(True, "applied"), (False, "pending")])
+def test_a_payment_that_the_account_does_not_have(shop: Tenant, *, is_proven: bool, becomes: str) -> None:
+    """A proven account says that there is nothing to do; an unproven one may be another, and is asked again."""
+    with transaction(shop.house.components.records) as tx:
+        this = processor_accounts.c.account_id == shop.account
+        tx.execute(update(processor_accounts).where(this).values(proven_at=datetime.now(UTC) if is_proven else None))
+    send(shop, "payment_intent.succeeded", {"id": "pi_of_nobody"})
+    assert heard(shop.house) == []
+    assert stored(shop) == [becomes]
 
 
 def test_a_payment_of_ours_that_stays_unknown(shop: Tenant) -> None:

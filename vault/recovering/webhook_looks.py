@@ -49,6 +49,8 @@ class _Asking:
     caller: Caller
     connected: Connected
     row: Row[Any]
+    is_proven: bool
+    """Whether what this account does not have is certainly nowhere."""
     named: dict[str, str | None]
 
 
@@ -61,6 +63,7 @@ def look(shop: Workshop, row: Row[Any]) -> Seen:
         caller=caller_of(shop, row.tenant_id, live=row.live),
         connected=connect(shop.processors, shop.keyring, row.tenant_id, account),
         row=row,
+        is_proven=account.proven_at is not None,
         named=inbox.named_in(shop.keyring, row),
     )
     if method := asking.named.get("method"):
@@ -125,10 +128,13 @@ def _charge_of(asking: _Asking, payment: str) -> str | None:
 
 
 def _unknown_payment(asking: _Asking, payment: str) -> Seen:
-    """With our tag it waits for its charge; without, or where the account has no such payment, it is not ours."""
+    """With our tag it waits for its charge; without, or where the account has no such payment, it is not ours.
+
+    An account that is unproven may be another one, which says nothing by not having it.
+    """
     connected = asking.connected
     seen = connected.processor.read_payment(connected.credentials, reference=payment)
-    if isinstance(seen, Refused) and not seen.credentials:
+    if isinstance(seen, Refused) and not seen.credentials and asking.is_proven:
         return Seen.APPLIED
     if not isinstance(seen, Payment):
         return Seen.SILENT
