@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from api_scene import another_client, fixed, never_was, problem
-from house import PURPOSE, Tenant
+from house import PURPOSE, Tenant, word
 from sqlalchemy import Table, insert, select, update
 from werkzeug.test import TestResponse
 
@@ -203,7 +203,7 @@ def test_live_key_sees_nothing_of_test_mode(tenant: Tenant) -> None:
     found = live.call("POST", "/v1/customers/search", {"email": "ada@example.com"}, **PURPOSE)
     assert found.get_json()["data"] == []
     problem(live.charge(token["id"], obligation="INV-1", key="k-1"), 404, "not_found")
-    account = {"kind": "sandbox", "credentials": {"api_key": "sk_test_live_mode"}}
+    account = {"kind": "sandbox", "credentials": {"api_key": f"sk_test_{word()}"}}
     assert live.call("POST", "/v1/processor-accounts", account).get_json()["live"] is True
     own = live.token(customer={"reference": "C-1"})
     assert own["customer"] != token["customer"]
