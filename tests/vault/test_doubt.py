@@ -9,7 +9,7 @@ import pytest
 from backups import backup, restore
 from house import House, Sandbox, Tenant, build_house, word
 from postgres import create_database, own_server
-from records_scene import catch_up, rows, work
+from records_scene import catch_up, rows, second_account, work
 from roles import house_apart
 from sqlalchemy import select, update
 from standby import Pair, pair
@@ -79,13 +79,6 @@ def known(tenant: Tenant) -> list[bool]:
     with reading(tenant.house.components.records) as connection:
         here = connection.scalar(select(instance()))
     return [each.known_on == here for each in rows(tenant.house, processor_accounts, tenant_id=tenant.id)]
-
-
-def second_account(tenant: Tenant) -> str:
-    order = {"kind": "sandbox", "label": "second", "credentials": {"api_key": f"sk_test_{word()}"}}
-    answer = tenant.call("POST", "/v1/processor-accounts", order)
-    assert answer.status_code == 201, answer.get_data(as_text=True)
-    return str(answer.get_json()["id"])
 
 
 def waits(answer: Any) -> bool:
@@ -271,6 +264,28 @@ def test_a_promoted_standby_without_the_last_payment(both: Pair, tmp_path: Path,
     assert tenant.charge(token, key="k-3", obligation="I-2").get_json()["code"] == "already_paid"
     assert [len(payments(tenant, f"I-{number}")) for number in (1, 2)] == [1, 1]
     assert {row.state for row in rows(house, charges, tenant_id=tenant.id, recovered=True)} == {"succeeded"}
+    house.components.close()
+
+
+def test_a_standby_that_is_not_promoted_yet(both: Pair, tmp_path: Path, sandbox: Sandbox) -> None:
+    """It takes no writes, which is an outage like any other: 503 `database_unavailable`, until it is promoted."""
+    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
+    both.catch_up()
+    both.stand_in()
+    let_go(house)
+    body = {"token": token, "amount": 500, "currency": "eur", "initiator": "customer"}
+    orders = [
+        lambda: tenant.charge(token),
+        lambda: tenant.call("POST", "/v1/charges", body, Idempotency_Key="1"),
+        tenant.tokenize,
+    ]
+    for order in orders:
+        answer = order()
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "database_unavailable")
+        assert answer.headers["Retry-After"]
+    assert tenant.call("GET", "/v1/charges").status_code == 200
+    both.promote()
+    assert [order().status_code for order in orders] == [201, 201, 201]
     house.components.close()
 
 
