@@ -22,7 +22,7 @@ from vault.processing import beats
 from vault.recovering import walking
 from vault.recovering.walk_turns import Turns
 from vault.tables import beats as beat_table
-from vault.tables import charges, processor_accounts
+from vault.tables import charges, processor_accounts, refunds
 
 DAY = 24 * 3600
 
@@ -150,6 +150,22 @@ def test_a_tenant_with_two_accounts_waits_for_its_own_walk(started: Started) -> 
         assert waits(tenant.charge(token, key=key, obligation="I-1")) == (second not in walked)
     assert known(other) == [False]
     assert len(payments(tenant, "I-1")) == 1
+
+
+def test_a_refund_in_doubt_of_a_charge_that_is_open_here(started: Started) -> None:
+    """It is refused, and nothing is booked: without the payment's name the processor would list everybody's refunds."""
+    tenant = started.house.tenant()
+    token = tenant.token()["id"]
+    paid = tenant.charge(token).get_json()["id"]
+    assert tenant.call("POST", f"/v1/charges/{paid}/refunds", {"amount": 80}, Idempotency_Key="r-1").status_code == 201
+    started.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
+    unknown = tenant.charge(token).get_json()["id"]
+    with transaction(started.house.components.records) as tx:  # the refund's commit is lost
+        tx.execute(refunds.delete().where(refunds.c.tenant_id == tenant.id))
+    started.again()
+    answer = tenant.call("POST", f"/v1/charges/{unknown}/refunds", {"amount": 5}, Idempotency_Key="r-2")
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "charge_not_refundable")
+    assert rows(started.house, refunds, tenant_id=tenant.id) == []
 
 
 def test_a_walk_waits_for_calls_of_the_instance_before(started: Started) -> None:

@@ -53,7 +53,7 @@ def test_a_server_that_was_left_behind_is_not_asked_again() -> None:
 
 
 def test_one_dead_connection_tells_of_all() -> None:
-    """A restart ends all connections: who meets the first is told so, and nobody meets another, read or write, later."""
+    """A restart ends all connections: who meets the first is told so, and nobody meets another later, read or write."""
     one, connections = Prepared(select(literal(1).label("one"))), 3
     with pair() as both:
         engine = open_database(both.url, connections)
