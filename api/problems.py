@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
@@ -167,7 +167,7 @@ def _fields(messages: Any, path: str = "") -> list[dict[str, str]]:  # noqa: ANN
 
 
 def _of_error(error: Exception) -> Response:
-    kind = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), None)
+    kind = _kind(error)
     if kind is None:
         structlog.get_logger().error("unexpected_error", kind=type(error).__name__, exc_info=error)
         return problem_response(500, "internal_error", "Something went wrong here. It was noted.")
@@ -182,11 +182,21 @@ def _of_error(error: Exception) -> Response:
     return problem_response(kind.status, _code(error, kind), text, {**headers, **_links(error)}, **_members(error))
 
 
+READ_ONLY = "25006"
+"""SQLSTATE of a PostgreSQL that only reads, as a standby does whose address has moved before it was promoted."""
+
+
+def _kind(error: Exception) -> Kind | None:
+    if isinstance(error, InternalError) and getattr(error.orig, "sqlstate", None) == READ_ONLY:
+        return TABLE[OperationalError]
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), None)
+
+
 def _reason(error: Exception) -> str | None:
     """What a database's driver or a root key's provider said; such messages quote no data."""
     if isinstance(error, RootKeyAway | RootKeyDenied):
         return str(error)
-    return str(error.orig) if isinstance(error, OperationalError) else None
+    return str(error.orig) if isinstance(error, DBAPIError) else None
 
 
 def _code(error: Exception, kind: Kind) -> str:

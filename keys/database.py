@@ -54,12 +54,15 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> 
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
-    timelines = _Timelines()
+    timelines, lives = _Timelines(), _Lives()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
         event.listen(one, "connect", prepare)
         if not sqlite_file:
+            event.listen(one, "connect", lives.note)
+            event.listen(one, "invalidate", lives.end)
             event.listen(one, "checkout", timelines.refuse_left_behind)
+            event.listen(one, "checkout", lives.refuse_ended)
     if sqlite_file:
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return writer
@@ -136,6 +139,33 @@ class _Timelines:
             raise DisconnectionError("this server was left behind by a failover")
 
 
+class _Lives:
+    """How often a PostgreSQL has ended under the connections of this engine, or of its reader.
+
+    One that is gone says so of all that were made before it went, in both pools: else each would be met later, by
+    another request, and be its outage.
+    """
+
+    def __init__(self) -> None:
+        self._ended = 0
+
+    def note(self, _dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # the driver's connection
+        """Keep in which life a connection was made."""
+        entry.info[_IN_LIFE] = self._ended
+
+    def end(self, _dbapi: Any, entry: ConnectionPoolEntry, error: BaseException | None) -> None:  # noqa: ANN401  # as above
+        """A connection of the present life is gone: that life is over."""
+        is_news = error is not None and not isinstance(error, DisconnectionError)
+        if is_news and entry.info.get(_IN_LIFE) == self._ended:
+            self._ended += 1
+
+    def refuse_ended(self, _dbapi: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
+        """Have the pool make a new connection in place of one from before."""
+        if entry.info.get(_IN_LIFE, self._ended) < self._ended:
+            raise DisconnectionError("the server has ended since")
+
+
+_IN_LIFE = "panless_life"
 _ON_TIMELINE = "panless_timeline"
 _TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
 """Eight digits that sort by time; NULL on a standby, which has none of its own."""

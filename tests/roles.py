@@ -35,20 +35,21 @@ def run_as_admin(server: str, *statements: str) -> None:
     admin.dispose()
 
 
-def new_roles(server: str) -> tuple[str, Roles]:
-    """An owner and three roles, which may log in and nothing else."""
+def new_roles(*servers: str) -> tuple[str, Roles]:
+    """An owner and three roles, which may log in and nothing else, on each of the servers."""
     number = f"{os.getpid()}_{next(_numbers)}"
     owner, *others = (f"{name}_{number}" for name in ("owner", "app", "worker", "keys"))
-    run_as_admin(server, *(f'CREATE ROLE "{name}" LOGIN' for name in (owner, *others)))
+    for server in servers:
+        run_as_admin(server, *(f'CREATE ROLE "{name}" LOGIN' for name in (owner, *others)))
     return owner, Roles(*others)
 
 
-def databases_of(server: str, owner: str) -> dict[str, str]:
-    """Two empty databases of this owner: their settings."""
+def databases_of(server: str, owner: str, keystore: str | None = None) -> dict[str, str]:
+    """Two empty databases of this owner, the keystore on a server of its own if one is named: their settings."""
     urls = {}
-    for name in ("records", "keystore"):
-        run_as_admin(server, f'CREATE DATABASE "{name}_{owner}" OWNER "{owner}"')
-        url = make_url(server).set(database=f"{name}_{owner}").render_as_string(hide_password=False)
+    for name, on in (("records", server), ("keystore", keystore or server)):
+        run_as_admin(on, f'CREATE DATABASE "{name}_{owner}" OWNER "{owner}"')
+        url = make_url(on).set(database=f"{name}_{owner}").render_as_string(hide_password=False)
         urls[f"PANLESS_{name.upper()}_URL"] = as_user(url, owner)
     return urls
 
@@ -61,24 +62,36 @@ def used_by(environment: dict[str, str], records: str, keystore: str) -> dict[st
 
 @contextmanager
 def house_apart(
-    home: Path, server: str, sandbox: Sandbox, through: Callable[[str, Roles], str] | None = None, **settings: str
+    home: Path,
+    server: str,
+    sandbox: Sandbox,
+    through: Callable[[str, Roles], str] | None = None,
+    keystore: str | None = None,
+    **settings: str,
 ) -> Iterator[House]:
     """A deployment whose door is APP's; what else the house does, its worker's part too, is WORKER's.
 
-    `through` says by which URL the roles reach a database, once it is migrated.
+    `through` says by which URL the roles reach a database, once it is migrated; `keystore` is that one's own server.
     """
-    owner, roles = new_roles(server)
-    environment = {**databases_of(server, owner), **_settings(home, sandbox), **settings}
+    owner, roles = new_roles(*{server, keystore or server})
+    environment = {**databases_of(server, owner, keystore), **_settings(home, sandbox), **settings}
     migrate_with(environment, roles)
     if through is not None:
         environment |= {name: through(environment[name], roles) for name in URLS}
     served = open_house(home, used_by(environment, roles.app, roles.keys), sandbox)
-    working = open_house(home, used_by(environment, roles.worker, roles.keys), sandbox)
+    worked = open_house(home, used_by(environment, roles.worker, roles.keys), sandbox)
     try:
-        yield replace(working, app=served.app, environment=served.environment)
+        yield replace(worked, app=served.app, environment=served.environment)
     finally:
         served.components.close()
-        working.components.close()
+        worked.components.close()
+
+
+def working(house: House) -> House:
+    """The same deployment as its worker's process is given it: it comes as WORKER."""
+    name = house.components.records.url.username or ""
+    records = as_user(house.environment["PANLESS_RECORDS_URL"], name)
+    return replace(house, environment=house.environment | {"PANLESS_RECORDS_URL": records})
 
 
 def migrate_with(environment: dict[str, str], roles: Roles) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
-from house import LONG_AGO, House, Tenant, end_waits, make_app
+from house import LONG_AGO, House, Tenant, end_waits, make_app, word
 from sqlalchemy import Engine, QueuePool, Row, Select, Table, event, insert, select, update
 
 from keys.database import reading, transaction
@@ -171,6 +171,13 @@ def ask_sandbox(tenant: Tenant, path: str) -> list[dict[str, Any]]:
     with urllib.request.urlopen(request, timeout=10) as answer:
         found: list[dict[str, Any]] = json.loads(answer.read())["data"]
         return found
+
+
+def second_account(tenant: Tenant) -> str:
+    order = {"kind": "sandbox", "label": "second", "credentials": {"api_key": f"sk_test_{word()}"}}
+    answer = tenant.call("POST", "/v1/processor-accounts", order)
+    assert answer.status_code == 201, answer.get_data(as_text=True)
+    return str(answer.get_json()["id"])
 
 
 def worker_of(tenant: Tenant) -> Caller:

@@ -25,13 +25,18 @@ class Pair:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.port, self._other = _free_port(), _free_port()
+        self.port, self._other = free_port(), free_port()
         self._primary, self._standby, self._copy = home / "primary", home / "standby", home / "copy"
 
     @property
     def url(self) -> str:
         """The records' database, wherever it is."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/records"
+
+    @property
+    def admin_url(self) -> str:
+        """The server itself, for its superuser."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
         """The primary with an empty database, and a standby that follows it."""
@@ -57,14 +62,22 @@ class Pair:
 
     def fail_over(self) -> None:
         """The primary dies, and the standby takes its place."""
+        self.stand_in()
+        self.promote()
+
+    def stand_in(self) -> None:
+        """The primary dies, and the standby answers where it did: not promoted yet, it only reads."""
         _run("pg_ctl", "-D", str(self._primary), "-m", "immediate", "-w", "stop")
         _run("pg_ctl", "-D", str(self._standby), "-m", "fast", "-w", "stop")
         _start(self._standby, self.port)
+
+    def promote(self) -> None:
+        """The standby takes over where it is."""
         _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
 
     def split(self) -> tuple[int, int]:
         """The standby takes over and the primary goes on: the ports of both, the one that was left behind first."""
-        _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
+        self.promote()
         return self.port, self._other
 
     def restart(self) -> None:
@@ -122,7 +135,7 @@ def _run(program: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,7 +9,7 @@ import pytest
 from backups import backup, restore
 from house import House, Sandbox, Tenant, build_house, word
 from postgres import create_database, own_server
-from records_scene import catch_up, rows, work
+from records_scene import catch_up, rows, second_account, work
 from roles import house_apart
 from sqlalchemy import select, update
 from standby import Pair, pair
@@ -22,7 +22,7 @@ from vault.processing import beats
 from vault.recovering import walking
 from vault.recovering.walk_turns import Turns
 from vault.tables import beats as beat_table
-from vault.tables import charges, processor_accounts
+from vault.tables import charges, processor_accounts, refunds
 
 DAY = 24 * 3600
 
@@ -79,13 +79,6 @@ def known(tenant: Tenant) -> list[bool]:
     with reading(tenant.house.components.records) as connection:
         here = connection.scalar(select(instance()))
     return [each.known_on == here for each in rows(tenant.house, processor_accounts, tenant_id=tenant.id)]
-
-
-def second_account(tenant: Tenant) -> str:
-    order = {"kind": "sandbox", "label": "second", "credentials": {"api_key": f"sk_test_{word()}"}}
-    answer = tenant.call("POST", "/v1/processor-accounts", order)
-    assert answer.status_code == 201, answer.get_data(as_text=True)
-    return str(answer.get_json()["id"])
 
 
 def waits(answer: Any) -> bool:
@@ -157,6 +150,22 @@ def test_a_tenant_with_two_accounts_waits_for_its_own_walk(started: Started) -> 
         assert waits(tenant.charge(token, key=key, obligation="I-1")) == (second not in walked)
     assert known(other) == [False]
     assert len(payments(tenant, "I-1")) == 1
+
+
+def test_a_refund_in_doubt_of_a_charge_that_is_open_here(started: Started) -> None:
+    """It is refused, and nothing is booked: without the payment's name the processor would list everybody's refunds."""
+    tenant = started.house.tenant()
+    token = tenant.token()["id"]
+    paid = tenant.charge(token).get_json()["id"]
+    assert tenant.call("POST", f"/v1/charges/{paid}/refunds", {"amount": 80}, Idempotency_Key="r-1").status_code == 201
+    started.house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
+    unknown = tenant.charge(token).get_json()["id"]
+    with transaction(started.house.components.records) as tx:  # the refund's commit is lost
+        tx.execute(refunds.delete().where(refunds.c.tenant_id == tenant.id))
+    started.again()
+    answer = tenant.call("POST", f"/v1/charges/{unknown}/refunds", {"amount": 5}, Idempotency_Key="r-2")
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "charge_not_refundable")
+    assert rows(started.house, refunds, tenant_id=tenant.id) == []
 
 
 def test_a_walk_waits_for_calls_of_the_instance_before(started: Started) -> None:
@@ -271,6 +280,28 @@ def test_a_promoted_standby_without_the_last_payment(both: Pair, tmp_path: Path,
     assert tenant.charge(token, key="k-3", obligation="I-2").get_json()["code"] == "already_paid"
     assert [len(payments(tenant, f"I-{number}")) for number in (1, 2)] == [1, 1]
     assert {row.state for row in rows(house, charges, tenant_id=tenant.id, recovered=True)} == {"succeeded"}
+    house.components.close()
+
+
+def test_a_standby_that_is_not_promoted_yet(both: Pair, tmp_path: Path, sandbox: Sandbox) -> None:
+    """It takes no writes, which is an outage like any other: 503 `database_unavailable`, until it is promoted."""
+    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
+    both.catch_up()
+    both.stand_in()
+    let_go(house)
+    body = {"token": token, "amount": 500, "currency": "eur", "initiator": "customer"}
+    orders = [
+        lambda: tenant.charge(token),
+        lambda: tenant.call("POST", "/v1/charges", body, Idempotency_Key="1"),
+        tenant.tokenize,
+    ]
+    for order in orders:
+        answer = order()
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "database_unavailable")
+        assert answer.headers["Retry-After"]
+    assert tenant.call("GET", "/v1/charges").status_code == 200
+    both.promote()
+    assert [order().status_code for order in orders] == [201, 201, 201]
     house.components.close()
 
 

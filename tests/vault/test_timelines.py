@@ -1,12 +1,14 @@
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, literal, select, text
 from sqlalchemy.exc import OperationalError
 from standby import pair
 
-from keys.database import open_database, reader_of, reading
+from keys.database import open_database, reader_of, reading, transaction
+from keys.prepared import Prepared
 
 
 def addressed(url: str) -> tuple[Any, Callable[[int], None]]:
@@ -47,4 +49,23 @@ def test_a_server_that_was_left_behind_is_not_asked_again() -> None:
             answering(engine)
         move(after)
         assert answering(engine) == after
+        engine.dispose()
+
+
+def test_one_dead_connection_tells_of_all() -> None:
+    """A restart ends all connections: who meets the first is told so, and nobody meets another later, read or write."""
+    one, connections = Prepared(select(literal(1).label("one"))), 3
+    with pair() as both:
+        engine = open_database(both.url, connections)
+        with ExitStack() as used:
+            for way in (reading, transaction):
+                for _ in range(connections):
+                    assert one.scalar(used.enter_context(way(engine)), {}) == 1
+        both.restart()
+        with pytest.raises(OperationalError), reading(engine) as connection:
+            one.scalar(connection, {})
+        with ExitStack() as used:
+            for way in (reading, transaction):
+                for _ in range(connections):
+                    assert one.scalar(used.enter_context(way(engine)), {}) == 1
         engine.dispose()

@@ -234,15 +234,16 @@ def _is_recovered(tx: Connection, caller: Caller, refund_id: str) -> bool:
 def _look_first(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order) -> None:
     """Book what the processor has of refunds that these records may have lost.
 
-    Raises NotUsable where one of ours is as large as this one: it may be the very same, ordered under another key.
+    Raises NotUsable where one of ours is as large as this one: it may be the very same, ordered under another key; and
+    for a charge that these records do not know as paid: without the payment's name, another's refunds would be listed.
     """
     with reading(records) as connection:
         row = row_of_charge(connection, caller, order.charge_id)
         account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
         since = doubt.since(connection, account)
+    _refuse_unpaid(row.state, row)
     connected = connect(processors, keyring, caller.tenant, account)
-    reference = open_retained(keyring, row).get("reference") or ""
-    seen = connected.processor.refunds_of(connected.credentials, reference=reference)
+    seen = connected.processor.refunds_of(connected.credentials, reference=open_retained(keyring, row)["reference"])
     if not isinstance(seen, list):
         raise ProcessorNotReached("The processor did not say what was refunded; nothing was refunded. Try again.")
     refunds_elsewhere.book(records, keyring, caller, row.account_id, order.charge_id, seen)
@@ -261,17 +262,22 @@ def _take_off(tx: Connection, caller: Caller, row: Row[Any], amount: int | None)
     columns = (charge_table.c.state, charge_table.c.amount_captured, charge_table.c.amount_refunded)
     now = tx.execute(select(*columns).where(this).with_for_update()).one()
     left = now.amount_captured - now.amount_refunded
-    if now.state not in PAID:
-        raise NotUsable("charge_not_refundable", "Only a charge that succeeded or was captured can be refunded.")
-    if row.reference_digest is None:
-        raise NotUsable(
-            "charge_not_refundable", "This charge was settled by hand. Give its money back at the processor."
-        )
+    _refuse_unpaid(now.state, row)
     if left <= 0:
         raise NotUsable("already_refunded", "Nothing of this charge is left to refund.")
     if amount is not None and amount > left:
         raise Invalid("amount", "The amount is more than is left to refund.")
     return left if amount is None else amount
+
+
+def _refuse_unpaid(state: str, row: Row[Any]) -> None:
+    """Raises NotUsable for a charge that took no money, or of whose payment nobody here knows the name."""
+    if state not in PAID:
+        raise NotUsable("charge_not_refundable", "Only a charge that succeeded or was captured can be refunded.")
+    if row.reference_digest is None:
+        raise NotUsable(
+            "charge_not_refundable", "This charge was settled by hand. Give its money back at the processor."
+        )
 
 
 def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *, reference: str | None) -> None:
