@@ -223,6 +223,13 @@ class Endless(sdk.HTTPClient):
         pass
 
 
+def test_nothing_is_listed_by_an_empty_filter(connected: StripeProcessor) -> None:
+    """Without a payment's name the account's whole list would come, and be taken for what is of that payment."""
+    for listed in (connected.refunds_of, connected.disputes_of):
+        with pytest.raises(ValueError, match="empty payment_intent"):
+            listed(CREDENTIALS, reference="")
+
+
 def test_what_lies_beyond_the_bound_is_unknown() -> None:
     """A list is read to its end; one that has none says nothing, and never that there is nothing."""
     transport = Endless()

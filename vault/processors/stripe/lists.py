@@ -26,7 +26,9 @@ def made(since: datetime) -> Object:
 
 
 def read_all(line: Line, path: str, params: Object, read: Callable[[Object], Read]) -> list[Read] | Declined | Failure:
-    """What `read` makes of each object of a list."""
+    """What `read` makes of each object of a list. Raises ValueError for an empty filter: it would list everybody's."""
+    if "" in params.values():
+        raise ValueError(f"{path} was to be listed by an empty {', '.join(params)}")
     found: list[Read] = []
     cursor = None
     for _ in range(MAX_PAGES):
