@@ -12,6 +12,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.cards.tokens import fingerprint_digest, row_of_token, token_place, unsealed
+from vault.conditions import of_row
 from vault.errors import Erased
 from vault.events import events
 from vault.processing import references
@@ -89,7 +90,7 @@ def _follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], see
     version = row.card_version + 1
     card = seal_value(dek, asdict(seen.card), token_place(keyring, row, "card", version))
     changed = {"card": card, "card_version": version, "blocked_code": None}
-    tx.execute(update(tokens).where(_this(row)).values(changed))
+    tx.execute(update(tokens).where(of_row(tokens, row)).values(changed))
     if seen.card.fingerprint is not None and seen.card.fingerprint != known.fingerprint:
         _index(tx, keyring, row, seen.card.fingerprint)
     _tell(tx, keyring, caller, row, "updated", "active")
@@ -121,7 +122,7 @@ def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> 
     for column in (processor_references.c.owner_id, blind_index.c.token_id):
         tx.execute(delete(column.table).where(column.table.c.tenant_id == row.tenant_id, column == row.token_id))
     gone = {"state": "detached", "card": None, "metadata": None, "outcome": None}
-    tx.execute(update(tokens).where(_this(row)).values(gone))
+    tx.execute(update(tokens).where(of_row(tokens, row)).values(gone))
     _tell(tx, keyring, caller, row, "detached", "detached")
 
 
@@ -132,7 +133,3 @@ def _tell(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], what:
         events.made(caller, f"token.{what}", row.token_id, data),
         audit.entry(tx, keyring, caller, f"token.{what}", customer=row.customer_id, resource=row.token_id),
     )
-
-
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(tokens.c.tenant_id == row.tenant_id, tokens.c.token_id == row.token_id)

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, select, update
 from sqlalchemy import delete as delete_rows
 
 from keys.blindindex import digest, label
@@ -20,6 +20,7 @@ from keys.prepared import Prepared
 from vault import audit, pages
 from vault.caller import Caller
 from vault.charge_states import OPEN
+from vault.conditions import given, together
 from vault.errors import Erased, NotFoundHere
 from vault.events import events
 from vault.ids import base32
@@ -198,7 +199,7 @@ def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[A
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
-    return {"tenant": caller.tenant, "live": caller.live, "token": token_id}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_token": token_id}
 
 
 def there(row: Row[Any] | None) -> Row[Any]:
@@ -270,10 +271,6 @@ def shown_fingerprint(keyring: Keyring, row: OfToken, fingerprint: str | None) -
     return base32(fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint))
 
 
-_OF_CUSTOMER = and_(customers.c.tenant_id == tokens.c.tenant_id, customers.c.customer_id == tokens.c.customer_id)
-_OF_ACCOUNT = and_(
-    processor_accounts.c.tenant_id == tokens.c.tenant_id, processor_accounts.c.account_id == tokens.c.account_id
-)
 _ALL = (
     select(
         tokens,
@@ -282,16 +279,10 @@ _ALL = (
         customers.c.restricted,
         customers.c.dek_id,
     )
-    .join(customers, _OF_CUSTOMER)
-    .join(processor_accounts, _OF_ACCOUNT)
+    .join(customers, together(customers, tokens, "customer_id"))
+    .join(processor_accounts, together(processor_accounts, tokens, "account_id"))
 )
-_ONE = Prepared(
-    _ALL.where(
-        tokens.c.tenant_id == bindparam("tenant"),
-        tokens.c.live == bindparam("live"),
-        tokens.c.token_id == bindparam("token"),
-    )
-)
+_ONE = Prepared(_ALL.where(given(tokens, "live", "token_id")))
 
 
 def _mine(caller: Caller) -> Select[Any]:

@@ -17,6 +17,7 @@ from keys.database import reading, transaction
 from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -114,7 +115,7 @@ def take_up(records: Engine, tenant: str, erasure_id: str) -> bool:
 
 def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:
     """Every erasure that is not complete and that nobody works on: (tenant_id, erasure_id, live)."""
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
+    of_customer = together(customers, erasures, "customer_id")
     statement = (
         select(erasures.c.tenant_id, erasures.c.erasure_id, customers.c.live)
         .join(customers, of_customer)
@@ -241,17 +242,8 @@ _WHOLE = (
         rights_requests.c.cancel_subscriptions,
         customers.c.version.label("customer_version"),
     )
-    .join(
-        rights_requests,
-        and_(
-            rights_requests.c.tenant_id == erasures.c.tenant_id,
-            rights_requests.c.request_id == erasures.c.request_id,
-        ),
-    )
-    .join(
-        customers,
-        and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id),
-    )
+    .join(rights_requests, together(rights_requests, erasures, "request_id"))
+    .join(customers, together(customers, erasures, "customer_id"))
     .where(erasures.c.tenant_id == bindparam("of_tenant"))
 )
 

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
 from vault.canonical import canonical
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.events import events, webhook_endpoints
 from vault.outgoing import Posted, failure
 from vault.statements import write
@@ -48,7 +49,9 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    mine = and_(_this(row), deliveries.c.state == "pending", deliveries.c.next_attempt_at <= database_clock())
+    mine = and_(
+        of_row(deliveries, row), deliveries.c.state == "pending", deliveries.c.next_attempt_at <= database_clock()
+    )
     taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": deliveries.c.attempts + 1}
     with transaction(shop.records) as tx:
         return tx.execute(update(deliveries).where(mine).values(taken)).rowcount == 1
@@ -66,7 +69,7 @@ def deliver(shop: Workshop, row: Row[Any], failing: set[tuple[str, str]]) -> boo
     failing.update({host} if why else ())
     with transaction(shop.records) as tx:
         seen = {"last_status": status, "last_error": why, "first_attempt_at": row.first_attempt_at or at}
-        tx.execute(update(deliveries).where(_this(row)).values(**seen, **_next(row, why, at)))
+        tx.execute(update(deliveries).where(of_row(deliveries, row)).values(**seen, **_next(row, why, at)))
         _judge(tx, shop, row, at, well=why is None)
     return why is None
 
@@ -139,14 +142,6 @@ def purge(shop: Workshop) -> int:
     return len(found)
 
 
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(
-        deliveries.c.tenant_id == row.tenant_id,
-        deliveries.c.event_id == row.event_id,
-        deliveries.c.endpoint_id == row.endpoint_id,
-    )
-
-
 _DUE = (
     select(
         deliveries,
@@ -160,17 +155,8 @@ _DUE = (
         endpoint_table.c.secrets_version,
         endpoint_table.c.failing_since,
     )
-    .join(
-        event_table,
-        and_(event_table.c.tenant_id == deliveries.c.tenant_id, event_table.c.event_id == deliveries.c.event_id),
-    )
-    .join(
-        endpoint_table,
-        and_(
-            endpoint_table.c.tenant_id == deliveries.c.tenant_id,
-            endpoint_table.c.endpoint_id == deliveries.c.endpoint_id,
-        ),
-    )
+    .join(event_table, together(event_table, deliveries, "event_id"))
+    .join(endpoint_table, together(endpoint_table, deliveries, "endpoint_id"))
     .where(
         deliveries.c.state == "pending",
         deliveries.c.next_attempt_at <= database_clock(),

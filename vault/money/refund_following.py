@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 
 from keys.context import Context
 from keys.database import reading, transaction
@@ -11,6 +11,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given, of_row, together
 from vault.events import events
 from vault.money.refunds_listed import Refund, shown_in_event
 from vault.processing import processor_accounts
@@ -37,7 +38,7 @@ def follow_up(shop: Workshop, row: Row[Any]) -> bool | None:
     """Look at one, unless another worker does: True where it came to its end, False where the processor did not say."""
     later = {"next_look_at": database_clock(LOOK_EVERY)}
     with transaction(shop.records) as tx:
-        mine = and_(_this(row), refunds.c.next_look_at <= database_clock())
+        mine = and_(of_row(refunds, row), refunds.c.next_look_at <= database_clock())
         if tx.execute(update(refunds).where(mine).values(later)).rowcount != 1:
             return None
         account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
@@ -113,32 +114,18 @@ def recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], ac
     return audit.entry(tx, keyring, caller, action, customer=row.customer_id, resource=row.refund_id, details=details)
 
 
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(refunds.c.tenant_id == row.tenant_id, refunds.c.refund_id == row.refund_id)
-
-
 _GIVEN = (
     select(func.coalesce(func.sum(refunds.c.amount), 0))
-    .where(
-        refunds.c.tenant_id == bindparam("of_tenant"),
-        refunds.c.charge_id == bindparam("of_charge"),
-        refunds.c.state != "failed",
-    )
+    .where(given(refunds, "charge_id"), refunds.c.state != "failed")
     .scalar_subquery()
 )
-_RECOUNT = (
-    update(charge_table)
-    .where(charge_table.c.tenant_id == bindparam("of_tenant"), charge_table.c.charge_id == bindparam("of_charge"))
-    .values(amount_refunded=_GIVEN)
-)
+_RECOUNT = update(charge_table).where(given(charge_table, "charge_id")).values(amount_refunded=_GIVEN)
 _MAY_COME_FROM = {
     "succeeded": refunds.c.state == "pending",
     "failed": refunds.c.state.in_(("pending", "succeeded")),
 }
 WITH_CHARGE = select(
     refunds, charge_table.c.currency, charge_table.c.customer_id, charge_table.c.account_id, charge_table.c.live
-).join(
-    charge_table, and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
-)
+).join(charge_table, together(refunds, charge_table, "charge_id"))
 """Refunds with what is needed of their charges."""
 _DUE = a_few_of_each(WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()), refunds.c.next_look_at)

@@ -11,6 +11,7 @@ from keys.database import reading
 from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
+from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.money.charges import row_of_charge
 from vault.tables import charges, refunds
@@ -53,7 +54,7 @@ def shown_in_event(refund: Refund) -> dict[str, Plain]:
 
 
 def _mine(caller: Caller) -> Select[Any]:
-    its = and_(refunds.c.tenant_id == charges.c.tenant_id, refunds.c.charge_id == charges.c.charge_id)
+    its = together(refunds, charges, "charge_id")
     mine = and_(refunds.c.tenant_id == caller.tenant, charges.c.live == caller.live)
     return select(refunds, charges.c.currency).join(charges, its).where(mine)
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.conditions import given
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger.ledger import Ledger, settle
 from vault.ledger.ledger_deciding import decide
@@ -136,14 +137,7 @@ def pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) 
             intents.leave_to_worker(tx, intent)
 
 
-_ACCOUNTS = (
-    select(processor_references.c.account_id)
-    .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.customer_id == bindparam("of_customer"),
-    )
-    .distinct()
-)
+_ACCOUNTS = select(processor_references.c.account_id).where(given(processor_references, "customer_id")).distinct()
 
 
 def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:

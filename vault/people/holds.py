@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, or_, select
+from sqlalchemy import Connection, Engine, Row, bindparam, or_, select
 
 from keys.database import reading
 from vault import audit, pages
 from vault.caller import Caller
+from vault.conditions import together
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
@@ -200,13 +201,13 @@ def _all(caller: Caller, rows: Sequence[Row[Any]]) -> list[Hold]:
 
 
 def _asked(caller: Caller, **named: str | datetime) -> dict[str, Any]:
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, **named}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, **named}
 
 
 _MINE = (
     select(holds, customers.c.state)
-    .join(customers, and_(customers.c.tenant_id == holds.c.tenant_id, customers.c.customer_id == holds.c.customer_id))
-    .where(holds.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_mode"))
+    .join(customers, together(customers, holds, "customer_id"))
+    .where(holds.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_live"))
 )
 _ONE = _MINE.where(holds.c.hold_id == bindparam("of_hold"))
 _ONE_HELD = _ONE.with_for_update(of=holds)

@@ -17,6 +17,7 @@ from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.columns import database_clock, instance
+from vault.conditions import given
 from vault.errors import InDoubt
 from vault.processing.processor import Processor
 from vault.processing.sending import BUDGET
@@ -76,19 +77,13 @@ def is_in_doubt() -> ColumnElement[bool]:
 
 def _asked(caller: Caller, processor: Processor, account_id: str) -> Mapping[str, Any]:
     guarded = -guarded_for(processor)
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_account": account_id, "guarded": guarded}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_account": account_id, "guarded": guarded}
 
 
 _ITSELF = accounts.alias()
 _SAME = or_(
     accounts.c.account_id == bindparam("of_account"),
-    exists(
-        select(_ITSELF.c.account_id).where(
-            _ITSELF.c.tenant_id == bindparam("of_tenant"),
-            _ITSELF.c.account_id == bindparam("of_account"),
-            _ITSELF.c.named == accounts.c.named,
-        )
-    ),
+    exists(select(_ITSELF.c.account_id).where(given(_ITSELF, "account_id"), _ITSELF.c.named == accounts.c.named)),
 )
 """Two rows may name one account of the processor: a key guards it as a whole."""
 
@@ -96,19 +91,12 @@ _IN_THE_WAY = (
     select(accounts.c.account_id)
     .outerjoin(beats, beats.c.instance == accounts.c.known_on)
     .where(
-        accounts.c.tenant_id == bindparam("of_tenant"),
-        accounts.c.live == bindparam("of_mode"),
+        given(accounts, "live"),
         accounts.c.deleted_at.is_(None),
         is_in_doubt(),
         ~and_(_SAME, beats.c.at.is_not(None), beats.c.at > database_clock(bindparam("guarded"))),
     )
 )
-_ONE = Prepared(
-    select(accounts.c.account_id).where(
-        accounts.c.tenant_id == bindparam("of_tenant"),
-        accounts.c.account_id == bindparam("of_account"),
-        is_in_doubt(),
-    )
-)
+_ONE = Prepared(select(accounts.c.account_id).where(given(accounts, "account_id"), is_in_doubt()))
 _NONE = select(literal(1).label("none")).where(~exists(_IN_THE_WAY))
 _FOUND = Prepared(_NONE)

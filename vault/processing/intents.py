@@ -21,6 +21,7 @@ from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, new_id
 from vault.processing.processor_answers import Marks
@@ -223,14 +224,10 @@ def forget_attempt(tx: Connection, intent: Intent) -> bool:
 
 _FINISH_ALL = (
     update(intents)
-    .where(
-        intents.c.tenant_id == bindparam("of_tenant"),
-        intents.c.resource_id == bindparam("of_resource"),
-        intents.c.state.in_(("pending", "manual")),
-    )
+    .where(given(intents, "resource_id"), intents.c.state.in_(("pending", "manual")))
     .values(state="done", finished_at=database_clock())
 )
-_THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
+_THIS = given(intents, "intent_id")
 _OPEN = intents.c.state.in_(("pending", "manual"))
 _FORGET = delete(intents).where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))
 _WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, insert, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.columns import instance
+from vault.conditions import given
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
@@ -253,7 +254,7 @@ def _opened(keyring: Keyring, tenant: str, row: Row[Any]) -> dict[str, Any]:
 
 def by_id(connection: Connection, tenant: str, account_id: str) -> Row[Any]:
     """The row of an account, a deleted one too."""
-    return connection.execute(_ANY, {"tenant": tenant, "account": account_id}).one()
+    return connection.execute(_ANY, {"of_tenant": tenant, "of_account": account_id}).one()
 
 
 def _seal(keyring: Keyring, tenant: str, account_id: str, credentials: Mapping[str, str], version: int = 1) -> bytes:
@@ -270,12 +271,9 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
 
 
 _FIRST_LOOK = timedelta(days=1)
-_ANY = select(processor_accounts).where(
-    processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
-)
+_ANY = select(processor_accounts).where(given(processor_accounts, "account_id"))
 _DEFAULT = select(processor_accounts).where(
-    processor_accounts.c.tenant_id == bindparam("tenant"),
-    processor_accounts.c.live == bindparam("live"),
+    given(processor_accounts, "live"),
     processor_accounts.c.deleted_at.is_(None),
     processor_accounts.c.is_default,
 )
@@ -290,7 +288,7 @@ def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
 
 
 def _default(connection: Connection, caller: Caller) -> Row[Any] | None:
-    return connection.execute(_DEFAULT, {"tenant": caller.tenant, "live": caller.live}).one_or_none()
+    return connection.execute(_DEFAULT, {"of_tenant": caller.tenant, "of_live": caller.live}).one_or_none()
 
 
 def _take_turns(tx: Connection, caller: Caller) -> None:

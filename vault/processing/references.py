@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
+from vault.conditions import given
 from vault.sealing import open_near, place_of, seal_value
 from vault.statements import Change, each, inserted, update_row
 from vault.tables import processor_references
@@ -87,7 +88,7 @@ def chained(keyring: Keyring, dek: Dek, kept: Kept, network_transaction_id: str)
 
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
-    asked = {"tenant": tenant, "owner": owner, "account": account}
+    asked = {"of_tenant": tenant, "of_owner": owner, "of_account": account}
     row: Row[Any] | None = _ONE.one_or_none(connection, asked)
     return row
 
@@ -119,17 +120,12 @@ def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
 _CHAIN = (
     update(processor_references)
     .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.owner_id == bindparam("of_owner"),
-        processor_references.c.account_id == bindparam("of_account"),
+        given(processor_references, "owner_id", "account_id"),
         processor_references.c.reference_version == bindparam("of_version"),
     )
     .values(reference=bindparam("sealed"), reference_version=bindparam("version"))
 )
-_ACCOUNT = and_(
-    processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
-)
-_ONE = Prepared(select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner")))
+_ONE = Prepared(select(processor_references).where(given(processor_references, "owner_id", "account_id")))
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

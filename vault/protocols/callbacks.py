@@ -17,6 +17,7 @@ from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.errors import CallbackFailed
 from vault.requests import rights
 from vault.requests.rights import RightsRequest
@@ -204,13 +205,7 @@ def _of(row: Row[Any]) -> ColumnElement[bool]:
 
 _DUE = (
     select(callbacks, rights_requests.c.live, rights_requests.c.state)
-    .join(
-        rights_requests,
-        and_(
-            rights_requests.c.tenant_id == callbacks.c.tenant_id,
-            rights_requests.c.request_id == callbacks.c.request_id,
-        ),
-    )
+    .join(rights_requests, together(rights_requests, callbacks, "request_id"))
     .where(
         callbacks.c.address.is_not(None),
         callbacks.c.next_attempt_at <= database_clock(),

@@ -18,6 +18,7 @@ from vault import leases
 from vault.caller import Caller
 from vault.cards import token_outcomes, token_resuming, tokens
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
 from vault.money import charge_looking, charge_steps, refunds
 from vault.people import contact_sending
@@ -135,7 +136,7 @@ def attempt(shop: Workshop, rows: Sequence[Row[Any]], report: Report, step: Call
             more = update(intent_table).values(exceptions=intent_table.c.exceptions + 1)
             with transaction(shop.records) as tx:
                 for row in rows:
-                    tx.execute(more.where(_this(row)))
+                    tx.execute(more.where(of_row(intent_table, row)))
         return None
 
 
@@ -250,12 +251,12 @@ def later(shop: Workshop, row: Row[Any], intent: intents.Intent, report: Report)
     """
     age = shop.clock() - row.created_at
     with transaction(shop.records) as tx:
-        exceptions = tx.scalar(select(intent_table.c.exceptions).where(_this(row)))
+        exceptions = tx.scalar(select(intent_table.c.exceptions).where(of_row(intent_table, row)))
         is_stuck = age > GIVEN_UP_AFTER or (exceptions or 0) >= MOST_EXCEPTIONS
         longest = LONGEST_PAUSE if age < YOUNG else LATER_PAUSE
         seconds = MANUAL_PAUSE if is_stuck else leases.pause(row.attempts, first=1, longest=longest)
         kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending", "word": None}
-        mine = and_(_this(row), _OPEN, intent_table.c.word == intent.word)
+        mine = and_(of_row(intent_table, row), _OPEN, intent_table.c.word == intent.word)
         is_left = tx.execute(update(intent_table).where(mine).values(kept)).rowcount == 1
     if is_stuck and is_left and row.state != "manual":
         told = f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`."
@@ -292,10 +293,6 @@ def _key(row: Row[Any]) -> dict[str, str]:
     return {"tenant_id": row.tenant_id, "intent_id": row.intent_id}
 
 
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(intent_table.c.tenant_id == row.tenant_id, intent_table.c.intent_id == row.intent_id)
-
-
 _OPEN = text(f"intents.{STILL_OPEN}")
 _SETTLED = or_(intent_table.c.settles_at.is_(None), intent_table.c.settles_at <= database_clock())
 _FREE = (
@@ -307,13 +304,7 @@ _FREE = (
         .over(partition_by=(intent_table.c.tenant_id, intent_table.c.account_id), order_by=intent_table.c.lease_until)
         .label("place"),
     )
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == intent_table.c.tenant_id,
-            account_table.c.account_id == intent_table.c.account_id,
-        ),
-    )
+    .join(account_table, together(account_table, intent_table, "account_id"))
     .where(_OPEN, intent_table.c.lease_until <= database_clock())
     .subquery()
 )

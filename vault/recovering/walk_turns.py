@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, or_, select
+from sqlalchemy import Row, bindparam, or_, select
 
 from keys.database import reading
 from vault import leases
 from vault.columns import database_clock, instance
+from vault.conditions import given
 from vault.processing import doubt, sending
 from vault.tables import beats as beat_table
 from vault.tables import processor_accounts as accounts
@@ -75,8 +76,7 @@ def _settling(shop: Workshop) -> int:
     return int(sending.BUDGET + longest)
 
 
-_ITS = and_(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.account_id == bindparam("of_account"))
-_WHOLE = select(accounts, instance().label("here"), database_clock().label("now")).where(_ITS)
+_WHOLE = select(accounts, instance().label("here"), database_clock().label("now")).where(given(accounts, "account_id"))
 _DUE = (
     select(accounts.c.tenant_id, accounts.c.account_id)
     .outerjoin(beat_table, beat_table.c.instance == instance())

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, func, literal, select, update
 
 from keys.database import reading, transaction
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.columns import instance
+from vault.conditions import given, of_row
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
 from vault.money import charge_looking, recovered, refunds_elsewhere
@@ -83,7 +84,7 @@ def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
     with reading(shop.records) as connection:
         since = doubt.since(connection, row)
         if since is None:
-            asked = {"of_tenant": row.tenant_id, "of_mode": row.live}
+            asked = {"of_tenant": row.tenant_id, "of_live": row.live}
             oldest = connection.scalar(_OLDEST, asked)
             back = row.now - (processor.key_lifetime or FIRST_LOOK)
             since = min(back, oldest) if oldest is not None else back
@@ -218,7 +219,7 @@ def end_doubt(tx: Connection, row: Row[Any]) -> bool:
     A later one needs another walk.
     """
     same = literal(row.here) == instance()
-    known = update(accounts).where(_this(row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
+    known = update(accounts).where(of_row(accounts, row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
     return tx.execute(known).rowcount == 1
 
 
@@ -226,12 +227,8 @@ def _key(row: Row[Any]) -> dict[str, str]:
     return {"tenant_id": row.tenant_id, "account_id": row.account_id}
 
 
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
-
-
 _OLDEST = (
     select(func.min(beat_table.c.at))
     .join(accounts, accounts.c.known_on == beat_table.c.instance)
-    .where(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.live == bindparam("of_mode"), doubt.is_in_doubt())
+    .where(given(accounts, "live"), doubt.is_in_doubt())
 )

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, exists, select
+from sqlalchemy import Connection, Engine, Row, bindparam, case, exists, select
 
 from keys.database import reading
 from keys.prepared import Prepared
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.errors import NotFoundHere
 from vault.policy import Policy
 from vault.requests import deadlines
@@ -234,16 +235,13 @@ def _request(row: Row[Any], targets: Sequence[Target], approvals: int) -> Rights
 
 def asked(caller: Caller) -> dict[str, Any]:
     """Whose requests are meant, as statements here name it."""
-    return {"of_tenant": caller.tenant, "of_mode": caller.live}
+    return {"of_tenant": caller.tenant, "of_live": caller.live}
 
 
-OF_REQUEST = and_(
-    rights_targets.c.tenant_id == rights_requests.c.tenant_id,
-    rights_targets.c.request_id == rights_requests.c.request_id,
-)
+OF_REQUEST = together(rights_targets, rights_requests, "request_id")
 """A target and its request."""
 
-_MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.live == bindparam("of_mode"))
+_MINE = given(rights_requests, "live")
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
 _ONE_ALONE = Prepared(_THIS.with_for_update())
@@ -255,9 +253,7 @@ _EXTERNAL = select(rights_requests.c.request_id).where(
 _DID_ERASE = case(
     (
         exists().where(
-            erasures.c.tenant_id == rights_requests.c.tenant_id,
-            erasures.c.request_id == rights_requests.c.request_id,
-            erasures.c.customer_id == bindparam("of_customer"),
+            together(erasures, rights_requests, "request_id"), erasures.c.customer_id == bindparam("of_customer")
         ),
         1,
     ),
@@ -265,10 +261,7 @@ _DID_ERASE = case(
 )
 _OF_CUSTOMER = Prepared(
     select(rights_requests)
-    .join(
-        rights_targets,
-        OF_REQUEST,
-    )
+    .join(rights_targets, OF_REQUEST)
     .where(
         _MINE,
         rights_requests.c.type == "erasure",
