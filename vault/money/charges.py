@@ -223,7 +223,7 @@ def open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dic
 
 
 def unsealed_details(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
-    """The same of one row, under the DEK that it names. Raises KeyMissing, Unreadable."""
+    """The person's part of one charge, empty where its DEK is destroyed. Raises KeyMissing, Unreadable."""
     named = [] if row.details is None else [dek_id_of(row.details)]
     return open_details(keyring, row, keyring.deks(row.tenant_id, named) if named else {})
 

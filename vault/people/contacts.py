@@ -74,7 +74,7 @@ def commit(
     edit: Callable[[BillingContact], BillingContact],
     also: Callable[[Connection], None],
 ) -> Corrected:
-    """The same, for a caller who settles the ledger afterwards."""
+    """Do what `change` does, for a caller who settles the ledger afterwards."""
     for _ in range(_LARGEST_RACE):
         with reading(records) as connection:
             row = row_of(connection, caller, customer_id)
@@ -150,7 +150,7 @@ def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]
 
 
 def opened_anyway(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
-    """The same, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
+    """What `opened` gives, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
     place = place_of(
         keyring,
         row.tenant_id,

@@ -78,7 +78,7 @@ class Kept:
 
 
 def chained(keyring: Keyring, dek: Dek, kept: Kept, network_transaction_id: str) -> Change:
-    """The same reference with the network transaction id of its first charge; unless another charge was first."""
+    """A kept reference with the network transaction id of its card's first charge, unless another charge was first."""
     version = kept.version + 1
     place = _place(keyring, kept.tenant, kept.owner, kept.account, kept.customer, version)
     value = {"reference": kept.reference, "network_transaction_id": network_transaction_id}
@@ -100,12 +100,12 @@ def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
 
 
 def open_with(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
-    """The same, under a DEK that is at hand."""
+    """What a row of `processor_references` has sealed, under a DEK that is at hand."""
     return open_record(keyring, dek, row, owner=row.owner_id, account=row.account_id)
 
 
 def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, account: str) -> dict[str, Any]:
-    """The same, out of a row of a join that has the columns `reference` and `reference_version`."""
+    """What is sealed of a reference, out of a row of a join with the columns `reference` and `reference_version`."""
     place = _place(keyring, row.tenant_id, owner, account, row.customer_id, row.reference_version)
     return open_near(keyring, dek, row.reference, place)
 

@@ -55,7 +55,7 @@ def _age(since: datetime | None, at: datetime) -> int:
 def listed(
     records: Engine, at: datetime, *, manual: bool = False, older: timedelta | None = None
 ) -> Sequence[Row[Any]]:
-    """Those that are open, the oldest first: only those that need a human, or that began so long before `at`."""
+    """The intents that are open, the oldest first: only those that need a human, or that began so long before `at`."""
     statement = _OPEN.order_by(intents.c.created_at)
     if manual:
         statement = statement.where(intents.c.state == "manual")

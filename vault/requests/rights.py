@@ -109,7 +109,7 @@ def due_at(policy: Policy, caller: Caller, regulation: str, submitted_at: dateti
 
 
 def made(caller: Caller, request: RightsRequest) -> Change:
-    """Its row."""
+    """The row of a new request."""
     row = {
         "tenant_id": caller.tenant,
         "request_id": request.id,
@@ -159,14 +159,14 @@ def by_external_id(records: Engine, caller: Caller, protocol: str, external_id: 
 
 
 def external(connection: Connection, caller: Caller, protocol: str, external_id: str) -> str | None:
-    """Its id here."""
+    """The id here of the request that came by `protocol` under this id of the controller's."""
     named = asked(caller) | {"of_protocol": protocol, "of_external": external_id}
     found: str | None = connection.execute(_EXTERNAL, named).scalar()
     return found
 
 
 def whole(tx: Connection, caller: Caller, request_id: str) -> RightsRequest:
-    """The same, as `tx` sees it."""
+    """One request, as `tx` sees it. Raises NotFoundHere."""
     return assembled(tx, [row_of(tx, caller, request_id)])[0]
 
 
@@ -176,7 +176,7 @@ def row_of(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
 
 
 def lone_row_of(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:
-    """The same, held against all others who hold it."""
+    """The row of a request, held against all others who hold it. Raises NotFoundHere."""
     return _there(_ONE_ALONE.one_or_none(tx, asked(caller) | {"of_request": request_id}))
 
 
