@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, select, update
 
-from keys.blindindex import NORMALIZATION
 from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.cards.tokens import fingerprint_digest, row_of_token, token_place, unsealed
+from vault.cards.token_deletion import unlink
+from vault.cards.tokens import found_by, row_of_token, token_place, unsealed
 from vault.conditions import of_row
 from vault.errors import Erased
 from vault.events import events
@@ -19,7 +19,7 @@ from vault.processing import references
 from vault.processing.processing import Connected
 from vault.processing.processor_answers import Forgotten, Refused, Stored
 from vault.sealing import seal_value
-from vault.statements import inserted, write
+from vault.statements import write
 from vault.tables import blind_index, processor_references, tokens
 
 
@@ -100,18 +100,7 @@ def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) ->
     """Find it by the new card; where the customer stored that one too, the other token is the one that is found."""
     mine = and_(blind_index.c.tenant_id == row.tenant_id, blind_index.c.token_id == row.token_id)
     tx.execute(delete(blind_index).where(mine, blind_index.c.field == "fingerprint"))
-    found_by = {
-        "tenant_id": row.tenant_id,
-        "field": "fingerprint",
-        "form": "raw",
-        "digest": fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint),
-        "customer_id": row.customer_id,
-        "token_id": row.token_id,
-        "live": row.live,
-        "key_id": keyring.tenant_key(row.tenant_id, "processor_key").id,
-        "normalization": NORMALIZATION,
-    }
-    write(tx, inserted(blind_index, found_by, if_absent=True))
+    write(tx, found_by(keyring, row, fingerprint, live=row.live))
 
 
 def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> None:
@@ -119,8 +108,7 @@ def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> 
 
     Nothing of it goes to the ledger: a restored backup that has it active again only makes the processor refuse it.
     """
-    for column in (processor_references.c.owner_id, blind_index.c.token_id):
-        tx.execute(delete(column.table).where(column.table.c.tenant_id == row.tenant_id, column == row.token_id))
+    unlink(tx, row)
     gone = {"state": "detached", "card": None, "metadata": None, "outcome": None}
     tx.execute(update(tokens).where(of_row(tokens, row)).values(gone))
     _tell(tx, keyring, caller, row, "detached", "detached")

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import together
@@ -106,11 +106,9 @@ def _put_off(
             update_row(tx, erasures, key, {"lease_until": redactions.next_look(listed, answers, caller.at)})
 
 
-def take_up(records: Engine, tenant: str, erasure_id: str) -> bool:
+def take_up(records: Engine, row: Row[str, str, bool]) -> bool:
     """Take the lease of an erasure whose lease is over; whether this process got it."""
-    free = and_(_this(tenant, erasure_id), erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
-    with transaction(records) as tx:
-        return tx.execute(update(erasures).where(free).values(lease_until=database_clock(LEASE_SECONDS))).rowcount == 1
+    return leases.take(records, erasures, row, "lease_until", LEASE_SECONDS, erasures.c.state != "completed")
 
 
 def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:

@@ -14,6 +14,7 @@ from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from vault import leases
 from vault.caller import Caller
 from vault.conditions import given, together
 from vault.policy import Policy
@@ -127,7 +128,7 @@ def answered(caller: Caller, row: Row[Any], result: str, looked_for: str | None 
 
 def pause(attempts: int) -> timedelta:
     """How long to wait after so many tries that did not bring an answer, each time longer."""
-    return timedelta(seconds=min(FIRST_RETRY_SECONDS * 2 ** min(attempts, 20), LONGEST_RETRY_SECONDS))
+    return timedelta(seconds=leases.pause(attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS))
 
 
 def write_answers(tx: Connection, listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
+from vault import leases
 from vault.canonical import canonical
 from vault.columns import database_clock
 from vault.conditions import of_row, together
@@ -49,12 +50,8 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    mine = and_(
-        of_row(deliveries, row), deliveries.c.state == "pending", deliveries.c.next_attempt_at <= database_clock()
-    )
-    taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": deliveries.c.attempts + 1}
-    with transaction(shop.records) as tx:
-        return tx.execute(update(deliveries).where(mine).values(taken)).rowcount == 1
+    still, tries = deliveries.c.state == "pending", deliveries.c.attempts + 1
+    return leases.take(shop.records, deliveries, row, "next_attempt_at", LEASE_SECONDS, still, attempts=tries)
 
 
 def deliver(shop: Workshop, row: Row[Any], failing: set[tuple[str, str]]) -> bool:
@@ -107,8 +104,7 @@ def _next(row: Row[Any], why: str | None, at: datetime) -> dict[str, Any]:
         return {"state": "delivered", "delivered_at": at}
     if row.first_attempt_at is not None and at - row.first_attempt_at >= RETRIED_FOR:
         return {"state": "failed"}
-    pause = min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE)
-    return {"next_attempt_at": database_clock(pause)}
+    return {"next_attempt_at": database_clock(leases.pause(row.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE))}
 
 
 def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well: bool) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, insert, or_, select, update
 
 from keys import keystore as keystores
 from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given, of_row, together
@@ -142,18 +142,14 @@ def open_packages(records: Engine, at: datetime) -> Sequence[Row[Any]]:
 
 def take_up(records: Engine, row: Row[Any]) -> bool:
     """Take the lease of a package that is being built; whether this process got it."""
-    free = and_(of_row(packages, row), packages.c.state == "building", packages.c.lease_until <= database_clock())
-    return _lease(records, free, LEASE_SECONDS)
+    return leases.take(records, packages, row, "lease_until", LEASE_SECONDS, packages.c.state == "building")
 
 
 def put_back(records: Engine, row: Row[Any]) -> None:
     """Give the lease back, if it is still being built: any process may go on."""
-    _lease(records, and_(of_row(packages, row), packages.c.state == "building"), 0)
-
-
-def _lease(records: Engine, which: ColumnElement[bool], seconds: int) -> bool:
+    this = and_(of_row(packages, row), packages.c.state == "building")
     with transaction(records) as tx:
-        return tx.execute(update(packages).where(which).values(lease_until=database_clock(seconds))).rowcount == 1
+        tx.execute(update(packages).where(this).values(lease_until=database_clock()))
 
 
 def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], state: str) -> None:

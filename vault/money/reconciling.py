@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, and_, or_, select, update
 
 from keys.database import reading, transaction
+from vault import leases
 from vault.columns import database_clock
 from vault.conditions import of_row
 from vault.events import events
@@ -33,9 +34,7 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of a comparison; whether this process got it."""
-    with transaction(shop.records) as tx:
-        taken = {"reconcile_at": database_clock(LEASE_SECONDS)}
-        return tx.execute(update(accounts).where(of_row(accounts, row), _DUE).values(taken)).rowcount == 1
+    return leases.take(shop.records, accounts, row, "reconcile_at", LEASE_SECONDS, accounts.c.deleted_at.is_(None))
 
 
 def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], None]) -> bool:

@@ -1,21 +1,21 @@
 """Refunds that the processor has taken on and not ended: followed until it has, and told when it has."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from keys.context import Context
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.conditions import given, of_row, together
+from vault.conditions import given, together
 from vault.events import events
-from vault.money.refunds_listed import Refund, shown_in_event
-from vault.processing import processor_accounts
-from vault.processing.processing import connect
+from vault.money.refunds_listed import refund_of, shown_in_event
+from vault.processing.processing import connect_to
 from vault.processing.processor_answers import Refunded
 from vault.sealing import open_own, place_of
 from vault.statements import Change, updated, write
@@ -36,13 +36,9 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def follow_up(shop: Workshop, row: Row[Any]) -> bool | None:
     """Look at one, unless another worker does: True where it came to its end, False where the processor did not say."""
-    later = {"next_look_at": database_clock(LOOK_EVERY)}
-    with transaction(shop.records) as tx:
-        mine = and_(of_row(refunds, row), refunds.c.next_look_at <= database_clock())
-        if tx.execute(update(refunds).where(mine).values(later)).rowcount != 1:
-            return None
-        account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
+    if not leases.take(shop.records, refunds, row, "next_look_at", LOOK_EVERY, refunds.c.next_look_at.is_not(None)):
+        return None
+    connected = connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id)
     reference = reference_of(shop.keyring, row)
     outcome = connected.processor.read_refund(connected.credentials, reference=reference)
     if not isinstance(outcome, Refunded):
@@ -83,16 +79,7 @@ def recount(tx: Connection, tenant: str, charge_id: str) -> None:
 
 def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
     """What a tenant is told of a refund that now stands at `status`; `row` is of `WITH_CHARGE`."""
-    refund = Refund(
-        id=row.refund_id,
-        charge=row.charge_id,
-        status=status,
-        amount=row.amount,
-        currency=row.currency,
-        reason=row.reason,
-        origin=row.origin,
-        created_at=row.created_at,
-    )
+    refund = replace(refund_of(row), status=status)
     return events.made(caller, f"refund.{status}", refund.id, shown_in_event(refund))
 
 

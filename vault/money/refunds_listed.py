@@ -37,7 +37,7 @@ def read(records: Engine, caller: Caller, refund_id: str) -> Refund:
         row = connection.execute(_mine(caller).where(refunds.c.refund_id == refund_id)).one_or_none()
     if row is None:
         raise NotFoundHere("No such refund.")
-    return _refund(row)
+    return refund_of(row)
 
 
 def of_charge(records: Engine, caller: Caller, charge_id: str, page: pages.Wanted) -> pages.Page[Refund]:
@@ -60,10 +60,11 @@ def _mine(caller: Caller) -> Select[Any]:
 
 
 def _all(rows: Sequence[Row[Any]]) -> list[Refund]:
-    return [_refund(row) for row in rows]
+    return [refund_of(row) for row in rows]
 
 
-def _refund(row: Row[Any]) -> Refund:
+def refund_of(row: Row[Any]) -> Refund:
+    """A refund from its row, which has its charge's currency."""
     return Refund(
         id=row.refund_id,
         charge=row.charge_id,

@@ -71,8 +71,7 @@ def create(
     attempt: intents.Attempt,
 ) -> tuple[Customer, bool]:
     """A new customer, and whether it is a replay. Raises CustomerExists when the reference is taken."""
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is not None:
         return read(records, caller, first.resource_id), True
     new = prepare(keyring, caller, reference, contact)

@@ -67,8 +67,7 @@ def hold(records: Engine, ledger: Ledger, caller: Caller, order: Order, attempt:
 
     A replay settles too: the first call may have ended before the ledger had its entry.
     """
-    with reading(records) as connection:
-        first = intents.replayed(connection, ledger.keyring, caller, attempt)
+    first = intents.replayed(records, ledger.keyring, caller, attempt)
     hold_id = first.resource_id if first else new_id("hold", caller.tenant)
     if first is None and not _decide(records, ledger, caller, hold_id, order, attempt):
         return hold(records, ledger, caller, order, attempt)  # a twin of this call was faster
@@ -106,7 +105,7 @@ def in_force(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]
 
 
 def blocking(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]:
-    """Those of them that an erasure must wait for. Held transactions stay anyway; their hold keeps them longer."""
+    """The holds in force that an erasure must wait for. Held transactions stay anyway; their hold keeps them longer."""
     return [each for each in in_force(tx, caller, customer_id) if set(each.classes) != {"transactions"}]
 
 

@@ -12,14 +12,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.columns import database_clock, instance
 from vault.conditions import given
 from vault.errors import InDoubt
+from vault.personal import Secret
 from vault.processing.processor import Processor
+from vault.processing.processor_answers import PaymentPage
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats
@@ -27,6 +29,9 @@ from vault.tables import processor_accounts as accounts
 
 CLOCKS = 60
 """Seconds by which clocks of servers, databases and processors may be apart; a beat may be as old as that, too."""
+
+FIRST_LOOK = timedelta(days=1)
+"""How far back an account is looked through that these records never knew, where its processor keeps no keys."""
 
 
 def settling(processor: Processor) -> int:
@@ -62,6 +67,23 @@ def refuse(tx: Connection, caller: Caller, processor: Processor, account_id: str
 def is_doubted(connection: Connection, tenant: str, account_id: str) -> bool:
     """Whether records of this one account may be lost, as the statement sees it."""
     return _ONE.one_or_none(connection, {"of_tenant": tenant, "of_account": account_id}) is not None
+
+
+def is_any(connection: Connection, caller: Caller) -> bool:
+    """Whether records of any account of the caller's mode may be lost."""
+    theirs = accounts.c.tenant_id == caller.tenant, accounts.c.live == caller.live, accounts.c.deleted_at.is_(None)
+    return connection.execute(select(accounts.c.account_id).where(*theirs, is_in_doubt()).limit(1)).first() is not None
+
+
+def known_on(records: Engine, processor: Processor, key: Secret, caller: Caller) -> str | None:
+    """The instance of the records on which nothing of ours is there to be known; None where it must be walked."""
+    with reading(records) as connection:
+        here: str | None = connection.scalar(select(instance()))
+    since = caller.at - (processor.key_lifetime or FIRST_LOOK)
+    page = processor.list_payments(key, since=since, until=None, after=None)
+    if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
+        return here
+    return None
 
 
 def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`

@@ -15,7 +15,7 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import of_row
 from vault.errors import VaultError
-from vault.money import charge_looking, charge_steps, charges, refunds, refunds_listed
+from vault.money import charge_looking, charge_steps, charges, refund_outcomes, refunds, refunds_listed
 from vault.money.by_hand import ByHand
 from vault.money.charge_outcomes import conclude
 from vault.processing.intents import Intent
@@ -133,7 +133,7 @@ def _end_step(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> s
 
 def _end_refund(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    refund = refunds.conclude(shop.records, shop.keyring, refunding, said)
+    refund = refund_outcomes.conclude(shop.records, shop.keyring, refunding, said)
     return f"{refund.id} is {refund.status}"
 
 

@@ -16,23 +16,21 @@ from keys.database import reading, transaction
 from keys.errors import KeysError
 from vault import leases
 from vault.caller import Caller
-from vault.cards import token_outcomes, token_resuming, tokens
+from vault.cards import token_deletion, token_outcomes, token_resuming, tokens
 from vault.columns import database_clock
 from vault.conditions import of_row, together
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
-from vault.money import charge_looking, charge_steps, refunds
+from vault.money import charge_looking, charge_steps, refund_outcomes, refunds
 from vault.people import contact_sending
-from vault.processing import intents, processor_accounts
-from vault.processing.processing import Connected, connect
+from vault.processing import intents
+from vault.processing.processing import Connected, connect_to
 from vault.processing.processor_answers import (
     ActionRequired,
     Authorized,
     CustomerOpened,
+    Failure,
     Forgotten,
     NotFound,
-    NotReached,
-    Refused,
-    Unknown,
 )
 from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
@@ -52,9 +50,6 @@ MOST_EXCEPTIONS = 20
 """Unexpected errors with one intent before a human is to see it: the next try would meet the same."""
 
 CHARGE = "charge.create"
-UNDECIDED = (NotReached, Unknown, Refused)
-"""Answers to a look-up that leave the question open: the processor is away, or refuses our credentials."""
-
 Report = Callable[[str, Exception], None]
 Step = TypeVar("Step")
 
@@ -89,7 +84,7 @@ def take_up(shop: Workshop, row: Row[Any]) -> intents.Intent | None:
     word = intents.new_word()
     taken = {"attempts": intent_table.c.attempts + 1, "word": word}
     due_still = intent_table.c.state.in_(("pending", "manual"))
-    if not leases.take(shop.records, intent_table, _key(row), "lease_until", intents.LEASE_SECONDS, due_still, **taken):
+    if not leases.take(shop.records, intent_table, row, "lease_until", intents.LEASE_SECONDS, due_still, **taken):
         return None
     return intents.Intent(
         tenant=row.tenant_id,
@@ -162,7 +157,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
         if not burning.nothing_comes(shop, row, intent, storing.connected):
             return False
         outcome, opened = token_resuming.find(storing, since=row.created_at)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
     return True
@@ -192,7 +187,7 @@ def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: R
         if not burning.nothing_comes(shop, row, intent, underway.connected):
             return False
         outcome = charge_looking.ask(underway)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
         charge_steps.settle(shop.records, shop.keyring, underway, step, outcome)
@@ -206,15 +201,15 @@ def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row:
         if not burning.nothing_comes(shop, row, intent, refunding.connected):
             return False
         outcome = refunds.look_up(shop.keyring, refunding)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
-    refunds.conclude(shop.records, shop.keyring, refunding, outcome)
+    refund_outcomes.conclude(shop.records, shop.keyring, refunding, outcome)
     return True
 
 
 def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
-    told = tokens.left_to_forget(shop.keyring, row)
+    told = token_deletion.left_to_forget(shop.keyring, row)
     connected = _connected(shop, row)
     processor, credentials, key = connected.processor, connected.credentials, intent.processor_key
     answers: list[object] = [
@@ -270,9 +265,7 @@ def _at(seconds: int) -> ColumnElement[Any]:
 
 
 def _connected(shop: Workshop, row: Row[Any]) -> Connected:
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    return connect(shop.processors, shop.keyring, row.tenant_id, account)
+    return connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id)
 
 
 def _done(shop: Workshop, intent: intents.Intent) -> bool:
@@ -287,10 +280,6 @@ def forget_old_keys(shop: Workshop) -> None:
     )
     with transaction(shop.records) as tx:
         tx.execute(delete(intent_table).where(old))
-
-
-def _key(row: Row[Any]) -> dict[str, str]:
-    return {"tenant_id": row.tenant_id, "intent_id": row.intent_id}
 
 
 _OPEN = text(f"intents.{STILL_OPEN}")

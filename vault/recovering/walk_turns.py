@@ -55,8 +55,7 @@ def _due(shop: Workshop, busy: Collection[str]) -> list[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of a walk; whether this process got it."""
-    key = {"tenant_id": row.tenant_id, "account_id": row.account_id}
-    return leases.take(shop.records, accounts, key, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
+    return leases.take(shop.records, accounts, row, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
 
 
 def whole(shop: Workshop, row: Row[Any]) -> Row[Any]:

@@ -16,8 +16,8 @@ from vault.caller import Caller
 from vault.cards import token_looking, token_updates
 from vault.money import aftermath, charge_looking, disputes, recovered, refunds_elsewhere
 from vault.money.charge_looking import DEFINITE
-from vault.processing import inbox, processor_accounts, references
-from vault.processing.processing import Connected, connect
+from vault.processing import inbox, references
+from vault.processing.processing import Connected, connect_to
 from vault.processing.processor_answers import Declined, Payment, Refused
 from vault.tables import charges, intents
 from vault.workshop import Workshop, caller_of
@@ -54,12 +54,10 @@ class _Asking:
 
 def look(shop: Workshop, row: Row[Any]) -> Seen:
     """Ask the processor about what an event names, and write down what is seen."""
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
     asking = _Asking(
         shop=shop,
         caller=caller_of(shop, row.tenant_id, live=row.live),
-        connected=connect(shop.processors, shop.keyring, row.tenant_id, account),
+        connected=connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id),
         row=row,
         named=inbox.named_in(shop.keyring, row),
     )

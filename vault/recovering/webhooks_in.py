@@ -13,6 +13,7 @@ from sqlalchemy import Engine, Row, and_, delete, select, update
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
+from vault import leases
 from vault.columns import database_clock
 from vault.conditions import of_row, together
 from vault.errors import NeedsHuman
@@ -79,14 +80,8 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    mine = and_(
-        of_row(webhook_inbox, row),
-        webhook_inbox.c.state == "pending",
-        webhook_inbox.c.next_attempt_at <= database_clock(),
-    )
-    taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": webhook_inbox.c.attempts + 1}
-    with transaction(shop.records) as tx:
-        return tx.execute(update(webhook_inbox).where(mine).values(taken)).rowcount == 1
+    still, tries = webhook_inbox.c.state == "pending", webhook_inbox.c.attempts + 1
+    return leases.take(shop.records, webhook_inbox, row, "next_attempt_at", LEASE_SECONDS, still, attempts=tries)
 
 
 def apply(shop: Workshop, row: Row[Any]) -> bool | None:
@@ -112,7 +107,7 @@ def _put_off(shop: Workshop, row: Row[Any], seen: Seen) -> None:
     age = shop.clock() - row.received_at
     is_last = age > (UNMATCHED_AFTER if seen is Seen.WAITS else GIVEN_UP_AFTER)
     left = {"state": "unmatched" if seen is Seen.WAITS else "given_up"}
-    later = {"next_attempt_at": database_clock(min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE))}
+    later = {"next_attempt_at": database_clock(leases.pause(row.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE))}
     with transaction(shop.records) as tx:
         tx.execute(update(webhook_inbox).where(of_row(webhook_inbox, row)).values(left if is_last else later))
     if is_last:

@@ -105,8 +105,7 @@ def _duplicate(records: Engine, caller: Caller, order: Order, error: Duplicate |
 
 
 def _replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> RightsRequest | None:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     return None if first is None else rights.read(records, caller, first.resource_id)
 
 
