@@ -8,14 +8,7 @@ from keys.keyring import Keyring
 from vault.cards.storing import Storing
 from vault.personal import BillingContact, Card
 from vault.processing import intents, sending
-from vault.processing.processor_answers import (
-    CustomerOpened,
-    Failure,
-    NotFound,
-    NotReached,
-    StoreOutcome,
-    Unknown,
-)
+from vault.processing.processor_answers import CustomerOpened, Failure, NotFound, NotReached, StoreOutcome, Unknown
 
 _KEY_REMEMBERED = timedelta(days=1)
 _OTHERS_SECONDS = (0.1, 0.3, 0.6)

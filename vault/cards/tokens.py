@@ -28,13 +28,7 @@ from vault.people.customer_rows import row_of
 from vault.personal import CardMetadata
 from vault.sealing import place_of, unseal_value
 from vault.statements import Change, inserted
-from vault.tables import (
-    LOST,
-    blind_index,
-    customers,
-    processor_accounts,
-    tokens,
-)
+from vault.tables import LOST, blind_index, customers, processor_accounts, tokens
 
 STORED = tokens.c.state.not_in(("failed", LOST))
 

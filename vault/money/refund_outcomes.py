@@ -17,15 +17,7 @@ from vault.money.refund_following import LOOK_EVERY, recount, refund_place
 from vault.money.refunds_listed import Refund, read, shown_in_event
 from vault.processing import intents, references
 from vault.processing.processing import Connected
-from vault.processing.processor_answers import (
-    Declined,
-    NotFound,
-    NotReached,
-    Refunded,
-    RefundOutcome,
-    Refused,
-    Unknown,
-)
+from vault.processing.processor_answers import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
 from vault.sealing import seal_value
 from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table

@@ -20,10 +20,7 @@ from vault.money.refund_outcomes import Refunding, conclude, shown
 from vault.money.refunds_listed import Refund, read
 from vault.processing import doubt, intents, processor_accounts, sending
 from vault.processing.processing import Processors, connect, connect_to
-from vault.processing.processor_answers import (
-    NotFound,
-    RefundOutcome,
-)
+from vault.processing.processor_answers import NotFound, RefundOutcome
 from vault.statements import inserted, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds

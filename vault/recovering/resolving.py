@@ -24,14 +24,7 @@ from vault.money import charge_looking, charge_steps, refund_outcomes, refunds
 from vault.people import contact_sending
 from vault.processing import intents
 from vault.processing.processing import Connected, connect_to
-from vault.processing.processor_answers import (
-    ActionRequired,
-    Authorized,
-    CustomerOpened,
-    Failure,
-    Forgotten,
-    NotFound,
-)
+from vault.processing.processor_answers import ActionRequired, Authorized, CustomerOpened, Failure, Forgotten, NotFound
 from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table

@@ -31,14 +31,7 @@ from vault.money.findings import (
 )
 from vault.processing import doubt, intents, processor_accounts, sending
 from vault.processing.processing import Connected, connect, each_page
-from vault.processing.processor_answers import (
-    Approved,
-    Authorized,
-    Failure,
-    Payment,
-    PaymentPage,
-    Voided,
-)
+from vault.processing.processor_answers import Approved, Authorized, Failure, Payment, PaymentPage, Voided
 from vault.recovering import burning
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
