@@ -23,7 +23,8 @@ from vault.caller import Caller
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.ledger.ledger import assure
-from vault.processing.intents import Attempt, body_fingerprint
+from vault.processing.body_fingerprints import body_fingerprint
+from vault.processing.intents import Attempt
 from vault.tlog.lateness import require_fresh
 
 Route = TypeVar("Route", bound=Callable[..., Any])

@@ -4,7 +4,7 @@
          0      1  version, 1
          1      1  suite, 1: HKDF-SHA256 and AES-256-GCM
          2     16  dek_id, which DEK opens it
-        18     32  salt, fresh for every record (or for every value: `seal_alike`)
+        18     32  salt, fresh for every record
         50     32  commitment
         82      n  ciphertext, as long as the plaintext
       82+n     16  tag
@@ -20,8 +20,7 @@ anything anyway.
 """
 
 import os
-from hashlib import sha256
-from hmac import compare_digest, digest
+from hmac import compare_digest
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keys.context import Context
-from keys.dek import Dek, derive
+from keys.dek import Dek
 from keys.errors import Unreadable
 
 PREFIX = b"\x01\x01"
@@ -43,21 +42,7 @@ OVERHEAD = 98
 
 def seal(dek: Dek, plaintext: bytes, context: Context) -> bytes:
     """`plaintext` sealed under `dek` for the one place that `context` names: a record, 98 bytes longer."""
-    return _sealed(dek, os.urandom(SALT_BYTES), plaintext, context)
-
-
-def seal_alike(dek: Dek, plaintext: bytes, context: Context) -> bytes:
-    """The same, but the same record whenever the same is sealed for the same place: for what must be sent twice alike.
-
-    The salt is an HMAC-SHA256 of place and plaintext under a subkey of the DEK, as in SIV modes (RFC 5297): a pair of
-    key and nonce still serves one plaintext. Who sees two records learns whether they say the same, and nothing else.
-    """
-    place = context.encode()
-    salt = digest(derive(dek, "seal-alike"), len(place).to_bytes(4) + place + plaintext, sha256)
-    return _sealed(dek, salt, plaintext, context)
-
-
-def _sealed(dek: Dek, salt: bytes, plaintext: bytes, context: Context) -> bytes:
+    salt = os.urandom(SALT_BYTES)
     header = PREFIX + dek.id + salt
     key, nonce, commitment = _record_key(dek, salt)
     return header + commitment + AESGCM(key).encrypt(nonce, plaintext, header + context.encode())

@@ -223,7 +223,7 @@ class Keyring:
         return next(iter(self.subkeys(tenant_id, purpose, label).values()))
 
     def subkeys(self, tenant_id: str, purpose: str, label: str) -> dict[bytes, bytes]:
-        """The same of each of the tenant's own DEKs for `purpose` by its id, newest first.
+        """32 bytes derived from each of the tenant's own DEKs for `purpose`, by DEK id, newest first; cached.
 
         There are several while one takes another's place, and where an old one is kept to verify what it made. Raises
         as `tenant_key`.
@@ -232,7 +232,7 @@ class Keyring:
         return self._subkeys.get(name, lambda: self.subkeys_now(*name))
 
     def subkeys_now(self, tenant_id: str, purpose: str, label: str) -> dict[bytes, bytes]:
-        """The same, read anew: for what none of the kept ones made, perhaps because it is too new for them."""
+        """What `subkeys` gives, read anew: for what none of the kept ones made, being perhaps too new for them."""
         rows = self._read_own(tenant_id, purpose)
         return {row.dek_id: derive(self._open(tenant_id, row), label) for row in rows}
 
@@ -252,7 +252,7 @@ class Keyring:
         return [row for row in rows if row.wrapped is not None]
 
     def _all(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
-        """Its rows, once it is clear that they came from the keystore that the guard has vouched for."""
+        """The rows of a statement, once it is clear that they came from the keystore that the guard has vouched for."""
         expected = self.witness.vouched
         with reading(self.keystore) as connection:
             rows = statement.all(connection, values)
@@ -261,7 +261,7 @@ class Keyring:
         return rows
 
     def _new_row(self, dek: Dek, tenant_id: str, purpose: str, subject_id: str) -> dict[str, Any]:
-        """The same under the KEK that was the tenant's newest when this process looked."""
+        """The columns of a new DEK, under the KEK that was the tenant's newest when this process looked."""
         kek_id = self.keks.newest_kept(tenant_id)
         row = {"tenant_id": tenant_id, "kek_id": kek_id}
         return self._row(dek, self.keks.kek(tenant_id, kek_id), row, purpose, subject_id)

@@ -180,7 +180,7 @@ def advance(
 def _advanced_at_once(
     engine: Engine, before: Watermark, after: Watermark, dek: tuple[str, bytes], at: datetime
 ) -> bool:
-    """The same for one living DEK, as one statement where PostgreSQL takes it; False where it was not so simple."""
+    """As `advance` for one living DEK, in one statement where PostgreSQL takes it; False where it was not so simple."""
     if engine.dialect.name != "postgresql":
         return False
     named = {"of_tenant": dek[0], "of_dek": dek[1], "at": at, "by": after.seq}
@@ -207,20 +207,15 @@ _OF_THEM = select(DEKS.c.dek_id).where(
 )
 _LIVE = Prepared(_OF_THEM.where(DEKS.c.wrapped.is_not(None)).limit(1))
 _OF_SUBJECT = Prepared(_OF_THEM.order_by(DEKS.c.dek_id))
-_DESTROY = Prepared(
+_ENDED = (
     update(DEKS)
     .where(_THIS, DEKS.c.wrapped.is_not(None))
     .values(wrapped=None, destroyed_at=bindparam("at"), destroyed_by_seq=bindparam("by"))
 )
+_DESTROY = Prepared(_ENDED)
 # The guard's row is locked before anything is changed: who was slower than another process finds it moved, and stops.
 _HELD = select(GUARD.c.id).where(_STANDS).with_for_update().cte("held")
-_DESTROYED = (
-    update(DEKS)
-    .where(_THIS, DEKS.c.wrapped.is_not(None), exists().select_from(_HELD))
-    .values(wrapped=None, destroyed_at=bindparam("at"), destroyed_by_seq=bindparam("by"))
-    .returning(DEKS.c.dek_id)
-    .cte("destroyed")
-)
+_DESTROYED = _ENDED.where(exists().select_from(_HELD)).returning(DEKS.c.dek_id).cte("destroyed")
 _MOVED = (
     update(GUARD)
     .where(exists().select_from(_DESTROYED))

@@ -20,7 +20,7 @@ RENEWED = ("retention", "index", "secrets", "client_key", "audit", "signing")
 year must give the digest that it gave, or one obligation is paid twice."""
 
 REPLACED = ("retention", "index", "secrets")
-"""Those of which all that they made can be made anew. The others stay, to verify what they made."""
+"""The purposes of DEKs of which all that they made can be made anew. Others stay, to verify what they made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ def ended(ring: Keyring, tenant_id: str, purpose: str) -> Sequence[bytes]:
 
 
 def doomed_ones(ring: Keyring, doomed: Doomed, purpose: str, subject_id: str = "") -> dict[bytes, datetime]:
-    """Those of them that are to be replaced."""
+    """The DEKs that stand and are to be replaced, by id, each with when it was made; newest first."""
     return _found(ring, and_(_these(doomed.tenant_id, purpose, subject_id), doomed.condition))
 
 

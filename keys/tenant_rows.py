@@ -60,7 +60,7 @@ def keep_apart(engine: Engine) -> Engine:
 
 
 def for_tenant(engine: Engine, tenant: str) -> Engine:
-    """The same engine, bound to the rows of `tenant`; where nothing keeps tenants apart, the very same."""
+    """The engine bound to the rows of `tenant`; where nothing keeps tenants apart, the very same engine."""
     options = engine.get_execution_options()
     if _KEPT_APART not in options:
         return engine

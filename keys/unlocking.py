@@ -69,7 +69,7 @@ class Keks:
         return found
 
     def newest_kept(self, tenant_id: str) -> bytes:
-        """The same as it was when this process looked last. Raises KeyMissing."""
+        """The id of the newest KEK as it was when this process looked last. Raises KeyMissing."""
         return self._newest.get(tenant_id, lambda: self.newest(tenant_id))
 
     def forget_newest(self) -> None:

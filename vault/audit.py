@@ -109,7 +109,7 @@ def entry(
     resource: str | None = None,
     details: Details | None = None,
 ) -> Change:
-    """The same entry with the next number of its lane, to be written into `tx` together with what it records."""
+    """An entry with the next number of its lane, to be written into `tx` together with what it records."""
     lane, counter = _next(tx, caller.tenant)
     leaf = canonical(
         {

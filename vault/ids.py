@@ -25,7 +25,7 @@ def new_id(prefix: str, home: str) -> str:
 
 
 def derived_id(prefix: str, home: str, seed: bytes) -> str:
-    """The same, but always the same for the same `seed`: 26 or more bytes that nobody else can know."""
+    """An id of the kind `prefix` that `seed` alone decides: 26 or more bytes that nobody else can know."""
     return f"{prefix}_{cell_of(home)}{seed[: BODY_LENGTH - 2].translate(_LETTERS).decode()}"
 
 

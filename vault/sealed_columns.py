@@ -63,7 +63,7 @@ class SealedColumn:
     def context_of(
         self, deployment: str, tenant: str, row: tuple[str | int | bytes, ...], customer: str, version: int
     ) -> Context:
-        """The same of a row that is not written yet: its names in order. Raises ValueError for what does not fit."""
+        """The context of a value in the row that has these names, in order. Raises ValueError for what does not fit."""
         if len(row) != len(self.row) or bool(customer) != self.of_customer:
             raise ValueError(f"not how a value of {self.table.name}.{self.column} is named")
         return Context(

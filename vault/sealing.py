@@ -28,7 +28,7 @@ def open_value(keyring: Keyring, record: bytes, place: Context) -> dict[str, Any
 
 
 def open_near(keyring: Keyring, dek: Dek, record: bytes, place: Context) -> dict[str, Any]:
-    """The same, under `dek`, which is at hand, where the record names that one.
+    """What was sealed there, under `dek`, which is at hand, where the record names that one; else as `open_value`.
 
     While a customer or tenant is resealed, some of its values are under the old DEK and some under the new one.
     """

@@ -182,7 +182,7 @@ def _together(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
 
 @cache
 def _whole(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
-    """The same, dividing by zero where one of them made no row: an error is what takes a statement back."""
+    """All changes in one statement that divides by zero where one made no row: an error is what takes it back."""
     made = [(_count(_rows(shape, place)), _any_number(shape)) for place, shape in enumerate(shapes)]
     whole = and_(*(count >= 0 if any_number else count == 1 for count, any_number in made))
     return Prepared(select((literal(1) // case((whole, 1), else_=0)).label("whole")))

@@ -37,7 +37,7 @@ def a_few_of_each(rows: Select[Any], order: ColumnElement[Any]) -> Select[Any]:
 
 
 def by_account(rows: Iterable[Row[Any]]) -> list[list[Row[Any]]]:
-    """The same rows, those of one processor account together, in their order."""
+    """The rows by processor account, those of one together, in their order."""
     queues: dict[tuple[str, str], list[Row[Any]]] = {}
     for row in rows:
         queues.setdefault((row.tenant_id, row.account_id), []).append(row)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from keys.context import Context
 from keys.dek import Dek, derive
-from keys.envelope import OVERHEAD, dek_id_of, seal, seal_alike, unseal
+from keys.envelope import OVERHEAD, dek_id_of, seal, unseal
 from keys.errors import Unreadable
 
 PLAIN = b"4242"
@@ -41,17 +41,6 @@ def test_no_two_records_share_a_salt(dek: Dek, context: Context) -> None:
     assert len({record[18:50] for record in records}) == 100
     assert len({record[50:82] for record in records}) == 100
     assert len({record[82:] for record in records}) == 100
-
-
-def test_what_must_be_alike_is_alike(dek: Dek, context: Context) -> None:
-    """The same value for the same place gives the same record; another value or place nothing in common."""
-    elsewhere = dataclasses.replace(context, row="tok_2")
-    record = seal_alike(dek, PLAIN, context)
-    assert seal_alike(dek, PLAIN, context) == record
-    assert unseal(dek, record, context) == PLAIN
-    others = [seal_alike(dek, b"4243", context), seal_alike(dek, PLAIN, elsewhere), seal(dek, PLAIN, context)]
-    assert len({each[18:50] for each in [record, *others]}) == 4
-    assert len({each[50:82] for each in [record, *others]}) == 4
 
 
 @pytest.mark.parametrize(

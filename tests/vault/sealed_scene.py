@@ -15,11 +15,11 @@ from stripe import WebhookSignature
 
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
-from vault.cards import tokens
+from vault.cards import token_deletion, tokens
 from vault.erasing import erasure_completion, recipients, telling
 from vault.events import webhook_endpoints
 from vault.exports import packages
-from vault.money import charges, disputes, refunds
+from vault.money import charges, disputes, refund_following
 from vault.people import contacts
 from vault.personal import Secret
 from vault.processing import inbox, processor_accounts, references
@@ -104,12 +104,12 @@ def _charge(tenant: Tenant, row: Row[Any]) -> str:
 
 def _refund(tenant: Tenant, row: Row[Any]) -> str:
     keyring = tenant.house.components.keyring
-    place = refunds.refund_place(keyring, tenant.id, row.refund_id, row.retained_version)
+    place = refund_following.refund_place(keyring, tenant.id, row.refund_id, row.retained_version)
     return str(open_value(keyring, row.retained, place))
 
 
 def _parameters(tenant: Tenant, row: Row[Any]) -> str:
-    return str(tokens.left_to_forget(tenant.house.components.keyring, row))
+    return str(token_deletion.left_to_forget(tenant.house.components.keyring, row))
 
 
 def _recipient(tenant: Tenant, row: Row[Any]) -> str:

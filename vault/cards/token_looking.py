@@ -2,27 +2,24 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Row, and_, or_, select
 
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
+from vault import leases
 from vault.caller import Caller
 from vault.cards import token_resuming, tokens
-from vault.cards.storing import Storing
 from vault.cards.token_outcomes import conclude
-from vault.cards.tokens import token_place
+from vault.cards.token_resuming import Waiting, ask
 from vault.columns import database_clock
 from vault.errors import Erased, NotFoundHere
 from vault.processing import references, sending
 from vault.processing.processing import Processors
 from vault.processing.processor_answers import ActionRequired, Declined, Refused, Stored, StoreOutcome
-from vault.sealing import open_near
-from vault.statements import updated, write
 from vault.tables import tokens as token_table
 from vault.turns import a_few_of_each
 from vault.workshop import Workshop, caller_of
@@ -32,14 +29,6 @@ ABANDONED_AFTER = 24 * 3600
 
 AGAIN_AFTER = 300
 """Seconds until one that could not be called off is tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    """A storing whose person has to authenticate, and what the processor calls it."""
-
-    storing: Storing
-    reference: str = field(repr=False)
 
 
 def token_of(records: Engine, keyring: Keyring, tenant: str, account_id: str, setup: str) -> str | None:
@@ -57,7 +46,7 @@ def look(records: Engine, keyring: Keyring, processors: Processors, caller: Call
         waiting = _find(records, keyring, processors, caller, token_id)
     except (Erased, NotFoundHere, KeyDestroyed):  # nothing is left that could follow
         return True
-    return waiting is None or _written(records, keyring, waiting, _settled(waiting, _ask(waiting)))
+    return waiting is None or _written(records, keyring, waiting, _settled(waiting, ask(waiting)))
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
@@ -71,10 +60,8 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
 
     True where it came to its end, False where the processor did not say, None where another worker does it.
     """
-    key = {"tenant_id": row.tenant_id, "token_id": row.token_id}
-    with transaction(shop.records) as tx:
-        if not write(tx, updated(token_table, key, {}, _LEFT_ALONE, clocks={"next_look_at": AGAIN_AFTER}))[0]:
-            return None
+    if not leases.take(shop.records, token_table, row, "next_look_at", AGAIN_AFTER, _LEFT_ALONE):
+        return None
     caller = caller_of(shop, row.tenant_id, live=row.live)
     try:
         waiting = _find(shop.records, shop.keyring, shop.processors, caller, row.token_id)
@@ -82,29 +69,21 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
         return None
     if waiting is None:
         return None
-    seen = _ask(waiting)
+    seen = ask(waiting)
     if isinstance(seen, ActionRequired):
         seen = Declined(code="authentication_abandoned")
     return _written(shop.records, shop.keyring, waiting, _settled(waiting, seen))
 
 
-def _find(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> _Waiting | None:
+def _find(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Waiting | None:
     with reading(records) as connection:
         row = tokens.row_of_token(connection, caller, token_id)
     if row.state != "requires_action":
         return None
-    storing = token_resuming.resume(records, keyring, processors, caller, row, intent=None)
-    place = token_place(keyring, row, "outcome", row.outcome_version)
-    return _Waiting(storing=storing, reference=open_near(keyring, storing.dek, row.outcome, place)["reference"])
+    return token_resuming.taken_up(records, keyring, processors, caller, row)
 
 
-def _ask(waiting: _Waiting) -> StoreOutcome:
-    """Where the storing stands at the processor."""
-    connected, key = waiting.storing.connected, f"panless-{waiting.storing.token_id}"
-    return connected.processor.confirm(connected.credentials, reference=waiting.reference, key=key)
-
-
-def _settled(waiting: _Waiting, seen: StoreOutcome) -> StoreOutcome:
+def _settled(waiting: Waiting, seen: StoreOutcome) -> StoreOutcome:
     """What is called declined is called off first: the person's page could still store another card there."""
     if not isinstance(seen, Declined):
         return seen
@@ -112,11 +91,11 @@ def _settled(waiting: _Waiting, seen: StoreOutcome) -> StoreOutcome:
     call = partial(connected.processor.call_off, connected.credentials, reference=waiting.reference, key=key)
     off: StoreOutcome = sending.once(waiting.storing.caller, call)
     if isinstance(off, Refused) and not off.credentials:  # it may be over there already
-        off = _ask(waiting)
+        off = ask(waiting)
     return seen if isinstance(off, Declined) else off
 
 
-def _written(records: Engine, keyring: Keyring, waiting: _Waiting, outcome: StoreOutcome) -> bool:
+def _written(records: Engine, keyring: Keyring, waiting: Waiting, outcome: StoreOutcome) -> bool:
     """Write down what is definite; whether the processor said how it stands."""
     if isinstance(outcome, Stored | Declined):
         with suppress(Erased):  # what was stored is forgotten there instead

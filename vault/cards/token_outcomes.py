@@ -27,7 +27,8 @@ from vault.cards.storing import (
     told,
     waiting,
 )
-from vault.cards.tokens import Token, leave_to_forget, read, token_place
+from vault.cards.token_deletion import leave_to_forget
+from vault.cards.tokens import Token, read, token_place
 from vault.cards.twins import claim_card, claim_on_card, merge
 from vault.errors import Erased, ProcessorNotReached, ProcessorRefused
 from vault.people import contacts, customer_rows

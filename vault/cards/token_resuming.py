@@ -1,5 +1,6 @@
 """A storing that was begun before: taken up from its rows, looked up at the processor, brought to its end."""
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,20 +19,38 @@ from vault.processing.processor_answers import ActionRequired, CustomerOpened, N
 from vault.sealing import open_near
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A storing whose person has to authenticate, and what the processor calls it."""
+
+    storing: Storing
+    reference: str = field(repr=False)
+
+
 def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Tokenized:
     """Take up a token whose person had to authenticate, as the processor has it now."""
     with reading(records) as connection:
         row = tokens.row_of_token(connection, caller, token_id)
     if row.state != "requires_action":
         return Tokenized(token=tokens.unsealed(keyring, [row])[0], looked_at=True)
-    storing = resume(records, keyring, processors, caller, row, intent=None)
-    place = token_place(keyring, row, "outcome", row.outcome_version)
-    reference = open_near(keyring, storing.dek, row.outcome, place)["reference"]
-    processor, credentials = storing.connected.processor, storing.connected.credentials
-    outcome = processor.confirm(credentials, reference=reference, key=f"panless-{token_id}")
+    waiting = taken_up(records, keyring, processors, caller, row)
+    outcome = ask(waiting)
     if isinstance(outcome, ActionRequired):
         return Tokenized(token=tokens.unsealed(keyring, [row])[0])
-    return conclude(records, keyring, storing, outcome, None)
+    return conclude(records, keyring, waiting.storing, outcome, None)
+
+
+def taken_up(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, row: Row[Any]) -> Waiting:
+    """The storing of a token that waits for its person, from its row (as `tokens.row_of_token` gives it)."""
+    storing = resume(records, keyring, processors, caller, row, intent=None)
+    place = token_place(keyring, row, "outcome", row.outcome_version)
+    return Waiting(storing=storing, reference=open_near(keyring, storing.dek, row.outcome, place)["reference"])
+
+
+def ask(waiting: Waiting) -> StoreOutcome:
+    """Where the storing stands at the processor."""
+    connected, key = waiting.storing.connected, f"panless-{waiting.storing.token_id}"
+    return connected.processor.confirm(connected.credentials, reference=waiting.reference, key=key)
 
 
 def resume(

@@ -5,20 +5,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, select, update
 
-from keys.blindindex import NORMALIZATION
 from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.cards.tokens import fingerprint_digest, row_of_token, token_place, unsealed
+from vault.cards.token_deletion import unlink
+from vault.cards.tokens import found_by, row_of_token, token_place, unsealed
+from vault.conditions import of_row
 from vault.errors import Erased
 from vault.events import events
 from vault.processing import references
 from vault.processing.processing import Connected
 from vault.processing.processor_answers import Forgotten, Refused, Stored
 from vault.sealing import seal_value
-from vault.statements import inserted, write
+from vault.statements import write
 from vault.tables import blind_index, processor_references, tokens
 
 
@@ -89,7 +90,7 @@ def _follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], see
     version = row.card_version + 1
     card = seal_value(dek, asdict(seen.card), token_place(keyring, row, "card", version))
     changed = {"card": card, "card_version": version, "blocked_code": None}
-    tx.execute(update(tokens).where(_this(row)).values(changed))
+    tx.execute(update(tokens).where(of_row(tokens, row)).values(changed))
     if seen.card.fingerprint is not None and seen.card.fingerprint != known.fingerprint:
         _index(tx, keyring, row, seen.card.fingerprint)
     _tell(tx, keyring, caller, row, "updated", "active")
@@ -99,18 +100,7 @@ def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) ->
     """Find it by the new card; where the customer stored that one too, the other token is the one that is found."""
     mine = and_(blind_index.c.tenant_id == row.tenant_id, blind_index.c.token_id == row.token_id)
     tx.execute(delete(blind_index).where(mine, blind_index.c.field == "fingerprint"))
-    found_by = {
-        "tenant_id": row.tenant_id,
-        "field": "fingerprint",
-        "form": "raw",
-        "digest": fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint),
-        "customer_id": row.customer_id,
-        "token_id": row.token_id,
-        "live": row.live,
-        "key_id": keyring.tenant_key(row.tenant_id, "processor_key").id,
-        "normalization": NORMALIZATION,
-    }
-    write(tx, inserted(blind_index, found_by, if_absent=True))
+    write(tx, found_by(keyring, row, fingerprint, live=row.live))
 
 
 def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> None:
@@ -118,10 +108,9 @@ def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> 
 
     Nothing of it goes to the ledger: a restored backup that has it active again only makes the processor refuse it.
     """
-    for column in (processor_references.c.owner_id, blind_index.c.token_id):
-        tx.execute(delete(column.table).where(column.table.c.tenant_id == row.tenant_id, column == row.token_id))
+    unlink(tx, row)
     gone = {"state": "detached", "card": None, "metadata": None, "outcome": None}
-    tx.execute(update(tokens).where(_this(row)).values(gone))
+    tx.execute(update(tokens).where(of_row(tokens, row)).values(gone))
     _tell(tx, keyring, caller, row, "detached", "detached")
 
 
@@ -132,7 +121,3 @@ def _tell(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], what:
         events.made(caller, f"token.{what}", row.token_id, data),
         audit.entry(tx, keyring, caller, f"token.{what}", customer=row.customer_id, resource=row.token_id),
     )
-
-
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(tokens.c.tenant_id == row.tenant_id, tokens.c.token_id == row.token_id)

@@ -1,10 +1,7 @@
 """Tokenizing: intent, the processor stores the card, token. No database connection is held while it does."""
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
@@ -16,7 +13,7 @@ from keys.errors import KeyDestroyed, KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.cards import tokens
+from vault.cards import token_sending, tokens
 from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
@@ -24,24 +21,13 @@ from vault.errors import LedgerAway, MovedOn
 from vault.ledger.ledger import Ledger, settle
 from vault.people import contacts, customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
-from vault.processing import intents, processor_accounts, references, sending
+from vault.processing import intents, processor_accounts, references
 from vault.processing.processing import Connected, Processors, connect
-from vault.processing.processor_answers import (
-    CustomerOpened,
-    Failure,
-    NotFound,
-    NotReached,
-    StoreOutcome,
-    Unknown,
-)
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import tokens as token_table
 
 _TRIES = 3
-_KEY_REMEMBERED = timedelta(days=1)
-_OTHERS_SECONDS = (0.1, 0.3, 0.6)
-"""Pauses until the other of two storings, which opens the customer for both, has done it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +86,7 @@ def tokenize(
             continue
         except intents.Known:
             return _replay(records, keyring, caller, order, attempt)
-        outcome, opened = _store(keyring, storing, order, plan.contact)
+        outcome, opened = token_sending.store(keyring, storing, order.source, plan.contact)
         try:
             made = conclude(records, keyring, storing, outcome, opened)
         except (SQLAlchemyError, KeysError) as error:
@@ -122,7 +108,7 @@ def _begin(
     Raises Known when the client's own key was used before.
     """
     keyring = ledger.keyring
-    if order.customer is None and _was_begun(records, keyring, caller, attempt):
+    if order.customer is None and intents.replayed(records, keyring, caller, attempt) is not None:
         raise intents.Known  # before a key is made for a customer that exists already
     plan = _plan(records, keyring, processors, caller, order)
     token_id, account = intents.resource_id("tok", keyring, caller, attempt), plan.account
@@ -266,63 +252,8 @@ def _pending(keyring: Keyring, storing: Storing) -> Change:
     return inserted(token_table, row, if_absent=True)  # its id comes from the client's key: a known one is there
 
 
-def _store(
-    keyring: Keyring, storing: Storing, order: Order, contact: BillingContact | None
-) -> tuple[StoreOutcome, str | None]:
-    """Let the processor store the card; also its name for the customer, where this call had to open one there."""
-    processor, credentials = storing.connected.processor, storing.connected.credentials
-    key, opened = (storing.intent.processor_key if storing.intent else None) or "", None
-    if (reference := storing.customer_reference) is None:
-        customer = _open_customer(keyring, storing, key)
-        if not isinstance(customer, CustomerOpened):
-            return customer, None
-        reference = opened = customer.customer_reference
-    store = partial(
-        processor.store,
-        credentials,
-        source=order.source,
-        contact=contact,
-        customer_reference=reference,
-        usage=order.usage,
-        marks=intents.marks(keyring, storing.tenant_id, storing.token_id),
-        key=key,
-    )
-    return sending.once(storing.caller, store), opened
-
-
-def _open_customer(keyring: Keyring, storing: Storing, processor_key: str) -> CustomerOpened | Failure:
-    """The processor's customer for ours. Storings at once send one key between them, so that they get one customer.
-
-    A key whose outcome was lost is replayed with that outcome for a day: look what it did, else open with another.
-    """
-    processor, credentials = storing.connected.processor, storing.connected.credentials
-    marks = intents.marks(keyring, storing.tenant_id, storing.customer_id)
-    opening = partial(processor.open_customer, credentials, marks=marks)
-    shared = partial(opening, key=f"panless-{storing.customer_id}-{storing.account_id}")
-    customer = sending.once(storing.caller, shared)
-    for pause in _OTHERS_SECONDS:
-        if not isinstance(customer, Unknown) or not customer.in_flight:
-            break
-        time.sleep(pause)
-        customer = sending.once(storing.caller, shared)
-    if not isinstance(customer, Unknown):
-        return customer
-    if customer.in_flight:  # the other storing opens it; of this one nothing was sent
-        return NotReached(reason=customer.reason)
-    found = processor.find_customer(credentials, id=storing.customer_id, since=storing.caller.at - _KEY_REMEMBERED)
-    if isinstance(found, NotFound):
-        return sending.once(storing.caller, partial(opening, key=f"{processor_key}-customer"))
-    return found if isinstance(found, CustomerOpened) else customer
-
-
-def _was_begun(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> bool:
-    with reading(records) as connection:
-        return intents.replayed(connection, keyring, caller, attempt) is not None
-
-
 def _replay(records: Engine, keyring: Keyring, caller: Caller, order: Order, attempt: intents.Attempt) -> Tokenized:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is None:
         raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
     token = tokens.read(records, keyring, caller, first.resource_id)

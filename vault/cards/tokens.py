@@ -1,4 +1,7 @@
-"""Tokens: what clients hold for a stored card. Reading, listing, deleting; `tokenizing.py` makes them."""
+"""Tokens, which clients hold for stored cards: reading and listing.
+
+`tokenizing.py` makes them, `token_deletion.py` takes them out of use.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,10 +9,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, select, update
-from sqlalchemy import delete as delete_rows
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, select
 
-from keys.blindindex import digest, label
+from keys.blindindex import NORMALIZATION, digest, label
 from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
@@ -17,33 +19,16 @@ from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.prepared import Prepared
-from vault import audit, pages
+from vault import pages
 from vault.caller import Caller
-from vault.charge_states import OPEN
+from vault.conditions import given, together
 from vault.errors import Erased, NotFoundHere
-from vault.events import events
 from vault.ids import base32
-from vault.ledger.ledger import Ledger, settle
-from vault.ledger.ledger_deciding import decide
-from vault.people import holds
-from vault.people.customer_rows import row_of, shared_row_of
+from vault.people.customer_rows import row_of
 from vault.personal import CardMetadata
-from vault.processing import intents, references
-from vault.sealing import open_own, place_of, seal_value, unseal_value
-from vault.statements import write
-from vault.tables import (
-    LOST,
-    blind_index,
-    charges,
-    customers,
-    processor_accounts,
-    processor_references,
-    tokens,
-)
-
-DETACHED = "detached"
-DESTROYED = frozenset({"card", "metadata"})
-"""The record classes that a deleted token takes with it."""
+from vault.sealing import place_of, unseal_value
+from vault.statements import Change, inserted
+from vault.tables import LOST, blind_index, customers, processor_accounts, tokens
 
 STORED = tokens.c.state.not_in(("failed", LOST))
 
@@ -91,49 +76,6 @@ def of_customer(
         return pages.page(connection, statement, order, wanted, partial(unsealed, keyring))
 
 
-def delete(records: Engine, keyring: Keyring, ledger: Ledger, caller: Caller, token_id: str) -> Token:
-    """Take a token out of use for good, on the ledger, and leave its processor to be told by the worker.
-
-    Deleting again changes nothing and tells nobody. Raises NotFoundHere, Erased, Blocked.
-    """
-    with reading(records) as connection:
-        row = row_of_token(connection, caller, token_id)
-    if row.state != DETACHED and _decide_deletion(records, keyring, ledger, caller, row):
-        settle(ledger, records)
-    return read(records, keyring, caller, token_id)
-
-
-def _decide_deletion(records: Engine, keyring: Keyring, ledger: Ledger, caller: Caller, row: Row[Any]) -> bool:
-    this = and_(tokens.c.tenant_id == caller.tenant, tokens.c.token_id == row.token_id)
-    dek = keyring.dek(caller.tenant, row.dek_id)
-    with audit.transaction(records) as tx:
-        shared_row_of(tx, caller, row.customer_id)
-        if tx.execute(update(tokens).where(this, tokens.c.state != DETACHED).values(state=DETACHED)).rowcount != 1:
-            return False
-        its_charges = and_(charges.c.tenant_id == caller.tenant, charges.c.token_id == row.token_id)
-        open_charge = select(charges.c.charge_id).where(its_charges, charges.c.state.in_(OPEN)).limit(1)
-        charging = ["open_charge"] if tx.execute(open_charge).first() else []
-        frozen = [one for one in holds.in_force(tx, caller, row.customer_id) if not DESTROYED.isdisjoint(one.classes)]
-        holds.refuse(frozen, *charging)
-        kept = references.find(tx, caller.tenant, row.token_id, row.account_id)
-        held = [references.open_with(keyring, dek, kept)["reference"]] if kept else []
-        for column in (processor_references.c.owner_id, blind_index.c.token_id):
-            tx.execute(
-                delete_rows(column.table).where(column.table.c.tenant_id == caller.tenant, column == row.token_id)
-            )
-        decide(tx, ledger, caller, "token.delete", row.token_id, version=1, terms=_burial(row))
-        leave_to_forget(tx, keyring, caller, row, held)
-        audit.record(tx, keyring, caller, "token.delete", customer=row.customer_id, resource=row.token_id)
-        told = {"id": row.token_id, "object": "token", "customer": row.customer_id, "status": DETACHED}
-        write(tx, events.made(caller, "token.detached", row.token_id, told))
-    return True
-
-
-def _burial(row: Row[Any]) -> dict[str, str]:
-    """What records that are too old to know the token need for its tombstone."""
-    return {"customer": row.customer_id, "customer_dek": row.dek_id.hex(), "account": row.account_id}
-
-
 class OfToken(Protocol):
     """What a row of `tokens`, or a storing under way, says of its place."""
 
@@ -154,51 +96,13 @@ class OfToken(Protocol):
         """The processor account where its card is stored."""
 
 
-def leave_to_forget(
-    tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
-    token: OfToken,
-    payment_methods: list[str],
-    customer: str | None = None,
-) -> None:
-    """Leave an intent: the worker tells the processor to forget these of its objects for as long as it takes.
-
-    Sealed under the tenant's own key: it must outlive the customer's, and goes as soon as the processor has answered.
-    """
-    attempt = intents.Attempt(operation="token.forget", key=None, fingerprint=b"")
-    intent = intents.begin(
-        tx,
-        keyring,
-        caller,
-        attempt,
-        resource_id=token.token_id,
-        account_id=token.account_id,
-    )
-    if intent is not None:
-        place = _forget_place(keyring, caller.tenant, intent.intent_id, 1)
-        value = {"payment_methods": payment_methods, "customer": customer}
-        sealed = seal_value(keyring.tenant_key(caller.tenant, "secrets"), value, place)
-        intents.leave_to_worker(tx, intent, parameters=sealed)
-
-
-def left_to_forget(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
-    """What `leave_to_forget` left in this row of `intents`: `{payment_methods, customer}`. Raises Unreadable."""
-    place = _forget_place(keyring, row.tenant_id, row.intent_id, row.parameters_version)
-    return open_own(keyring, "secrets", row.parameters, place)
-
-
-def _forget_place(keyring: Keyring, tenant: str, intent_id: str, version: int) -> Context:
-    return place_of(keyring, tenant, "intents", "parameters", intent_id, version=version)
-
-
 def row_of_token(connection: Connection, caller: Caller, token_id: str) -> Row[Any]:
     """The row of a token, with its processor's kind and its customer's state. Raises NotFoundHere, Erased."""
     return there(_ONE.one_or_none(connection, _asked(caller, token_id)))
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:
-    return {"tenant": caller.tenant, "live": caller.live, "token": token_id}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_token": token_id}
 
 
 def there(row: Row[Any] | None) -> Row[Any]:
@@ -253,27 +157,39 @@ def token_place(keyring: Keyring, row: OfToken, column: str, version: int) -> Co
     return place_of(keyring, row.tenant_id, "tokens", column, row.token_id, customer=row.customer_id, version=version)
 
 
-def fingerprint_digest(keyring: Keyring, tenant: str, customer: str, account: str, fingerprint: str) -> bytes:
+def fingerprint_digest(keyring: Keyring, token: OfToken, fingerprint: str) -> bytes:
     """How a card is recognized: the processor's own fingerprint, for this customer and account only.
 
     So equal cards of two people never meet in the index. Clients compare what they are shown of it, so its key never
     rotates.
     """
-    value = f"{customer}\0{account}\0{fingerprint}"
-    return digest(keyring.subkey(tenant, "processor_key", label("fingerprint")), form="raw", value=value)
+    value = f"{token.customer_id}\0{token.account_id}\0{fingerprint}"
+    return digest(keyring.subkey(token.tenant_id, "processor_key", label("fingerprint")), form="raw", value=value)
+
+
+def found_by(keyring: Keyring, token: OfToken, fingerprint: str, *, live: bool) -> Change:
+    """The index row by which a customer's card is found; none is made where another token has that card."""
+    row = {
+        "tenant_id": token.tenant_id,
+        "field": "fingerprint",
+        "form": "raw",
+        "digest": fingerprint_digest(keyring, token, fingerprint),
+        "customer_id": token.customer_id,
+        "token_id": token.token_id,
+        "live": live,
+        "key_id": keyring.tenant_key(token.tenant_id, "processor_key").id,
+        "normalization": NORMALIZATION,
+    }
+    return inserted(blind_index, row, if_absent=True)
 
 
 def shown_fingerprint(keyring: Keyring, row: OfToken, fingerprint: str | None) -> str | None:
     """What clients get to tell a customer's cards apart: our digest, not the processor's fingerprint."""
     if fingerprint is None:
         return None
-    return base32(fingerprint_digest(keyring, row.tenant_id, row.customer_id, row.account_id, fingerprint))
+    return base32(fingerprint_digest(keyring, row, fingerprint))
 
 
-_OF_CUSTOMER = and_(customers.c.tenant_id == tokens.c.tenant_id, customers.c.customer_id == tokens.c.customer_id)
-_OF_ACCOUNT = and_(
-    processor_accounts.c.tenant_id == tokens.c.tenant_id, processor_accounts.c.account_id == tokens.c.account_id
-)
 _ALL = (
     select(
         tokens,
@@ -282,16 +198,10 @@ _ALL = (
         customers.c.restricted,
         customers.c.dek_id,
     )
-    .join(customers, _OF_CUSTOMER)
-    .join(processor_accounts, _OF_ACCOUNT)
+    .join(customers, together(customers, tokens, "customer_id"))
+    .join(processor_accounts, together(processor_accounts, tokens, "account_id"))
 )
-_ONE = Prepared(
-    _ALL.where(
-        tokens.c.tenant_id == bindparam("tenant"),
-        tokens.c.live == bindparam("live"),
-        tokens.c.token_id == bindparam("token"),
-    )
-)
+_ONE = Prepared(_ALL.where(given(tokens, "live", "token_id")))
 
 
 def _mine(caller: Caller) -> Select[Any]:

@@ -5,15 +5,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, select, update
 
-from keys.blindindex import NORMALIZATION
 from keys.keyring import Keyring
 from vault.cards.storing import Overtaken, Storing, intent_ended, reference_value, told, waiting
-from vault.cards.tokens import Token, fingerprint_digest, leave_to_forget, row_of_token, token_place, unsealed
+from vault.cards.token_deletion import leave_to_forget
+from vault.cards.tokens import Token, fingerprint_digest, found_by, row_of_token, token_place, unsealed
 from vault.personal import CardMetadata
 from vault.processing import references
 from vault.processing.processor_answers import Stored
 from vault.sealing import seal_value
-from vault.statements import Change, inserted, updated, write
+from vault.statements import Change, updated, write
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
 
@@ -27,18 +27,7 @@ def claim_on_card(keyring: Keyring, storing: Storing, stored: Stored) -> list[Ch
     """The index row that a customer's card has once; none for a card without a fingerprint."""
     if stored.card.fingerprint is None:
         return []
-    row = {
-        "tenant_id": storing.tenant_id,
-        "field": "fingerprint",
-        "form": "raw",
-        "digest": _fingerprint(keyring, storing, stored.card.fingerprint),
-        "customer_id": storing.customer_id,
-        "token_id": storing.token_id,
-        "live": storing.caller.live,
-        "key_id": keyring.tenant_key(storing.tenant_id, "processor_key").id,
-        "normalization": NORMALIZATION,
-    }
-    return [inserted(blind_index, row, if_absent=True)]
+    return [found_by(keyring, storing, stored.card.fingerprint, live=storing.caller.live)]
 
 
 def merge(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) -> Token:
@@ -114,7 +103,7 @@ def _twin(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) ->
         blind_index.c.tenant_id == storing.tenant_id,
         blind_index.c.live == storing.caller.live,
         blind_index.c.field == "fingerprint",
-        blind_index.c.digest == _fingerprint(keyring, storing, stored.card.fingerprint),
+        blind_index.c.digest == fingerprint_digest(keyring, storing, stored.card.fingerprint),
     )
     return row_of_token(tx, storing.caller, tx.execute(select(blind_index.c.token_id).where(this)).scalar_one())
 
@@ -122,7 +111,3 @@ def _twin(tx: Connection, keyring: Keyring, storing: Storing, stored: Stored) ->
 def _reference_now(tx: Connection, keyring: Keyring, storing: Storing, token_id: str) -> str | None:
     row = references.find(tx, storing.tenant_id, token_id, storing.account_id)
     return references.open_with(keyring, storing.dek, row)["reference"] if row else None
-
-
-def _fingerprint(keyring: Keyring, storing: Storing, fingerprint: str) -> bytes:
-    return fingerprint_digest(keyring, storing.tenant_id, storing.customer_id, storing.account_id, fingerprint)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, Table, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, Table, exists, func, or_, select
 
 from keys import keystore as keystores
 from keys.database import reading
+from vault.conditions import given, together
 from vault.erasing.recipients import Recipient
 from vault.policy import Policy
 from vault.tables import (
@@ -115,26 +116,18 @@ def _target(name: str, action: str, at: datetime, still_there: bool) -> dict[str
     return {"name": name, "action": action, "verified_at": _text(at), "result": result}
 
 
-def _theirs(table: Table) -> ColumnElement[bool]:
-    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.customer_id == bindparam("of_customer"))
-
-
 def _values_left(table: Table, columns: tuple[str, ...]) -> ColumnElement[bool]:
     any_left = or_(*(table.c[column].is_not(None) for column in columns))
-    return exists().where(_theirs(table), any_left)
+    return exists().where(given(table, "customer_id"), any_left)
 
 
 _LEFT = select(
     *(_values_left(*place).label(name) for name, place in _DESTROYED_VALUES.items()),
-    *(exists().where(_theirs(table)).label(name) for name, table in _DELETED_ROWS.items()),
+    *(exists().where(given(table, "customer_id")).label(name) for name, table in _DELETED_ROWS.items()),
     exists()
-    .where(
-        _theirs(package_customers),
-        package_chunks.c.tenant_id == package_customers.c.tenant_id,
-        package_chunks.c.package_id == package_customers.c.package_id,
-    )
+    .where(given(package_customers, "customer_id"), together(package_chunks, package_customers, "package_id"))
     .label("packages"),
-    select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),
+    select(func.max(charges.c.created_at)).where(given(charges, "customer_id")).scalar_subquery().label("last_charge"),
 )
 
 

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -105,16 +106,14 @@ def _put_off(
             update_row(tx, erasures, key, {"lease_until": redactions.next_look(listed, answers, caller.at)})
 
 
-def take_up(records: Engine, tenant: str, erasure_id: str) -> bool:
+def take_up(records: Engine, row: Row[str, str, bool]) -> bool:
     """Take the lease of an erasure whose lease is over; whether this process got it."""
-    free = and_(_this(tenant, erasure_id), erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
-    with transaction(records) as tx:
-        return tx.execute(update(erasures).where(free).values(lease_until=database_clock(LEASE_SECONDS))).rowcount == 1
+    return leases.take(records, erasures, row, "lease_until", LEASE_SECONDS, erasures.c.state != "completed")
 
 
 def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:
     """Every erasure that is not complete and that nobody works on: (tenant_id, erasure_id, live)."""
-    of_customer = and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id)
+    of_customer = together(customers, erasures, "customer_id")
     statement = (
         select(erasures.c.tenant_id, erasures.c.erasure_id, customers.c.live)
         .join(customers, of_customer)
@@ -241,17 +240,8 @@ _WHOLE = (
         rights_requests.c.cancel_subscriptions,
         customers.c.version.label("customer_version"),
     )
-    .join(
-        rights_requests,
-        and_(
-            rights_requests.c.tenant_id == erasures.c.tenant_id,
-            rights_requests.c.request_id == erasures.c.request_id,
-        ),
-    )
-    .join(
-        customers,
-        and_(customers.c.tenant_id == erasures.c.tenant_id, customers.c.customer_id == erasures.c.customer_id),
-    )
+    .join(rights_requests, together(rights_requests, erasures, "request_id"))
+    .join(customers, together(customers, erasures, "customer_id"))
     .where(erasures.c.tenant_id == bindparam("of_tenant"))
 )
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, literal, select, true
+from sqlalchemy import bindparam, exists, literal, select, true
 
 from keys.identity import identity_of
 from keys.prepared import Prepared
 from vault import charge_states
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.policy import Policy
 from vault.requests import rights
 from vault.requests.rights_approval import RATE_OVER, waiting
@@ -33,7 +34,7 @@ TOGETHER_AT_MOST = 200
 
 def asked(caller: Caller, customer_id: str) -> dict[str, Any]:
     """Which customer is meant, for `CUSTOMER_HELD`."""
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_customer": customer_id}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_customer": customer_id}
 
 
 def named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
@@ -45,14 +46,10 @@ def named(policy: Policy, caller: Caller, customer_id: str) -> dict[str, Any]:
 
 CUSTOMER_HELD = Prepared(
     select(customers.c.state, customers.c.version, customers.c.dek_id)
-    .where(
-        customers.c.tenant_id == bindparam("of_tenant"),
-        customers.c.live == bindparam("of_mode"),
-        customers.c.customer_id == bindparam("of_customer"),
-    )
+    .where(given(customers, "live", "customer_id"))
     .with_for_update()
 )
-_THEIRS = and_(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"))
+_THEIRS = given(charges, "customer_id")
 _RECENT = (
     select(literal(1))
     .where(erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.requested_at > bindparam("since"))
@@ -62,13 +59,9 @@ _RECENT = (
 )
 _REQUEST = (
     select(rights_requests.c.request_id, rights_requests.c.state)
-    .join(
-        rights_targets,
-        rights.OF_REQUEST,
-    )
+    .join(rights_targets, rights.OF_REQUEST)
     .where(
-        rights_targets.c.tenant_id == bindparam("of_tenant"),
-        rights_targets.c.customer_id == bindparam("of_customer"),
+        given(rights_targets, "customer_id"),
         rights_requests.c.type == "erasure",
         rights_requests.c.state.in_(rights.OPEN),
     )
@@ -86,51 +79,21 @@ _HELD = (
         processor_references.c.reference_version,
         processor_accounts.c.kind,
     )
-    .join(
-        processor_accounts,
-        and_(
-            processor_accounts.c.tenant_id == processor_references.c.tenant_id,
-            processor_accounts.c.account_id == processor_references.c.account_id,
-        ),
-    )
-    .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.customer_id == bindparam("of_customer"),
-    )
+    .join(processor_accounts, together(processor_accounts, processor_references, "account_id"))
+    .where(given(processor_references, "customer_id"))
     .subquery()
 )
 OPEN = Prepared(
     select(
         exists().where(_THEIRS, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
         exists()
-        .where(
-            _THEIRS,
-            refunds.c.tenant_id == charges.c.tenant_id,
-            refunds.c.charge_id == charges.c.charge_id,
-            refunds.c.state.in_(("pending", "unknown")),
-        )
+        .where(_THEIRS, together(refunds, charges, "charge_id"), refunds.c.state.in_(("pending", "unknown")))
         .label("pending_refund"),
         exists()
-        .where(
-            _THEIRS,
-            disputes.c.tenant_id == charges.c.tenant_id,
-            disputes.c.charge_id == charges.c.charge_id,
-            disputes.c.state.not_in(CLOSED_DISPUTES),
-        )
+        .where(_THEIRS, together(disputes, charges, "charge_id"), disputes.c.state.not_in(CLOSED_DISPUTES))
         .label("open_dispute"),
-        exists()
-        .where(
-            hold_table.c.tenant_id == bindparam("of_tenant"),
-            hold_table.c.customer_id == bindparam("of_customer"),
-            hold_table.c.lifted_at.is_(None),
-        )
-        .label("hold"),
-        exists()
-        .where(
-            package_customers.c.tenant_id == bindparam("of_tenant"),
-            package_customers.c.customer_id == bindparam("of_customer"),
-        )
-        .label("package"),
+        exists().where(given(hold_table, "customer_id"), hold_table.c.lifted_at.is_(None)).label("hold"),
+        exists().where(given(package_customers, "customer_id")).label("package"),
         exists(_RECENT).label("near_rate"),
         _REQUEST.c.request_id,
         _REQUEST.c.state.label("status"),

@@ -14,6 +14,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import charge_states
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.erasing import certificates
 from vault.errors import NotUsable
 from vault.people import holds
@@ -133,17 +134,11 @@ def _subscriptions(keyring: Keyring, processors: Processors, customer: Row[Any],
     return held.subscriptions if isinstance(held, Held) else None
 
 
-def _theirs(table: Table) -> Any:  # noqa: ANN401  # a condition
-    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.customer_id == bindparam("of_customer"))
-
-
 def _count(table: Table, *which: Any) -> Any:  # noqa: ANN401  # conditions, and an expression
-    return select(func.count()).select_from(table).where(_theirs(table), *which).scalar_subquery()
+    return select(func.count()).select_from(table).where(given(table, "customer_id"), *which).scalar_subquery()
 
 
 _GOES = ("cards", "charge_details", "intent_parameters", "index", "processor_references", "packages")
-_REFUNDED = and_(refunds.c.tenant_id == charges.c.tenant_id, refunds.c.charge_id == charges.c.charge_id)
-_DISPUTED = and_(disputes.c.tenant_id == charges.c.tenant_id, disputes.c.charge_id == charges.c.charge_id)
 _FOUND = select(
     _count(tokens, tokens.c.card.is_not(None)).label("cards"),
     _count(charges, charges.c.details.is_not(None)).label("charge_details"),
@@ -153,16 +148,16 @@ _FOUND = select(
     _count(package_customers).label("packages"),
     _count(charges, charges.c.state.in_(charge_states.OPEN)).label("open_charge"),
     select(func.count())
-    .select_from(refunds.join(charges, _REFUNDED))
-    .where(_theirs(charges), refunds.c.state.in_(("pending", "unknown")))
+    .select_from(refunds.join(charges, together(refunds, charges, "charge_id")))
+    .where(given(charges, "customer_id"), refunds.c.state.in_(("pending", "unknown")))
     .scalar_subquery()
     .label("pending_refund"),
     select(func.count())
-    .select_from(disputes.join(charges, _DISPUTED))
-    .where(_theirs(charges), disputes.c.state.not_in(CLOSED_DISPUTES))
+    .select_from(disputes.join(charges, together(disputes, charges, "charge_id")))
+    .where(given(charges, "customer_id"), disputes.c.state.not_in(CLOSED_DISPUTES))
     .scalar_subquery()
     .label("open_dispute"),
-    select(func.max(charges.c.created_at)).where(_theirs(charges)).scalar_subquery().label("last_charge"),
+    select(func.max(charges.c.created_at)).where(given(charges, "customer_id")).scalar_subquery().label("last_charge"),
 )
 _OWN = processor_references.alias("own")
 _ACCOUNTS = (
@@ -178,7 +173,7 @@ _ACCOUNTS = (
         select(func.count())
         .select_from(processor_references)
         .where(
-            _theirs(processor_references),
+            given(processor_references, "customer_id"),
             processor_references.c.account_id == processor_accounts.c.account_id,
             processor_references.c.owner_id != bindparam("of_customer"),
         )
@@ -187,16 +182,12 @@ _ACCOUNTS = (
     )
     .outerjoin(
         _OWN,
-        and_(
-            _OWN.c.tenant_id == processor_accounts.c.tenant_id,
-            _OWN.c.account_id == processor_accounts.c.account_id,
-            _OWN.c.owner_id == bindparam("of_customer"),
-        ),
+        and_(together(_OWN, processor_accounts, "account_id"), _OWN.c.owner_id == bindparam("of_customer")),
     )
     .where(
         processor_accounts.c.tenant_id == bindparam("of_tenant"),
         processor_accounts.c.account_id.in_(
-            select(processor_references.c.account_id).where(_theirs(processor_references))
+            select(processor_references.c.account_id).where(given(processor_references, "customer_id"))
         ),
     )
     .order_by(processor_accounts.c.account_id)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
+from sqlalchemy import Connection, Engine, Row, bindparam, select
 
 from keys.context import Context
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from vault import leases
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.policy import Policy
 from vault.processing import references
 from vault.sealing import open_near, place_of, seal_value
@@ -126,7 +128,7 @@ def answered(caller: Caller, row: Row[Any], result: str, looked_for: str | None 
 
 def pause(attempts: int) -> timedelta:
     """How long to wait after so many tries that did not bring an answer, each time longer."""
-    return timedelta(seconds=min(FIRST_RETRY_SECONDS * 2 ** min(attempts, 20), LONGEST_RETRY_SECONDS))
+    return timedelta(seconds=leases.pause(attempts, first=FIRST_RETRY_SECONDS, longest=LONGEST_RETRY_SECONDS))
 
 
 def write_answers(tx: Connection, listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> None:
@@ -176,37 +178,18 @@ _LISTED = (
         account_table.c.credentials_version,
         account_table.c.proven_at,
     )
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == erasure_recipients.c.tenant_id,
-            account_table.c.account_id == erasure_recipients.c.account_id,
-        ),
-    )
-    .where(
-        erasure_recipients.c.tenant_id == bindparam("of_tenant"),
-        erasure_recipients.c.erasure_id == bindparam("of_erasure"),
-    )
+    .join(account_table, together(account_table, erasure_recipients, "account_id"))
+    .where(given(erasure_recipients, "erasure_id"))
     .order_by(
         erasure_recipients.c.what == "redaction", erasure_recipients.c.what.desc(), erasure_recipients.c.recipient_id
     )
 )
 _OPEN_STORINGS = (
     select(account_table.c.kind, intent_table.c.account_id)
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == intent_table.c.tenant_id,
-            account_table.c.account_id == intent_table.c.account_id,
-        ),
-    )
+    .join(account_table, together(account_table, intent_table, "account_id"))
     .where(
         intent_table.c.tenant_id == bindparam("of_tenant"),
-        intent_table.c.resource_id.in_(
-            select(tokens.c.token_id).where(
-                tokens.c.tenant_id == bindparam("of_tenant"), tokens.c.customer_id == bindparam("of_customer")
-            )
-        ),
+        intent_table.c.resource_id.in_(select(tokens.c.token_id).where(given(tokens, "customer_id"))),
         intent_table.c.operation.in_(("token.create", "token.forget")),
         intent_table.c.state.in_(("pending", "manual")),
     )

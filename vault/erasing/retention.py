@@ -16,6 +16,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
+from vault.conditions import given, together
 from vault.policy import Policy
 from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds
 
@@ -68,46 +69,23 @@ _INTENTS = delete(intents).where(
     intents.c.state == "done",
 )
 _HELD = exists().where(
-    holds.c.tenant_id == customers.c.tenant_id,
-    holds.c.customer_id == customers.c.customer_id,
+    together(holds, customers, "customer_id"),
     holds.c.lifted_at.is_(None),
     or_(holds.c.until.is_(None), holds.c.until > bindparam("now", type_=holds.c.until.type)),
 )
 _MAY_GO = and_(customers.c.state == "erased", customers.c.restricted.is_(False), ~_HELD)
 _IN_DOUBT = or_(
     charges.c.state.in_(OPEN),
-    exists().where(
-        refunds.c.tenant_id == charges.c.tenant_id,
-        refunds.c.charge_id == charges.c.charge_id,
-        refunds.c.state.in_(("pending", "unknown")),
-    ),
-    exists().where(
-        disputes.c.tenant_id == charges.c.tenant_id,
-        disputes.c.charge_id == charges.c.charge_id,
-        disputes.c.state.not_in(CLOSED_DISPUTES),
-    ),
+    exists().where(together(refunds, charges, "charge_id"), refunds.c.state.in_(("pending", "unknown"))),
+    exists().where(together(disputes, charges, "charge_id"), disputes.c.state.not_in(CLOSED_DISPUTES)),
 )
 _OLD = and_(charges.c.created_at < bindparam("before", type_=charges.c.created_at.type), ~_IN_DOUBT)
 _EXPIRED = (
     select(customers.c.tenant_id, customers.c.customer_id, customers.c.live)
-    .where(
-        _MAY_GO,
-        exists().where(
-            charges.c.tenant_id == customers.c.tenant_id, charges.c.customer_id == customers.c.customer_id, _OLD
-        ),
-    )
+    .where(_MAY_GO, exists().where(together(charges, customers, "customer_id"), _OLD))
     .limit(CUSTOMERS)
 )
-_FREE = (
-    select(customers.c.customer_id)
-    .where(
-        customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer"), _MAY_GO
-    )
-    .with_for_update(of=customers)
-)
+_FREE = select(customers.c.customer_id).where(given(customers, "customer_id"), _MAY_GO).with_for_update(of=customers)
 _THEIRS = (
-    select(charges.c.charge_id)
-    .where(charges.c.tenant_id == bindparam("of_tenant"), charges.c.customer_id == bindparam("of_customer"), _OLD)
-    .order_by(charges.c.created_at)
-    .limit(CHARGES)
+    select(charges.c.charge_id).where(given(charges, "customer_id"), _OLD).order_by(charges.c.created_at).limit(CHARGES)
 )

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, or_, select, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
+from vault import leases
 from vault.canonical import canonical
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.events import events, webhook_endpoints
 from vault.outgoing import Posted, failure
 from vault.statements import write
@@ -48,10 +50,8 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    mine = and_(_this(row), deliveries.c.state == "pending", deliveries.c.next_attempt_at <= database_clock())
-    taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": deliveries.c.attempts + 1}
-    with transaction(shop.records) as tx:
-        return tx.execute(update(deliveries).where(mine).values(taken)).rowcount == 1
+    still, tries = deliveries.c.state == "pending", deliveries.c.attempts + 1
+    return leases.take(shop.records, deliveries, row, "next_attempt_at", LEASE_SECONDS, still, attempts=tries)
 
 
 def deliver(shop: Workshop, row: Row[Any], failing: set[tuple[str, str]]) -> bool:
@@ -66,7 +66,7 @@ def deliver(shop: Workshop, row: Row[Any], failing: set[tuple[str, str]]) -> boo
     failing.update({host} if why else ())
     with transaction(shop.records) as tx:
         seen = {"last_status": status, "last_error": why, "first_attempt_at": row.first_attempt_at or at}
-        tx.execute(update(deliveries).where(_this(row)).values(**seen, **_next(row, why, at)))
+        tx.execute(update(deliveries).where(of_row(deliveries, row)).values(**seen, **_next(row, why, at)))
         _judge(tx, shop, row, at, well=why is None)
     return why is None
 
@@ -104,8 +104,7 @@ def _next(row: Row[Any], why: str | None, at: datetime) -> dict[str, Any]:
         return {"state": "delivered", "delivered_at": at}
     if row.first_attempt_at is not None and at - row.first_attempt_at >= RETRIED_FOR:
         return {"state": "failed"}
-    pause = min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE)
-    return {"next_attempt_at": database_clock(pause)}
+    return {"next_attempt_at": database_clock(leases.pause(row.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE))}
 
 
 def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well: bool) -> None:
@@ -139,14 +138,6 @@ def purge(shop: Workshop) -> int:
     return len(found)
 
 
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(
-        deliveries.c.tenant_id == row.tenant_id,
-        deliveries.c.event_id == row.event_id,
-        deliveries.c.endpoint_id == row.endpoint_id,
-    )
-
-
 _DUE = (
     select(
         deliveries,
@@ -160,17 +151,8 @@ _DUE = (
         endpoint_table.c.secrets_version,
         endpoint_table.c.failing_since,
     )
-    .join(
-        event_table,
-        and_(event_table.c.tenant_id == deliveries.c.tenant_id, event_table.c.event_id == deliveries.c.event_id),
-    )
-    .join(
-        endpoint_table,
-        and_(
-            endpoint_table.c.tenant_id == deliveries.c.tenant_id,
-            endpoint_table.c.endpoint_id == deliveries.c.endpoint_id,
-        ),
-    )
+    .join(event_table, together(event_table, deliveries, "event_id"))
+    .join(endpoint_table, together(endpoint_table, deliveries, "endpoint_id"))
     .where(
         deliveries.c.state == "pending",
         deliveries.c.next_attempt_at <= database_clock(),

@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from keys.database import reading, transaction
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.statements import ONE_TRIP
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events, webhook_endpoints
@@ -89,10 +90,7 @@ _WANTS = or_(
 )
 _WANTED = (
     _delivery(webhook_endpoints.c.endpoint_id)
-    .join(
-        webhook_endpoints,
-        and_(webhook_endpoints.c.tenant_id == events.c.tenant_id, webhook_endpoints.c.live == events.c.live),
-    )
+    .join(webhook_endpoints, together(webhook_endpoints, events, "live"))
     .where(_THESE, webhook_endpoints.c.state == "enabled", _WANTS)
     .with_for_update(read=True, key_share=True, of=webhook_endpoints)  # one that is being removed is waited for
 )

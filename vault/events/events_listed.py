@@ -12,6 +12,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
+from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.events import event_queueing, webhook_endpoints
 from vault.tables import event_deliveries, events
@@ -76,7 +77,7 @@ def find(records: Engine, caller: Caller, wanted: Filter, page: pages.Wanted) ->
 def deliveries(records: Engine, caller: Caller, endpoint_id: str, page: pages.Wanted) -> pages.Page[Delivery]:
     """What was and will be sent to an endpoint, the newest event first. Raises NotFoundHere."""
     sent = event_deliveries
-    of_event = and_(events.c.tenant_id == sent.c.tenant_id, events.c.event_id == sent.c.event_id)
+    of_event = together(events, sent, "event_id")
     statement = (
         select(event_deliveries, events.c.created_at)
         .join(events, of_event)

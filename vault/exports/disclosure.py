@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select, tuple_
+from sqlalchemy import Connection, Engine, Row, bindparam, select, tuple_
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import pages
 from vault.caller import Caller
 from vault.cards import tokens
+from vault.conditions import given, together
 from vault.errors import NotUsable
 from vault.exports import notices
 from vault.exports.notices import Notices
@@ -184,10 +185,7 @@ _REFUNDS = (
         refunds.c.reason,
         refunds.c.created_at,
     )
-    .join(
-        charge_table,
-        and_(charge_table.c.tenant_id == refunds.c.tenant_id, charge_table.c.charge_id == refunds.c.charge_id),
-    )
+    .join(charge_table, together(charge_table, refunds, "charge_id"))
     .where(
         refunds.c.tenant_id == bindparam("of_tenant"),
         refunds.c.charge_id.in_(bindparam("of_charges", expanding=True)),
@@ -197,11 +195,8 @@ _REFUNDS = (
 _ORDER = (audit_entries.c.at, audit_entries.c.lane, audit_entries.c.counter)
 _LOOKS = (
     select(*_ORDER, audit_entries.c.leaf, clients.c.name.label("client_name"))
-    .outerjoin(
-        clients,
-        and_(clients.c.tenant_id == audit_entries.c.tenant_id, clients.c.client_id == audit_entries.c.client_id),
-    )
-    .where(audit_entries.c.tenant_id == bindparam("of_tenant"), audit_entries.c.customer_id == bindparam("of_customer"))
+    .outerjoin(clients, together(clients, audit_entries, "client_id"))
+    .where(given(audit_entries, "customer_id"))
     .order_by(*(column.desc() for column in _ORDER))
     .limit(PAGE + 1)
 )

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.policy import Policy, Retention
 from vault.tables import (
     erasures,
@@ -119,22 +120,12 @@ def _recipient(notices: Notices, kind: str, account: str, account_id: str) -> di
     }
 
 
-def _theirs(table: Table) -> ColumnElement[bool]:
-    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.customer_id == bindparam("of_customer"))
-
-
 _REQUESTED = or_(
-    rights_requests.c.request_id.in_(select(erasures.c.request_id).where(_theirs(erasures))),
+    rights_requests.c.request_id.in_(select(erasures.c.request_id).where(given(erasures, "customer_id"))),
     rights_requests.c.request_id.in_(
         select(packages.c.request_id)
-        .join(
-            package_customers,
-            and_(
-                package_customers.c.tenant_id == packages.c.tenant_id,
-                package_customers.c.package_id == packages.c.package_id,
-            ),
-        )
-        .where(_theirs(package_customers))
+        .join(package_customers, together(package_customers, packages, "package_id"))
+        .where(given(package_customers, "customer_id"))
     ),
 )
 _REQUESTS = (
@@ -155,9 +146,9 @@ _RECIPIENTS = (
     .where(
         processor_accounts.c.tenant_id == bindparam("of_tenant"),
         or_(
-            processor_accounts.c.account_id.in_(select(tokens.c.account_id).where(_theirs(tokens))),
+            processor_accounts.c.account_id.in_(select(tokens.c.account_id).where(given(tokens, "customer_id"))),
             processor_accounts.c.account_id.in_(
-                select(processor_references.c.account_id).where(_theirs(processor_references))
+                select(processor_references.c.account_id).where(given(processor_references, "customer_id"))
             ),
         ),
     )

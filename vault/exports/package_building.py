@@ -14,6 +14,7 @@ from keys.envelope import seal
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given
 from vault.errors import NotFoundHere
 from vault.exports.disclosure import Source
 from vault.exports.notices import Notices
@@ -96,11 +97,7 @@ def _write(
     return True
 
 
-_BUILDING = and_(
-    packages.c.tenant_id == bindparam("of_tenant"),
-    packages.c.package_id == bindparam("of_package"),
-    packages.c.state == "building",
-)
+_BUILDING = and_(given(packages, "package_id"), packages.c.state == "building")
 _ADOPT_KEY = update(packages).where(_BUILDING, packages.c.dek_id.is_(None)).values(dek_id=bindparam("new_dek"))
 _ADVANCE = (
     update(packages)

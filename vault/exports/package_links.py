@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, bindparam, select, update
+from sqlalchemy import Engine, Row, bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.database import reading
@@ -27,6 +27,7 @@ from keys.tenant_rows import for_tenant
 from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given
 from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.exports.archive import as_zip
 from vault.exports.packages import Package, chunk_place, customers_of, end, find, is_over, of_request, record
@@ -173,15 +174,7 @@ def _gone() -> Gone:
 _IS_READY = packages.c.state == "ready"
 _TAKE = (
     update(packages)
-    .where(
-        and_(packages.c.tenant_id == bindparam("of_tenant"), packages.c.package_id == bindparam("of_package")),
-        packages.c.link_digest == bindparam("of_digest"),
-        _IS_READY,
-    )
+    .where(given(packages, "package_id"), packages.c.link_digest == bindparam("of_digest"), _IS_READY)
     .values(state="taken", lease_until=database_clock(DOWNLOAD_SECONDS))
 )
-_CHUNK = select(package_chunks).where(
-    package_chunks.c.tenant_id == bindparam("of_tenant"),
-    package_chunks.c.package_id == bindparam("of_package"),
-    package_chunks.c.number == bindparam("of_number"),
-)
+_CHUNK = select(package_chunks).where(given(package_chunks, "package_id", "number"))

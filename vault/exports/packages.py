@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, insert, or_, select, update
 
 from keys import keystore as keystores
 from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given, of_row, together
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
 from vault.ids import new_id
@@ -72,7 +73,7 @@ def request_package(
 
 def of_request(records: Engine, caller: Caller, request_id: str) -> Package:
     """The newest package of a request. Raises NotFoundHere."""
-    named = {"of_tenant": caller.tenant, "of_mode": caller.live, "of_request": request_id}
+    named = {"of_tenant": caller.tenant, "of_live": caller.live, "of_request": request_id}
     with reading(records) as connection:
         row = connection.execute(_OF_REQUEST, named).first()
     if row is None:
@@ -141,18 +142,14 @@ def open_packages(records: Engine, at: datetime) -> Sequence[Row[Any]]:
 
 def take_up(records: Engine, row: Row[Any]) -> bool:
     """Take the lease of a package that is being built; whether this process got it."""
-    free = and_(_this(row), packages.c.state == "building", packages.c.lease_until <= database_clock())
-    return _lease(records, free, LEASE_SECONDS)
+    return leases.take(records, packages, row, "lease_until", LEASE_SECONDS, packages.c.state == "building")
 
 
 def put_back(records: Engine, row: Row[Any]) -> None:
     """Give the lease back, if it is still being built: any process may go on."""
-    _lease(records, and_(_this(row), packages.c.state == "building"), 0)
-
-
-def _lease(records: Engine, which: ColumnElement[bool], seconds: int) -> bool:
+    this = and_(of_row(packages, row), packages.c.state == "building")
     with transaction(records) as tx:
-        return tx.execute(update(packages).where(which).values(lease_until=database_clock(seconds))).rowcount == 1
+        tx.execute(update(packages).where(this).values(lease_until=database_clock()))
 
 
 def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], state: str) -> None:
@@ -169,47 +166,24 @@ def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], stat
     record(tx, ledger.keyring, caller, "package.destroy", row.package_id, tx.scalars(_CUSTOMERS, named).all())
 
 
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(packages.c.tenant_id == row.tenant_id, packages.c.package_id == row.package_id)
-
-
 _INSERT = insert(packages).values(lease_until=database_clock())  # free at once: whoever orders one does not build it
-_ONE = select(packages).where(
-    packages.c.tenant_id == bindparam("of_tenant"), packages.c.package_id == bindparam("of_package")
-)
+_ONE = select(packages).where(given(packages, "package_id"))
 _HELD = _ONE.with_for_update()
 _OF_REQUEST = (
     select(packages)
-    .where(
-        packages.c.tenant_id == bindparam("of_tenant"),
-        packages.c.live == bindparam("of_mode"),
-        packages.c.request_id == bindparam("of_request"),
-    )
+    .where(given(packages, "live", "request_id"))
     .order_by(packages.c.created_at.desc(), packages.c.package_id)
 )
 _CUSTOMERS = (
     select(package_customers.c.customer_id)
-    .where(
-        package_customers.c.tenant_id == bindparam("of_tenant"),
-        package_customers.c.package_id == bindparam("of_package"),
-    )
+    .where(given(package_customers, "package_id"))
     .order_by(package_customers.c.customer_id)
 )
 _IS_OPEN = or_(packages.c.state == "building", packages.c.dek_id.is_not(None))
 _OF_CUSTOMER = (
     select(packages)
-    .join(
-        package_customers,
-        and_(
-            package_customers.c.tenant_id == packages.c.tenant_id,
-            package_customers.c.package_id == packages.c.package_id,
-        ),
-    )
-    .where(
-        package_customers.c.tenant_id == bindparam("of_tenant"),
-        package_customers.c.customer_id == bindparam("of_customer"),
-        _IS_OPEN,
-    )
+    .join(package_customers, together(package_customers, packages, "package_id"))
+    .where(given(package_customers, "customer_id"), _IS_OPEN)
     .with_for_update(of=packages)
 )
 _OPEN = select(packages).where(
@@ -219,6 +193,4 @@ _OPEN = select(packages).where(
         and_(packages.c.state == "ready", packages.c.expires_at <= bindparam("now")),
     ),
 )
-_DELETE_CHUNKS = delete(package_chunks).where(
-    package_chunks.c.tenant_id == bindparam("of_tenant"), package_chunks.c.package_id == bindparam("of_package")
-)
+_DELETE_CHUNKS = delete(package_chunks).where(given(package_chunks, "package_id"))

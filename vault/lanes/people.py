@@ -73,7 +73,7 @@ def erase_once(shop: Workshop, report: Report) -> int:
     """Erase at the processors what is erased here, and certify it."""
     ended = 0
     for erasure in erasure_completion.open_erasures(shop.records):
-        if erasure_completion.take_up(shop.records, erasure.tenant_id, erasure.erasure_id):
+        if erasure_completion.take_up(shop.records, erasure):
             ended += guarded(report, "erasure", partial(_carry_on, shop, erasure))
     return ended
 

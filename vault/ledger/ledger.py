@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, select
 
 from keys import keystore as keystores
 from keys.database import reading
@@ -23,6 +23,7 @@ from keys.keystore import Watermark
 from keys.prepared import Prepared
 from keys.tenant_rows import for_tenant
 from vault import audit
+from vault.conditions import given
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ledger import protocol
 from vault.ledger.effects import EFFECTS, Entry
@@ -170,11 +171,7 @@ def _open_work(records: Engine) -> tuple[Watermark, list[dict[str, Any]]]:
     return Watermark(rows[0].seq, rows[0].hash), [parsed(row.body) for row in rows if row.body is not None]
 
 
-_KNOWN = Prepared(
-    select(ledger_outbox.c.seq).where(
-        ledger_outbox.c.tenant_id == bindparam("of_tenant"), ledger_outbox.c.entry_id == bindparam("of_entry")
-    )
-)
+_KNOWN = Prepared(select(ledger_outbox.c.seq).where(given(ledger_outbox, "entry_id")))
 _OPEN_WORK = Prepared(
     select(guard.c.seq, guard.c.hash, ledger_outbox.c.body)
     .select_from(guard)

@@ -40,7 +40,7 @@ def decide(tx: Connection, ledger: Ledger, caller: Caller, kind: str, subject_id
 
 
 def decided(ledger: Ledger, caller: Caller, kind: str, subject_id: str, **said: Unpack[Said]) -> tuple[str, Change]:
-    """The same entry and its id, to be written together with what it is about, by who has checked the identity."""
+    """An entry for the outbox and its id, to be written with what it is about, by who has checked the identity."""
     entry_id, dek_id = new_id("led", caller.tenant), said.get("dek_id")
     body: dict[str, Any] = {
         "v": VERSION,

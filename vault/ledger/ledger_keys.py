@@ -49,7 +49,7 @@ def public_key(keyring: Keyring) -> bytes:
 
 
 def public_keys(keyring: Keyring) -> list[bytes]:
-    """The same and those that it replaced, newest first: what they signed is verified with them."""
+    """The public key of now and those that it replaced, newest first: what they signed is verified with them."""
     return [pair_of(seed).public for seed in keyring.subkeys(keyring.deployment, *_SEED).values()]
 
 

@@ -26,7 +26,7 @@ def move_watermark(tx: Connection, old: Watermark, new: Watermark) -> bool:
 
 
 def watermark_moved(old: Watermark, new: Watermark) -> Change:
-    """The same, to be written together with what it stands for."""
+    """That the records' watermark moves, to be written together with what it stands for."""
     return updated(guard, {"seq": old.seq, "hash": old.hash}, {"seq": new.seq, "hash": new.hash})
 
 

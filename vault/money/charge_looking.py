@@ -13,8 +13,8 @@ from vault.charge_states import OPEN
 from vault.money import charges
 from vault.money.charge_outcomes import Charging, conclude
 from vault.money.charges import Charge
-from vault.processing import intents, processor_accounts, sending
-from vault.processing.processing import Connected, Processors, connect
+from vault.processing import intents, sending
+from vault.processing.processing import Connected, Processors, connect_to
 from vault.processing.processor_answers import ActionRequired, Approved, Authorized, ChargeOutcome, Declined, Voided
 
 DEFINITE = (Approved, Authorized, ActionRequired, Voided, Declined)
@@ -31,7 +31,7 @@ class Underway:
 
     @property
     def charge(self) -> Charge:
-        """As its row says."""
+        """The charge as its row says it stands."""
         return charges.charge_of(self.charging.row, self.charging.retained, self.charging.details)
 
 
@@ -51,9 +51,7 @@ def find(
     reference = charging.retained.get("reference")
     if charging.row["state"] not in OPEN or not reference:
         return None
-    with reading(records) as connection:
-        account = processor_accounts.by_id(connection, caller.tenant, charging.row["account_id"])
-    connected = connect(processors, keyring, caller.tenant, account)
+    connected = connect_to(records, keyring, processors, caller.tenant, charging.row["account_id"])
     return Underway(charging=charging, connected=connected, reference=reference)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from keys.database import reading
 from keys.errors import KeysError
 from keys.keyring import Keyring
 from vault import audit
@@ -146,7 +145,7 @@ def believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand)
 def _begin(
     records: Engine, keyring: Keyring, caller: Caller, underway: Underway, step: Step, attempt: intents.Attempt
 ) -> Underway | None:
-    """Commit the intent, and the step in the charge's row; None where the same key began before."""
+    """Commit the intent, and the step in the charge's row; None where the same key began before. Raises NotUsable."""
     row = underway.charging.row
     intent, begun = intents.begun(
         keyring,
@@ -159,20 +158,11 @@ def _begin(
     named = {"step": step.name, "step_amount": step.amount, "updated_at": caller.at}
     taken = updated(charge_table, _key_of(underway.charging), named, _NO_STEP, _STEPPABLE[step.name])
     if not audit.write_whole(records, lambda _: [begun, taken]):
-        _refuse_unknown_key(records, keyring, caller, row["charge_id"], step, attempt)
+        if intents.replayed(records, keyring, caller, attempt) is None:  # not the key: the charge is not fit any more
+            raise _unfit(step, charges.read(records, keyring, caller, row["charge_id"]))
         return None
     charging = replace(underway.charging, intent=intent, row={**row, **named})
     return replace(underway, charging=charging)
-
-
-def _refuse_unknown_key(
-    records: Engine, keyring: Keyring, caller: Caller, charge_id: str, step: Step, attempt: intents.Attempt
-) -> None:
-    """Nothing began: because of the key, or, and that raises NotUsable, because the charge is not fit any more."""
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
-    if first is None:
-        raise _unfit(step, charges.read(records, keyring, caller, charge_id))
 
 
 def _leave(records: Engine, keyring: Keyring, underway: Underway, step: Step) -> Charge:
@@ -236,8 +226,7 @@ def _refused(step: Step, refusal: Declined | Refused | None) -> ProcessorRefused
 
 
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Taken | None:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is None:
         return None
     return Taken(charge=charges.read(records, keyring, caller, first.resource_id), replayed=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, bindparam, select
+from sqlalchemy import Connection, Engine, Row, Select, select
 
 from keys.blindindex import digest, label, normalize
 from keys.context import Context
@@ -18,6 +18,7 @@ from keys.prepared import Prepared
 from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
+from vault.conditions import given, together
 from vault.errors import NotFoundHere
 from vault.processing import intents
 from vault.sealing import open_own, place_of, seal_value, unseal_value
@@ -87,7 +88,7 @@ def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page
 
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
     """The row of a charge with its processor's kind. Raises NotFoundHere."""
-    asked = {"tenant": caller.tenant, "live": caller.live, "charge": charge_id}
+    asked = {"of_tenant": caller.tenant, "of_live": caller.live, "of_charge": charge_id}
     row: Row[Any] | None = _ONE.one_or_none(connection, asked)
     if row is None:
         raise NotFoundHere("No such charge.")
@@ -222,22 +223,15 @@ def open_details(keyring: Keyring, row: Row[Any], deks: dict[bytes, Dek]) -> dic
 
 
 def unsealed_details(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
-    """The same of one row, under the DEK that it names. Raises KeyMissing, Unreadable."""
+    """The person's part of one charge, empty where its DEK is destroyed. Raises KeyMissing, Unreadable."""
     named = [] if row.details is None else [dek_id_of(row.details)]
     return open_details(keyring, row, keyring.deks(row.tenant_id, named) if named else {})
 
 
-_OF_ACCOUNT = and_(
-    processor_accounts.c.tenant_id == charges.c.tenant_id, processor_accounts.c.account_id == charges.c.account_id
+_ALL = select(charges, processor_accounts.c.kind).join(
+    processor_accounts, together(processor_accounts, charges, "account_id")
 )
-_ALL = select(charges, processor_accounts.c.kind).join(processor_accounts, _OF_ACCOUNT)
-_ONE = Prepared(
-    _ALL.where(
-        charges.c.tenant_id == bindparam("tenant"),
-        charges.c.live == bindparam("live"),
-        charges.c.charge_id == bindparam("charge"),
-    )
-)
+_ONE = Prepared(_ALL.where(given(charges, "live", "charge_id")))
 
 
 def _mine(caller: Caller) -> Select[Any]:

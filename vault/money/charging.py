@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from keys.database import reading
 from keys.errors import KeysError
 from keys.keyring import Keyring
 from vault import audit
@@ -261,8 +260,7 @@ def _taken(tx: Connection, caller: Caller, order: Order, charge: Change) -> Obli
 
 
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Charged | None:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is None:
         return None
     return Charged(charge=charges.read(records, keyring, caller, first.resource_id), replayed=True)

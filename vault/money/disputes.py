@@ -11,6 +11,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
+from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.events import events
 from vault.ids import new_id
@@ -158,10 +159,8 @@ def dispute_place(keyring: Keyring, tenant: str, dispute_id: str) -> Context:
 
 
 def _mine(caller: Caller) -> Select[Any]:
-    its = and_(disputes.c.tenant_id == charges.c.tenant_id, disputes.c.charge_id == charges.c.charge_id)
-    return (
-        select(disputes).join(charges, its).where(disputes.c.tenant_id == caller.tenant, charges.c.live == caller.live)
-    )
+    joined = select(disputes).join(charges, together(disputes, charges, "charge_id"))
+    return joined.where(disputes.c.tenant_id == caller.tenant, charges.c.live == caller.live)
 
 
 def _dispute(row: Row[Any]) -> Dispute:

@@ -6,7 +6,7 @@ histories can take the steps between. That each rule is needed was shown by expl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vault.processing.processor_answers import (
@@ -14,7 +14,6 @@ from vault.processing.processor_answers import (
     Approved,
     Authorized,
     Burnt,
-    ChargeOutcome,
     Declined,
     KeyTaken,
     Payment,
@@ -149,8 +148,3 @@ def own_or_other(payments: Sequence[Payment], tag: str, obligation: str | None) 
         if each.marks and obligation is not None and each.marks.obligation == obligation and each.marks.tag != tag
     ]
     return Seen(own=own, others=others)
-
-
-def as_read(payment: Payment, outcome: ChargeOutcome) -> Payment:
-    """The payment with the outcome that reading the object itself gave."""
-    return replace(payment, outcome=outcome)

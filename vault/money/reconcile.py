@@ -7,6 +7,7 @@ a charge is not in the processor's list of that day, the processor is asked for 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Row, and_, select
@@ -16,8 +17,8 @@ from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.charge_states import OPEN, PAID
 from vault.money import charges as charge_rooms
-from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect
+from vault.processing import intents, references
+from vault.processing.processing import Connected, Processors, connect_to, each_page
 from vault.processing.processor_answers import Approved, Authorized, Declined, Payment, PaymentPage, Refused, Voided
 from vault.tables import charges
 
@@ -77,9 +78,7 @@ def compare(
     progress: Callable[[datetime, int], None] = lambda _day, _compared: None,
 ) -> Report:
     """Compare an account's payments since then, up to five minutes ago. Raises NotCompared, NotUsable."""
-    with reading(records) as connection:
-        account = processor_accounts.by_id(connection, caller.tenant, account_id)
-    connected = connect(processors, keyring, caller.tenant, account)
+    connected = connect_to(records, keyring, processors, caller.tenant, account_id)
     books = _Books(records=records, keyring=keyring, caller=caller, account=account_id, connected=connected)
     report, until = Report(), caller.at - SETTLING
     while since < until:
@@ -147,16 +146,11 @@ def _look_for(books: _Books, row: Row[Any], report: Report) -> None:
 
 
 def _theirs(books: _Books, since: datetime, until: datetime) -> Iterator[Sequence[Payment]]:
-    after: str | None = None
-    while True:
-        connected = books.connected
-        page = connected.processor.list_payments(connected.credentials, since=since, until=until, after=after)
+    connected = books.connected
+    for page in each_page(partial(connected.processor.list_payments, connected.credentials, since=since, until=until)):
         if not isinstance(page, PaymentPage):
             raise NotCompared(page.code if isinstance(page, Refused) else page.reason)
         yield page.payments
-        if page.after is None:
-            return
-        after = page.after
 
 
 def _ours_named(books: _Books, payments: Sequence[Payment]) -> dict[bytes, Row[Any]]:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, or_, select, update
+from sqlalchemy import Row, and_, or_, select, update
 
 from keys.database import reading, transaction
+from vault import leases
 from vault.columns import database_clock
+from vault.conditions import of_row
 from vault.events import events
 from vault.money import reconcile
 from vault.processing import processor_accounts
@@ -32,9 +34,7 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of a comparison; whether this process got it."""
-    with transaction(shop.records) as tx:
-        taken = {"reconcile_at": database_clock(LEASE_SECONDS)}
-        return tx.execute(update(accounts).where(_this(row), _DUE).values(taken)).rowcount == 1
+    return leases.take(shop.records, accounts, row, "reconcile_at", LEASE_SECONDS, accounts.c.deleted_at.is_(None))
 
 
 def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], None]) -> bool:
@@ -51,17 +51,13 @@ def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], No
     ).differences
     with transaction(shop.records) as tx:
         done = {"reconcile_at": database_clock(EVERY), "reconciled_at": caller.at, "differences": len(found)}
-        tx.execute(update(accounts).where(_this(row)).values(done))
+        tx.execute(update(accounts).where(of_row(accounts, row)).values(done))
         if found:
             data = {"id": row.account_id, "object": "processor_account", "differences": len(found)}
             write(tx, events.made(caller, "reconcile.differences", row.account_id, data))
     if found:
         report("reconcile", Differs(f"{len(found)} differences at {row.account_id}: panless charges reconcile"))
     return True
-
-
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
 
 
 _DUE = and_(

@@ -1,20 +1,21 @@
 """Refunds that the processor has taken on and not ended: followed until it has, and told when it has."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from keys.context import Context
-from keys.database import reading, transaction
+from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given, together
 from vault.events import events
-from vault.money.refunds_listed import Refund, shown_in_event
-from vault.processing import processor_accounts
-from vault.processing.processing import connect
+from vault.money.refunds_listed import refund_of, shown_in_event
+from vault.processing.processing import connect_to
 from vault.processing.processor_answers import Refunded
 from vault.sealing import open_own, place_of
 from vault.statements import Change, updated, write
@@ -35,13 +36,9 @@ def due(shop: Workshop) -> Sequence[Row[Any]]:
 
 def follow_up(shop: Workshop, row: Row[Any]) -> bool | None:
     """Look at one, unless another worker does: True where it came to its end, False where the processor did not say."""
-    later = {"next_look_at": database_clock(LOOK_EVERY)}
-    with transaction(shop.records) as tx:
-        mine = and_(_this(row), refunds.c.next_look_at <= database_clock())
-        if tx.execute(update(refunds).where(mine).values(later)).rowcount != 1:
-            return None
-        account = processor_accounts.by_id(tx, row.tenant_id, row.account_id)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, account)
+    if not leases.take(shop.records, refunds, row, "next_look_at", LOOK_EVERY, refunds.c.next_look_at.is_not(None)):
+        return None
+    connected = connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id)
     reference = reference_of(shop.keyring, row)
     outcome = connected.processor.read_refund(connected.credentials, reference=reference)
     if not isinstance(outcome, Refunded):
@@ -82,16 +79,7 @@ def recount(tx: Connection, tenant: str, charge_id: str) -> None:
 
 def event_of(caller: Caller, row: Row[Any], status: str) -> Change:
     """What a tenant is told of a refund that now stands at `status`; `row` is of `WITH_CHARGE`."""
-    refund = Refund(
-        id=row.refund_id,
-        charge=row.charge_id,
-        status=status,
-        amount=row.amount,
-        currency=row.currency,
-        reason=row.reason,
-        origin=row.origin,
-        created_at=row.created_at,
-    )
+    refund = replace(refund_of(row), status=status)
     return events.made(caller, f"refund.{status}", refund.id, shown_in_event(refund))
 
 
@@ -113,32 +101,18 @@ def recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], ac
     return audit.entry(tx, keyring, caller, action, customer=row.customer_id, resource=row.refund_id, details=details)
 
 
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(refunds.c.tenant_id == row.tenant_id, refunds.c.refund_id == row.refund_id)
-
-
 _GIVEN = (
     select(func.coalesce(func.sum(refunds.c.amount), 0))
-    .where(
-        refunds.c.tenant_id == bindparam("of_tenant"),
-        refunds.c.charge_id == bindparam("of_charge"),
-        refunds.c.state != "failed",
-    )
+    .where(given(refunds, "charge_id"), refunds.c.state != "failed")
     .scalar_subquery()
 )
-_RECOUNT = (
-    update(charge_table)
-    .where(charge_table.c.tenant_id == bindparam("of_tenant"), charge_table.c.charge_id == bindparam("of_charge"))
-    .values(amount_refunded=_GIVEN)
-)
+_RECOUNT = update(charge_table).where(given(charge_table, "charge_id")).values(amount_refunded=_GIVEN)
 _MAY_COME_FROM = {
     "succeeded": refunds.c.state == "pending",
     "failed": refunds.c.state.in_(("pending", "succeeded")),
 }
 WITH_CHARGE = select(
     refunds, charge_table.c.currency, charge_table.c.customer_id, charge_table.c.account_id, charge_table.c.live
-).join(
-    charge_table, and_(refunds.c.tenant_id == charge_table.c.tenant_id, refunds.c.charge_id == charge_table.c.charge_id)
-)
+).join(charge_table, together(refunds, charge_table, "charge_id"))
 """Refunds with what is needed of their charges."""
 _DUE = a_few_of_each(WITH_CHARGE.where(refunds.c.next_look_at <= database_clock()), refunds.c.next_look_at)

@@ -1,10 +1,9 @@
 """Refunds: all or part of what a charge took goes back, never more. They go on after the customer is erased."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, select
+from sqlalchemy import Connection, Engine, Row, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.database import reading
@@ -13,50 +12,22 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import PAID
-from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
-from vault.events import events
-from vault.money import by_hand, refunds_elsewhere
-from vault.money.by_hand import ByHand
+from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached
+from vault.money import refunds_elsewhere
 from vault.money.charges import open_retained, row_of_charge
-from vault.money.refund_following import LOOK_EVERY, recount, refund_place
-from vault.money.refunds_listed import Refund, read, shown_in_event
-from vault.processing import doubt, intents, processor_accounts, references, sending
-from vault.processing.processing import Connected, Processors, connect
-from vault.processing.processor_answers import (
-    Declined,
-    NotFound,
-    NotReached,
-    Refunded,
-    RefundOutcome,
-    Refused,
-    Unknown,
-)
-from vault.sealing import seal_value
-from vault.statements import Change, inserted, updated, write
+from vault.money.refund_following import recount
+from vault.money.refund_outcomes import Refunding, conclude, shown
+from vault.money.refunds_listed import Refund, read
+from vault.processing import doubt, intents, processor_accounts, sending
+from vault.processing.processing import Processors, connect, connect_to
+from vault.processing.processor_answers import NotFound, RefundOutcome
+from vault.statements import inserted, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
 
 
-class _Overtaken(Exception):  # no error: what rolls back what another process has ended, or has the lease of
-    """Another process ended the same refund first: nothing of ours is written."""
-
-
 class _Doubtful(Exception):  # no error: what rolls back what must first be looked for
     """These records may have lost refunds of this payment."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refunding:
-    """A refund under way: its charge, and the processor that took the money."""
-
-    caller: Caller
-    intent: intents.Intent
-    connected: Connected
-    charge: Row[Any]
-    refund_id: str
-    amount: int
-    reason: str | None
-    created_at: datetime
 
 
 def refund(
@@ -85,7 +56,7 @@ def refund(
     try:
         return conclude(records, keyring, refunding, outcome), False
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
-        return _shown(refunding, "unknown"), False
+        return shown(refunding, "unknown"), False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,51 +95,16 @@ def resume(
         mine = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == intent.resource_id)
         row = connection.execute(select(refunds).where(mine)).one()
         charge = row_of_charge(connection, caller, row.charge_id)
-        account = processor_accounts.by_id(connection, caller.tenant, charge.account_id)
     return Refunding(
         caller=caller,
         intent=intent,
-        connected=connect(processors, keyring, caller.tenant, account),
+        connected=connect_to(records, keyring, processors, caller.tenant, charge.account_id),
         charge=charge,
         refund_id=row.refund_id,
         amount=row.amount,
         reason=row.reason,
         created_at=row.created_at,
     )
-
-
-def conclude(
-    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
-) -> Refund:
-    """Write down what the processor answered, or a human says; NotFound of one that won't be carried out any more.
-
-    Raises ProcessorRefused, ProcessorNotReached.
-    """
-    try:
-        _write_down(records, keyring, refunding, outcome)
-    except _Overtaken:
-        return read(records, refunding.caller, refunding.refund_id)
-    if isinstance(outcome, NotReached):
-        raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was refunded. Try again.")
-    if isinstance(outcome, Refused):
-        raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
-    return read(records, refunding.caller, refunding.refund_id)
-
-
-def _write_down(
-    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
-) -> None:
-    match outcome:
-        case ByHand():
-            _believe(records, keyring, refunding, outcome)
-        case Refunded():
-            _end(records, keyring, refunding, outcome.status, reference=outcome.reference)
-        case Unknown():
-            _leave(records, keyring, refunding)
-        case NotReached() | Refused(credentials=True):  # nothing was done: the same key may begin again
-            _take_back(records, keyring, refunding)
-        case Refused() | Declined() | NotFound():
-            _end(records, keyring, refunding, "failed", reference=None)
 
 
 def _begin(
@@ -180,8 +116,7 @@ def _begin(
     """
     with reading(records) as connection:
         row = row_of_charge(connection, caller, order.charge_id)
-        account = processor_accounts.by_id(connection, caller.tenant, row.account_id)
-    connected = connect(processors, keyring, caller.tenant, account)
+    connected = connect_to(records, keyring, processors, caller.tenant, row.account_id)
     refund_id = intents.resource_id("rfd", keyring, caller, order.attempt)
     with audit.transaction(records) as tx:
         intent = intents.begin(
@@ -280,110 +215,8 @@ def _refuse_unpaid(state: str, row: Row[Any]) -> None:
         )
 
 
-def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *, reference: str | None) -> None:
-    """What the processor made of it. One that is pending there is followed from now on; nothing is left of the call."""
-    caller = refunding.caller
-    changes = {"state": state, "updated_at": caller.at, **_sealed(keyring, refunding, reference)}
-    clocks = {"next_look_at": LOOK_EVERY} if state == "pending" else {}
-    with audit.transaction(records) as tx:
-        moved = updated(refunds, _key_of(refunding), changes, _OPEN, clocks=clocks)
-        if not all(write(tx, moved, intents.finished(refunding.intent))):
-            raise _Overtaken
-        if state == "failed":
-            recount(tx, caller.tenant, refunding.charge.charge_id)
-        _record(tx, keyring, refunding, state)
-
-
-def _believe(records: Engine, keyring: Keyring, refunding: Refunding, said: ByHand) -> None:
-    """A human says how it ended: the evidence is kept with its charge, which the customer's key opens."""
-    caller, charge = refunding.caller, refunding.charge
-    state = "succeeded" if said.succeeded else "failed"
-    sealed = by_hand.sealed_evidence(keyring, charge._asdict(), refunding.intent, said)
-    of_charge = {name: getattr(charge, name) for name in ("tenant_id", "charge_id", "details_version")}
-    with audit.transaction(records) as tx:
-        moved = updated(refunds, _key_of(refunding), {"state": state, "updated_at": caller.at}, _OPEN)
-        kept = updated(charge_table, of_charge, sealed)
-        if not all(write(tx, moved, intents.finished(refunding.intent), kept)):
-            raise _Overtaken
-        recount(tx, caller.tenant, charge.charge_id)
-        _record(tx, keyring, refunding, state, how="_by_hand")
-
-
-def _sealed(keyring: Keyring, refunding: Refunding, reference: str | None) -> dict[str, Any]:
-    if reference is None:
-        return {}
-    tenant = refunding.caller.tenant
-    place = refund_place(keyring, tenant, refunding.refund_id, 1)
-    sealed = seal_value(keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
-    digest = references.digest(keyring, tenant, refunding.charge.account_id, reference)
-    return {"retained": sealed, "reference_digest": digest}
-
-
-def _leave(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
-    unknown = {"state": "unknown", "updated_at": refunding.caller.at}
-    with audit.transaction(records) as tx:
-        moved = updated(refunds, _key_of(refunding), unknown, _OPEN)
-        if not all(write(tx, moved, intents.left_to_worker(refunding.intent))):
-            raise _Overtaken
-        _record(tx, keyring, refunding, "unknown")
-
-
-def _take_back(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
-    caller = refunding.caller
-    this = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refunding.refund_id)
-    with audit.transaction(records) as tx:
-        if not intents.forget_attempt(tx, refunding.intent):
-            raise _Overtaken
-        if tx.execute(delete(refunds).where(this, _OPEN)).rowcount != 1:
-            raise _Overtaken
-        recount(tx, caller.tenant, refunding.charge.charge_id)
-        write(tx, _entry(tx, keyring, refunding, "refund.not_sent"))
-
-
 def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Refund:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is None:
         raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
     return read(records, caller, first.resource_id)
-
-
-def _key_of(refunding: Refunding) -> dict[str, str]:
-    return {"tenant_id": refunding.caller.tenant, "refund_id": refunding.refund_id}
-
-
-def _shown(refunding: Refunding, state: str) -> Refund:
-    return Refund(
-        id=refunding.refund_id,
-        charge=refunding.charge.charge_id,
-        status=state,
-        amount=refunding.amount,
-        currency=refunding.charge.currency,
-        reason=refunding.reason,
-        origin="panless",
-        created_at=refunding.created_at,
-    )
-
-
-def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str, how: str = "") -> None:
-    """The audit entry of a refund that now stands at `state`, and its event."""
-    told = events.made(
-        refunding.caller, f"refund.{state}", refunding.refund_id, shown_in_event(_shown(refunding, state))
-    )
-    write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}{how}"))
-
-
-def _entry(tx: Connection, keyring: Keyring, refunding: Refunding, action: str) -> Change:
-    details = {"charge": refunding.charge.charge_id, "amount": refunding.amount}
-    return audit.entry(
-        tx,
-        keyring,
-        refunding.caller,
-        action,
-        customer=refunding.charge.customer_id,
-        resource=refunding.refund_id,
-        details=details,
-    )
-
-
-_OPEN = and_(refunds.c.state.in_(("pending", "unknown")), refunds.c.retained.is_(None))

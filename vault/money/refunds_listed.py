@@ -11,6 +11,7 @@ from keys.database import reading
 from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
+from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.money.charges import row_of_charge
 from vault.tables import charges, refunds
@@ -36,7 +37,7 @@ def read(records: Engine, caller: Caller, refund_id: str) -> Refund:
         row = connection.execute(_mine(caller).where(refunds.c.refund_id == refund_id)).one_or_none()
     if row is None:
         raise NotFoundHere("No such refund.")
-    return _refund(row)
+    return refund_of(row)
 
 
 def of_charge(records: Engine, caller: Caller, charge_id: str, page: pages.Wanted) -> pages.Page[Refund]:
@@ -53,16 +54,17 @@ def shown_in_event(refund: Refund) -> dict[str, Plain]:
 
 
 def _mine(caller: Caller) -> Select[Any]:
-    its = and_(refunds.c.tenant_id == charges.c.tenant_id, refunds.c.charge_id == charges.c.charge_id)
+    its = together(refunds, charges, "charge_id")
     mine = and_(refunds.c.tenant_id == caller.tenant, charges.c.live == caller.live)
     return select(refunds, charges.c.currency).join(charges, its).where(mine)
 
 
 def _all(rows: Sequence[Row[Any]]) -> list[Refund]:
-    return [_refund(row) for row in rows]
+    return [refund_of(row) for row in rows]
 
 
-def _refund(row: Row[Any]) -> Refund:
+def refund_of(row: Row[Any]) -> Refund:
+    """A refund from its row, which has its charge's currency."""
     return Refund(
         id=row.refund_id,
         charge=row.charge_id,

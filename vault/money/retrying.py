@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import ScalarSelect, bindparam, select
 
+from vault.conditions import together
 from vault.errors import DoNotRetry
 from vault.policy import Policy
 from vault.processing.processor_answers import Declined
@@ -72,11 +73,7 @@ def _last(before: str) -> ScalarSelect[datetime]:
     """When the failure was that fills the cap, counted from the newest: until it leaves the window, the cap is full."""
     return (
         select(charges.c.created_at)
-        .where(
-            charges.c.tenant_id == tokens.c.tenant_id,
-            charges.c.token_id == tokens.c.token_id,
-            charges.c.state == "declined",
-        )
+        .where(together(charges, tokens, "token_id"), charges.c.state == "declined")
         .order_by(charges.c.created_at.desc())
         .offset(bindparam(before))
         .limit(1)

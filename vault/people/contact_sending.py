@@ -9,6 +9,7 @@ from sqlalchemy import Engine, Row, bindparam, select
 from keys.database import reading
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.conditions import given
 from vault.errors import Erased, NotUsable
 from vault.people import contacts
 from vault.people.customer_rows import row_of
@@ -47,11 +48,7 @@ def _put(keyring: Keyring, connected: Connected, card: Row[str], contact: Billin
 
 
 _CARDS = select(processor_references).where(
-    processor_references.c.tenant_id == bindparam("of_tenant"),
-    processor_references.c.customer_id == bindparam("of_customer"),
-    processor_references.c.account_id == bindparam("of_account"),
+    given(processor_references, "customer_id", "account_id"),
     processor_references.c.owner_id != bindparam("of_customer"),  # the customer itself there has no contact of ours
 )
-_VERSION = select(customers.c.contact_version).where(
-    customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
-)
+_VERSION = select(customers.c.contact_version).where(given(customers, "customer_id"))

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.conditions import given
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger.ledger import Ledger, settle
 from vault.ledger.ledger_deciding import decide
@@ -73,7 +74,7 @@ def commit(
     edit: Callable[[BillingContact], BillingContact],
     also: Callable[[Connection], None],
 ) -> Corrected:
-    """The same, for a caller who settles the ledger afterwards."""
+    """Do what `change` does, for a caller who settles the ledger afterwards."""
     for _ in range(_LARGEST_RACE):
         with reading(records) as connection:
             row = row_of(connection, caller, customer_id)
@@ -136,14 +137,7 @@ def pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) 
             intents.leave_to_worker(tx, intent)
 
 
-_ACCOUNTS = (
-    select(processor_references.c.account_id)
-    .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.customer_id == bindparam("of_customer"),
-    )
-    .distinct()
-)
+_ACCOUNTS = select(processor_references.c.account_id).where(given(processor_references, "customer_id")).distinct()
 
 
 def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
@@ -156,7 +150,7 @@ def opened(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]
 
 
 def opened_anyway(keyring: Keyring, row: Row[Any]) -> tuple[str | None, BillingContact]:
-    """The same, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
+    """What `opened` gives, also where a correction was lost. Raises Unreadable, KeyDestroyed, KeyMissing."""
     place = place_of(
         keyring,
         row.tenant_id,

@@ -30,9 +30,10 @@ def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, va
 def rows_of(
     tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: Mapping[str, str | None]
 ) -> list[dict[str, Any]]:
-    """Its rows, under every index key of the tenant: while one takes another's place, each process knows one of both.
+    """The rows that a customer is found by, under every index key of the tenant.
 
-    So those who know only the old one, and soon those who know only the new one, find it, and meet its twin.
+    While one key takes another's place, each process knows one of both: so those who know only the old one, and soon
+    those who know only the new one, find the customer, and meet its twin.
     """
     return [
         {"tenant_id": caller.tenant, "customer_id": customer_id, "live": caller.live, **row}

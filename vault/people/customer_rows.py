@@ -7,15 +7,12 @@ from sqlalchemy import Connection, Row, and_, bindparam, select
 from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.errors import Erased, NotFoundHere, Restricted
 from vault.statements import Change
 from vault.tables import customers, processor_accounts, processor_references
 
-_THIS = and_(
-    customers.c.tenant_id == bindparam("tenant"),
-    customers.c.live == bindparam("live"),
-    customers.c.customer_id == bindparam("customer"),
-)
+_THIS = given(customers, "live", "customer_id")
 _KNOWN = select(
     customers.c.tenant_id,
     customers.c.customer_id,
@@ -45,7 +42,7 @@ _ONE_WITH_REFERENCE = Prepared(
         and_(
             processor_references.c.tenant_id == customers.c.tenant_id,
             processor_references.c.owner_id == customers.c.customer_id,
-            processor_references.c.account_id == bindparam("account"),
+            processor_references.c.account_id == bindparam("of_account"),
         ),
     )
 )
@@ -62,8 +59,7 @@ _ONE_WITH_DEFAULT_ACCOUNT = Prepared(
     .join(
         processor_accounts,
         and_(
-            processor_accounts.c.tenant_id == customers.c.tenant_id,
-            processor_accounts.c.live == customers.c.live,
+            together(processor_accounts, customers, "live"),
             processor_accounts.c.is_default,
             processor_accounts.c.deleted_at.is_(None),
         ),
@@ -85,7 +81,7 @@ def row_of(connection: Connection, caller: Caller, customer_id: str) -> Row[Any]
 
 
 def shared_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, held against an erasure or a legal hold that would begin before `tx` ends."""
+    """The row, held against an erasure or a legal hold that would begin before `tx` ends. Raises as `row_of`."""
     return alive(_ONE_HELD.one_or_none(tx, _asked(caller, customer_id)))
 
 
@@ -99,12 +95,12 @@ def held(caller: Caller, customer_id: str, dek_id: bytes, contact_version: int) 
 
 
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, held against all others who hold it."""
+    """The row, held against all others who hold it. Raises as `row_of`."""
     return alive(_ONE_ALONE.one_or_none(tx, _asked(caller, customer_id)))
 
 
 def any_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
-    """The same, of an erased customer too. Raises NotFoundHere."""
+    """The row of a customer, of an erased one too, held against all others who hold it. Raises NotFoundHere."""
     row: Row[Any] | None = _ONE_ALONE.one_or_none(tx, _asked(caller, customer_id))
     if row is None:
         raise NotFoundHere("No such customer.")
@@ -112,13 +108,13 @@ def any_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:
 
 
 def row_with_reference(connection: Connection, caller: Caller, customer_id: str, account_id: str) -> Row[Any]:
-    """The same, with the processor's sealed name for the customer at one account (NULL where it has none)."""
-    asked = _asked(caller, customer_id) | {"account": account_id}
+    """The row with the processor's sealed name for the customer at one account (NULL where it has none)."""
+    asked = _asked(caller, customer_id) | {"of_account": account_id}
     return alive(_ONE_WITH_REFERENCE.one_or_none(connection, asked))
 
 
 def row_with_default_account(connection: Connection, caller: Caller, customer_id: str) -> Row[Any] | None:
-    """The same, at the mode's default account and with what its processor needs; None without either."""
+    """The row as at the mode's default account, with what its processor needs; None without customer or account."""
     row = _ONE_WITH_DEFAULT_ACCOUNT.one_or_none(connection, _asked(caller, customer_id))
     return None if row is None else alive(row)
 
@@ -144,4 +140,4 @@ def alive(row: Row[Any] | None) -> Row[Any]:
 
 
 def _asked(caller: Caller, customer_id: str) -> dict[str, Any]:
-    return {"tenant": caller.tenant, "live": caller.live, "customer": customer_id}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_customer": customer_id}

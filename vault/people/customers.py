@@ -26,6 +26,7 @@ from keys.dek import Dek
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.conditions import together
 from vault.errors import CustomerExists
 from vault.ids import new_id
 from vault.people import customer_index
@@ -70,8 +71,7 @@ def create(
     attempt: intents.Attempt,
 ) -> tuple[Customer, bool]:
     """A new customer, and whether it is a replay. Raises CustomerExists when the reference is taken."""
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     if first is not None:
         return read(records, caller, first.resource_id), True
     new = prepare(keyring, caller, reference, contact)
@@ -167,7 +167,7 @@ def _counted(caller: Caller) -> Select[Any]:
 
 
 def _count(table: Table, name: str, which: ColumnElement[bool]) -> Label[int]:
-    its = and_(table.c.tenant_id == customers.c.tenant_id, table.c.customer_id == customers.c.customer_id, which)
+    its = and_(together(table, customers, "customer_id"), which)
     return select(func.count()).select_from(table).where(its).scalar_subquery().label(name)
 
 

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, or_, select
+from sqlalchemy import Connection, Engine, Row, bindparam, or_, select
 
 from keys.database import reading
 from vault import audit, pages
 from vault.caller import Caller
+from vault.conditions import together
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
@@ -66,8 +67,7 @@ def hold(records: Engine, ledger: Ledger, caller: Caller, order: Order, attempt:
 
     A replay settles too: the first call may have ended before the ledger had its entry.
     """
-    with reading(records) as connection:
-        first = intents.replayed(connection, ledger.keyring, caller, attempt)
+    first = intents.replayed(records, ledger.keyring, caller, attempt)
     hold_id = first.resource_id if first else new_id("hold", caller.tenant)
     if first is None and not _decide(records, ledger, caller, hold_id, order, attempt):
         return hold(records, ledger, caller, order, attempt)  # a twin of this call was faster
@@ -105,7 +105,7 @@ def in_force(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]
 
 
 def blocking(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]:
-    """Those of them that an erasure must wait for. Held transactions stay anyway; their hold keeps them longer."""
+    """The holds in force that an erasure must wait for. Held transactions stay anyway; their hold keeps them longer."""
     return [each for each in in_force(tx, caller, customer_id) if set(each.classes) != {"transactions"}]
 
 
@@ -200,13 +200,13 @@ def _all(caller: Caller, rows: Sequence[Row[Any]]) -> list[Hold]:
 
 
 def _asked(caller: Caller, **named: str | datetime) -> dict[str, Any]:
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, **named}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, **named}
 
 
 _MINE = (
     select(holds, customers.c.state)
-    .join(customers, and_(customers.c.tenant_id == holds.c.tenant_id, customers.c.customer_id == holds.c.customer_id))
-    .where(holds.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_mode"))
+    .join(customers, together(customers, holds, "customer_id"))
+    .where(holds.c.tenant_id == bindparam("of_tenant"), customers.c.live == bindparam("of_live"))
 )
 _ONE = _MINE.where(holds.c.hold_id == bindparam("of_hold"))
 _ONE_HELD = _ONE.with_for_update(of=holds)

@@ -44,7 +44,7 @@ def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, 
 
 
 def restrict_in(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> datetime:
-    """The same in `tx`, for a caller who settles the ledger afterwards; since when it is restricted."""
+    """Restrict a customer in `tx`, for a caller who settles the ledger afterwards; since when it is restricted."""
     row = lone_row_of(tx, caller, customer_id)
     since: datetime = row.restricted_at or caller.at
     entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})

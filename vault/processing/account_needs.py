@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Table, TextClause, and_, bindparam, func, select, text, update
+from sqlalchemy import Connection, and_, bindparam, func, select, text, update
 
 from vault.columns import database_clock
+from vault.conditions import given
 from vault.statements import Change, each
 from vault.tables import erasure_recipients, erasures, intents, tokens
 from vault.tables.work import STILL_OPEN
@@ -27,14 +28,10 @@ def tried_at_once(tenant: str, account_id: str, at: datetime) -> tuple[Change, .
     return each({"of_tenant": tenant, "of_account": account_id, "at": at}, *_TRY_AT_ONCE)
 
 
-def _of(table: Table, *which: ColumnElement[bool] | TextClause) -> ColumnElement[bool]:
-    return and_(table.c.tenant_id == bindparam("of_tenant"), table.c.account_id == bindparam("of_account"), *which)
-
-
 _OPEN = text(f"intents.{STILL_OPEN}")
-_TOLD = _of(erasure_recipients, erasure_recipients.c.result == "pending")
+_TOLD = and_(given(erasure_recipients, "account_id"), erasure_recipients.c.result == "pending")
 _LOOKS = {
-    name: select(table.c.account_id).where(_of(table, which)).limit(1)
+    name: select(table.c.account_id).where(given(table, "account_id"), which).limit(1)
     for name, table, which in (
         (TOKENS, tokens, tokens.c.state.in_(("pending", "requires_action", "active"))),
         (INTENTS, intents, _OPEN),
@@ -42,10 +39,12 @@ _LOOKS = {
     )
 }
 _LAST_REDACTION = select(func.max(erasure_recipients.c.next_attempt_at)).where(
-    _of(erasure_recipients, erasure_recipients.c.result == "scheduled")
+    given(erasure_recipients, "account_id"), erasure_recipients.c.result == "scheduled"
 )
 _TRY_AT_ONCE = (
-    update(intents).where(_of(intents, _OPEN, intents.c.attempts > 1)).values(lease_until=database_clock()),
+    update(intents)
+    .where(given(intents, "account_id"), _OPEN, intents.c.attempts > 1)
+    .values(lease_until=database_clock()),
     update(erasures)
     .where(
         erasures.c.tenant_id == bindparam("of_tenant"),

@@ -12,13 +12,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.columns import database_clock, instance
+from vault.conditions import given
 from vault.errors import InDoubt
+from vault.personal import Secret
 from vault.processing.processor import Processor
+from vault.processing.processor_answers import PaymentPage
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats
@@ -26,6 +29,9 @@ from vault.tables import processor_accounts as accounts
 
 CLOCKS = 60
 """Seconds by which clocks of servers, databases and processors may be apart; a beat may be as old as that, too."""
+
+FIRST_LOOK = timedelta(days=1)
+"""How far back an account is looked through that these records never knew, where its processor keeps no keys."""
 
 
 def settling(processor: Processor) -> int:
@@ -63,6 +69,23 @@ def is_doubted(connection: Connection, tenant: str, account_id: str) -> bool:
     return _ONE.one_or_none(connection, {"of_tenant": tenant, "of_account": account_id}) is not None
 
 
+def is_any(connection: Connection, caller: Caller) -> bool:
+    """Whether records of any account of the caller's mode may be lost."""
+    theirs = accounts.c.tenant_id == caller.tenant, accounts.c.live == caller.live, accounts.c.deleted_at.is_(None)
+    return connection.execute(select(accounts.c.account_id).where(*theirs, is_in_doubt()).limit(1)).first() is not None
+
+
+def known_on(records: Engine, processor: Processor, key: Secret, caller: Caller) -> str | None:
+    """The instance of the records on which nothing of ours is there to be known; None where it must be walked."""
+    with reading(records) as connection:
+        here: str | None = connection.scalar(select(instance()))
+    since = caller.at - (processor.key_lifetime or FIRST_LOOK)
+    page = processor.list_payments(key, since=since, until=None, after=None)
+    if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
+        return here
+    return None
+
+
 def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`
     """From when on commits may be lost, as these records know it; None where they never knew the account."""
     at: datetime | None = connection.scalar(select(beats.c.at).where(beats.c.instance == account.known_on))
@@ -76,19 +99,13 @@ def is_in_doubt() -> ColumnElement[bool]:
 
 def _asked(caller: Caller, processor: Processor, account_id: str) -> Mapping[str, Any]:
     guarded = -guarded_for(processor)
-    return {"of_tenant": caller.tenant, "of_mode": caller.live, "of_account": account_id, "guarded": guarded}
+    return {"of_tenant": caller.tenant, "of_live": caller.live, "of_account": account_id, "guarded": guarded}
 
 
 _ITSELF = accounts.alias()
 _SAME = or_(
     accounts.c.account_id == bindparam("of_account"),
-    exists(
-        select(_ITSELF.c.account_id).where(
-            _ITSELF.c.tenant_id == bindparam("of_tenant"),
-            _ITSELF.c.account_id == bindparam("of_account"),
-            _ITSELF.c.named == accounts.c.named,
-        )
-    ),
+    exists(select(_ITSELF.c.account_id).where(given(_ITSELF, "account_id"), _ITSELF.c.named == accounts.c.named)),
 )
 """Two rows may name one account of the processor: a key guards it as a whole."""
 
@@ -96,19 +113,12 @@ _IN_THE_WAY = (
     select(accounts.c.account_id)
     .outerjoin(beats, beats.c.instance == accounts.c.known_on)
     .where(
-        accounts.c.tenant_id == bindparam("of_tenant"),
-        accounts.c.live == bindparam("of_mode"),
+        given(accounts, "live"),
         accounts.c.deleted_at.is_(None),
         is_in_doubt(),
         ~and_(_SAME, beats.c.at.is_not(None), beats.c.at > database_clock(bindparam("guarded"))),
     )
 )
-_ONE = Prepared(
-    select(accounts.c.account_id).where(
-        accounts.c.tenant_id == bindparam("of_tenant"),
-        accounts.c.account_id == bindparam("of_account"),
-        is_in_doubt(),
-    )
-)
+_ONE = Prepared(select(accounts.c.account_id).where(given(accounts, "account_id"), is_in_doubt()))
 _NONE = select(literal(1).label("none")).where(~exists(_IN_THE_WAY))
 _FOUND = Prepared(_NONE)

@@ -9,18 +9,19 @@ never rotates, so that a retry in 399 days still meets its first attempt.
 
 import hashlib
 import hmac
-import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, case, delete, select, update
 
+from keys.database import reading
 from keys.keyring import Keyring
 from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import given
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, new_id
 from vault.processing.processor_answers import Marks
@@ -55,21 +56,6 @@ class Intent:
     """The idempotency key that the processor sees; None where it is made of the obligation (`obligation_key`)."""
     word: bytes = field(repr=False)
     """Of the lease."""
-
-
-def body_fingerprint(keyring: Keyring, tenant: str, path: str, body: object) -> bytes:
-    """HMAC-SHA256 of path and parsed body, its card number cut to the last four and its CVC left out."""
-    canonical = json.dumps([path, _without_card(body)], sort_keys=True, separators=(",", ":")).encode()
-    return hmac.digest(_key(keyring, tenant, "body-fingerprint"), canonical, hashlib.sha256)
-
-
-def _without_card(body: object) -> object:
-    if not isinstance(body, dict) or not isinstance(body.get("card"), dict):
-        return body
-    card = {name: value for name, value in body["card"].items() if name != "cvc"}
-    if isinstance(card.get("number"), str):
-        card["number"] = "".join(filter(str.isdigit, card["number"]))[-4:]
-    return {**body, "card": card}
 
 
 class Known(Exception):  # no error: what rolls back all that was to begin with a known key
@@ -124,19 +110,12 @@ def begun(
         word=new_word(),
     )
     row = {
-        "tenant_id": caller.tenant,
-        "intent_id": intent.intent_id,
-        "operation": attempt.operation,
-        "key_digest": key_digest(keyring, caller, attempt),
-        "fingerprint": attempt.fingerprint,
-        "resource_id": resource_id,
+        **_row(keyring, caller, attempt, intent.intent_id, resource_id, "pending"),
         "customer_id": customer_id,
         "account_id": account_id,
         "processor_key": intent.processor_key,
-        "state": "pending",
         "attempts": 1,
         "word": intent.word,
-        "created_at": caller.at,
     }
     return intent, inserted(intents, row, if_absent=True, clocks={"lease_until": LEASE_SECONDS})
 
@@ -148,32 +127,35 @@ def new_word() -> bytes:
 
 def known(keyring: Keyring, caller: Caller, attempt: Attempt, resource_id: str) -> Change:
     """An intent that is done already: the call with this key is a replay of what made the resource."""
-    row = {
+    row = _row(keyring, caller, attempt, new_id("int", caller.tenant), resource_id, "done")
+    return inserted(intents, row, if_absent=True, clocks={"lease_until": 0, "finished_at": 0})
+
+
+def _row(
+    keyring: Keyring, caller: Caller, attempt: Attempt, intent_id: str, resource_id: str, state: str
+) -> dict[str, Any]:
+    return {
         "tenant_id": caller.tenant,
-        "intent_id": new_id("int", caller.tenant),
+        "intent_id": intent_id,
         "operation": attempt.operation,
         "key_digest": key_digest(keyring, caller, attempt),
         "fingerprint": attempt.fingerprint,
         "resource_id": resource_id,
-        "state": "done",
+        "state": state,
         "created_at": caller.at,
     }
-    return inserted(intents, row, if_absent=True, clocks={"lease_until": 0, "finished_at": 0})
 
 
-def replayed(connection: Connection, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
+def replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
     """The first call with this key, None if there was none.
 
     Raises KeyReused for another body, InProgress while the first call is being worked on.
     """
     if attempt.key is None:
         return None
-    asked = {
-        "tenant": caller.tenant,
-        "operation": attempt.operation,
-        "digest": key_digest(keyring, caller, attempt),
-    }
-    row = _BY_KEY.one_or_none(connection, asked)
+    asked = {"of_operation": attempt.operation, "of_key_digest": key_digest(keyring, caller, attempt)}
+    with reading(records) as connection:
+        row = _BY_KEY.one_or_none(connection, {"of_tenant": caller.tenant, **asked})
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, attempt.fingerprint):
@@ -221,17 +203,11 @@ def forget_attempt(tx: Connection, intent: Intent) -> bool:
     return tx.execute(_FORGET, {**_named(intent), "of_word": intent.word}).rowcount == 1
 
 
-_FINISH_ALL = (
-    update(intents)
-    .where(
-        intents.c.tenant_id == bindparam("of_tenant"),
-        intents.c.resource_id == bindparam("of_resource"),
-        intents.c.state.in_(("pending", "manual")),
-    )
-    .values(state="done", finished_at=database_clock())
-)
-_THIS = and_(intents.c.tenant_id == bindparam("of_tenant"), intents.c.intent_id == bindparam("of_intent"))
+_THIS = given(intents, "intent_id")
 _OPEN = intents.c.state.in_(("pending", "manual"))
+_FINISH_ALL = (
+    update(intents).where(given(intents, "resource_id"), _OPEN).values(state="done", finished_at=database_clock())
+)
 _FORGET = delete(intents).where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))
 _WORKING = and_(intents.c.state == "pending", intents.c.lease_until > database_clock())
 _BY_KEY = Prepared(
@@ -240,11 +216,7 @@ _BY_KEY = Prepared(
         intents.c.resource_id,
         intents.c.created_at,
         case((_WORKING, 1), else_=0).label("working"),
-    ).where(
-        intents.c.tenant_id == bindparam("tenant"),
-        intents.c.operation == bindparam("operation"),
-        intents.c.key_digest == bindparam("digest"),
-    )
+    ).where(given(intents, "operation", "key_digest"))
 )
 
 

@@ -1,19 +1,23 @@
 """Calls to a processor: which one, and with whose credentials."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row
+from sqlalchemy import Engine, Row
 
+from keys.database import reading
 from keys.keyring import Keyring
 from vault.errors import NotUsable
 from vault.personal import Secret
 from vault.processing.processor import Processor
-from vault.processing.processor_accounts import credentials_of
+from vault.processing.processor_accounts import by_id, credentials_of
+from vault.processing.processor_answers import Failure, MadePage, PaymentPage
 
 Processors = Mapping[str, Processor]
 """By the kind that a processor account names."""
+
+Page = TypeVar("Page", PaymentPage, MadePage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +36,21 @@ def connect(processors: Processors, keyring: Keyring, tenant: str, account: Row[
             "processor_account_unusable", "This processor account can't be used by this deployment any more."
         )
     return Connected(processor=processor, credentials=credentials_of(keyring, tenant, account).api_key)
+
+
+def connect_to(records: Engine, keyring: Keyring, processors: Processors, tenant: str, account_id: str) -> Connected:
+    """The processor of the account that has this id, a deleted one too. Raises as `connect`."""
+    with reading(records) as connection:
+        account = by_id(connection, tenant, account_id)
+    return connect(processors, keyring, tenant, account)
+
+
+def each_page(listed: Callable[..., Page | Failure]) -> Iterator[Page | Failure]:
+    """The pages of a list, each asked for when its turn comes; a failure is the last. `listed` takes `after`."""
+    after: str | None = None
+    while True:
+        page = listed(after=after)
+        yield page
+        if isinstance(page, Failure) or page.after is None:
+            return
+        after = page.after

@@ -139,7 +139,7 @@ class Processor(Protocol):
         key: str,
         currency: str | None = None,
     ) -> RefundOutcome:
-        """Give back `amount` of the payment `reference`, all that is left where it is None; `currency` as above."""
+        """Give back `amount` of the payment `reference`, all that is left for None; `currency` as in `capture`."""
 
     def find_customer(self, credentials: Secret, *, id: str, since: datetime) -> CustomerOpened | NotFound | Failure:  # noqa: A002 - the mark's name
         """The customer with our id among those made since, of several the oldest. An outage is never NotFound."""

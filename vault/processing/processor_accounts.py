@@ -2,25 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, select, update
 
+from keys.context import Context
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.columns import instance
+from vault.conditions import given
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
-from vault.processing import account_needs, account_proofs, intents
+from vault.processing import account_needs, account_proofs, doubt, intents
 from vault.processing.account_proofs import Before, Proof
 from vault.processing.processor import Processor
-from vault.processing.processor_answers import PaymentPage
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import update_row, write
+from vault.statements import insert, update_row, write
 from vault.tables import processor_accounts, tenants
 
 
@@ -66,56 +66,35 @@ def add(
     account_proofs.refuse_other_mode(processor, key, live=caller.live)
     proof = account_proofs.of_new(processor, key)
     own_id = proof.own_id if proof else None
-    known_on = _known_on(records, processor, key, caller) if proof else None
+    known_on = doubt.known_on(records, processor, key, caller) if proof else None
     with audit.transaction(records) as tx:
         _take_turns(tx, caller)
         first = _default(tx, caller) is None
         intent = intents.begin(tx, keyring, caller, attempt, resource_id=account_id)
         if intent is not None:
             if default and not first:
-                _clear_default(tx, caller)
+                tx.execute(update(processor_accounts).where(_theirs(caller)).values(is_default=False))
             sealed = _seal(keyring, caller.tenant, account_id, _with_own_id(credentials, own_id))
-            tx.execute(
-                insert(processor_accounts),
-                {
-                    "tenant_id": caller.tenant,
-                    "account_id": account_id,
-                    "kind": kind,
-                    "live": caller.live,
-                    "label": label,
-                    "credentials": sealed,
-                    "proven_at": caller.at if proof and proof.is_proven else None,
-                    "named": account_proofs.named(keyring, caller.tenant, kind, own_id) if own_id else None,
-                    "known_on": known_on if not _is_any_doubted(tx, caller) else None,
-                    "is_default": default or first,
-                    "created_at": caller.at,
-                },
-            )
+            row = {
+                "tenant_id": caller.tenant,
+                "account_id": account_id,
+                "kind": kind,
+                "live": caller.live,
+                "label": label,
+                "credentials": sealed,
+                "proven_at": caller.at if proof and proof.is_proven else None,
+                "named": account_proofs.named(keyring, caller.tenant, kind, own_id) if own_id else None,
+                "known_on": known_on if not doubt.is_any(tx, caller) else None,
+                "is_default": default or first,
+                "created_at": caller.at,
+            }
+            insert(tx, processor_accounts, row)
             intents.finish(tx, intent)
             audit.record(tx, keyring, caller, "processor_account.add", resource=account_id, details={"kind": kind})
     if intent is None:
-        with reading(records) as connection:
-            before = intents.replayed(connection, keyring, caller, attempt)
+        before = intents.replayed(records, keyring, caller, attempt)
         account_id = before.resource_id if before else account_id
     return read(records, caller, account_id), intent is None
-
-
-def _known_on(records: Engine, processor: Processor, key: Secret, caller: Caller) -> str | None:
-    """The instance of the records on which nothing of ours is there to be known; None where it must be walked."""
-    with reading(records) as connection:
-        here: str | None = connection.scalar(select(instance()))
-    since = caller.at - (processor.key_lifetime or _FIRST_LOOK)
-    page = processor.list_payments(key, since=since, until=None, after=None)
-    if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
-        return here
-    return None
-
-
-def _is_any_doubted(tx: Connection, caller: Caller) -> bool:
-    doubted = select(processor_accounts.c.account_id).where(
-        _theirs(caller), processor_accounts.c.known_on.is_distinct_from(instance())
-    )
-    return tx.execute(doubted.limit(1)).first() is not None
 
 
 def _with_own_id(credentials: Mapping[str, str], own_id: str | None) -> dict[str, str]:
@@ -157,11 +136,8 @@ def change(
     proof = _proof(keyring, processors, row, before, whole) if "api_key" in credentials else None
     proven = {"proven_at": caller.at if proof.is_proven else None} if proof else {}
     with audit.transaction(records) as tx:
-        if (
-            proof
-            and not proof.is_proven
-            and account_needs.INTENTS in account_needs.found(tx, caller.tenant, account_id)
-        ):
+        is_unproven = proof is not None and not proof.is_proven
+        if is_unproven and account_needs.INTENTS in account_needs.found(tx, caller.tenant, account_id):
             raise NotUsable("account_unproven", account_proofs.BY_NOBODY)
         if not _put(tx, keyring, row, _with_own_id(whole, proof.own_id) if proof else whole, **proven, walk_at=None):
             raise MovedOn("Others changed this account at the same time. Try again.")
@@ -211,11 +187,8 @@ def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -
     with audit.transaction(records) as tx:
         _one(tx, caller, account_id)
         _refuse_while_needed(tx, caller, account_id)
-        tx.execute(
-            update(processor_accounts)
-            .where(processor_accounts.c.tenant_id == caller.tenant, processor_accounts.c.account_id == account_id)
-            .values(deleted_at=caller.at, credentials=None, is_default=False)
-        )
+        key = {"tenant_id": caller.tenant, "account_id": account_id}
+        update_row(tx, processor_accounts, key, {"deleted_at": caller.at, "credentials": None, "is_default": False})
         audit.record(tx, keyring, caller, "processor_account.delete", resource=account_id)
 
 
@@ -246,19 +219,22 @@ def credentials_of(keyring: Keyring, tenant: str, row: Row[Any]) -> Credentials:
 
 
 def _opened(keyring: Keyring, tenant: str, row: Row[Any]) -> dict[str, Any]:
-    version = row.credentials_version
-    place = place_of(keyring, tenant, "processor_accounts", "credentials", row.account_id, version=version)
+    place = _place(keyring, tenant, row.account_id, row.credentials_version)
     return open_own(keyring, "secrets", row.credentials, place)
 
 
 def by_id(connection: Connection, tenant: str, account_id: str) -> Row[Any]:
     """The row of an account, a deleted one too."""
-    return connection.execute(_ANY, {"tenant": tenant, "account": account_id}).one()
+    return connection.execute(_ANY, {"of_tenant": tenant, "of_account": account_id}).one()
 
 
 def _seal(keyring: Keyring, tenant: str, account_id: str, credentials: Mapping[str, str], version: int = 1) -> bytes:
-    place = place_of(keyring, tenant, "processor_accounts", "credentials", account_id, version=version)
+    place = _place(keyring, tenant, account_id, version)
     return seal_value(keyring.tenant_key(tenant, "secrets"), credentials, place)
+
+
+def _place(keyring: Keyring, tenant: str, account_id: str, version: int) -> Context:
+    return place_of(keyring, tenant, "processor_accounts", "credentials", account_id, version=version)
 
 
 def _theirs(caller: Caller) -> ColumnElement[bool]:
@@ -269,13 +245,9 @@ def _theirs(caller: Caller) -> ColumnElement[bool]:
     )
 
 
-_FIRST_LOOK = timedelta(days=1)
-_ANY = select(processor_accounts).where(
-    processor_accounts.c.tenant_id == bindparam("tenant"), processor_accounts.c.account_id == bindparam("account")
-)
+_ANY = select(processor_accounts).where(given(processor_accounts, "account_id"))
 _DEFAULT = select(processor_accounts).where(
-    processor_accounts.c.tenant_id == bindparam("tenant"),
-    processor_accounts.c.live == bindparam("live"),
+    given(processor_accounts, "live"),
     processor_accounts.c.deleted_at.is_(None),
     processor_accounts.c.is_default,
 )
@@ -290,17 +262,13 @@ def _one(connection: Connection, caller: Caller, account_id: str) -> Row[Any]:
 
 
 def _default(connection: Connection, caller: Caller) -> Row[Any] | None:
-    return connection.execute(_DEFAULT, {"tenant": caller.tenant, "live": caller.live}).one_or_none()
+    return connection.execute(_DEFAULT, {"of_tenant": caller.tenant, "of_live": caller.live}).one_or_none()
 
 
 def _take_turns(tx: Connection, caller: Caller) -> None:
     """Of a tenant's accounts that are added at once each sees those before it, so that one default is left."""
     its = select(tenants.c.tenant_id).where(tenants.c.tenant_id == caller.tenant)
     tx.execute(its.with_for_update(key_share=True))  # foreign keys to the tenant go on being checked
-
-
-def _clear_default(tx: Connection, caller: Caller) -> None:
-    tx.execute(update(processor_accounts).where(_theirs(caller)).values(is_default=False))
 
 
 def _account(row: Row[Any]) -> Account:

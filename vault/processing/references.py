@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
 from keys.prepared import Prepared
+from vault.conditions import given
 from vault.sealing import open_near, place_of, seal_value
 from vault.statements import Change, each, inserted, update_row
 from vault.tables import processor_references
@@ -77,7 +78,7 @@ class Kept:
 
 
 def chained(keyring: Keyring, dek: Dek, kept: Kept, network_transaction_id: str) -> Change:
-    """The same reference with the network transaction id of its first charge; unless another charge was first."""
+    """A kept reference with the network transaction id of its card's first charge, unless another charge was first."""
     version = kept.version + 1
     place = _place(keyring, kept.tenant, kept.owner, kept.account, kept.customer, version)
     value = {"reference": kept.reference, "network_transaction_id": network_transaction_id}
@@ -87,7 +88,7 @@ def chained(keyring: Keyring, dek: Dek, kept: Kept, network_transaction_id: str)
 
 def find(connection: Connection, tenant: str, owner: str, account: str) -> Row[Any] | None:
     """The row of what an account calls `owner`, None if it does not know it."""
-    asked = {"tenant": tenant, "owner": owner, "account": account}
+    asked = {"of_tenant": tenant, "of_owner": owner, "of_account": account}
     row: Row[Any] | None = _ONE.one_or_none(connection, asked)
     return row
 
@@ -99,12 +100,12 @@ def read(keyring: Keyring, row: Row[Any]) -> dict[str, Any]:
 
 
 def open_with(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
-    """The same, under a DEK that is at hand."""
+    """What a row of `processor_references` has sealed, under a DEK that is at hand."""
     return open_record(keyring, dek, row, owner=row.owner_id, account=row.account_id)
 
 
 def open_record(keyring: Keyring, dek: Dek, row: Row[Any], *, owner: str, account: str) -> dict[str, Any]:
-    """The same, out of a row of a join that has the columns `reference` and `reference_version`."""
+    """What is sealed of a reference, out of a row of a join with the columns `reference` and `reference_version`."""
     place = _place(keyring, row.tenant_id, owner, account, row.customer_id, row.reference_version)
     return open_near(keyring, dek, row.reference, place)
 
@@ -119,17 +120,12 @@ def open_customer(keyring: Keyring, dek: Dek, row: Row[Any]) -> dict[str, Any]:
 _CHAIN = (
     update(processor_references)
     .where(
-        processor_references.c.tenant_id == bindparam("of_tenant"),
-        processor_references.c.owner_id == bindparam("of_owner"),
-        processor_references.c.account_id == bindparam("of_account"),
+        given(processor_references, "owner_id", "account_id"),
         processor_references.c.reference_version == bindparam("of_version"),
     )
     .values(reference=bindparam("sealed"), reference_version=bindparam("version"))
 )
-_ACCOUNT = and_(
-    processor_references.c.tenant_id == bindparam("tenant"), processor_references.c.account_id == bindparam("account")
-)
-_ONE = Prepared(select(processor_references).where(_ACCOUNT, processor_references.c.owner_id == bindparam("owner")))
+_ONE = Prepared(select(processor_references).where(given(processor_references, "owner_id", "account_id")))
 
 
 def _place(keyring: Keyring, tenant: str, owner: str, account: str, customer: str, version: int) -> Context:

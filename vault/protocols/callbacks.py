@@ -15,8 +15,10 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, sel
 from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
+from vault import leases
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.errors import CallbackFailed
 from vault.requests import rights
 from vault.requests.rights import RightsRequest
@@ -85,9 +87,8 @@ def due(records: Engine) -> Sequence[Row[Any]]:
 
 def take_up(records: Engine, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    free = and_(_of(row), callbacks.c.next_attempt_at <= database_clock())
-    with transaction(records) as tx:
-        return _changed(tx, free, next_attempt_at=database_clock(LEASE_SECONDS))
+    same = callbacks.c.address == row.address
+    return leases.take(records, callbacks, row, "next_attempt_at", LEASE_SECONDS, same)
 
 
 def tell(
@@ -162,7 +163,7 @@ def _put_off(records: Engine, caller: Caller, row: Row[Any], state: str) -> None
     if caller.at - since >= RETRIED_FOR:
         _end(records, row, state)
         return
-    pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 12), LONGEST_PAUSE)
+    pause = leases.pause(attempts - 1, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
     with transaction(records) as tx:
         _changed(
             tx, _of(row), trying=state, attempts=attempts, failing_since=since, next_attempt_at=database_clock(pause)
@@ -199,18 +200,12 @@ def _this(tenant_id: str, request_id: str, name: str) -> ColumnElement[bool]:
 
 def _of(row: Row[Any]) -> ColumnElement[bool]:
     """This row, unless another address stands there by now."""
-    return and_(_this(row.tenant_id, row.request_id, row.name), callbacks.c.address == row.address)
+    return and_(of_row(callbacks, row), callbacks.c.address == row.address)
 
 
 _DUE = (
     select(callbacks, rights_requests.c.live, rights_requests.c.state)
-    .join(
-        rights_requests,
-        and_(
-            rights_requests.c.tenant_id == callbacks.c.tenant_id,
-            rights_requests.c.request_id == callbacks.c.request_id,
-        ),
-    )
+    .join(rights_requests, together(rights_requests, callbacks, "request_id"))
     .where(
         callbacks.c.address.is_not(None),
         callbacks.c.next_attempt_at <= database_clock(),

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from sqlalchemy import and_, bindparam, select, union
+from sqlalchemy import bindparam, select, union
 
 from keys.database import reading
+from vault.conditions import given, together
 from vault.errors import Duplicate, InProgress
 from vault.processing.intents import Attempt
 from vault.protocols.fides import PROTOCOL
@@ -81,22 +82,14 @@ def _look(work: Work, run: str, order: Order) -> tuple[list[RightsRequest], list
 
 
 _ERASURES = select(rights_requests.c.request_id).where(
-    rights_requests.c.tenant_id == bindparam("of_tenant"),
-    rights_requests.c.live == bindparam("of_mode"),
-    rights_requests.c.type == "erasure",
+    given(rights_requests, "live"), rights_requests.c.type == "erasure"
 )
 _INVOLVED = union(
     _ERASURES.where(
         rights_requests.c.protocol == PROTOCOL,
         rights_requests.c.external_id.in_(bindparam("of_names", expanding=True)),
     ),
-    _ERASURES.join(
-        callbacks,
-        and_(
-            callbacks.c.tenant_id == rights_requests.c.tenant_id,
-            callbacks.c.request_id == rights_requests.c.request_id,
-        ),
-    ).where(
+    _ERASURES.join(callbacks, together(callbacks, rights_requests, "request_id")).where(
         callbacks.c.protocol == PROTOCOL,
         callbacks.c.name == bindparam("of_run"),
         rights_requests.c.state != "cancelled",

@@ -13,8 +13,9 @@ from keys.database import reading, transaction
 from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import of_row
 from vault.errors import VaultError
-from vault.money import charge_looking, charge_steps, charges, refunds, refunds_listed
+from vault.money import charge_looking, charge_steps, charges, refund_outcomes, refunds, refunds_listed
 from vault.money.by_hand import ByHand
 from vault.money.charge_outcomes import conclude
 from vault.processing.intents import Intent
@@ -132,7 +133,7 @@ def _end_step(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> s
 
 def _end_refund(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    refund = refunds.conclude(shop.records, shop.keyring, refunding, said)
+    refund = refund_outcomes.conclude(shop.records, shop.keyring, refunding, said)
     return f"{refund.id} is {refund.status}"
 
 
@@ -148,8 +149,7 @@ _ENDS: Mapping[str, Callable[[Workshop, Caller, Intent, ByHand], str]] = {
 
 def _free(row: Row[Any]) -> ColumnElement[bool]:
     """The intent of this row, while it is open and nobody works on it."""
-    this = and_(intent_table.c.tenant_id == row.tenant_id, intent_table.c.intent_id == row.intent_id)
-    return and_(this, text(f"intents.{STILL_OPEN}"), ~open_intents.is_held())
+    return and_(of_row(intent_table, row), text(f"intents.{STILL_OPEN}"), ~open_intents.is_held())
 
 
 _DUE = {"lease_until": database_clock(), "word": None}

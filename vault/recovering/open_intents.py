@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Engine, Row, and_, case, func, select, tex
 from keys.database import reading
 from keys.tenant_rows import EVERY, for_tenant
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.recovering import doubts
 from vault.tables import intents, processor_accounts
 from vault.tables.tenancy import DIFFERING
@@ -54,7 +55,7 @@ def _age(since: datetime | None, at: datetime) -> int:
 def listed(
     records: Engine, at: datetime, *, manual: bool = False, older: timedelta | None = None
 ) -> Sequence[Row[Any]]:
-    """Those that are open, the oldest first: only those that need a human, or that began so long before `at`."""
+    """The intents that are open, the oldest first: only those that need a human, or that began so long before `at`."""
     statement = _OPEN.order_by(intents.c.created_at)
     if manual:
         statement = statement.where(intents.c.state == "manual")
@@ -89,10 +90,5 @@ _ALL = select(
     processor_accounts.c.live,
     processor_accounts.c.label,
     case((is_held(), 1), else_=0).label("held"),
-).outerjoin(
-    processor_accounts,
-    and_(
-        processor_accounts.c.tenant_id == intents.c.tenant_id, processor_accounts.c.account_id == intents.c.account_id
-    ),
-)
+).outerjoin(processor_accounts, together(processor_accounts, intents, "account_id"))
 _OPEN = _ALL.where(_STILL_OPEN)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, or_, select
+from sqlalchemy import Connection, Engine, or_, select
 
 from keys import keystore as keystores
 from keys.database import reading
@@ -19,6 +19,7 @@ from keys.keystore import BEGINNING, Watermark
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
+from vault.conditions import given
 from vault.ids import is_id, new_id
 from vault.ledger.effects import EFFECTS, Entry
 from vault.ledger.ledger import Ledger, chain, follow
@@ -154,12 +155,8 @@ def _hold_again(tx: Connection, entry: Entry) -> None:
         insert_if_absent(tx, hold_table, row)
 
 
-_KNOWN = select(customers.c.customer_id).where(
-    customers.c.tenant_id == bindparam("of_tenant"), customers.c.customer_id == bindparam("of_customer")
-)
-_ACCOUNT = select(processor_accounts.c.account_id).where(
-    processor_accounts.c.tenant_id == bindparam("of_tenant"), processor_accounts.c.account_id == bindparam("of_account")
-)
+_KNOWN = select(customers.c.customer_id).where(given(customers, "customer_id"))
+_ACCOUNT = select(processor_accounts.c.account_id).where(given(processor_accounts, "account_id"))
 _UNDONE: dict[str, Callable[[Connection, Entry], Any]] = {
     "erase.intent": replay_erasures.begin,
     "erase.done": replay_erasures.end,

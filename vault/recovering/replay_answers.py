@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
+from vault.conditions import given
 from vault.ledger.effects import Entry
 from vault.statements import update_row
 from vault.tables import erasure_recipients
@@ -55,17 +56,11 @@ def _answer(line: Line) -> dict[str, Any]:
 _TOLD = erasure_recipients.c.what != "redaction"
 _ROWS = (
     select(erasure_recipients)
-    .where(
-        erasure_recipients.c.tenant_id == bindparam("of_tenant"),
-        erasure_recipients.c.erasure_id == bindparam("of_erasure"),
-        _TOLD,
-    )
+    .where(given(erasure_recipients, "erasure_id"), _TOLD)
     .order_by(erasure_recipients.c.recipient_id)
 )
 _NOBODY = delete(erasure_recipients).where(
-    erasure_recipients.c.tenant_id == bindparam("of_tenant"),
-    erasure_recipients.c.erasure_id == bindparam("of_erasure"),
-    erasure_recipients.c.account_id == bindparam("of_account"),
+    given(erasure_recipients, "erasure_id", "account_id"),
     erasure_recipients.c.what == bindparam("of_kind"),
     erasure_recipients.c.result == "pending",
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
+from vault.conditions import given
 from vault.ledger.effects import Entry
 from vault.recovering import replay_answers, replay_redactions
 from vault.requests import rights_progress
@@ -126,15 +127,13 @@ def _accounts(tx: Connection, entry: Entry, *, known: bool) -> list[str]:
     named = {
         "of_tenant": entry.body["tenant"],
         "of_customer": entry.body["subject_id"],
-        "of_mode": entry.body["live"],
+        "of_live": entry.body["live"],
         "unknown": not known,
     }
     return [*tx.scalars(_ACCOUNTS, named)]
 
 
-_THEIRS = select(package_customers.c.package_id).where(
-    package_customers.c.tenant_id == bindparam("of_tenant"), package_customers.c.customer_id == bindparam("of_customer")
-)
+_THEIRS = select(package_customers.c.package_id).where(given(package_customers, "customer_id"))
 # The decision ended them in its own transaction, which these records have lost.
 _PACKAGES = (
     delete(package_chunks).where(
@@ -148,17 +147,11 @@ _PACKAGES = (
     )
     .values(state="erased"),
 )
-_ERASURE = select(erasures.c.erasure_id, erasures.c.request_id).where(
-    erasures.c.tenant_id == bindparam("of_tenant"), erasures.c.customer_id == bindparam("of_customer")
-)
-_NAMED = select(processor_references.c.account_id).where(
-    processor_references.c.tenant_id == bindparam("of_tenant"),
-    processor_references.c.customer_id == bindparam("of_customer"),
-)
+_ERASURE = select(erasures.c.erasure_id, erasures.c.request_id).where(given(erasures, "customer_id"))
+_NAMED = select(processor_references.c.account_id).where(given(processor_references, "customer_id"))
 _ACCOUNTS = select(processor_accounts.c.account_id).where(
     and_(
-        processor_accounts.c.tenant_id == bindparam("of_tenant"),
-        processor_accounts.c.live == bindparam("of_mode"),
+        given(processor_accounts, "live"),
         processor_accounts.c.deleted_at.is_(None),
         or_(bindparam("unknown", type_=processor_accounts.c.live.type), processor_accounts.c.account_id.in_(_NAMED)),
     )

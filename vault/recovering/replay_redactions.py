@@ -8,8 +8,9 @@ worker says so at once in a later certificate (`lost`), rather than let one stan
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
+from vault.conditions import given
 from vault.erasing.recipients import redaction_of
 from vault.ledger.effects import Entry
 from vault.statements import insert_if_absent, update_row
@@ -34,6 +35,4 @@ def _learn(tx: Connection, entry: Entry, erasure_id: str, told: Mapping[str, Any
         update_row(tx, erasure_recipients, key, ended)
 
 
-_ACCOUNT = select(processor_accounts.c.account_id).where(
-    processor_accounts.c.tenant_id == bindparam("of_tenant"), processor_accounts.c.account_id == bindparam("of_account")
-)
+_ACCOUNT = select(processor_accounts.c.account_id).where(given(processor_accounts, "account_id"))

@@ -16,23 +16,15 @@ from keys.database import reading, transaction
 from keys.errors import KeysError
 from vault import leases
 from vault.caller import Caller
-from vault.cards import token_outcomes, token_resuming, tokens
+from vault.cards import token_deletion, token_outcomes, token_resuming, tokens
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
-from vault.money import charge_looking, charge_steps, refunds
+from vault.money import charge_looking, charge_steps, refund_outcomes, refunds
 from vault.people import contact_sending
-from vault.processing import intents, processor_accounts
-from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import (
-    ActionRequired,
-    Authorized,
-    CustomerOpened,
-    Forgotten,
-    NotFound,
-    NotReached,
-    Refused,
-    Unknown,
-)
+from vault.processing import intents
+from vault.processing.processing import Connected, connect_to
+from vault.processing.processor_answers import ActionRequired, Authorized, CustomerOpened, Failure, Forgotten, NotFound
 from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
@@ -51,9 +43,6 @@ MOST_EXCEPTIONS = 20
 """Unexpected errors with one intent before a human is to see it: the next try would meet the same."""
 
 CHARGE = "charge.create"
-UNDECIDED = (NotReached, Unknown, Refused)
-"""Answers to a look-up that leave the question open: the processor is away, or refuses our credentials."""
-
 Report = Callable[[str, Exception], None]
 Step = TypeVar("Step")
 
@@ -88,7 +77,7 @@ def take_up(shop: Workshop, row: Row[Any]) -> intents.Intent | None:
     word = intents.new_word()
     taken = {"attempts": intent_table.c.attempts + 1, "word": word}
     due_still = intent_table.c.state.in_(("pending", "manual"))
-    if not leases.take(shop.records, intent_table, _key(row), "lease_until", intents.LEASE_SECONDS, due_still, **taken):
+    if not leases.take(shop.records, intent_table, row, "lease_until", intents.LEASE_SECONDS, due_still, **taken):
         return None
     return intents.Intent(
         tenant=row.tenant_id,
@@ -135,7 +124,7 @@ def attempt(shop: Workshop, rows: Sequence[Row[Any]], report: Report, step: Call
             more = update(intent_table).values(exceptions=intent_table.c.exceptions + 1)
             with transaction(shop.records) as tx:
                 for row in rows:
-                    tx.execute(more.where(_this(row)))
+                    tx.execute(more.where(of_row(intent_table, row)))
         return None
 
 
@@ -161,7 +150,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
         if not burning.nothing_comes(shop, row, intent, storing.connected):
             return False
         outcome, opened = token_resuming.find(storing, since=row.created_at)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
     return True
@@ -191,7 +180,7 @@ def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: R
         if not burning.nothing_comes(shop, row, intent, underway.connected):
             return False
         outcome = charge_looking.ask(underway)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
         charge_steps.settle(shop.records, shop.keyring, underway, step, outcome)
@@ -205,15 +194,15 @@ def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row:
         if not burning.nothing_comes(shop, row, intent, refunding.connected):
             return False
         outcome = refunds.look_up(shop.keyring, refunding)
-    if isinstance(outcome, UNDECIDED):
+    if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
-    refunds.conclude(shop.records, shop.keyring, refunding, outcome)
+    refund_outcomes.conclude(shop.records, shop.keyring, refunding, outcome)
     return True
 
 
 def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
-    told = tokens.left_to_forget(shop.keyring, row)
+    told = token_deletion.left_to_forget(shop.keyring, row)
     connected = _connected(shop, row)
     processor, credentials, key = connected.processor, connected.credentials, intent.processor_key
     answers: list[object] = [
@@ -250,12 +239,12 @@ def later(shop: Workshop, row: Row[Any], intent: intents.Intent, report: Report)
     """
     age = shop.clock() - row.created_at
     with transaction(shop.records) as tx:
-        exceptions = tx.scalar(select(intent_table.c.exceptions).where(_this(row)))
+        exceptions = tx.scalar(select(intent_table.c.exceptions).where(of_row(intent_table, row)))
         is_stuck = age > GIVEN_UP_AFTER or (exceptions or 0) >= MOST_EXCEPTIONS
         longest = LONGEST_PAUSE if age < YOUNG else LATER_PAUSE
         seconds = MANUAL_PAUSE if is_stuck else leases.pause(row.attempts, first=1, longest=longest)
         kept = {"lease_until": _at(seconds), "state": "manual" if is_stuck else "pending", "word": None}
-        mine = and_(_this(row), _OPEN, intent_table.c.word == intent.word)
+        mine = and_(of_row(intent_table, row), _OPEN, intent_table.c.word == intent.word)
         is_left = tx.execute(update(intent_table).where(mine).values(kept)).rowcount == 1
     if is_stuck and is_left and row.state != "manual":
         told = f"{row.operation} of {row.resource_id}: see `panless intents show {row.intent_id}`."
@@ -269,9 +258,7 @@ def _at(seconds: int) -> ColumnElement[Any]:
 
 
 def _connected(shop: Workshop, row: Row[Any]) -> Connected:
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
-    return connect(shop.processors, shop.keyring, row.tenant_id, account)
+    return connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id)
 
 
 def _done(shop: Workshop, intent: intents.Intent) -> bool:
@@ -288,14 +275,6 @@ def forget_old_keys(shop: Workshop) -> None:
         tx.execute(delete(intent_table).where(old))
 
 
-def _key(row: Row[Any]) -> dict[str, str]:
-    return {"tenant_id": row.tenant_id, "intent_id": row.intent_id}
-
-
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(intent_table.c.tenant_id == row.tenant_id, intent_table.c.intent_id == row.intent_id)
-
-
 _OPEN = text(f"intents.{STILL_OPEN}")
 _SETTLED = or_(intent_table.c.settles_at.is_(None), intent_table.c.settles_at <= database_clock())
 _FREE = (
@@ -307,13 +286,7 @@ _FREE = (
         .over(partition_by=(intent_table.c.tenant_id, intent_table.c.account_id), order_by=intent_table.c.lease_until)
         .label("place"),
     )
-    .join(
-        account_table,
-        and_(
-            account_table.c.tenant_id == intent_table.c.tenant_id,
-            account_table.c.account_id == intent_table.c.account_id,
-        ),
-    )
+    .join(account_table, together(account_table, intent_table, "account_id"))
     .where(_OPEN, intent_table.c.lease_until <= database_clock())
     .subquery()
 )

@@ -30,22 +30,13 @@ from vault.money.findings import (
     own_or_other,
 )
 from vault.processing import doubt, intents, processor_accounts, sending
-from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import (
-    ActionRequired,
-    Approved,
-    Authorized,
-    Declined,
-    Payment,
-    PaymentPage,
-    Voided,
-)
+from vault.processing.processing import Connected, connect, each_page
+from vault.processing.processor_answers import Approved, Authorized, Failure, Payment, PaymentPage, Voided
 from vault.recovering import burning
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
 from vault.workshop import Workshop, caller_of
 
-DEFINITE = (Approved, Authorized, ActionRequired, Voided, Declined)
 ENDED, LATER, AGAIN = "ended", "later", "again"
 ROUNDS = 8
 """Lists that are read for one charge before others have their turn: each key that was found used costs one."""
@@ -117,7 +108,7 @@ def _listed(shop: Workshop, account: Account, ones: Sequence[Unknown]) -> dict[s
     """What the complete list has of each, read once for all of them; None where it could not be read to its end."""
     seen = {one.tag: Seen() for one in ones}
     for page in _pages(account.connected, min((_since(account, one) for one in ones), default=None)):
-        if page is None:
+        if not isinstance(page, PaymentPage):
             return None
         genuine = [each for each in page.payments if recovered.is_ours(shop.keyring, account.row.tenant_id, each)]
         for one in ones:
@@ -146,17 +137,10 @@ def _since(account: Account, one: Unknown) -> datetime:
     return moment
 
 
-def _pages(connected: Connected, since: datetime | None) -> Iterator[PaymentPage | None]:
-    after: str | None = None
-    while since is not None:
-        page = connected.processor.list_payments(connected.credentials, since=since, until=None, after=after)
-        if not isinstance(page, PaymentPage):
-            yield None
-            return
-        yield page
-        if page.after is None:
-            return
-        after = page.after
+def _pages(connected: Connected, since: datetime | None) -> Iterator[PaymentPage | Failure]:
+    if since is None:
+        return iter(())
+    return each_page(partial(connected.processor.list_payments, connected.credentials, since=since, until=None))
 
 
 def _carry_out(shop: Workshop, account: Account, one: Unknown, seen: Seen) -> Done:
@@ -185,7 +169,7 @@ def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) 
     """Read the object itself: a list may be older than it, and the answer that was lost is older than both."""
     connected = account.connected
     outcome = connected.processor.read_charge(connected.credentials, reference=payment.reference)
-    if not isinstance(outcome, DEFINITE):
+    if not isinstance(outcome, charge_looking.DEFINITE):
         return LATER
     if isinstance(outcome, Approved | Authorized):  # before its end is written: the word waits for that
         caller, account_id = one.charging.caller, account.row.account_id

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, or_, select
+from sqlalchemy import Row, bindparam, or_, select
 
 from keys.database import reading
 from vault import leases
 from vault.columns import database_clock, instance
+from vault.conditions import given
 from vault.processing import doubt, sending
 from vault.tables import beats as beat_table
 from vault.tables import processor_accounts as accounts
@@ -54,8 +55,7 @@ def _due(shop: Workshop, busy: Collection[str]) -> list[Row[Any]]:
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of a walk; whether this process got it."""
-    key = {"tenant_id": row.tenant_id, "account_id": row.account_id}
-    return leases.take(shop.records, accounts, key, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
+    return leases.take(shop.records, accounts, row, "walk_at", LEASE_SECONDS, doubt.is_in_doubt())
 
 
 def whole(shop: Workshop, row: Row[Any]) -> Row[Any]:
@@ -75,8 +75,7 @@ def _settling(shop: Workshop) -> int:
     return int(sending.BUDGET + longest)
 
 
-_ITS = and_(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.account_id == bindparam("of_account"))
-_WHOLE = select(accounts, instance().label("here"), database_clock().label("now")).where(_ITS)
+_WHOLE = select(accounts, instance().label("here"), database_clock().label("now")).where(given(accounts, "account_id"))
 _DUE = (
     select(accounts.c.tenant_id, accounts.c.account_id)
     .outerjoin(beat_table, beat_table.c.instance == instance())

@@ -8,20 +8,22 @@ paid with them. Accounts take turns (`walk_turns`).
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Row, and_, func, literal, select, update
 
 from keys.database import reading, transaction
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.columns import instance
+from vault.conditions import given, of_row
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
 from vault.money import charge_looking, recovered, refunds_elsewhere
 from vault.processing import beats, doubt, intents, processor_accounts, references
-from vault.processing.processing import Connected, connect
+from vault.processing.processing import Connected, connect, each_page
 from vault.processing.processor_answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
 from vault.recovering.walk_turns import LEASE_SECONDS, whole
 from vault.statements import updated, write
@@ -30,9 +32,6 @@ from vault.tables import charges, customers, tokens
 from vault.tables import processor_accounts as accounts
 from vault.tables import processor_references as known_names
 from vault.workshop import Workshop, caller_of
-
-FIRST_LOOK = timedelta(days=1)
-"""How far back an account is walked through that these records never knew, where its processor keeps no keys."""
 
 MISSING = "resource_missing"
 """Of a charge that is open here: the account was walked through by then, and does not have it."""
@@ -83,25 +82,22 @@ def _since(shop: Workshop, row: Row[Any], connected: Connected) -> datetime:
     with reading(shop.records) as connection:
         since = doubt.since(connection, row)
         if since is None:
-            asked = {"of_tenant": row.tenant_id, "of_mode": row.live}
+            asked = {"of_tenant": row.tenant_id, "of_live": row.live}
             oldest = connection.scalar(_OLDEST, asked)
-            back = row.now - (processor.key_lifetime or FIRST_LOOK)
+            back = row.now - (processor.key_lifetime or doubt.FIRST_LOOK)
             since = min(back, oldest) if oldest is not None else back
     moment: datetime = since - timedelta(seconds=doubt.settling(processor))
     return moment
 
 
 def _payments(shop: Workshop, row: Row[Any], connected: Connected, since: datetime) -> Iterator[Any]:
-    after: str | None = None
-    while True:
-        page = connected.processor.list_payments(connected.credentials, since=since, until=None, after=after)
+    listed = partial(connected.processor.list_payments, connected.credentials, since=since, until=None)
+    for page in each_page(listed):
         if not isinstance(page, PaymentPage):
             raise NotWalked(f"The processor did not list the payments of {row.account_id}: {_why(page)}.")
         yield from page.payments
-        if page.after is None:
-            return
-        after = page.after
-        _keep_lease(shop, row)
+        if page.after is not None:
+            _keep_lease(shop, row)
 
 
 def _why(failure: Any) -> str:  # noqa: ANN401  # a Failure
@@ -136,15 +132,10 @@ def _clear_away(
 
 
 def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> Iterator[Made]:
-    after: str | None = None
-    while True:
-        page = connected.processor.list_made(connected.credentials, kind=kind, since=since, after=after)
+    for page in each_page(partial(connected.processor.list_made, connected.credentials, kind=kind, since=since)):
         if not isinstance(page, MadePage):
             raise NotWalked(f"The processor did not list what was made at {row.account_id}: {_why(page)}.")
         yield from page.made
-        if page.after is None:
-            return
-        after = page.after
 
 
 def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column: Any) -> bool:  # noqa: ANN401  # a column of ids
@@ -207,7 +198,7 @@ def _look_at(shop: Workshop, caller: Caller, charge_id: str) -> None:
 
 def _keep_lease(shop: Workshop, row: Row[Any]) -> None:
     """Unless its credentials changed: then it is walked through at once with those."""
-    key = {**_key(row), "credentials_version": row.credentials_version}
+    key = {name: getattr(row, name) for name in ("tenant_id", "account_id", "credentials_version")}
     with transaction(shop.records) as tx:
         write(tx, updated(accounts, key, {}, clocks={"walk_at": LEASE_SECONDS}))
 
@@ -218,20 +209,12 @@ def end_doubt(tx: Connection, row: Row[Any]) -> bool:
     A later one needs another walk.
     """
     same = literal(row.here) == instance()
-    known = update(accounts).where(_this(row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
+    known = update(accounts).where(of_row(accounts, row), same).values(known_on=row.here, walk_at=None, wanted_at=None)
     return tx.execute(known).rowcount == 1
-
-
-def _key(row: Row[Any]) -> dict[str, str]:
-    return {"tenant_id": row.tenant_id, "account_id": row.account_id}
-
-
-def _this(row: Row[Any]) -> Any:  # noqa: ANN401  # a condition
-    return and_(accounts.c.tenant_id == row.tenant_id, accounts.c.account_id == row.account_id)
 
 
 _OLDEST = (
     select(func.min(beat_table.c.at))
     .join(accounts, accounts.c.known_on == beat_table.c.instance)
-    .where(accounts.c.tenant_id == bindparam("of_tenant"), accounts.c.live == bindparam("of_mode"), doubt.is_in_doubt())
+    .where(given(accounts, "live"), doubt.is_in_doubt())
 )

@@ -16,8 +16,8 @@ from vault.caller import Caller
 from vault.cards import token_looking, token_updates
 from vault.money import aftermath, charge_looking, disputes, recovered, refunds_elsewhere
 from vault.money.charge_looking import DEFINITE
-from vault.processing import inbox, processor_accounts, references
-from vault.processing.processing import Connected, connect
+from vault.processing import inbox, references
+from vault.processing.processing import Connected, connect_to
 from vault.processing.processor_answers import Declined, Payment, Refused
 from vault.tables import charges, intents
 from vault.workshop import Workshop, caller_of
@@ -49,21 +49,16 @@ class _Asking:
     caller: Caller
     connected: Connected
     row: Row[Any]
-    is_proven: bool
-    """Whether what this account does not have is certainly nowhere."""
     named: dict[str, str | None]
 
 
 def look(shop: Workshop, row: Row[Any]) -> Seen:
     """Ask the processor about what an event names, and write down what is seen."""
-    with reading(shop.records) as connection:
-        account = processor_accounts.by_id(connection, row.tenant_id, row.account_id)
     asking = _Asking(
         shop=shop,
         caller=caller_of(shop, row.tenant_id, live=row.live),
-        connected=connect(shop.processors, shop.keyring, row.tenant_id, account),
+        connected=connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id),
         row=row,
-        is_proven=account.proven_at is not None,
         named=inbox.named_in(shop.keyring, row),
     )
     if method := asking.named.get("method"):
@@ -134,7 +129,7 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
     """
     connected = asking.connected
     seen = connected.processor.read_payment(connected.credentials, reference=payment)
-    if isinstance(seen, Refused) and not seen.credentials and asking.is_proven:
+    if isinstance(seen, Refused) and not seen.credentials and asking.row.proven_at is not None:
         return Seen.APPLIED
     if not isinstance(seen, Payment):
         return Seen.SILENT

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, delete, select, update
+from sqlalchemy import Engine, Row, and_, delete, select, update
 
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
+from vault import leases
 from vault.columns import database_clock
+from vault.conditions import of_row, together
 from vault.errors import NeedsHuman
 from vault.ids import is_id
 from vault.processing import inbox, processor_accounts
@@ -71,17 +73,15 @@ def receive(
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
-    """Some events whose turn it is, of each account a few, with their account's mode."""
+    """Some events whose turn it is, of each account a few, with its mode and since when it is proven."""
     with reading(shop.records) as connection:
         return connection.execute(_DUE).all()
 
 
 def take_up(shop: Workshop, row: Row[Any]) -> bool:
     """Take the lease of an attempt; whether this process got it."""
-    mine = and_(_this(row), webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock())
-    taken = {"next_attempt_at": database_clock(LEASE_SECONDS), "attempts": webhook_inbox.c.attempts + 1}
-    with transaction(shop.records) as tx:
-        return tx.execute(update(webhook_inbox).where(mine).values(taken)).rowcount == 1
+    still, tries = webhook_inbox.c.state == "pending", webhook_inbox.c.attempts + 1
+    return leases.take(shop.records, webhook_inbox, row, "next_attempt_at", LEASE_SECONDS, still, attempts=tries)
 
 
 def apply(shop: Workshop, row: Row[Any]) -> bool | None:
@@ -98,7 +98,7 @@ def apply(shop: Workshop, row: Row[Any]) -> bool | None:
         _put_off(shop, row, seen)
         return False if seen is Seen.SILENT else None
     with transaction(shop.records) as tx:
-        tx.execute(update(webhook_inbox).where(_this(row)).values(state=str(seen), named=None))
+        tx.execute(update(webhook_inbox).where(of_row(webhook_inbox, row)).values(state=str(seen), named=None))
     return True
 
 
@@ -107,9 +107,9 @@ def _put_off(shop: Workshop, row: Row[Any], seen: Seen) -> None:
     age = shop.clock() - row.received_at
     is_last = age > (UNMATCHED_AFTER if seen is Seen.WAITS else GIVEN_UP_AFTER)
     left = {"state": "unmatched" if seen is Seen.WAITS else "given_up"}
-    later = {"next_attempt_at": database_clock(min(FIRST_PAUSE * 2 ** min(row.attempts, 12), LONGEST_PAUSE))}
+    later = {"next_attempt_at": database_clock(leases.pause(row.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE))}
     with transaction(shop.records) as tx:
-        tx.execute(update(webhook_inbox).where(_this(row)).values(left if is_last else later))
+        tx.execute(update(webhook_inbox).where(of_row(webhook_inbox, row)).values(left if is_last else later))
     if is_last:
         raise NeedsHuman(f"An event {row.type} of {row.account_id} came to nothing: see `panless webhooks left`.")
 
@@ -122,20 +122,9 @@ def forget_old(shop: Workshop) -> None:
         tx.execute(delete(webhook_inbox).where(old))
 
 
-def _this(row: Row[Any]) -> ColumnElement[bool]:
-    return and_(
-        webhook_inbox.c.tenant_id == row.tenant_id,
-        webhook_inbox.c.account_id == row.account_id,
-        webhook_inbox.c.event_digest == row.event_digest,
-    )
-
-
-_OF_ACCOUNT = and_(
-    account_table.c.tenant_id == webhook_inbox.c.tenant_id, account_table.c.account_id == webhook_inbox.c.account_id
-)
 _DUE = a_few_of_each(
-    select(webhook_inbox, account_table.c.live)
-    .join(account_table, _OF_ACCOUNT)
+    select(webhook_inbox, account_table.c.live, account_table.c.proven_at)
+    .join(account_table, together(account_table, webhook_inbox, "account_id"))
     .where(webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock()),
     webhook_inbox.c.received_at,
 )

@@ -35,7 +35,7 @@ def watch(records: Engine) -> Watch:
 
 
 def listed(records: Engine) -> Sequence[Row[Any]]:
-    """Those events, the oldest first."""
+    """The events that came to nothing, the oldest first."""
     statement = select(webhook_inbox).where(webhook_inbox.c.state.in_(LEFT)).order_by(webhook_inbox.c.received_at)
     with reading(records) as connection:
         return connection.execute(statement).all()

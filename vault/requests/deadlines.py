@@ -28,7 +28,7 @@ def due(policy: Policy, regulation: str, *, submitted_at: datetime, received_at:
 
 
 def extended(policy: Policy, regulation: str, *, submitted_at: datetime, received_at: datetime) -> datetime:
-    """The same for a request that was extended, which the person must be told before `due`. Raises Invalid.
+    """The last second for a request that was extended, of which the person must be told before `due`. Raises Invalid.
 
     GDPR art. 12(3): two further months. CCPA: 90 days in all (Cal. Civ. Code § 1798.130(a)(2)(A)). Both are counted
     from the first start, not from a first end that a weekend moved.

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, exists, select
+from sqlalchemy import Connection, Engine, Row, bindparam, case, exists, select
 
 from keys.database import reading
 from keys.prepared import Prepared
 from vault.caller import Caller
+from vault.conditions import given, together
 from vault.errors import NotFoundHere
 from vault.policy import Policy
 from vault.requests import deadlines
@@ -108,7 +109,7 @@ def due_at(policy: Policy, caller: Caller, regulation: str, submitted_at: dateti
 
 
 def made(caller: Caller, request: RightsRequest) -> Change:
-    """Its row."""
+    """The row of a new request."""
     row = {
         "tenant_id": caller.tenant,
         "request_id": request.id,
@@ -158,14 +159,14 @@ def by_external_id(records: Engine, caller: Caller, protocol: str, external_id: 
 
 
 def external(connection: Connection, caller: Caller, protocol: str, external_id: str) -> str | None:
-    """Its id here."""
+    """The id here of the request that came by `protocol` under this id of the controller's."""
     named = asked(caller) | {"of_protocol": protocol, "of_external": external_id}
     found: str | None = connection.execute(_EXTERNAL, named).scalar()
     return found
 
 
 def whole(tx: Connection, caller: Caller, request_id: str) -> RightsRequest:
-    """The same, as `tx` sees it."""
+    """One request, as `tx` sees it. Raises NotFoundHere."""
     return assembled(tx, [row_of(tx, caller, request_id)])[0]
 
 
@@ -175,7 +176,7 @@ def row_of(connection: Connection, caller: Caller, request_id: str) -> Row[Any]:
 
 
 def lone_row_of(tx: Connection, caller: Caller, request_id: str) -> Row[Any]:
-    """The same, held against all others who hold it."""
+    """The row of a request, held against all others who hold it. Raises NotFoundHere."""
     return _there(_ONE_ALONE.one_or_none(tx, asked(caller) | {"of_request": request_id}))
 
 
@@ -234,16 +235,13 @@ def _request(row: Row[Any], targets: Sequence[Target], approvals: int) -> Rights
 
 def asked(caller: Caller) -> dict[str, Any]:
     """Whose requests are meant, as statements here name it."""
-    return {"of_tenant": caller.tenant, "of_mode": caller.live}
+    return {"of_tenant": caller.tenant, "of_live": caller.live}
 
 
-OF_REQUEST = and_(
-    rights_targets.c.tenant_id == rights_requests.c.tenant_id,
-    rights_targets.c.request_id == rights_requests.c.request_id,
-)
+OF_REQUEST = together(rights_targets, rights_requests, "request_id")
 """A target and its request."""
 
-_MINE = and_(rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.live == bindparam("of_mode"))
+_MINE = given(rights_requests, "live")
 _THIS = select(rights_requests).where(_MINE, rights_requests.c.request_id == bindparam("of_request"))
 _ONE = Prepared(_THIS)
 _ONE_ALONE = Prepared(_THIS.with_for_update())
@@ -255,9 +253,7 @@ _EXTERNAL = select(rights_requests.c.request_id).where(
 _DID_ERASE = case(
     (
         exists().where(
-            erasures.c.tenant_id == rights_requests.c.tenant_id,
-            erasures.c.request_id == rights_requests.c.request_id,
-            erasures.c.customer_id == bindparam("of_customer"),
+            together(erasures, rights_requests, "request_id"), erasures.c.customer_id == bindparam("of_customer")
         ),
         1,
     ),
@@ -265,10 +261,7 @@ _DID_ERASE = case(
 )
 _OF_CUSTOMER = Prepared(
     select(rights_requests)
-    .join(
-        rights_targets,
-        OF_REQUEST,
-    )
+    .join(rights_targets, OF_REQUEST)
     .where(
         _MINE,
         rights_requests.c.type == "erasure",

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, or_, select
 
 from keys.database import reading, transaction
-from vault import audit
+from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
+from vault.conditions import together
 from vault.erasing import erasure
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.exports import packages
@@ -99,15 +100,7 @@ def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
     """Take the look at one target; whether this process got it."""
-    this = and_(
-        rights_targets.c.tenant_id == row.tenant_id,
-        rights_targets.c.request_id == row.request_id,
-        rights_targets.c.customer_id == row.customer_id,
-    )
-    free = and_(this, rights_targets.c.next_look_at <= database_clock())
-    taken = update(rights_targets).where(free).values(next_look_at=database_clock(LOOK_AGAIN_SECONDS))
-    with transaction(records) as tx:
-        return tx.execute(taken).rowcount == 1
+    return leases.take(records, rights_targets, row, "next_look_at", LOOK_AGAIN_SECONDS)
 
 
 def carry_on(work: Work, request_id: str, customer_id: str) -> None:
@@ -120,11 +113,7 @@ def carry_on(work: Work, request_id: str, customer_id: str) -> None:
 
 def packages_to_finish(records: Engine) -> Sequence[Row[str, str, bool]]:
     """Requests whose package is built, or never will be: (tenant_id, request_id, live)."""
-    ended = and_(
-        package_table.c.tenant_id == rights_requests.c.tenant_id,
-        package_table.c.request_id == rights_requests.c.request_id,
-        package_table.c.state != "building",
-    )
+    ended = and_(together(package_table, rights_requests, "request_id"), package_table.c.state != "building")
     statement = (
         select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live)
         .join(package_table, ended)

@@ -15,6 +15,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
+from vault.conditions import given
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
@@ -104,8 +105,7 @@ def _duplicate(records: Engine, caller: Caller, order: Order, error: Duplicate |
 
 
 def _replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> RightsRequest | None:
-    with reading(records) as connection:
-        first = intents.replayed(connection, keyring, caller, attempt)
+    first = intents.replayed(records, keyring, caller, attempt)
     return None if first is None else rights.read(records, caller, first.resource_id)
 
 
@@ -263,25 +263,12 @@ def _twin(tx: Connection, caller: Caller, request: RightsRequest) -> str | None:
     return None
 
 
-_CUSTOMER = (
-    select(customers.c.state)
-    .where(
-        customers.c.tenant_id == bindparam("of_tenant"),
-        customers.c.live == bindparam("of_mode"),
-        customers.c.customer_id == bindparam("of_customer"),
-    )
-    .with_for_update()
-)
+_CUSTOMER = select(customers.c.state).where(given(customers, "live", "customer_id")).with_for_update()
 _TWIN = (
     select(rights_requests.c.request_id)
-    .join(
-        rights_targets,
-        rights.OF_REQUEST,
-    )
+    .join(rights_targets, rights.OF_REQUEST)
     .where(
-        rights_requests.c.tenant_id == bindparam("of_tenant"),
-        rights_requests.c.live == bindparam("of_mode"),
-        rights_requests.c.type == bindparam("of_type"),
+        given(rights_requests, "live", "type"),
         rights_requests.c.state.in_(rights.OPEN),
         rights_targets.c.customer_id == bindparam("of_customer"),
     )

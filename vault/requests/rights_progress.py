@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from keys.prepared import Prepared
+from vault.conditions import given
 from vault.errors import NotUsable
 from vault.requests.rights import CLOSED, UNDER_WAY, Target
 from vault.statements import update_row
@@ -67,15 +68,7 @@ _BEHIND = {
 }
 """Where a request stands by the target that is furthest behind; the others are `done`, or `retained` in part."""
 
-_STATE_HELD = Prepared(
-    select(rights_requests.c.state)
-    .where(
-        rights_requests.c.tenant_id == bindparam("of_tenant"), rights_requests.c.request_id == bindparam("of_request")
-    )
-    .with_for_update()
-)
+_STATE_HELD = Prepared(select(rights_requests.c.state).where(given(rights_requests, "request_id")).with_for_update())
 _TARGETS = Prepared(
-    select(rights_targets.c.customer_id, rights_targets.c.state).where(
-        rights_targets.c.tenant_id == bindparam("of_tenant"), rights_targets.c.request_id == bindparam("of_request")
-    )
+    select(rights_targets.c.customer_id, rights_targets.c.state).where(given(rights_targets, "request_id"))
 )

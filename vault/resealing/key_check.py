@@ -4,8 +4,9 @@ A value whose DEK an erasure destroyed is no trouble, it was meant to open no mo
 the ledger is, like one whose DEK has no row. Nothing is changed, and nothing of what opens is kept.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Engine, Row, Select, Table, func, select, tuple_
@@ -47,46 +48,36 @@ def examine(records: Engine, keyring: Keyring, sample: int | None) -> Iterator[L
     for column in SEALED_COLUMNS:
         value = column.table.c[column.column]
         rows = _picked(records, column.table, select(column.table).where(value.is_not(None)), sample)
-        yield _looked(column.table, column.column, rows, lambda row, at=column: _opens(keyring, at, row))
+        yield _looked(column.table, column.column, rows, partial(_opens, keyring, column))
     for holder in HOLDERS.values():
         named = select(holder.table).where(holder.table.c.dek_id.is_not(None), holder.table.c.state.in_(holder.alive))
         rows = _picked(records, holder.table, named, sample)
-        yield _looked(holder.table, "dek_id", rows, lambda row: _stands(keyring, row.tenant_id, row.dek_id))
+        yield _looked(holder.table, "dek_id", rows, lambda row: keyring.dek(row.tenant_id, row.dek_id))
     rows = _picked(keyring.keystore, DEKS, select(DEKS).where(DEKS.c.wrapped.is_not(None)), sample)
-    yield _looked(DEKS, "wrapped", rows, lambda row: _stands(keyring, row.tenant_id, row.dek_id))
+    yield _looked(DEKS, "wrapped", rows, lambda row: keyring.dek(row.tenant_id, row.dek_id))
 
 
-def _looked(table: Table, column: str, rows: Iterator[Row[Any]], found: Any) -> Looked:  # noqa: ANN401  # a function
+def _looked(table: Table, column: str, rows: Iterator[Row[Any]], tried: Callable[[Row[Any]], object]) -> Looked:
     count, troubles = 0, []
     for row in rows:
         count += 1
-        trouble = found(row)
+        trouble = _trouble(tried, row)
         if trouble is not None:
             named = _named(table, row._asdict())
             troubles.append(Trouble(tenant=row.tenant_id, table=table.name, column=column, row=named, trouble=trouble))
     return Looked(table=table.name, column=column, rows=count, troubles=troubles)
 
 
-def _opens(keyring: Keyring, column: SealedColumn, row: Row[Any]) -> str | None:
+def _opens(keyring: Keyring, column: SealedColumn, row: Row[Any]) -> None:
     record = bytes(getattr(row, column.column))
-    try:
-        dek_id = dek_id_of(record)
-        place = column.context(keyring.deployment, row._asdict())
-        unseal(keyring.dek(row.tenant_id, dek_id), record, place)
-    except Unreadable:
-        return UNREADABLE
-    except KeyReplaced:
-        return DESTROYED
-    except KeyMissing:
-        return MISSING
-    except KeyDestroyed:
-        return None  # by an erasure
-    return None
+    dek_id, place = dek_id_of(record), column.context(keyring.deployment, row._asdict())
+    unseal(keyring.dek(row.tenant_id, dek_id), record, place)
 
 
-def _stands(keyring: Keyring, tenant: str, dek_id: bytes) -> str | None:
+def _trouble(tried: Callable[[Row[Any]], object], row: Row[Any]) -> str | None:
+    """What keeps a value, or a DEK, from opening; None where nothing does but an erasure."""
     try:
-        keyring.dek(tenant, dek_id)
+        tried(row)
     except Unreadable:
         return UNREADABLE
     except KeyReplaced:

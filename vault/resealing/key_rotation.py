@@ -23,7 +23,7 @@ def require_proof(shop: Workshop, tenant: str) -> None:
 
 
 def require_proofs(shop: Workshop, tenants: Iterable[str]) -> None:
-    """The same for several, and for the deployment, whose log tells what was done to all of them."""
+    """As `require_proof` for several tenants, and for the deployment, whose log tells what was done to all of them."""
     for tenant in {shop.keyring.deployment, *tenants}:
         require_proof(shop, tenant)
 

@@ -14,6 +14,7 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of, seal, unseal
 from keys.errors import Unreadable
 from keys.keyring import Keyring
+from vault.conditions import of_row
 from vault.sealed_columns import SealedColumn
 
 
@@ -43,7 +44,7 @@ def move(
     for row in found:
         sealed = _resealed(ring.deployment, column, row, old, new)
         if sealed is not None:
-            tx.execute(update(column.table).where(_this(column, row)).values({column.column: sealed}))
+            tx.execute(update(column.table).where(of_row(column.table, row)).values({column.column: sealed}))
             values += 1
     last = tuple(getattr(found[-1], each.name) for each in column.table.primary_key) if found else None
     return Moved(values=values, closed=len(found) - values, last=last)
@@ -80,10 +81,6 @@ def _resealed(deployment: str, column: SealedColumn, row: Row[Any], old: Mapping
         return seal(new, unseal(old[dek_id_of(record)], record, place), place)
     except Unreadable:
         return None
-
-
-def _this(column: SealedColumn, row: Row[Any]) -> ColumnElement[bool]:
-    return and_(*(each == getattr(row, each.name) for each in column.table.primary_key.columns))
 
 
 Told = Callable[[int], object]

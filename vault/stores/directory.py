@@ -23,7 +23,7 @@ class DirectoryStore:
         self._kind = kind
 
     def within(self, folder: str) -> "DirectoryStore":
-        """The same a folder further down. Raises ValueError for a name that leads elsewhere."""
+        """The store of a folder further down. Raises ValueError for a name that leads elsewhere."""
         return DirectoryStore(
             self._root, self._kind, (self._directory / checked_folder(folder)).relative_to(self._root).as_posix()
         )

@@ -73,7 +73,7 @@ class S3Store:
             return self._last(known)
 
     def within(self, folder: str) -> "S3Store":
-        """The same a folder further down, over the same connections. Raises ValueError for a name that is none."""
+        """The store of a folder further down, over the same connections. Raises ValueError for a name that is none."""
         inner_folder = f"{self._folder}{checked_folder(folder)}/"
         with self._away_when_unanswered():
             self._client()

@@ -1,8 +1,8 @@
 """What all tables have in common: how constraints are named, what a sealed value takes, whose a row is."""
 
-from sqlalchemy import Column, ForeignKeyConstraint, Integer, MetaData, text
+from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, MetaData, TextClause, text
 
-from vault.columns import Sealed
+from vault.columns import Id, Sealed
 
 metadata = MetaData(
     naming_convention={
@@ -13,6 +13,16 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def ids(*names: str) -> list[Column[object]]:
+    """The primary key of rows that ids of ours name, the tenant's before these."""
+    return [Column(name, Id, primary_key=True) for name in ("tenant_id", *names)]
+
+
+def partial_index(name: str, *columns: str, where: TextClause, unique: bool = False) -> Index:
+    """An index of the rows that fit a condition, which both databases take word for word."""
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def sealed(name: str) -> list[Column[object]]:
@@ -26,12 +36,12 @@ def of_tenant() -> ForeignKeyConstraint:
 
 
 def of_customer() -> ForeignKeyConstraint:
-    """So is the customer."""
+    """The customer that a row names is there."""
     return ForeignKeyConstraint(["tenant_id", "customer_id"], ["customers.tenant_id", "customers.customer_id"])
 
 
 def of_account() -> ForeignKeyConstraint:
-    """So is the processor account."""
+    """The processor account that a row names is there."""
     return ForeignKeyConstraint(
         ["tenant_id", "account_id"], ["processor_accounts.tenant_id", "processor_accounts.account_id"]
     )

@@ -4,13 +4,12 @@ from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, SmallIntege
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_account, of_customer, of_tenant, sealed
+from vault.tables.base import ids, metadata, of_account, of_customer, of_tenant, partial_index, sealed
 
 customers = Table(
     "customers",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("customer_id", Id, primary_key=True),
+    *ids("customer_id"),
     Column("live", Boolean, nullable=False),
     Column("state", Word, nullable=False),  # active | erasing | erased
     Column("dek_id", LargeBinary(16), nullable=False),  # the incarnation that an erasure destroys
@@ -46,18 +45,17 @@ blind_index = Table(
     Column("region", Word),  # in which a phone was read that needed one; '': there was none
     Index("ix_blind_index_customer", "tenant_id", "customer_id"),
     # What is to be made anew: by newer rules, or in the tenant's region of now.
-    Index("ix_blind_index_old", "tenant_id", "customer_id", sqlite_where=OLD_FORMS, postgresql_where=OLD_FORMS),
-    Index("ix_blind_index_region", "tenant_id", "region", sqlite_where=_regional, postgresql_where=_regional),
+    partial_index("ix_blind_index_old", "tenant_id", "customer_id", where=OLD_FORMS),
+    partial_index("ix_blind_index_region", "tenant_id", "region", where=_regional),
     # One customer per reference, one token per customer and card: what makes concurrent twins meet.
-    Index(
+    partial_index(
         "uq_blind_index_one",
         "tenant_id",
         "live",
         "field",
         "digest",
+        where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
         unique=True,
-        sqlite_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
-        postgresql_where=text("form = 'raw' AND field IN ('reference', 'fingerprint')"),
     ),
     of_customer(),
 )
@@ -87,8 +85,7 @@ _set_up = text("setup_digest IS NOT NULL")
 tokens = Table(
     "tokens",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("token_id", Id, primary_key=True),
+    *ids("token_id"),
     Column("customer_id", Id, nullable=False),
     Column("account_id", Id, nullable=False),
     Column("state", Word, nullable=False),  # pending | requires_action | active | failed | detached | expired | lost
@@ -102,8 +99,8 @@ tokens = Table(
     Column("blocked_code", Word),  # the issuer said never again: not to be charged before the card is renewed
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_tokens_customer", "tenant_id", "customer_id", "created_at", "token_id"),
-    Index("ix_tokens_setup", "tenant_id", "setup_digest", sqlite_where=_set_up, postgresql_where=_set_up),
-    Index("ix_tokens_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
+    partial_index("ix_tokens_setup", "tenant_id", "setup_digest", where=_set_up),
+    partial_index("ix_tokens_awaiting", "created_at", where=_awaiting),
     of_customer(),
     of_account(),
 )

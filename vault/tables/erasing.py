@@ -4,13 +4,12 @@ from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, LargeBinary
 
 from keys.utc import UtcDateTime
 from vault.columns import Id, Word
-from vault.tables.base import metadata, of_account, of_customer, sealed
+from vault.tables.base import ids, metadata, of_account, of_customer, partial_index, sealed
 
 holds = Table(
     "holds",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("hold_id", Id, primary_key=True),
+    *ids("hold_id"),
     Column("customer_id", Id, nullable=False),
     Column("reason", Word, nullable=False),
     Column("classes", Text, nullable=False),  # of records, a space between them
@@ -27,8 +26,7 @@ holds = Table(
 erasures = Table(
     "erasures",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("erasure_id", Id, primary_key=True),
+    *ids("erasure_id"),
     Column("request_id", Id, nullable=False),
     Column("customer_id", Id, nullable=False),
     Column("state", Word, nullable=False),  # decided | shredded | certified | redacting | completed
@@ -41,12 +39,7 @@ erasures = Table(
     Column("completed_at", UtcDateTime),
     Index("uq_erasures_customer", "tenant_id", "customer_id", unique=True),
     Index("ix_erasures_requested", "tenant_id", "requested_at"),
-    Index(
-        "ix_erasures_open",
-        "lease_until",
-        sqlite_where=text("state <> 'completed'"),
-        postgresql_where=text("state <> 'completed'"),
-    ),
+    partial_index("ix_erasures_open", "lease_until", where=text("state <> 'completed'")),
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
     of_customer(),
 )
@@ -54,8 +47,7 @@ erasures = Table(
 erasure_recipients = Table(
     "erasure_recipients",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("erasure_id", Id, primary_key=True),
+    *ids("erasure_id"),
     Column("recipient_id", String(80), primary_key=True),
     Column("account_id", Id, nullable=False),
     Column("what", Word, nullable=False),  # customer | payment_method | redaction

@@ -4,13 +4,12 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index,
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_customer, sealed
+from vault.tables.base import ids, metadata, of_customer, partial_index, sealed
 
 packages = Table(
     "packages",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("package_id", Id, primary_key=True),
+    *ids("package_id"),
     Column("request_id", Id, nullable=False),
     Column("kind", Word, nullable=False),  # access | portability
     Column("live", Boolean, nullable=False),
@@ -25,21 +24,14 @@ packages = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Index("ix_packages_request", "tenant_id", "request_id", "created_at"),
-    Index(
-        "ix_packages_open",
-        "state",
-        sqlite_where=text("state = 'building' OR dek_id IS NOT NULL"),
-        postgresql_where=text("state = 'building' OR dek_id IS NOT NULL"),
-    ),
+    partial_index("ix_packages_open", "state", where=text("state = 'building' OR dek_id IS NOT NULL")),
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
 )
 
 package_customers = Table(
     "package_customers",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("package_id", Id, primary_key=True),
-    Column("customer_id", Id, primary_key=True),
+    *ids("package_id", "customer_id"),
     Index("ix_package_customers_customer", "tenant_id", "customer_id"),
     ForeignKeyConstraint(["tenant_id", "package_id"], ["packages.tenant_id", "packages.package_id"]),
     of_customer(),
@@ -48,8 +40,7 @@ package_customers = Table(
 package_chunks = Table(
     "package_chunks",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("package_id", Id, primary_key=True),
+    *ids("package_id"),
     Column("number", Integer, primary_key=True, autoincrement=False),
     *sealed("content"),  # under the package's DEK: the file's name and a piece of it
     ForeignKeyConstraint(["tenant_id", "package_id"], ["packages.tenant_id", "packages.package_id"]),

@@ -1,10 +1,10 @@
 """What this database is, and how far it has followed the erasure ledger."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, LargeBinary, SmallInteger, Table, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, SmallInteger, Table, Text, text
 
 from keys.utc import UtcDateTime
 from vault.columns import Id
-from vault.tables.base import metadata
+from vault.tables.base import ids, metadata, partial_index
 
 deployment = Table(
     "deployment",
@@ -34,12 +34,9 @@ beats = Table(
 ledger_outbox = Table(
     "ledger_outbox",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("entry_id", Id, primary_key=True),
+    *ids("entry_id"),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("body", Text, nullable=False),  # the entry as it will be signed, less seq, prev_hash and signature
     Column("seq", BigInteger),  # its place in the ledger, once it is applied
-    Index(
-        "ix_ledger_outbox_pending", "decided_at", sqlite_where=text("seq IS NULL"), postgresql_where=text("seq IS NULL")
-    ),
+    partial_index("ix_ledger_outbox_pending", "decided_at", where=text("seq IS NULL")),
 )

@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Str
 
 from keys.utc import UtcDateTime
 from vault.columns import Id, Word
-from vault.tables.base import metadata
+from vault.tables.base import metadata, partial_index
 
 # None of them points to `tenants`: the deployment has a log too, under its own id.
 audit_entries = Table(
@@ -22,22 +22,10 @@ audit_entries = Table(
     Column("resource_id", Id),
     Column("position", BigInteger),  # its place in the log, once it has one
     Index("ix_audit_entries_customer", "tenant_id", "customer_id", "at"),
-    Index(
-        "uq_audit_entries_position",
-        "tenant_id",
-        "position",
-        unique=True,
-        sqlite_where=text("position IS NOT NULL"),
-        postgresql_where=text("position IS NOT NULL"),
+    partial_index(
+        "uq_audit_entries_position", "tenant_id", "position", where=text("position IS NOT NULL"), unique=True
     ),
-    Index(
-        "ix_audit_entries_waiting",
-        "tenant_id",
-        "lane",
-        "counter",
-        sqlite_where=text("position IS NULL"),
-        postgresql_where=text("position IS NULL"),
-    ),
+    partial_index("ix_audit_entries_waiting", "tenant_id", "lane", "counter", where=text("position IS NULL")),
 )
 
 audit_logs = Table(

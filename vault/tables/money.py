@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index,
 from keys.utc import UtcDateTime
 from vault.charge_states import TAKEN
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_account, of_customer, sealed
+from vault.tables.base import ids, metadata, of_account, of_customer, partial_index, sealed
 
 _taken = text(TAKEN)
 _known = text("reference_digest IS NOT NULL")
@@ -16,8 +16,7 @@ _authorized = text("state = 'authorized'")
 charges = Table(
     "charges",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("charge_id", Id, primary_key=True),
+    *ids("charge_id"),
     Column("customer_id", Id),  # empty, like the token, where these records lost them: see `recovered`
     Column("token_id", Id),
     Column("account_id", Id, nullable=False),
@@ -40,25 +39,16 @@ charges = Table(
     *sealed("details"),  # under the customer's DEK: metadata, statement descriptor, decline, next action
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    Index(
-        "uq_charges_obligation",
-        "tenant_id",
-        "obligation_digest",
-        unique=True,
-        sqlite_where=_taken,
-        postgresql_where=_taken,
-    ),
+    partial_index("uq_charges_obligation", "tenant_id", "obligation_digest", where=_taken, unique=True),
     Index("uq_charges_key", "tenant_id", "obligation_digest", "account_id", "key_number", unique=True),
     Index("ix_charges_customer", "tenant_id", "customer_id", "created_at", "charge_id"),
     Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
     Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
     Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
-    Index("ix_charges_reference", "tenant_id", "reference_digest", sqlite_where=_known, postgresql_where=_known),
-    Index(
-        "ix_charges_declined", "tenant_id", "token_id", "created_at", sqlite_where=_declined, postgresql_where=_declined
-    ),
-    Index("ix_charges_awaiting", "created_at", sqlite_where=_awaiting, postgresql_where=_awaiting),
-    Index("ix_charges_authorized", "updated_at", sqlite_where=_authorized, postgresql_where=_authorized),
+    partial_index("ix_charges_reference", "tenant_id", "reference_digest", where=_known),
+    partial_index("ix_charges_declined", "tenant_id", "token_id", "created_at", where=_declined),
+    partial_index("ix_charges_awaiting", "created_at", where=_awaiting),
+    partial_index("ix_charges_authorized", "updated_at", where=_authorized),
     of_customer(),
     ForeignKeyConstraint(["tenant_id", "token_id"], ["tokens.tenant_id", "tokens.token_id"]),
     of_account(),
@@ -69,8 +59,7 @@ _looked_at = text("next_look_at IS NOT NULL")
 refunds = Table(
     "refunds",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("refund_id", Id, primary_key=True),
+    *ids("refund_id"),
     Column("charge_id", Id, nullable=False),
     Column("state", Word, nullable=False),  # pending | unknown | succeeded | failed
     Column("amount", BigInteger, nullable=False),
@@ -83,7 +72,7 @@ refunds = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_refunds_charge", "tenant_id", "charge_id", "created_at"),
     Index("uq_refunds_reference", "tenant_id", "reference_digest", unique=True),
-    Index("ix_refunds_pending", "next_look_at", sqlite_where=_looked_at, postgresql_where=_looked_at),
+    partial_index("ix_refunds_pending", "next_look_at", where=_looked_at),
     ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
 )
 
@@ -93,8 +82,7 @@ CLOSED_DISPUTES = ("won", "lost", "warning_closed", "prevented")
 disputes = Table(
     "disputes",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("dispute_id", Id, primary_key=True),
+    *ids("dispute_id"),
     Column("charge_id", Id, nullable=False),
     Column("state", Word, nullable=False),  # the processor's word; CLOSED_DISPUTES are over
     Column("amount", BigInteger, nullable=False),

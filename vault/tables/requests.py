@@ -4,13 +4,12 @@ from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, St
 
 from keys.utc import UtcDateTime
 from vault.columns import Id, Word
-from vault.tables.base import metadata, of_customer, of_tenant, sealed
+from vault.tables.base import ids, metadata, of_customer, of_tenant, partial_index, sealed
 
 rights_requests = Table(
     "rights_requests",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("request_id", Id, primary_key=True),
+    *ids("request_id"),
     Column("type", Word, nullable=False),
     Column("regulation", Word, nullable=False),
     Column("state", Word, nullable=False),  # vault/requests/rights.py
@@ -33,12 +32,7 @@ rights_requests = Table(
     Column("denial_reason", Word),
     Column("notice_sent_at", UtcDateTime),  # of the extension or the denial
     Index("ix_rights_requests_due", "tenant_id", "state", "due_at"),
-    Index(
-        "ix_rights_requests_open",
-        "due_at",
-        sqlite_where=text("completed_at IS NULL"),
-        postgresql_where=text("completed_at IS NULL"),
-    ),
+    partial_index("ix_rights_requests_open", "due_at", where=text("completed_at IS NULL")),
     Index("ix_rights_requests_received", "tenant_id", "live", "received_at", "request_id"),
     Index("uq_rights_requests_external", "tenant_id", "live", "protocol", "external_id", unique=True),
     of_tenant(),
@@ -47,20 +41,13 @@ rights_requests = Table(
 rights_targets = Table(
     "rights_targets",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("request_id", Id, primary_key=True),
-    Column("customer_id", Id, primary_key=True),
+    *ids("request_id", "customer_id"),
     Column("state", Word, nullable=False),  # waiting | blocked | executing | done
     Column("reasons", Text, nullable=False),  # what blocks it, a space between them
     Column("until", UtcDateTime),  # when that ends, where it is known
     Column("next_look_at", UtcDateTime, nullable=False),  # by the worker; its lease too
     Index("ix_rights_targets_customer", "tenant_id", "customer_id"),
-    Index(
-        "ix_rights_targets_open",
-        "state",
-        sqlite_where=text("state IN ('waiting', 'blocked')"),
-        postgresql_where=text("state IN ('waiting', 'blocked')"),
-    ),
+    partial_index("ix_rights_targets_open", "state", where=text("state IN ('waiting', 'blocked')")),
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
     of_customer(),
 )
@@ -68,8 +55,7 @@ rights_targets = Table(
 rights_approvals = Table(
     "rights_approvals",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("request_id", Id, primary_key=True),
+    *ids("request_id"),
     Column("actor", String(64), primary_key=True),  # whom an issuer vouches for or the client named, or else the client
     Column("client_id", Id, nullable=False),
     Column(
@@ -82,8 +68,7 @@ rights_approvals = Table(
 callbacks = Table(
     "callbacks",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("request_id", Id, primary_key=True),
+    *ids("request_id"),
     Column("name", String(64), primary_key=True),  # among those of the request
     Column("protocol", Word, nullable=False),  # opendsr | fides: how it is told
     *sealed("address"),  # under the tenant's DEK for secrets; empty once nothing more will be told
@@ -92,11 +77,6 @@ callbacks = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),  # to tell that
     Column("failing_since", UtcDateTime),
     Column("next_attempt_at", UtcDateTime, nullable=False),  # the lease of an attempt, too
-    Index(
-        "ix_callbacks_open",
-        "next_attempt_at",
-        sqlite_where=text("address IS NOT NULL"),
-        postgresql_where=text("address IS NOT NULL"),
-    ),
+    partial_index("ix_callbacks_open", "next_attempt_at", where=text("address IS NOT NULL")),
     ForeignKeyConstraint(["tenant_id", "request_id"], ["rights_requests.tenant_id", "rights_requests.request_id"]),
 )

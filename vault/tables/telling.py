@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Ta
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_account, of_tenant, sealed
+from vault.tables.base import ids, metadata, of_account, of_tenant, partial_index, sealed
 
 _unread = text("state = 'pending'")
 _left = text("state IN ('unmatched', 'given_up')")
@@ -12,8 +12,7 @@ _left = text("state IN ('unmatched', 'given_up')")
 webhook_inbox = Table(
     "webhook_inbox",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("account_id", Id, primary_key=True),
+    *ids("account_id"),
     Column("event_digest", Digest, primary_key=True),  # of the processor's id of the event, keyed
     Column("type", Word, nullable=False),
     *sealed("named"),  # the objects that it names, by the processor's ids; gone once it is applied or ignored
@@ -21,8 +20,8 @@ webhook_inbox = Table(
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
-    Index("ix_webhook_inbox_pending", "next_attempt_at", sqlite_where=_unread, postgresql_where=_unread),
-    Index("ix_webhook_inbox_left", "received_at", sqlite_where=_left, postgresql_where=_left),
+    partial_index("ix_webhook_inbox_pending", "next_attempt_at", where=_unread),
+    partial_index("ix_webhook_inbox_left", "received_at", where=_left),
     of_account(),
 )
 
@@ -31,15 +30,14 @@ _unsent = text("state = 'pending'")
 events = Table(
     "events",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("event_id", Id, primary_key=True),
+    *ids("event_id"),
     Column("live", Boolean, nullable=False),
     Column("type", Word, nullable=False),
     Column("resource_id", Id, nullable=False),
     Column("data", Text, nullable=False),  # canonical JSON: ids, states and amounts, nothing of a person
     Column("state", Word, nullable=False),  # pending: no deliveries were made of it yet | out
     Column("created_at", UtcDateTime, nullable=False),
-    Index("ix_events_pending", "created_at", sqlite_where=_unsent, postgresql_where=_unsent),
+    partial_index("ix_events_pending", "created_at", where=_unsent),
     Index("ix_events_created", "tenant_id", "live", "created_at", "event_id"),
     of_tenant(),
 )
@@ -47,8 +45,7 @@ events = Table(
 webhook_endpoints = Table(
     "webhook_endpoints",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("endpoint_id", Id, primary_key=True),
+    *ids("endpoint_id"),
     Column("live", Boolean, nullable=False),
     *sealed("address"),
     *sealed("secrets"),  # newest first, with the end of each older one
@@ -62,9 +59,7 @@ webhook_endpoints = Table(
 event_deliveries = Table(
     "event_deliveries",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("event_id", Id, primary_key=True),
-    Column("endpoint_id", Id, primary_key=True),
+    *ids("event_id", "endpoint_id"),
     Column("state", Word, nullable=False),  # pending | delivered | failed
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("last_status", Integer),  # HTTP's, of the last answer
@@ -72,7 +67,7 @@ event_deliveries = Table(
     Column("first_attempt_at", UtcDateTime),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
-    Index("ix_event_deliveries_due", "next_attempt_at", sqlite_where=_unsent, postgresql_where=_unsent),
+    partial_index("ix_event_deliveries_due", "next_attempt_at", where=_unsent),
     Index("ix_event_deliveries_endpoint", "tenant_id", "endpoint_id", "event_id"),
     ForeignKeyConstraint(["tenant_id", "event_id"], ["events.tenant_id", "events.event_id"]),
     ForeignKeyConstraint(

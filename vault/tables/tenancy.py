@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, St
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_tenant, sealed
+from vault.tables.base import ids, metadata, of_tenant, partial_index, sealed
 
 tenants = Table(
     "tenants",
@@ -18,8 +18,7 @@ tenants = Table(
 clients = Table(
     "clients",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("client_id", Id, primary_key=True),
+    *ids("client_id"),
     Column("name", Text, nullable=False),
     Column("scopes", Text, nullable=False),  # sorted, a space between them; bound into the key's digest
     Column("live", Boolean, nullable=False),
@@ -33,8 +32,7 @@ clients = Table(
 client_keys = Table(
     "client_keys",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("key_id", Id, primary_key=True),
+    *ids("key_id"),
     Column("client_id", Id, nullable=False),
     Column("digest", Digest, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -54,8 +52,7 @@ _living, _differing = text("deleted_at IS NULL"), text(DIFFERING)
 processor_accounts = Table(
     "processor_accounts",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("account_id", Id, primary_key=True),
+    *ids("account_id"),
     Column("kind", Word, nullable=False),
     Column("live", Boolean, nullable=False),
     Column("label", Text, nullable=False),
@@ -71,15 +68,14 @@ processor_accounts = Table(
     Column("is_default", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime),
-    Index(
+    partial_index(
         "uq_processor_accounts_default",
         "tenant_id",
         "live",
+        where=text("is_default AND deleted_at IS NULL"),
         unique=True,
-        sqlite_where=text("is_default AND deleted_at IS NULL"),
-        postgresql_where=text("is_default AND deleted_at IS NULL"),
     ),
-    Index("ix_processor_accounts_known_on", "known_on", sqlite_where=_living, postgresql_where=_living),
-    Index("ix_processor_accounts_differing", "differences", sqlite_where=_differing, postgresql_where=_differing),
+    partial_index("ix_processor_accounts_known_on", "known_on", where=_living),
+    partial_index("ix_processor_accounts_differing", "differences", where=_differing),
     of_tenant(),
 )

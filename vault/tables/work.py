@@ -4,7 +4,7 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, String, Table, text
 
 from keys.utc import UtcDateTime
 from vault.columns import Digest, Id, Word
-from vault.tables.base import metadata, of_tenant, sealed
+from vault.tables.base import ids, metadata, of_tenant, partial_index, sealed
 
 STILL_OPEN = "state IN ('pending', 'manual')"
 """In SQL, of the intents that have not ended: as a condition it must stand word for word, or the index is not used."""
@@ -12,8 +12,7 @@ STILL_OPEN = "state IN ('pending', 'manual')"
 intents = Table(
     "intents",
     metadata,
-    Column("tenant_id", Id, primary_key=True),
-    Column("intent_id", Id, primary_key=True),
+    *ids("intent_id"),
     Column("operation", Word, nullable=False),
     Column("key_digest", Digest),  # of the client's idempotency key; empty where it named none
     Column("fingerprint", Digest, nullable=False),  # of the body, keyed
@@ -32,12 +31,7 @@ intents = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Index("uq_intents_key", "tenant_id", "operation", "key_digest", unique=True),
-    Index(
-        "ix_intents_due",
-        "lease_until",
-        sqlite_where=text(STILL_OPEN),
-        postgresql_where=text(STILL_OPEN),
-    ),
+    partial_index("ix_intents_due", "lease_until", where=text(STILL_OPEN)),
     Index("ix_intents_customer", "tenant_id", "customer_id"),
     Index("ix_intents_resource", "tenant_id", "resource_id"),
     of_tenant(),

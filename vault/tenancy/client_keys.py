@@ -145,7 +145,7 @@ def bound(keyring: Keyring, client: Any, key_id: str, digest: bytes, terms: Term
 
 
 def rebound(keyring: Keyring, row: Any, terms: Terms) -> dict[str, Any]:  # noqa: ANN401  # as above
-    """The same for a key whose row is untouched and gets other terms."""
+    """The columns that hold other terms of a key whose row is untouched, and what binds the row to them."""
     is_plain = form_of(keyring, row) == PLAIN
     digest = hashlib.sha256(row.digest).digest() if is_plain else row.digest
     return bound(keyring, row, row.key_id, digest, terms)

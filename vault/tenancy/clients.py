@@ -17,6 +17,7 @@ from keys.prepared import Prepared
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
+from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.ids import new_id
 from vault.ledger.ledger import Ledger, settle
@@ -238,7 +239,7 @@ def _shown(row: Any) -> KeyShown:  # noqa: ANN401  # a key's row
 
 
 _THIS_KEY = and_(client_keys.c.tenant_id == bindparam("tenant"), client_keys.c.key_id == bindparam("key"))
-ITS_CLIENT = and_(client_keys.c.tenant_id == clients.c.tenant_id, client_keys.c.client_id == clients.c.client_id)
+ITS_CLIENT = together(client_keys, clients, "client_id")
 OF_KEY = [
     client_keys.c[name] for name in ("key_id", "digest", "mac", "expires_at", "networks", "certificate", "last_used_at")
 ]

@@ -6,13 +6,14 @@ from datetime import datetime
 from sqlalchemy import Engine, and_, func, select
 
 from keys.database import reading
+from vault.conditions import together
 from vault.tables import audit_entries, client_keys, clients
 from vault.tenancy.clients import REVOKED
 
 
 def ending(records: Engine, now: datetime, before: datetime) -> Sequence[str]:
     """The clients whose last key is good now and not any more at `before`, by the database's word alone."""
-    theirs = and_(client_keys.c.tenant_id == clients.c.tenant_id, client_keys.c.client_id == clients.c.client_id)
+    theirs = together(client_keys, clients, "client_id")
     last, every = func.max(client_keys.c.expires_at), func.count(client_keys.c.expires_at) == func.count()
     ends = select(clients.c.client_id).join(client_keys, theirs).where(clients.c.revoked_at.is_(None))
     soon = ends.group_by(clients.c.tenant_id, clients.c.client_id).having(every, last > now, last < before)

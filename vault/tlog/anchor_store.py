@@ -7,7 +7,7 @@ class AnchorStore(Protocol):
     """Where anchors lie: numbered, each written once. Every method raises LedgerAway."""
 
     def within(self, folder: str) -> "AnchorStore":
-        """The same store a folder further down. Raises ValueError for a name that leads elsewhere."""
+        """The store of a folder further down. Raises ValueError for a name that leads elsewhere."""
 
     def folders(self) -> list[str]:
         """The folders there are."""

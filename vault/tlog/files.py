@@ -51,7 +51,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The same of a log in the records."""
+    """A log's files, out of the records."""
 
     records: Engine
     tenant: str

@@ -3,17 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from vault.conditions import given
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog.merkle import HASH_BYTES, TILE_WIDTH, Tile
 from vault.tlog.paths import bundle
 
-_THIS = and_(
-    audit_tiles.c.tenant_id == bindparam("of_tenant"),
-    audit_tiles.c.level == bindparam("of_level"),
-    audit_tiles.c.number == bindparam("of_number"),
-)
+_THIS = given(audit_tiles, "level", "number")
 _NEW = insert(audit_tiles)
 _GROWN = update(audit_tiles).where(_THIS).values(hashes=bindparam("all_of_it"))
 _TILE = select(audit_tiles.c.hashes).where(_THIS)

@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, and_, select
+from sqlalchemy import Engine, select
 
 from keys.database import reading
+from vault.conditions import together
 from vault.errors import Invalid
 from vault.pages import Page, Wanted
 from vault.tables import audit_entries, clients
@@ -28,10 +29,7 @@ class Entry:
 
 _ENTRIES = (
     select(audit_entries.c.position, audit_entries.c.leaf, clients.c.name)
-    .outerjoin(
-        clients,
-        and_(clients.c.tenant_id == audit_entries.c.tenant_id, clients.c.client_id == audit_entries.c.client_id),
-    )
+    .outerjoin(clients, together(clients, audit_entries, "client_id"))
     .where(audit_entries.c.position.is_not(None))
     .order_by(audit_entries.c.position.desc())
 )

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 
 from vault.tlog.merkle import TILE_WIDTH
 
-LARGEST_ENTRY = 0xFFFF
 _MOST_TILES = 2**48
 """More than any log has, and within what databases count to."""
 

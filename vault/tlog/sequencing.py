@@ -22,6 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault.audit import LEAF_KEY
+from vault.conditions import given
 from vault.errors import LogBroken, NotContinued
 from vault.statements import inserted, write
 from vault.tables import audit_entries, audit_logs
@@ -36,14 +37,7 @@ BATCHES = {"sqlite": 512, "postgresql": 4096}
 
 _WAITING = audit_entries.c.position.is_(None)
 _PLACE = (
-    update(audit_entries)
-    .where(
-        audit_entries.c.tenant_id == bindparam("of_tenant"),
-        audit_entries.c.lane == bindparam("of_lane"),
-        audit_entries.c.counter == bindparam("of_counter"),
-        _WAITING,
-    )
-    .values(position=bindparam("place"))
+    update(audit_entries).where(given(audit_entries, "lane", "counter"), _WAITING).values(position=bindparam("place"))
 )
 
 

@@ -35,10 +35,10 @@ from vault.processing.processor_answers import (
     Stored,
     StoreOutcome,
 )
-from vault.processors.stripe import accounts, forgetting, lists, outcomes, payments, refunds, storing, units, webhooks
+from vault.processors.stripe import accounts, forgetting, lists, payments, refunds, storing, units, webhooks
 from vault.processors.stripe import marks as marking
 from vault.processors.stripe import redaction as jobs
-from vault.processors.stripe.outcomes import definite, or_missing, outcome
+from vault.processors.stripe.outcomes import definite, outcome
 from vault.processors.stripe.transport import Wire, segment
 
 
@@ -234,8 +234,7 @@ class StripeProcessor:
 
     def read_stored(self, credentials: Secret, *, reference: str) -> Stored | Forgotten | NotFound | Failure:
         """Retrieve a PaymentMethod."""
-        answer = self._wire.line(credentials).get(f"/v1/payment_methods/{segment(reference)}", {})
-        return or_missing(NotFound(), outcome(answer, "payment_method", outcomes.still_stored))
+        return storing.read_stored(self._wire.line(credentials), reference)
 
     def refunds_of(self, credentials: Secret, *, reference: str) -> list[RefundSeen] | Failure:
         """List a PaymentIntent's Refunds."""

@@ -25,7 +25,7 @@ from vault.processors.stripe import lists, marks, outcomes, shapes
 from vault.processors.stripe.contact import whole_billing_details
 from vault.processors.stripe.errors import Object
 from vault.processors.stripe.outcomes import UNEXPECTED, definite, or_missing, outcome
-from vault.processors.stripe.storing import CUSTOMERS
+from vault.processors.stripe.storing import CUSTOMERS, METHODS
 from vault.processors.stripe.transport import Line, segment
 
 Done = TypeVar("Done")
@@ -115,4 +115,4 @@ def _in_page(page: Object, tag: str) -> CustomerOpened | NotFound | Unknown:
 
 
 def _method(reference: str) -> str:
-    return f"/v1/payment_methods/{segment(reference)}"
+    return f"{METHODS}/{segment(reference)}"

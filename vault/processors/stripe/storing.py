@@ -7,6 +7,7 @@ from vault.processing.processor_answers import (
     ActionRequired,
     Declined,
     Failure,
+    Forgotten,
     Made,
     MadePage,
     Marks,
@@ -19,11 +20,11 @@ from vault.processing.processor_answers import (
 from vault.processors.stripe import lists, marks, outcomes, shapes
 from vault.processors.stripe.contact import billing_details
 from vault.processors.stripe.errors import Object
-from vault.processors.stripe.outcomes import definite, outcome
+from vault.processors.stripe.outcomes import definite, or_missing, outcome
 from vault.processors.stripe.replays import unless_stale
 from vault.processors.stripe.transport import Line, segment
 
-SETUPS, CUSTOMERS = "/v1/setup_intents", "/v1/customers"
+SETUPS, CUSTOMERS, METHODS = "/v1/setup_intents", "/v1/customers", "/v1/payment_methods"
 CARDS: Object = {"allowed_payment_method_types": ["card"]}  # `payment_method_types` is a 400 since the version "endive"
 BY_PAGE: Object = {"use_stripe_sdk": True}  # the shop's page authenticates, with Stripe's script, and needs no address
 WITH_METHOD: Object = {"expand": ["payment_method"]}
@@ -53,6 +54,12 @@ def read(line: Line, reference: str) -> StoreOutcome:
     return outcome(line.get(f"{SETUPS}/{segment(reference)}", WITH_METHOD), "setup_intent", outcomes.stored)
 
 
+def read_stored(line: Line, reference: str) -> Stored | Forgotten | NotFound | Failure:
+    """Retrieve a PaymentMethod."""
+    answer = line.get(f"{METHODS}/{segment(reference)}", {})
+    return or_missing(NotFound(), outcome(answer, "payment_method", outcomes.still_stored))
+
+
 def call_off(line: Line, reference: str, key: str) -> StoreOutcome:
     """Cancel a SetupIntent, which is final."""
     params = {"cancellation_reason": "abandoned", **WITH_METHOD}
@@ -77,9 +84,7 @@ def tokenize(line: Line, card: Card, contact: BillingContact | None, of: Marks, 
     """
     number = {"number": card.number, "exp_month": card.exp_month, "exp_year": card.exp_year, "cvc": card.cvc}
     params = {"type": "card", "card": number, "metadata": marks.metadata(of), **billing_details(contact)}
-    method = outcome(
-        line.post("/v1/payment_methods", params, key), "payment_method", lambda made: shapes.text(made, "id")
-    )
+    method = outcome(line.post(METHODS, params, key), "payment_method", lambda made: shapes.text(made, "id"))
     if isinstance(method, Unknown) and method.reason in LOST:
         return NotReached(reason=method.reason)
     return method

@@ -27,7 +27,7 @@ _STRIPE = {0: "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf", 3: 
 STRIPE = {code: 2 for code, places in ISO.items() if places <= 2} | {  # noqa: PLR2004 - decimal places
     code: places for places, codes in _STRIPE.items() for code in codes.split()
 }
-"""The same, as Stripe counts: `isk` and `ugx` have none there either, and are counted in hundredths all the same."""
+"""The decimal places that Stripe counts with: `isk` and `ugx` have none there either, and are counted in hundredths."""
 
 STEP = {code: 10 for code, places in STRIPE.items() if places == 3}  # noqa: PLR2004 - decimal places
 """What an amount there must be a multiple of: cards do not know a third decimal."""
