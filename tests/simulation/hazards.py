@@ -1,5 +1,6 @@
 """What may happen to an actor between two of its steps, and to a message on its way to the processor and back."""
 
+from math import inf
 from typing import Any
 
 from scheduler import Killed
@@ -7,6 +8,9 @@ from world import Slot, World
 
 SEND = "send"
 """The edge before a call to the processor: to stand still there for long is what leases are about."""
+
+KEPT = 80_000.0
+"""Seconds for which a key is certainly kept; to stand still for longer before a call is outside the promise."""
 
 
 def edge(world: World, what: str) -> None:
@@ -33,15 +37,15 @@ def edge(world: World, what: str) -> None:
 def _stall(world: World, slot: Slot, name: str, what: str) -> None:
     """A process that was frozen for long may find that nobody answers it any more, for a while."""
     rate = world.rates["stall"] * (4 if what == SEND else 1)
-    frozen = world.chance.event(f"{name} stall", rate, lambda: _frozen(world, name))
+    frozen = world.chance.event(f"{name} stall", rate, lambda: _frozen(world, name, what))
     if frozen:
         world.say(f"{name} at {what} stalls {frozen}")
         world.scheduler.sleep(frozen["for"])
         slot.cut_until = max(slot.cut_until, world.scheduler.now + frozen.get("cut", 0.0))
 
 
-def _frozen(world: World, name: str) -> dict[str, float]:
-    seconds = world.chance.span(name)
+def _frozen(world: World, name: str, what: str) -> dict[str, float]:
+    seconds = min(world.chance.span(name), KEPT if what == SEND else inf)
     is_cut = seconds > 20.0 and world.chance.is_so(f"{name} cut", 0.5)
     return {"for": seconds} | ({"cut": world.chance.span(f"{name} c", 110.0)} if is_cut else {})
 

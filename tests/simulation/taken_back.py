@@ -56,8 +56,8 @@ MENDS: Mapping[str, Sequence[Edit]] = {
         Edit(_INTENTS, '"intent_id": intent.intent_id, "word": intent.word}', '"intent_id": intent.intent_id}'),
         Edit(
             _INTENTS,
-            "delete(intents).where(_THIS, _OPEN, intents.c.word == bindparam",
-            "delete(intents).where(_THIS, _OPEN, bindparam",
+            '.where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))',
+            ".where(_THIS, _OPEN)",
         ),
         Edit("vault/recovering/resolving.py", "_OPEN, intent_table.c.word == intent.word)", "_OPEN)"),
         Edit(
