@@ -1,17 +1,17 @@
 """Records that may have lost commits: who must wait, who need not, and that nobody pays twice meanwhile."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from backups import backup, restore
-from house import House, Sandbox, Tenant, build_house, word
+from house import House, Sandbox, Tenant, build_house, open_house, word
 from postgres import create_database, own_server
-from records_scene import catch_up, rows, second_account, work
+from records_scene import catch_up, interpose, rows, second_account, work
 from roles import house_apart
-from sqlalchemy import select, update
+from sqlalchemy import make_url, select, update
 from standby import Pair, pair
 
 from api.parts import NAME
@@ -345,3 +345,81 @@ def test_roles_that_only_serve(both: Pair, tmp_path: Path, sandbox: Sandbox, how
             assert tenant.call("GET", "/v1/charges").status_code == 200
         catch_up(house)
         assert not waits(two.charge(tokens[two.id]))
+
+
+@dataclass
+class Split:
+    """A promoted standby, and the primary that goes on: the same tenant at both."""
+
+    old: Tenant
+    new: Tenant
+    token: str
+    declined: str
+    """A token of a card that is always declined."""
+    paid: str
+    """The charge of I-0."""
+
+
+@pytest.fixture
+def split(both: Pair, tmp_path: Path, sandbox: Sandbox) -> Iterator[Split]:
+    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
+    declined = tenant.token("4000000000000341")["id"]
+    paid = tenant.charge(token, obligation="I-0").get_json()["id"]
+    both.catch_up()
+    _, port = both.split()
+    records = make_url(both.url).set(port=port).render_as_string(hide_password=False)
+    new = open_house(house.home, house.environment | {"PANLESS_RECORDS_URL": records}, sandbox)
+    yield Split(old=tenant, new=replace(tenant, house=new), token=token, declined=declined, paid=paid)
+    sandbox.clear()
+    for each in (new, house):
+        each.components.close()
+
+
+def test_a_refusal_at_one_of_two_primaries(split: Split) -> None:
+    """The same call at both: what the new one is refused while the old one's is on its way was not refused for good."""
+    said = []
+
+    def late(call: Callable[[], Any]) -> Any:
+        split.new.house.sandbox.fault(path="/v1/payment_intents", do="status", status=400)
+        said.append(split.new.charge(split.token, key="k", obligation="I-1"))
+        return call()
+
+    first = interpose(split.old, charge=late).charge(split.token, key="k", obligation="I-1")
+    assert (first.status_code, said[0].status_code) == (201, 202), said[0].get_data(as_text=True)
+    catch_up(split.new.house)
+    assert work(split.new.house) == []
+    again = split.new.charge(split.token, key="k", obligation="I-1")
+    assert (again.status_code, again.get_json()["status"]) == (201, "succeeded")
+    assert len(payments(split.new, "I-1")) == 1
+
+
+def test_a_decline_at_one_of_two_primaries(split: Split) -> None:
+    """The processor keeps a decline under the key that both send: what arrives late is declined, too."""
+    said = []
+
+    def late(call: Callable[[], Any]) -> Any:
+        said.append(split.new.charge(split.declined, key="k", obligation="I-1"))
+        return call()
+
+    interpose(split.old, charge=late).charge(split.declined, key="k", obligation="I-1")
+    assert said[0].status_code == 402
+    assert payments(split.new, "I-1") == []
+
+
+def test_a_refund_refused_at_one_of_two_primaries(split: Split) -> None:
+    """The same call at both: the new one's refusal does not stand where the old one's call then gives back."""
+    order = ("POST", f"/v1/charges/{split.paid}/refunds", {"amount": 80})
+    said = []
+
+    def late(call: Callable[[], Any]) -> Any:
+        split.new.house.sandbox.fault(path="/v1/refunds", do="status", status=400)
+        said.append(split.new.call(*order, Idempotency_Key="r"))
+        return call()
+
+    first = interpose(split.old, refund=late).call(*order, Idempotency_Key="r")
+    assert (first.status_code, said[0].status_code) == (201, 202)
+    catch_up(split.new.house)
+    assert work(split.new.house) == []
+    again = split.new.call(*order, Idempotency_Key="r")
+    assert (again.status_code, again.get_json()["status"]) == (201, "succeeded")
+    assert [each["refunded"] for each in payments(split.new, "I-0")] == [80]

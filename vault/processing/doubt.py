@@ -8,17 +8,18 @@ does so for as long as the processor certainly keeps it. What other accounts may
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
 
-from keys.database import transaction
+from keys.database import reading, transaction
 from keys.prepared import Prepared
 from vault import statements
 from vault.caller import Caller
 from vault.columns import database_clock, instance
 from vault.errors import InDoubt
 from vault.processing.processor import Processor
+from vault.processing.processor_answers import Refused, Unknown
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats
@@ -26,6 +27,10 @@ from vault.tables import processor_accounts as accounts
 
 CLOCKS = 60
 """Seconds by which clocks of servers, databases and processors may be apart; a beat may be as old as that, too."""
+
+
+Outcome = TypeVar("Outcome")
+REFUSED_IN_DOUBT = Unknown(reason="refused_in_doubt")
 
 
 def settling(processor: Processor) -> int:
@@ -61,6 +66,17 @@ def refuse(tx: Connection, caller: Caller, processor: Processor, account_id: str
 def is_doubted(connection: Connection, tenant: str, account_id: str) -> bool:
     """Whether records of this one account may be lost, as the statement sees it."""
     return _ONE.one_or_none(connection, {"of_tenant": tenant, "of_account": account_id}) is not None
+
+
+def believed(records: Engine, tenant: str, account_id: str, outcome: Outcome) -> Outcome | Unknown:
+    """The outcome, or, of a refusal in doubt, Unknown: the same call may have been sent by a history that is not ours.
+
+    That one may still arrive, and be carried out. Of refused credentials nothing was looked at, nor will be.
+    """
+    if not isinstance(outcome, Refused) or outcome.credentials:
+        return outcome
+    with reading(records) as connection:
+        return REFUSED_IN_DOUBT if is_doubted(connection, tenant, account_id) else outcome
 
 
 def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`
