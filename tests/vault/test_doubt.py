@@ -3,26 +3,22 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from backups import backup, restore
-from house import House, Sandbox, Tenant, build_house, word
+from doubt_scene import known, last_alive, let_go, payments, waits
+from house import House, Sandbox, build_house, word
 from postgres import create_database, own_server
 from records_scene import catch_up, rows, second_account, work
-from roles import house_apart
-from sqlalchemy import select, update
-from standby import Pair, pair
+from sqlalchemy import update
 
-from api.parts import NAME
-from keys.database import reading, transaction
-from vault.columns import database_clock, instance
-from vault.money.charges import obligation_digest
+from keys.database import transaction
+from vault.columns import database_clock
 from vault.processing import beats
 from vault.recovering import walking
 from vault.recovering.walk_turns import Turns
 from vault.tables import beats as beat_table
-from vault.tables import charges, processor_accounts, refunds
+from vault.tables import charges, refunds
 
 DAY = 24 * 3600
 
@@ -56,55 +52,6 @@ def started(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) ->
 
         yield Started(house, again)
         house.components.close()
-
-
-@pytest.fixture
-def both(postgresql: str) -> Iterator[Pair]:
-    """A primary and its standby; the session's own server made the user that they run as."""
-    assert postgresql
-    with pair() as running:
-        yield running
-
-
-def let_go(house: House) -> None:
-    """Drop the connections to a server that is gone, the door's own too, and have its guard look again."""
-    door = house.app.extensions[NAME]
-    for engine in (house.components.records, house.components.keystore, door.records, door.ledger.keystore):
-        engine.dispose()
-    door.guard.check()
-
-
-def known(tenant: Tenant) -> list[bool]:
-    """Of each account of the tenant, whether these records are certain to have all of it."""
-    with reading(tenant.house.components.records) as connection:
-        here = connection.scalar(select(instance()))
-    return [each.known_on == here for each in rows(tenant.house, processor_accounts, tenant_id=tenant.id)]
-
-
-def waits(answer: Any) -> bool:
-    """Whether the order is told to come again later, and when."""
-    if answer.status_code != 503:
-        assert answer.status_code == 201, answer.get_data(as_text=True)
-        return False
-    assert answer.get_json()["code"] == "in_doubt"
-    assert int(answer.headers["Retry-After"]) >= 1
-    return True
-
-
-def payments(tenant: Tenant, obligation: str) -> list[dict[str, Any]]:
-    """What the processor has been paid for an obligation, whatever our records say."""
-    digest = obligation_digest(tenant.house.components.keyring, tenant.caller, obligation)
-    assert digest is not None
-    return [
-        each for each in tenant.house.sandbox.book()["charges"] if each["metadata"].get("panless_for") == digest.hex()
-    ]
-
-
-def last_alive(house: House, seconds: int) -> None:
-    """Let the last beats of all instances but this one be so many seconds ago."""
-    with transaction(house.components.records) as tx:
-        others = beat_table.c.instance != instance()
-        assert tx.execute(update(beat_table).where(others).values(at=database_clock(-seconds))).rowcount == 1
 
 
 def test_a_tenant_with_one_account_is_never_refused(started: Started) -> None:
@@ -247,101 +194,3 @@ def test_a_file_that_is_copied_over_a_running_one(tmp_path: Path, sandbox: Sandb
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
     assert len(payments(tenant, "I-1")) == 1
     house.components.close()
-
-
-def on_pair(home: Path, both: Pair, sandbox: Sandbox) -> tuple[House, Tenant, str]:
-    """A house over both servers, and a tenant with a token."""
-    house = build_house(home, both.url, f"sqlite:///{home}.keystore.db", sandbox)
-    beats.beat(house.components.records)
-    tenant = house.tenant()
-    return house, tenant, tenant.token()["id"]
-
-
-def promote(both: Pair, house: House) -> None:
-    both.fail_over()
-    let_go(house)
-
-
-def test_a_promoted_standby_without_the_last_payment(both: Pair, tmp_path: Path, sandbox: Sandbox) -> None:
-    """The commit is lost: whoever pays the invoice again, with the same key or a fresh one, pays once."""
-    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
-    both.catch_up()
-    both.fall_behind()
-    for number in (1, 2):
-        assert tenant.charge(token, key=f"k-{number}", obligation=f"I-{number}").status_code == 201
-    promote(both, house)
-    assert known(tenant) == [False]
-    same = tenant.charge(token, key="k-1", obligation="I-1")
-    assert (same.status_code, same.get_json()["status"]) in {(201, "succeeded"), (202, "unknown")}
-    fresh = tenant.charge(token, key="k-3", obligation="I-2")
-    assert (fresh.status_code, fresh.get_json()["status"]) == (202, "unknown")
-    assert work(house) == []
-    assert tenant.charge(token, key="k-1", obligation="I-1").get_json()["status"] == "succeeded"
-    assert tenant.charge(token, key="k-3", obligation="I-2").get_json()["code"] == "already_paid"
-    assert [len(payments(tenant, f"I-{number}")) for number in (1, 2)] == [1, 1]
-    assert {row.state for row in rows(house, charges, tenant_id=tenant.id, recovered=True)} == {"succeeded"}
-    house.components.close()
-
-
-def test_a_standby_that_is_not_promoted_yet(both: Pair, tmp_path: Path, sandbox: Sandbox) -> None:
-    """It takes no writes, which is an outage like any other: 503 `database_unavailable`, until it is promoted."""
-    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
-    both.catch_up()
-    both.stand_in()
-    let_go(house)
-    body = {"token": token, "amount": 500, "currency": "eur", "initiator": "customer"}
-    orders = [
-        lambda: tenant.charge(token),
-        lambda: tenant.call("POST", "/v1/charges", body, Idempotency_Key="1"),
-        tenant.tokenize,
-    ]
-    for order in orders:
-        answer = order()
-        assert (answer.status_code, answer.get_json()["code"]) == (503, "database_unavailable")
-        assert answer.headers["Retry-After"]
-    assert tenant.call("GET", "/v1/charges").status_code == 200
-    both.promote()
-    assert [order().status_code for order in orders] == [201, 201, 201]
-    house.components.close()
-
-
-@pytest.mark.parametrize("how", ["restart", "put_back"])
-def test_a_server_that_is_started_where_a_copy_lies(both: Pair, tmp_path: Path, sandbox: Sandbox, how: str) -> None:
-    """No timeline tells a restart or a base backup from what was before; the server's start does."""
-    house, tenant, token = on_pair(tmp_path / "house", both, sandbox)
-    second_account(tenant)
-    both.back_up()
-    getattr(both, how)()
-    let_go(house)
-    assert known(tenant) == [False, False]
-    assert waits(tenant.charge(token))
-    catch_up(house)
-    assert known(tenant) == [True, True]
-    assert not waits(tenant.charge(token))
-    house.components.close()
-
-
-@pytest.mark.parametrize("how", ["restart", "fail_over"])
-def test_roles_that_only_serve(both: Pair, tmp_path: Path, sandbox: Sandbox, how: str) -> None:
-    """After a restart or a promotion, and while no worker runs, the door's own role gets no 500: it only reads."""
-    server = f"postgresql://postgres@127.0.0.1:{both.port}/postgres"
-    with house_apart(tmp_path, server, sandbox) as house:
-        beats.beat(house.components.records)
-        one, two = house.tenant(), house.tenant()
-        second_account(two)
-        tokens = {tenant.id: tenant.token()["id"] for tenant in (one, two)}
-        paid = {tenant.id: tenant.charge(tokens[tenant.id]).get_json()["id"] for tenant in (one, two)}
-        both.catch_up()
-        getattr(both, how)()
-        let_go(house)
-        assert not waits(one.charge(tokens[one.id]))
-        assert waits(two.charge(tokens[two.id]))
-        for tenant in (one, two):
-            refund = tenant.call(
-                "POST", f"/v1/charges/{paid[tenant.id]}/refunds", {"amount": 5}, Idempotency_Key=word()
-            )
-            assert refund.status_code == 201, refund.get_data(as_text=True)
-            assert tenant.tokenize().status_code == 201
-            assert tenant.call("GET", "/v1/charges").status_code == 200
-        catch_up(house)
-        assert not waits(two.charge(tokens[two.id]))

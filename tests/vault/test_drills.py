@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from drill_scene import Shop, here, judge, let_go, shop_with, under_load, until_known
 from house import House, Tenant, build_house, open_house, run_sandbox, serve
-from records_scene import row
+from records_scene import row, rows
 from roles import house_apart, working
 from running_worker import worker
 from sqlalchemy import make_url
 from standby import Pair, free_port, pair
 
 from vault.processing.processor_accounts import credentials_of
-from vault.tables import processor_accounts
+from vault.tables import audit_entries, processor_accounts
 
 SETTINGS = {"PANLESS_RUN_AS_ROOT": "always"}
 
@@ -42,6 +42,11 @@ class Scene:
         let_go(self.house)
         until_known(self.house, self.shops)
         judge(self.house, self.shops)
+
+    @property
+    def recovered(self) -> int:
+        """How many charges were lost, and written again from what the processor has."""
+        return len(rows(self.house, audit_entries, action="charge.recover"))
 
 
 @pytest.fixture
@@ -85,6 +90,8 @@ def answers_with(shop: Shop, *said: str) -> int:
 
 DIED = ("0", "503 database_unavailable")
 WAITS = (*DIED, "503 in_doubt")
+SERVED = ("200", "201", "202", "409 already_paid", "409 in_doubt", "409 in_progress", "409 refund_in_doubt")
+"""Answers that refuse nothing new: of what is paid, or being paid, and of a refund like one that was just made."""
 
 
 def test_a_restart_in_place(scene: Scene, both: Pair) -> None:
@@ -98,6 +105,7 @@ def test_a_restart_in_place(scene: Scene, both: Pair) -> None:
     answers_with(scene.one, *DIED)
     answers_with(scene.two, *WAITS)
     assert scene.two.told["503 in_doubt"] > 0
+    assert set(scene.one.told) <= {*DIED, *SERVED}, scene.one.told
     assert row(scene.house, processor_accounts, account_id=stuck.account).known_on != here(scene.house)
 
 
@@ -107,6 +115,7 @@ def test_a_promoted_standby_that_lost_commits(scene: Scene, both: Pair) -> None:
     answers_with(scene.one, *DIED)
     answers_with(scene.two, *WAITS)
     scene.end()
+    assert scene.recovered > 0
 
 
 def test_a_base_backup_in_the_primarys_place(scene: Scene, both: Pair) -> None:
@@ -115,6 +124,7 @@ def test_a_base_backup_in_the_primarys_place(scene: Scene, both: Pair) -> None:
     answers_with(scene.one, *DIED)
     answers_with(scene.two, *WAITS)
     scene.end()
+    assert scene.recovered > 0
 
 
 def test_a_file_that_is_copied_over_a_running_one(tmp_path: Path) -> None:
@@ -128,6 +138,7 @@ def test_a_file_that_is_copied_over_a_running_one(tmp_path: Path) -> None:
             answers_with(scene.one, *DIED)
             answers_with(scene.two, *WAITS)
             scene.end()
+            assert scene.recovered > 0
         house.components.close()
 
 
@@ -153,6 +164,7 @@ def test_an_old_primary_that_goes_on(scene: Scene, both: Pair, tmp_path: Path) -
         answers_with(scene.two, *WAITS)
         scene.stop()  # the old primary's server and worker, at last
         new[0].end()
+        assert new[0].recovered > 0
 
 
 @contextmanager

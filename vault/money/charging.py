@@ -134,7 +134,8 @@ def _refuse_misfit(route: Route, order: Order) -> None:
 def _concluded(records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome) -> Charge:
     """Write the outcome down. Where that fails nobody may be told to try again: what was sent is unknown."""
     try:
-        return conclude(records, keyring, charging, outcome)
+        believed = doubt.believed(records, charging.caller.tenant, charging.row["account_id"], outcome)
+        return conclude(records, keyring, charging, believed)
     except (SQLAlchemyError, KeysError):
         return charges.charge_of({**charging.row, "state": "unknown"}, charging.retained, charging.details)
 

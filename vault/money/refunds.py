@@ -54,7 +54,8 @@ def refund(
         return _replay(records, keyring, caller, attempt), True
     outcome = sending.once(caller, lambda: send(keyring, refunding))
     try:
-        return conclude(records, keyring, refunding, outcome), False
+        believed = doubt.believed(records, caller.tenant, refunding.charge.account_id, outcome)
+        return conclude(records, keyring, refunding, believed), False
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
         return shown(refunding, "unknown"), False
 

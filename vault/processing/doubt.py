@@ -8,7 +8,7 @@ does so for as long as the processor certainly keeps it. What other accounts may
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
 
@@ -21,7 +21,7 @@ from vault.conditions import given
 from vault.errors import InDoubt
 from vault.personal import Secret
 from vault.processing.processor import Processor
-from vault.processing.processor_answers import PaymentPage
+from vault.processing.processor_answers import PaymentPage, Refused, Unknown
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats
@@ -32,6 +32,9 @@ CLOCKS = 60
 
 FIRST_LOOK = timedelta(days=1)
 """How far back an account is looked through that these records never knew, where its processor keeps no keys."""
+
+Outcome = TypeVar("Outcome")
+REFUSED_IN_DOUBT = Unknown(reason="refused_in_doubt")
 
 
 def settling(processor: Processor) -> int:
@@ -84,6 +87,17 @@ def known_on(records: Engine, processor: Processor, key: Secret, caller: Caller)
     if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
         return here
     return None
+
+
+def believed(records: Engine, tenant: str, account_id: str, outcome: Outcome) -> Outcome | Unknown:
+    """The outcome, or, of a refusal in doubt, Unknown: the same call may have been sent by a history that is not ours.
+
+    That one may still arrive, and be carried out. Of refused credentials nothing was looked at, nor will be.
+    """
+    if not isinstance(outcome, Refused) or outcome.credentials:
+        return outcome
+    with reading(records) as connection:
+        return REFUSED_IN_DOUBT if is_doubted(connection, tenant, account_id) else outcome
 
 
 def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`
