@@ -28,14 +28,13 @@ class Edit:
 
 
 _CHARGES, _FINDINGS, _INTENTS = "vault/money/charges.py", "vault/money/findings.py", "vault/processing/intents.py"
+_KEY = Edit(
+    _CHARGES,
+    '        obligation=row["obligation_digest"],\n        number=',
+    '        obligation=row["obligation_digest"] + row["charge_id"].encode(),\n        number=',
+)
 MENDS: Mapping[str, Sequence[Edit]] = {
-    "key by obligation": [
-        Edit(
-            _CHARGES,
-            '        obligation=row["obligation_digest"],\n        number=',
-            '        obligation=row["obligation_digest"] + row["charge_id"].encode(),\n        number=',
-        )
-    ],
+    "key by obligation": [_KEY],
     "a replayed burn is not fresh": [
         Edit(
             _FINDINGS,
@@ -44,7 +43,8 @@ MENDS: Mapping[str, Sequence[Edit]] = {
         )
     ],
     "a used key settles": [Edit(_FINDINGS, 'return "used", True', 'return "used", False')],
-    "doubt": [
+    "doubt, and the key by obligation, which covers it": [
+        _KEY,
         Edit("vault/money/charging.py", "    return [clear, chargeable", "    return [chargeable"),
         Edit(
             "vault/processing/doubt.py",
@@ -66,7 +66,14 @@ MENDS: Mapping[str, Sequence[Edit]] = {
             '"intent_id": intent.intent_id}',
         ),
     ],
-    "age": [Edit("vault/processing/sending.py", "if caller.age() > BUDGET:", "if caller.age() > 100_000_000:")],
+    "age, and burning, which covers it": [
+        Edit("vault/processing/sending.py", "if caller.age() > BUDGET:", "if caller.age() > 100_000_000:"),
+        Edit(
+            "vault/recovering/burning.py",
+            "after_burn(connected.processor.burn(connected.credentials, key=key, words=about))",
+            '"fresh", False',
+        ),
+    ],
     "account binding": [
         Edit(
             "vault/processing/account_proofs.py",
@@ -91,6 +98,8 @@ def main() -> int:
     asked.add_argument("seeds", help="a range: 0-19999")
     asked.add_argument("mends", nargs="*", help="their names; all where none is given")
     told = asked.parse_args()
+    if unknown := set(told.mends) - set(MENDS):
+        asked.error(f"{', '.join(sorted(unknown))}: these can be taken back: {', '.join(MENDS)}")
     missed = [name for name in told.mends or MENDS if not _is_missed(name, told.seeds)]
     sys.stdout.write(f"not missed by any seed: {', '.join(missed) or 'none'}\n")
     return 1 if missed else 0
