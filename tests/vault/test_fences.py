@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from house import Tenant, word
+from house import House, Tenant, word
 from money_scene import DONE, NOT_DONE, OPERATIONS, assert_money_is_true, assert_no_orphans, made, prepared, settled
 from records_scene import before_statements, crash, end_leases, interpose, row, rows, work
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from api.application import create_app
@@ -48,6 +49,35 @@ def again(tenant: Tenant, operation: str, order: dict[str, Any]) -> None:
     status, body = made(tenant, {**order, "key": word()})
     assert (status in {200, 201}, body["status"]) == (True, DONE[operation])
     assert_money_is_true(tenant)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_nothing_is_read_between_the_last_look_at_the_age_and_the_call(own_house: House, operation: str) -> None:
+    """A process may stand still at each statement: all that the call needs was read before, whatever was forgotten."""
+    tenant, is_looked_at, read = own_house.tenant(), [False], list[str]()
+    parts, order = own_house.components.parts, prepared(tenant, operation)
+
+    def age() -> float:
+        parts.keyring.forget_cached()
+        is_looked_at[0] = True
+        return 0.0
+
+    def reads(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if is_looked_at[0]:
+            read.append(statement)
+
+    def called(call: Callable[[], Any]) -> Any:
+        is_looked_at[0] = False
+        return call()
+
+    door = interpose(tenant, **{CALLS[operation]: called, "open_customer": called}).house
+    app = create_app(replace(door.components.parts, ages=lambda: age))
+    event.listen(Engine, "before_cursor_execute", reads)
+    try:
+        status, _ = made(replace(tenant, house=replace(door, app=app)), order)
+    finally:
+        event.remove(Engine, "before_cursor_execute", reads)
+    assert (status in {200, 201}, read) == (True, [])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -4,6 +4,7 @@ The request itself is the only sender, and it sends once. What becomes of a call
 find out (`vault/recovering/unknown_charges.py`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -98,7 +99,7 @@ def charge(
     except _Recovered as found:
         _adopt(records, keyring, caller, found.charge_id, order, attempt, route)
         return Charged(charge=charges.read(records, keyring, caller, found.charge_id), replayed=True)
-    outcome = sending.once(caller, partial(_send, keyring, charging, order, route))
+    outcome = sending.once(caller, _call(keyring, charging, order, route))
     if isinstance(outcome, Refused):  # perhaps because the card was detached there, of which nobody told us
         token_updates.detached_there(records, keyring, caller, route.connected, order.token, route.reference, outcome)
     return Charged(charge=_concluded(records, keyring, charging, outcome))
@@ -227,10 +228,14 @@ def pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charge
     }
 
 
-def _send(keyring: Keyring, charging: Charging, order: Order, route: Route) -> ChargeOutcome:
-    """The one call. Its body is a function of the committed order alone, so that a replay is known as one."""
+def _call(keyring: Keyring, charging: Charging, order: Order, route: Route) -> Callable[[], ChargeOutcome]:
+    """The one call, with all that has to be read for it read.
+
+    Its body is a function of the committed order alone, so that a replay is known as one.
+    """
     row = charging.row
-    return route.connected.processor.charge(
+    return partial(
+        route.connected.processor.charge,
         route.connected.credentials,
         reference=route.reference,
         customer_reference=route.customer_reference,

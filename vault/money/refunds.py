@@ -1,6 +1,8 @@
 """Refunds: all or part of what a charge took goes back, never more. They go on after the customer is erased."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, select
@@ -52,7 +54,7 @@ def refund(
         refunding = _begin(records, keyring, processors, caller, order, is_looked=True)
     if refunding is None:
         return _replay(records, keyring, caller, attempt), True
-    outcome = sending.once(caller, lambda: send(keyring, refunding))
+    outcome = sending.once(caller, _call(keyring, refunding))
     try:
         believed = doubt.believed(records, caller.tenant, refunding.charge.account_id, outcome)
         return conclude(records, keyring, refunding, believed), False
@@ -68,9 +70,10 @@ class _Order:
     attempt: intents.Attempt
 
 
-def send(keyring: Keyring, refunding: Refunding) -> RefundOutcome:
-    """Ask the processor for the refund."""
-    return refunding.connected.processor.refund(
+def _call(keyring: Keyring, refunding: Refunding) -> Callable[[], RefundOutcome]:
+    """The one call, with all that has to be read for it read."""
+    return partial(
+        refunding.connected.processor.refund,
         refunding.connected.credentials,
         reference=open_retained(keyring, refunding.charge)["reference"],
         amount=refunding.amount,

@@ -20,7 +20,10 @@ Outcome = TypeVar("Outcome")
 
 
 def once(caller: Caller, call: Callable[[], Outcome]) -> Outcome | NotReached:
-    """Make the call, once; where the request is too old, it is certain that it was not made."""
+    """Make the call, once; where the request is too old, it is certain that it was not made.
+
+    Whatever the call needs was read before: a process may stand still at each statement, too.
+    """
     if caller.age() > BUDGET:
         return NotReached(reason="too_late")
     return call()
