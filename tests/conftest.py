@@ -4,7 +4,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from house import House, Sandbox, Tenant, build_house, run_sandbox
+from house import OPENED, House, Sandbox, Tenant, build_house, run_sandbox
 from postgres import create_database, own_server
 from sqlalchemy import Engine
 
@@ -61,6 +61,14 @@ def own_house(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) 
     built = _build(request, tmp_path / "house", sandbox, request.param)
     yield built
     built.components.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_left() -> Iterator[None]:
+    """A house that a test leaves open would be collected with its connections in the middle of another test."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @pytest.fixture

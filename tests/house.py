@@ -235,6 +235,10 @@ def build_house(
     return open_house(home, environment, sandbox, clock, fresh=True)
 
 
+OPENED: list[Components] = []
+"""What was opened since the last test: its connections are given back after it, whoever opened it."""
+
+
 def open_house(
     home: Path,
     environment: dict[str, str],
@@ -250,6 +254,7 @@ def open_house(
     if fresh:
         migrate(settings, clock)
     components = build(settings, clock)
+    OPENED.append(components)
     if checked:
         components.guard.check()
     return House(home=home, environment=environment, components=components, app=make_app(components), sandbox=sandbox)
