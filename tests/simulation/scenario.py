@@ -6,7 +6,7 @@ from typing import Any
 from chance import Chance
 from sites import NAMES, SITES
 from webhooks import Webhooks
-from world import Slot, World
+from world import START, Slot, World
 
 
 class Operations:
@@ -54,14 +54,14 @@ class Operations:
         world.scheduler.sleep(event["down"])
         world.stage.sites.put(kept, self.site, self._names(event), over=event["over"])
         world.say(f"restored {event}")
-        self._lost(event)
+        self._lost(_kept_at(event))
         self._start(world.slots)
 
     def copied(self, event: Mapping[str, Any], kept: str) -> None:
         """A backup is copied over the files while processes run."""
         self.world.stage.sites.put(kept, self.site, self._names(event), over=True)
         self.world.say(f"copied over running servers {event}")
-        self._lost(event)
+        self._lost(_kept_at(event))
 
     def failover(self, event: Mapping[str, Any], kept: str) -> None:
         """A standby without the last commits takes over; some processes go on with the old primary for a while."""
@@ -74,12 +74,12 @@ class Operations:
         new = [slot for slot in world.slots if slot not in old]
         world.say(f"failover {event}, {[slot.number for slot in old]} stay")
         self._stop(new)
-        self._lost(event)
+        self._lost(_kept_at(event))
         self._start(new)
         world.scheduler.sleep(event["hangs_on"] + event["goes_on"])
         world.say("the old primary is fenced")
         self._stop(old)
-        self._lost(event | {"age": 0.0, "down": event["hangs_on"] + event["goes_on"]})
+        self._lost(world.scheduler.now - event["hangs_on"] - event["goes_on"])
         self._start(old)
 
     def _hang(self, event: Mapping[str, Any]) -> None:
@@ -154,10 +154,15 @@ class Operations:
             self.world.move(slot, self.site)
             self.world.start(slot)
 
-    def _lost(self, event: Mapping[str, Any]) -> None:
-        since = self.world.scheduler.now - event["age"] - event.get("down", 0.0)
+    def _lost(self, since: float) -> None:
+        """What was told since then is told once more."""
         self.world.moved_at = self.world.scheduler.now
         self.webhooks.send_again(since)
+
+
+def _kept_at(event: Mapping[str, Any]) -> float:
+    """When the copy was made that an event goes on with, which may wait for another event to end first."""
+    return float(START + max(event["at"] - event["age"], 0.0))
 
 
 def starts(chance: Chance, number: int) -> float:
