@@ -93,7 +93,7 @@ class Passed:
         return self.attempt_named(operation, idempotency_key(), g.body)
 
     def attempt_named(self, operation: str, key: str | None, asked: object) -> Attempt:
-        """The same for a protocol that names its calls in its own way."""
+        """What tells a call from a retry of it, for a protocol that names its calls in its own way."""
         fingerprint = body_fingerprint(self.parts.keyring, self.caller.tenant, request.path, asked)
         return Attempt(operation=operation, key=key, fingerprint=fingerprint)
 

@@ -127,7 +127,7 @@ def ours(scene: Scene) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def unaudited(scene: Scene) -> Iterator[str]:
-    """The same without an audit log."""
+    """Panless over the scene's house without an audit log: its URL."""
     address = _free_address()
     command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.unaudited:app()")
     environment = {**scene.house.environment, "PANLESS_BIND": address}

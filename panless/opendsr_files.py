@@ -40,7 +40,7 @@ def load(settings: Settings) -> Processor | None:
 
 
 def read(domain: str, key_file: Path, certificate_file: Path) -> Processor:
-    """The same, by name."""
+    """Who we are to controllers, from this domain and these files. Raises SettingsError, KeyfileRefused, OSError."""
     key, pem = _key(key_file), certificate_file.read_bytes()
     certificate = _certificate(pem)
     if _public(certificate.public_key()) != _public(key.public_key()):

@@ -21,7 +21,7 @@ def refuse_open(file: Path, named_by: str) -> None:
 
 
 def refuse_open_settings(names: Iterable[str], environment: Mapping[str, str]) -> None:
-    """The same for the files that hold these settings. Raises SettingsError."""
+    """Raise SettingsError for a file that holds one of these settings and that others can read or write."""
     for name in names:
         if file := environment.get(f"{name}_FILE"):
             refuse_open(Path(file.strip()), f"{name}_FILE")

@@ -151,7 +151,7 @@ def _without_a_log(house: Components, tenant: str, anchors: Sequence[bytes]) -> 
 
 
 def _in_folder(folder: Path, keys: Sequence[str], only: Sequence[str], notes: Sequence[tuple[Path, bytes]]) -> Found:
-    """The same of an export: of one log, or of a folder of them."""
+    """What is found in an export: of one log, or of a folder of them."""
     is_one = (folder / CHECKPOINT).exists()
     parts = ("tile", CHECKPOINT, KEYS)
     places = [folder] if is_one else sorted({path.parent for part in parts for path in folder.glob(f"*/{part}")})

@@ -34,7 +34,7 @@ def test_pages_of_tokens(tenant: Tenant) -> None:
 
 
 def test_pages_of_holds(tenant: Tenant) -> None:
-    """The same for holds, the lifted ones among them; another customer's are left out."""
+    """Holds are listed page by page, the lifted ones among them; another customer's are left out."""
     path, other = (f"/v1/customers/{tenant.token(number)['customer']}/holds" for number in CARDS[:2])
     made = [tenant.call("POST", path, {"reason": "audit"}).get_json()["id"] for _ in range(5)]
     tenant.call("POST", other, {"reason": "audit"})
@@ -47,7 +47,7 @@ def test_pages_of_holds(tenant: Tenant) -> None:
 
 
 def test_pages_of_charges(tenant: Tenant) -> None:
-    """The same for charges, with each filter; a charge made meanwhile shifts nothing."""
+    """Charges are listed page by page, with each filter; a charge made meanwhile shifts nothing."""
     one, two = tenant.token(), tenant.token(CARDS[1])
     made = [
         tenant.charge((one, two)[number % 2]["id"], obligation=f"INV-{number}").get_json()["id"] for number in range(6)

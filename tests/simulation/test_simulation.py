@@ -50,7 +50,7 @@ def test_each_mend_can_be_taken_back(edit: Edit, tmp_path: Path) -> None:
 
 
 def test_no_seed_violates_the_model_on_postgresql() -> None:
-    """The same on PostgreSQL, where processes also stall and die inside transactions, and wait for each other's."""
+    """Nobody pays twice on PostgreSQL, where processes stall and die inside transactions and wait for each other."""
     with operating_system(), staged(on_postgresql=True) as on_servers:
         assert not (failed := _failed(on_servers, range(ON_POSTGRESQL))), "\n".join(failed)
 

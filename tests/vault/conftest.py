@@ -5,6 +5,7 @@ import pytest
 from events_scene import Receiver, shop_of
 from house import House, Tenant
 from object_store import CREDENTIALS, ObjectStore, run_object_store
+from standby import Pair, pair
 
 from keys.database import transaction
 from vault.tables import callbacks, erasures, intents, rights_requests, rights_targets
@@ -22,6 +23,14 @@ def tenant(house: House) -> Iterator[Tenant]:
     house.sandbox.clear()
     yield house.tenant()
     house.sandbox.clear()
+
+
+@pytest.fixture
+def both(postgresql: str) -> Iterator[Pair]:
+    """A primary and its standby; the session's own server made the user that they run as."""
+    assert postgresql
+    with pair() as running:
+        yield running
 
 
 @pytest.fixture

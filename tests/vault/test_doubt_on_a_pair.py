@@ -1,4 +1,4 @@
-"""The same on a PostgreSQL with a standby: restarts, failovers, base backups, and an old primary that goes on."""
+"""Doubt on a PostgreSQL with a standby: restarts, failovers, base backups, and an old primary that goes on."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,18 +11,10 @@ from house import House, Sandbox, Tenant, open_house, word
 from records_scene import catch_up, interpose, rows, second_account, work
 from roles import house_apart
 from sqlalchemy import make_url
-from standby import Pair, pair
+from standby import Pair
 
 from vault.processing import beats
 from vault.tables import charges
-
-
-@pytest.fixture
-def both(postgresql: str) -> Iterator[Pair]:
-    """A primary and its standby; the session's own server made the user that they run as."""
-    assert postgresql
-    with pair() as running:
-        yield running
 
 
 def promote(both: Pair, house: House) -> None:

@@ -15,7 +15,7 @@ from records_scene import row, rows
 from roles import house_apart, working
 from running_worker import worker
 from sqlalchemy import make_url
-from standby import Pair, free_port, pair
+from standby import Pair, free_port
 
 from vault.processing.processor_accounts import credentials_of
 from vault.tables import audit_entries, processor_accounts
@@ -47,14 +47,6 @@ class Scene:
     def recovered(self) -> int:
         """How many charges were lost, and written again from what the processor has."""
         return len(rows(self.house, audit_entries, action="charge.recover"))
-
-
-@pytest.fixture
-def both(postgresql: str) -> Iterator[Pair]:
-    """A primary and its standby; the session's own server made the user that they run as."""
-    assert postgresql
-    with pair() as started:
-        yield started
 
 
 @contextmanager

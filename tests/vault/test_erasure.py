@@ -404,7 +404,7 @@ def test_erased_while_the_card_is_being_stored(tenant: Tenant, lost: bool) -> No
 
 
 def test_erased_while_the_processor_opens_its_customer(tenant: Tenant) -> None:
-    """The same where the answer to the very first call is lost: the worker finds the customer there by our tag."""
+    """Where the answer to the very first call is lost, the worker finds the customer there by our tag."""
     before = at_processor(tenant)
     person = tenant.call("POST", "/v1/customers", {"reference": "c-1"}).get_json()["id"]
 

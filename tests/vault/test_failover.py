@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from drill_scene import Asked, send
 from house import House, Tenant, build_house, run_sandbox, serve, word
 from http_calls import ask
@@ -18,7 +17,7 @@ from money_scene import assert_money_is_true, made, prepared
 from records_scene import ask_sandbox, rows
 from running_worker import worker
 from sqlalchemy import select
-from standby import Pair, pair
+from standby import Pair
 
 from keys.database import reading
 from vault.columns import instance
@@ -75,14 +74,6 @@ class Shop:
                 return again
             time.sleep(1)
         raise AssertionError(f"no answer in all that time: {again.status} {again.body}")
-
-
-@pytest.fixture
-def both(postgresql: str) -> Iterator[Pair]:
-    """A primary and its standby; the session's own server made the user that they run as."""
-    assert postgresql
-    with pair() as started:
-        yield started
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_a_charge_stays_with_its_account(tenant: Tenant, another: str) -> None:
 
 
 def test_a_refund_stays_with_its_account(tenant: Tenant, another: str) -> None:
-    """The same of money given back."""
+    """Its answer was lost, and the key of another account comes: refused, and the money is given back once."""
     charge = tenant.charge(tenant.token()["id"]).get_json()["id"]
     tenant.house.sandbox.fault(path="/v1/refunds", do="lose_answer")
     order = {"amount": 300}
@@ -206,7 +206,7 @@ def test_a_key_of_the_other_mode(house: House, live: bool, wrong: str) -> None: 
 
 
 def test_another_key_of_the_other_mode(tenant: Tenant) -> None:
-    """The same where it is to take the place of another."""
+    """A key of the other mode is refused where it is to take the place of another, too."""
     tenant = of_stripe(tenant)
     mine = replace(tenant, account=added(tenant, f"sk_test_{word()}", kind="stripe")["id"])
     assert shown(mine)["proven"]

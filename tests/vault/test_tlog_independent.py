@@ -64,7 +64,7 @@ def test_an_export_is_read(tenant: Tenant, grown: Path, tmp_path: Path, read: Re
 
 
 def test_the_door_is_read(tenant: Tenant, grown: Path, read: Read, free_port: int) -> None:
-    """The same over HTTP, of the real server: /v1/audit is a prefix as the specification has it."""
+    """Somebody else's reader reads the log of the real server: /v1/audit is a prefix as the specification has it."""
     [key] = verifiers(tenant.house.components.keyring, tenant.id)
     with serve(tenant.house, free_port) as (_, url):
         answer = read(f"{url}/v1/audit", key, grown, bearer=tenant.keys["auditor"])
