@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from api_scene import problem, processor, work_until
-from house import House, Tenant, serve, word
-from sqlalchemy import update
+from house import VISA, House, Tenant, serve, word
+from sqlalchemy import delete, update
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
@@ -23,7 +23,8 @@ from vault.money import aftermath
 from vault.processing import inbox, intents
 from vault.recovering import webhooks_in, webhooks_left
 from vault.statements import write
-from vault.tables import processor_accounts, webhook_inbox
+from vault.tables import charges, processor_accounts, webhook_inbox
+from vault.tables import intents as intent_table
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's
 DISPUTED = "4000000000000259"
@@ -342,8 +343,7 @@ def test_a_dispute_of_a_charge_that_is_not_known_yet(shop: Tenant) -> None:
     shop.house.sandbox.fault(path="/v1/payment_intents", method="POST", do="lose_answer")
     charge = shop.charge(token["id"])
     assert charge.status_code == 202
-    [dispute] = processor(shop, "GET", "/v1/disputes", payment_intent=the_payment(shop))["data"]
-    send(shop, "charge.dispute.created", {"id": dispute["id"], "payment_intent": the_payment(shop)})
+    send(shop, "charge.dispute.created", the_dispute(shop))
     assert heard(shop.house) == []
     assert stored(shop) == ["pending"]
     shop.house.work()
@@ -382,8 +382,52 @@ def test_a_payment_that_the_account_does_not_have(shop: Tenant, *, is_proven: bo
     assert stored(shop) == [becomes]
 
 
+def lost_here(shop: Tenant, number: str) -> str:
+    """A charge that was paid and that these records have lost, as one that an old primary took."""
+    charge = str(shop.charge(shop.token(number)["id"]).get_json()["id"])
+    with transaction(shop.house.components.records) as tx:
+        tx.execute(delete(intent_table).where(intent_table.c.resource_id == charge))
+        tx.execute(delete(charges).where(charges.c.charge_id == charge))
+    return charge
+
+
+def the_dispute(shop: Tenant) -> dict[str, Any]:
+    """What a webhook says of the dispute of the shop's only payment."""
+    [dispute] = processor(shop, "GET", "/v1/disputes", payment_intent=the_payment(shop))["data"]
+    return {"id": dispute["id"], "payment_intent": the_payment(shop)}
+
+
+def test_a_payment_whose_charge_was_lost(shop: Tenant) -> None:
+    """An old primary took it after the new one was through with its walk: the event alone has it written again."""
+    charge = lost_here(shop, DISPUTED)
+    send(shop, "charge.dispute.created", the_dispute(shop))
+    assert heard(shop.house) == []
+    assert stored(shop) == ["applied"]
+    again = shown(shop, f"/v1/charges/{charge}")
+    assert (again["status"], again["recovered"]) == ("succeeded", True)
+    assert [each["charge"] for each in shown(shop, "/v1/disputes")["data"]] == [charge]
+
+
+def test_a_refunded_payment_whose_charge_was_lost(shop: Tenant) -> None:
+    """What went back of it meanwhile is booked too, whatever the event tells."""
+    charge = lost_here(shop, VISA)
+    processor(shop, "POST", "/v1/refunds", payment_intent=the_payment(shop), amount="234")
+    send(shop, "payment_intent.succeeded", {"id": the_payment(shop)})
+    assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
+
+
+def test_a_payment_that_is_not_kept_any_longer(shop: Tenant) -> None:
+    """What is told of a payment from before the records' time is left to a human: its charge may have been deleted."""
+    charge = lost_here(shop, DISPUTED)
+    send(shop, "charge.dispute.created", the_dispute(shop))
+    [(_, error)] = heard(later(shop.house, hours=24 * 366 * 11))
+    assert (type(error), stored(shop)) == (NeedsHuman, ["unmatched"])
+    problem(shop.call("GET", f"/v1/charges/{charge}"), 404, "not_found")
+
+
 def test_a_payment_of_ours_that_stays_unknown(shop: Tenant) -> None:
-    """With our tag it waits for a day; then it is listed for a human, with what it names, and stays listed."""
+    """Open and with our tag it waits for a day; then it is listed for a human, with what it names, and stays listed."""
     lost = new_id("chg", shop.id)
     words = {"panless": intents.tag(shop.house.components.keyring, shop.id, lost), "panless_id": lost}
     payment = payment_made_there(shop, **words)

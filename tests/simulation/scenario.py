@@ -17,6 +17,7 @@ class Operations:
         self.site = SITES[0]
         self._at_work = False
         self._sites = iter(SITES[1:])
+        self._lost_keys: list[tuple[float, float]] = []
 
     def plan(self, number: int, event: Mapping[str, Any]) -> None:
         """Have an event happen at its time."""
@@ -52,8 +53,9 @@ class Operations:
         world = self.world
         self._stop(world.slots)
         world.scheduler.sleep(event["down"])
-        world.stage.sites.put(kept, self.site, self._names(event), over=event["over"])
-        world.say(f"restored {event}")
+        names = self._names(event)
+        world.stage.sites.put(kept, self.site, names, over=event["over"])
+        world.say(f"restored {event}: {names}")
         self._lost(_kept_at(event))
         self._start(world.slots)
 
@@ -142,7 +144,15 @@ class Operations:
             world.scheduler.sleep(30.0)
 
     def _names(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        return NAMES if event["what"] == "both" else (event["what"],)
+        """What a copy replaces. Of the seconds that the keystore has lost, the records are never put back alone.
+
+        They name keys that are gone (docs/ledger.md).
+        """
+        made = _kept_at(event)
+        if event["what"] == "both" or any(begin < made <= end for begin, end in self._lost_keys):
+            self._lost_keys.append((made, self.world.scheduler.now))
+            return NAMES
+        return (event["what"],)
 
     def _stop(self, slots: list[Slot]) -> None:
         for slot in slots:

@@ -1,7 +1,7 @@
 """What an event leads to: the processor is asked how the objects that it names stand, and what is seen is written down.
 
 An event may come before we know what it is about: our own call that made the object is slow, or its answer was lost. It
-then waits for its row.
+then waits for its row. Where that itself was lost, it is written again.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, select
+from sqlalchemy import Engine, Row, and_, exists, select
 
 from keys.database import reading
+from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.cards import token_looking, token_updates
+from vault.erasing import retention
 from vault.money import aftermath, charge_looking, disputes, recovered, refunds_elsewhere
 from vault.money.charge_looking import DEFINITE
 from vault.processing import inbox, references
@@ -105,12 +107,14 @@ def _at_payment(asking: _Asking, payment: str) -> Seen:
         return _unknown_payment(asking, payment)
     if asking.row.type.startswith(OF_CHARGES):
         return _at_charge(asking, charge)
-    shop, row = asking.shop, asking.row
-    asked = (shop.records, shop.keyring, asking.caller, asking.connected, row.account_id, charge)
     if dispute := asking.named.get("dispute"):
-        return _said(disputes.follow(*asked, dispute))
-    follow = aftermath.follow if row.type == aftermath.KIND else refunds_elsewhere.follow
-    return _said(follow(*asked, payment))
+        return _said(disputes.follow(*_asked(asking, charge), dispute))
+    follow = aftermath.follow if asking.row.type == aftermath.KIND else refunds_elsewhere.follow
+    return _said(follow(*_asked(asking, charge), payment))
+
+
+def _asked(asking: _Asking, charge: str) -> tuple[Engine, Keyring, Caller, Connected, str, str]:
+    return asking.shop.records, asking.shop.keyring, asking.caller, asking.connected, asking.row.account_id, charge
 
 
 def _charge_of(asking: _Asking, payment: str) -> str | None:
@@ -123,17 +127,27 @@ def _charge_of(asking: _Asking, payment: str) -> str | None:
 
 
 def _unknown_payment(asking: _Asking, payment: str) -> Seen:
-    """With our tag it waits for its charge; without, or where the account has no such payment, it is not ours.
+    """With our tag its charge was lost; without, or where the account has no such payment, it is not ours.
 
-    An account that is unproven may be another one, which says nothing by not having it.
+    A charge is committed before its payment is made. So one that is not there was committed to another history of
+    these records, as by an old primary that went on: it is written again, as the walk does it. An account that is
+    unproven may be another one, which says nothing by not having it.
     """
-    connected = asking.connected
+    connected, shop, row = asking.connected, asking.shop, asking.row
     seen = connected.processor.read_payment(connected.credentials, reference=payment)
-    if isinstance(seen, Refused) and not seen.credentials and asking.row.proven_at is not None:
+    if isinstance(seen, Refused) and not seen.credentials and row.proven_at is not None:
         return Seen.APPLIED
     if not isinstance(seen, Payment):
         return Seen.SILENT
-    return Seen.WAITS if recovered.is_ours(asking.shop.keyring, asking.row.tenant_id, seen) else Seen.IGNORED
+    if not recovered.is_ours(shop.keyring, row.tenant_id, seen):
+        return Seen.IGNORED
+    is_kept = seen.at >= retention.kept_since(shop.policy, asking.caller.at)
+    if not (is_kept and recovered.write_again(shop.records, shop.keyring, asking.caller, row.account_id, seen)):
+        return Seen.WAITS
+    charge = seen.marks.id if seen.marks else ""
+    if seen.refunded and not refunds_elsewhere.follow(*_asked(asking, charge), payment):
+        return Seen.SILENT
+    return _at_payment(asking, payment)
 
 
 def _at_charge(asking: _Asking, charge_id: str) -> Seen:
