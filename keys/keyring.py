@@ -27,8 +27,10 @@ _ROWS = select(
 _IDENTIFIED = _ROWS.add_columns(select(identity_of(GUARD)).scalar_subquery().label("identity"))
 _ONE = Prepared(_IDENTIFIED.where(DEKS.c.dek_id == bindparam("dek_id")))
 _SEVERAL = _IDENTIFIED.where(DEKS.c.dek_id.in_(bindparam("dek_ids", expanding=True)))
-_OWN = _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose")).order_by(
-    DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id
+_OWN = Prepared(
+    _ROWS.where(DEKS.c.subject_id == "", DEKS.c.purpose == bindparam("purpose")).order_by(
+        DEKS.c.destroyed_at.is_not(None), DEKS.c.created_at.desc(), DEKS.c.dek_id
+    )
 )
 _OF_SUBJECT = Prepared(_IDENTIFIED.where(DEKS.c.subject_id == bindparam("of_subject")))
 
@@ -247,7 +249,7 @@ class Keyring:
 
     def _read_own(self, tenant_id: str, purpose: str) -> Sequence[Columns]:
         with reading(self.keystore) as connection:
-            rows = connection.execute(_OWN, {"tenant_id": tenant_id, "purpose": purpose}).all()
+            rows = _OWN.all(connection, {"tenant_id": tenant_id, "purpose": purpose})
         _there(rows[0] if rows else None, f"{tenant_id} {purpose}")
         return [row for row in rows if row.wrapped is not None]
 

@@ -276,6 +276,38 @@ def test_a_processor_that_is_away(shop: Tenant) -> None:
     assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
 
 
+class Behind:
+    """A processor whose list of refunds does not show yet what was done just now."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def refunds_of(self, *_: Any, **__: Any) -> list[Any]:
+        return []
+
+
+def test_a_list_that_is_behind(shop: Tenant) -> None:
+    """A refund that was told and is not listed yet is looked for again, as long as a list may be behind."""
+    parts = shop.house.components
+    behind = replace(parts, processors={"sandbox": Behind(parts.processors["sandbox"])})
+    charge = shop.charge(shop.token()["id"]).get_json()["id"]
+    payment = the_payment(shop)
+    processor(shop, "POST", "/v1/refunds", payment_intent=payment, amount="234")
+    send(shop, "charge.refunded", {"id": "ch", "payment_intent": payment})
+    assert heard(replace(shop.house, components=behind)) == []
+    assert stored(shop) == ["pending"]
+    due_now(shop)
+    assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
+    send(shop, "refund.updated", {"id": "re", "payment_intent": payment})
+    longer = replace(behind, clock=lambda: datetime.now(UTC) + timedelta(seconds=11))
+    assert heard(replace(shop.house, components=longer)) == []
+    assert stored(shop) == ["applied", "applied"]
+
+
 def asked_of_person(shop: Tenant) -> tuple[str, str]:
     """A charge that waits for its person, who has just authenticated at the processor; with the payment's name."""
     token = shop.token("4000002760003184")

@@ -80,8 +80,8 @@ class _Loop:
 class Processor:
     """The processor's side of the network."""
 
-    def __init__(self, scheduler: Scheduler, sandbox: Clocked) -> None:
-        self.scheduler, self.sandbox = scheduler, sandbox
+    def __init__(self, scheduler: Scheduler, sandbox: Clocked, lag: float) -> None:
+        self.scheduler, self.sandbox, self.lag = scheduler, sandbox, lag
         self.loop = _Loop(scheduler)
         self.revoked: set[str] = set()
         self.renewed: dict[str, str] = {}
@@ -102,10 +102,18 @@ class Processor:
 
         def ended(response: Response | Cut) -> None:
             self.tell()
-            done(response)
+            done(self._lagging(response) if isinstance(response, Response) and not fault else response)
 
         self.loop.drive(dispatch.answer(self.sandbox, request), ended)
         faults.clear(self.sandbox.script)
+
+    def _lagging(self, response: Response) -> Response:
+        """A list does not show yet what was made just now."""
+        told = json.loads(response.body) if self.lag else {}
+        if told.get("object") != "list":
+            return response
+        known = [each for each in told["data"] if each.get("created", 0) <= self.scheduler.now - self.lag]
+        return Response(response.status, json.dumps({**told, "data": known}).encode(), response.headers)
 
     def by_hand(self, do: Callable[[Account], Any]) -> Any:
         """What somebody does at the processor's own dashboard."""

@@ -26,7 +26,7 @@ from world import SERVERS, START, WORKERS, Slot, Stage, World
 
 from sandbox import setup_intents
 
-CALM = {"stall": 0.0, "kill": 0.0, "call": 0.0, "unheard": 0.0, "webhook": 0.0, "tells_payments": 0.0}
+CALM = {"stall": 0.0, "kill": 0.0, "call": 0.0, "unheard": 0.0, "webhook": 0.0, "tells_payments": 0.0, "lag": 0.0}
 CARDS = (
     "4242424242424242",
     "5555555555554444",

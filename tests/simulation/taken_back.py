@@ -52,13 +52,14 @@ MENDS: Mapping[str, Sequence[Edit]] = {
             "processor, account_id)) is None and False:",
         ),
     ],
-    "fencing": [
+    "fencing, and that only an open intent ends, which covers it": [
         Edit(_INTENTS, '"intent_id": intent.intent_id, "word": intent.word}', '"intent_id": intent.intent_id}'),
         Edit(
             _INTENTS,
-            '.where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))',
-            ".where(_THIS, _OPEN)",
+            '_FORGET = delete(intents).where(_THIS, _OPEN, intents.c.word == bindparam("of_word"))',
+            "_FORGET = delete(intents).where(_THIS, _OPEN)",
         ),
+        Edit(_INTENTS, '_OPEN = intents.c.state.in_(("pending", "manual"))', '_OPEN = intents.c.state != ""'),
         Edit("vault/recovering/resolving.py", "_OPEN, intent_table.c.word == intent.word)", "_OPEN)"),
         Edit(
             "vault/recovering/burning.py",

@@ -80,7 +80,7 @@ class World:
     def __init__(self, chance: Chance, stage: Stage, rates: Mapping[str, float]) -> None:
         self.chance, self.stage, self.rates, self.slots = chance, stage, rates, stage.slots
         self.scheduler = Scheduler(START)
-        self.processor = Processor(self.scheduler, thawed(stage.sandbox, lambda: self.scheduler.now))
+        self.processor = Processor(self.scheduler, thawed(stage.sandbox, lambda: self.scheduler.now), rates["lag"])
         self.ledger = Away(stage.home / "ledger")
         self.trace: list[str] = []
         self.crashes: list[str] = []

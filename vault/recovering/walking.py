@@ -6,9 +6,10 @@ lost seconds are not: nobody holds a token for them, so they are deleted at the 
 paid with them. Accounts take turns (`walk_turns`).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, literal, select, update
@@ -122,38 +123,44 @@ def _clear_away(
     """Have the processor forget cards and customers that these records have lost; the customers that have paid stay."""
     left = []
     for kind, column in (("card", tokens.c.token_id), ("customer", customers.c.customer_id)):
-        for made in _made(row, connected, kind, since):
-            if not _is_lost(shop, caller, row.account_id, made, column):
-                continue
+        pages = _made(row, connected, kind, since)
+        for made in chain.from_iterable(_lost(shop, caller, row, page, column) for page in pages):
             has_paid = bool({made.reference, made.method}.intersection(paying) - {None})
             if (has_paid and kind == "customer") or not (has_paid or _forget(shop, caller, connected, made)):
                 left.append(made.marks.id)
     return left
 
 
-def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> Iterator[Made]:
+def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> Iterator[Sequence[Made]]:
     for page in each_page(partial(connected.processor.list_made, connected.credentials, kind=kind, since=since)):
         if not isinstance(page, MadePage):
             raise NotWalked(f"The processor did not list what was made at {row.account_id}: {_why(page)}.")
-        yield from page.made
+        yield page.made
 
 
-def _is_lost(shop: Workshop, caller: Caller, account_id: str, made: Made, column: Any) -> bool:  # noqa: ANN401  # a column of ids
-    """Whether it is one of ours, by the tag that only we can make, and these records have neither its id nor its name.
+def _lost(shop: Workshop, caller: Caller, row: Row[Any], page: Sequence[Made], column: Any) -> list[Made]:  # noqa: ANN401  # a column of ids
+    """Those that are ours, by the tag that only we can make, and of which these records have neither id nor name.
 
     The card of a token that gave way to its twin is known by its name alone: the twin goes on with it.
     """
-    named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
-    if not is_id(named, prefix) or made.marks.tag != intents.tag(shop.keyring, caller.tenant, named):
-        return False
+    digest = partial(references.digest, shop.keyring, caller.tenant, row.account_id)
+    ours = [(each, digest(_called(each))) for each in page if _is_ours(shop, caller, each)]
+    by_id = column.in_([made.marks.id for made, _ in ours])
+    by_name = known_names.c.reference_digest.in_([called for _, called in ours])
     with reading(shop.records) as connection:
-        its = and_(column.table.c.tenant_id == caller.tenant, column == named)
-        if connection.scalar(select(column).where(its)) is not None:
-            return False
-        called = made.method if made.kind == "card" else made.reference
-        digest = references.digest(shop.keyring, caller.tenant, account_id, called or "")
-        its = and_(known_names.c.tenant_id == caller.tenant, known_names.c.reference_digest == digest)
-        return connection.scalar(select(known_names.c.owner_id).where(its)) is None
+        ids = {*connection.scalars(select(column).where(column.table.c.tenant_id == caller.tenant, by_id))}
+        names = select(known_names.c.reference_digest).where(known_names.c.tenant_id == caller.tenant, by_name)
+        called_here = {*connection.scalars(names)}
+    return [made for made, called in ours if made.marks.id not in ids and called not in called_here]
+
+
+def _is_ours(shop: Workshop, caller: Caller, made: Made) -> bool:
+    named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
+    return is_id(named, prefix) and made.marks.tag == intents.tag(shop.keyring, caller.tenant, named)
+
+
+def _called(made: Made) -> str:
+    return (made.method if made.kind == "card" else made.reference) or ""
 
 
 def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> bool:

@@ -38,7 +38,7 @@ class Seen(StrEnum):
     IGNORED = "ignored"
     """About nothing of ours."""
     WAITS = "waits"
-    """About something of ours that these records do not know yet."""
+    """About something of ours that these records do not know yet, or the processor does not list yet."""
     SILENT = "silent"
     """The processor did not say."""
 
@@ -110,7 +110,21 @@ def _at_payment(asking: _Asking, payment: str) -> Seen:
     if dispute := asking.named.get("dispute"):
         return _said(disputes.follow(*_asked(asking, charge), dispute))
     follow = aftermath.follow if asking.row.type == aftermath.KIND else refunds_elsewhere.follow
-    return _said(follow(*_asked(asking, charge), payment))
+    if not follow(*_asked(asking, charge), payment):
+        return Seen.SILENT
+    return Seen.APPLIED if _is_all_listed(asking, charge, payment) else Seen.WAITS
+
+
+def _is_all_listed(asking: _Asking, charge: str, payment: str) -> bool:
+    """Whether all that went back is booked: lists may be behind for a while, the payment itself says how much."""
+    connected = asking.connected
+    if asking.caller.at >= asking.row.received_at + connected.processor.list_lag:
+        return True
+    seen = connected.processor.read_payment(connected.credentials, reference=payment)
+    its = and_(charges.c.tenant_id == asking.row.tenant_id, charges.c.charge_id == charge)
+    with reading(asking.shop.records) as connection:
+        booked = connection.scalars(select(charges.c.amount_refunded).where(its)).one()
+    return isinstance(seen, Payment) and booked >= seen.refunded
 
 
 def _asked(asking: _Asking, charge: str) -> tuple[Engine, Keyring, Caller, Connected, str, str]:
