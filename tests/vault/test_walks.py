@@ -76,6 +76,19 @@ def test_a_look_that_is_refused_ends_nothing(own_house: House, call: str, refusa
     assert is_known(tenant)
 
 
+@pytest.mark.parametrize(("seconds", "is_walked"), [(64, False), (67, True)])
+def test_a_walk_waits_until_lists_have_what_the_old_primary_did(
+    own_house: House, seconds: int, *, is_walked: bool
+) -> None:
+    """A request's budget, a call and the lists' lag after the new one began; SQLite's calls ended with the program."""
+    tenant = own_house.tenant()
+    doubted(own_house, timedelta(minutes=1))
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(beat_table).values(since=datetime.now(UTC) - timedelta(seconds=seconds)))
+    own_house.work()
+    assert is_known(tenant) is (is_walked or own_house.components.records.dialect.name == "sqlite")
+
+
 def _is_of(tenant: Tenant, call: Any) -> bool:
     return bool(call.args[0].value == key_of(tenant))
 

@@ -14,7 +14,7 @@ from keys.database import reading
 from vault import leases
 from vault.columns import database_clock, instance
 from vault.conditions import given
-from vault.processing import doubt, sending
+from vault.processing import doubt
 from vault.tables import beats as beat_table
 from vault.tables import processor_accounts as accounts
 from vault.workshop import Workshop
@@ -65,14 +65,13 @@ def whole(shop: Workshop, row: Row[Any]) -> Row[Any]:
 
 
 def _settling(shop: Workshop) -> int:
-    """Seconds from an instance's beginning after which no call is under way whose commit the one before has lost.
+    """Seconds from an instance's beginning after which lists have what was sent while the one before took commits.
 
-    With SQLite whoever sent such a call ended with the program.
+    With SQLite whoever sent something ended with the program.
     """
     if shop.records.dialect.name == "sqlite":
         return 0
-    longest = max((each.call_timeout for each in shop.processors.values()), default=0)
-    return int(sending.BUDGET + longest)
+    return max((doubt.settling(each) for each in shop.processors.values()), default=0)
 
 
 _WHOLE = select(accounts, instance().label("here"), database_clock().label("now")).where(given(accounts, "account_id"))
