@@ -11,6 +11,7 @@ from house import House, Sandbox, build_house, word
 from postgres import create_database, own_server
 from records_scene import catch_up, rows, second_account, work
 from sqlalchemy import update
+from test_processor_accounts import changed, key_of
 
 from keys.database import transaction
 from vault.columns import database_clock
@@ -18,7 +19,7 @@ from vault.processing import beats
 from vault.recovering import walking
 from vault.recovering.walk_turns import Turns
 from vault.tables import beats as beat_table
-from vault.tables import charges, refunds
+from vault.tables import charges, intents, refunds
 
 DAY = 24 * 3600
 
@@ -113,6 +114,25 @@ def test_a_refund_in_doubt_of_a_charge_that_is_open_here(started: Started) -> No
     answer = tenant.call("POST", f"/v1/charges/{unknown}/refunds", {"amount": 5}, Idempotency_Key="r-2")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "charge_not_refundable")
     assert rows(started.house, refunds, tenant_id=tenant.id) == []
+
+
+def test_credentials_that_are_refused_in_doubt(started: Started) -> None:
+    """The same call may have paid before: the refused one leaves no charge, and the one that paid is written again."""
+    tenant = started.house.tenant()
+    token, key = tenant.token()["id"], key_of(tenant)
+    paid = tenant.charge(token, key="c-1", obligation="I-1").get_json()["id"]
+    with transaction(started.house.components.records) as tx:  # its commits are lost
+        tx.execute(intents.delete().where(intents.c.resource_id == paid))
+        tx.execute(charges.delete().where(charges.c.charge_id == paid))
+    started.again()
+    started.house.sandbox.hook("POST", "/_keys", {"key": key, "refused": 401})
+    refused = tenant.charge(token, key="c-1", obligation="I-1")
+    assert (refused.status_code, refused.get_json()["code"]) == (503, "processor_not_reached")
+    assert rows(started.house, charges, tenant_id=tenant.id) == []
+    changed(tenant, f"{key}_new")
+    catch_up(started.house)
+    again = tenant.call("GET", f"/v1/charges/{paid}").get_json()
+    assert (again["status"], again["recovered"]) == ("succeeded", True)
 
 
 def test_a_walk_waits_for_calls_of_the_instance_before(started: Started) -> None:

@@ -21,7 +21,7 @@ from vault.conditions import given
 from vault.errors import InDoubt
 from vault.personal import Secret
 from vault.processing.processor import Processor
-from vault.processing.processor_answers import PaymentPage, Refused, Unknown
+from vault.processing.processor_answers import NotReached, PaymentPage, Refused, Unknown
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats
@@ -89,15 +89,18 @@ def known_on(records: Engine, processor: Processor, key: Secret, caller: Caller)
     return None
 
 
-def believed(records: Engine, tenant: str, account_id: str, outcome: Outcome) -> Outcome | Unknown:
+def believed(records: Engine, tenant: str, account_id: str, outcome: Outcome) -> Outcome | Unknown | NotReached:
     """The outcome, or, of a refusal in doubt, Unknown: the same call may have been sent by a history that is not ours.
 
-    That one may still arrive, and be carried out. Of refused credentials nothing was looked at, nor will be.
+    That one may still arrive, and be carried out. Where the credentials are refused this call certainly did nothing,
+    and nothing may be left of it: the other one has the same id, and is written again under it.
     """
-    if not isinstance(outcome, Refused) or outcome.credentials:
+    if not isinstance(outcome, Refused):
         return outcome
     with reading(records) as connection:
-        return REFUSED_IN_DOUBT if is_doubted(connection, tenant, account_id) else outcome
+        if not is_doubted(connection, tenant, account_id):
+            return outcome
+    return NotReached(reason=outcome.code) if outcome.credentials else REFUSED_IN_DOUBT
 
 
 def since(connection: Connection, account: Any) -> datetime | None:  # noqa: ANN401  # a row of `processor_accounts`
