@@ -4,6 +4,7 @@ import functools
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -225,6 +226,7 @@ def _pass(
         purpose=code,
         purpose_reference=reference,
         age=g.age,
+        aside=house.admission.aside if house.admission else nullcontext,
     )
     g.passed = Passed(caller=caller, parts=house)
 

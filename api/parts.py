@@ -7,6 +7,7 @@ from datetime import datetime
 from flask import current_app
 from sqlalchemy import Engine
 
+from api.admission import Admission
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
 from vault.ledger.guard import Guard
@@ -60,6 +61,8 @@ class Parts:
     uses: KeyUses = field(default_factory=KeyUses)
     ages: Callable[[], Callable[[], float]] = sending.from_now
     """Begins to count the age of a request."""
+    admission: Admission | None = None
+    """Whose turn it is; None where whoever comes is served."""
 
 
 def parts() -> Parts:

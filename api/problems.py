@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from api.admission import Overloaded
 from api.fields import moment
 from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, RootKeyDenied, WatermarkMoved
 from vault import errors
@@ -81,11 +82,13 @@ TABLE: dict[type[Exception], Kind] = {
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
     PoolTimeout: Kind(503, "database_busy"),
+    Overloaded: Kind(503, "overloaded"),
 }
 
 _TEXTS = {
     "erased": "This was erased.",
     "database_unavailable": "A database does not answer. Try again.",
+    "overloaded": "There is more to do here than can be done in time; nothing was begun. Try again.",
     "database_busy": "All database connections are in use. Try again.",
     "processor_credentials_refused": "The processor refuses this processor account's credentials. Renew them.",
     "root_key_denied": "The provider of the root key refuses this deployment. Its operator must grant that.",

@@ -89,6 +89,7 @@ def _problems() -> dict[str, str]:
         "not_found": "There is no such thing, for you.",
         "not_restricted": "The customer is not restricted: there is nothing to lift.",
         "not_verified": "Nobody has said yet how the person was verified: send `verification`.",
+        "overloaded": "There is more to do here than can be done in time. Nothing was begun: try again.",
         "package_not_ready": "The package is still being built. Ask again later.",
         "processor_account_unusable": "This deployment can't use the processor account any more.",
         "processor_credentials_refused": "The processor refuses the processor account's credentials.",

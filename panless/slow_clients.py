@@ -1,8 +1,8 @@
 """Clients that are slow cost a connection, and nobody else's turn.
 
 A request must have arrived whole within so many seconds, or its connection is cut; each piece of an answer must be
-taken within as many. The body is read here, before the application's turn: of threads that serve SQLite, only so many
-run the application at once, however many wait for their clients.
+taken within as many. The body is read here, before the application is asked, and so before the request waits for its
+turn (api/admission.py): who is slow holds up nobody.
 
 gunicorn's master imports this before gevent patches the standard library: it must import no room of the house.
 """
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]  # it has none
@@ -35,11 +35,10 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class SlowClients:
     """A WSGI application in front of another one, which it gives whole requests only."""
 
-    def __init__(self, application: Application, *, seconds: float, at_once: int | None = None) -> None:
-        """Take the application, the time for a request to arrive, and how many requests it works on at once."""
+    def __init__(self, application: Application, *, seconds: float) -> None:
+        """Take the application, and the time for a request to arrive."""
         self._application = application
         self._seconds = seconds
-        self._turn: AbstractContextManager[Any] = threading.Semaphore(at_once) if at_once else nullcontext()
         self._lock = threading.Lock()
         self._arriving: dict[int, tuple[float, Callable[[], socket.socket]]] = {}
         threading.Thread(target=self._cut_late, name="slow-clients", daemon=True).start()
@@ -50,8 +49,7 @@ class SlowClients:
         if environ.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in environ:
             with self.arriving(lambda: client):
                 environ["wsgi.input"] = _read(environ["wsgi.input"])
-        with self._turn:
-            answer = self._application(environ, start_response)
+        answer = self._application(environ, start_response)
         client.settimeout(self._seconds)
         return answer
 

@@ -3,11 +3,14 @@
 import atexit
 import gc
 import sys
+import time
+from dataclasses import replace
 from functools import partial
 
 import structlog
 from flask import Flask
 
+from api.admission import Admission
 from api.application import create_app
 from api.parts import Parts
 from keys.keks import status
@@ -41,7 +44,7 @@ def app() -> Flask:
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)
-    parts = components.parts
+    parts = replace(components.parts, admission=Admission(_turns(settings), time.monotonic))
     application = create_app(parts)
     application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
     metrics = _metrics(components, application)
@@ -49,6 +52,11 @@ def app() -> Flask:
     _keep_written(components, parts, metrics)
     _settle_memory()
     return application
+
+
+def _turns(settings: Settings) -> int:
+    """How many requests are worked on at once: each finds a database connection, and on SQLite a thread."""
+    return min(settings.connections, settings.threads) if settings.is_sqlite else settings.connections
 
 
 def _settle_memory() -> None:
@@ -65,8 +73,7 @@ def _guarded(application: Flask, settings: Settings) -> SlowClients:
         settings.proxy_hops,
         settings.client_certificate_header,
     )
-    at_once = settings.threads if settings.is_sqlite else None
-    return SlowClients(serve, seconds=settings.client_timeout, at_once=at_once)
+    return SlowClients(serve, seconds=settings.client_timeout)
 
 
 def _metrics(components: Components, application: Flask) -> Metrics | None:

@@ -19,6 +19,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from api.admission import Admission
 from api.application import create_app
 from keys.database import transaction
 from keys.providers import keyfile
@@ -260,9 +261,10 @@ def open_house(
     return House(home=home, environment=environment, components=components, app=make_app(components), sandbox=sandbox)
 
 
-def make_app(components: Components, *, anchored: bool = False) -> Flask:
+def make_app(components: Components, *, anchored: bool = False, admission: Admission | None = None) -> Flask:
     """The door over these parts. It asks for anchors only where told: tests let months go by without a worker."""
-    return create_app(components.parts if anchored else replace(components.parts, logs=LogWatch()))
+    parts = replace(components.parts, admission=admission)
+    return create_app(parts if anchored else replace(parts, logs=LogWatch()))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Who calls, for whom, why and when: what every domain function is told about the request it serves."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,3 +28,5 @@ class Caller:
     purpose_reference: str | None = None
     age: Callable[[], float] = field(default=_just_begun, compare=False, repr=False)
     """Seconds since the request arrived: see `sending`. Who does not say is always young: a command, a migration."""
+    aside: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False, repr=False)
+    """Entered while somebody else's server is waited for, so that others are served meanwhile."""

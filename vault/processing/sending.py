@@ -26,7 +26,8 @@ def once(caller: Caller, call: Callable[[], Outcome]) -> Outcome | NotReached:
     """
     if caller.age() > BUDGET:
         return NotReached(reason="too_late")
-    return call()
+    with caller.aside():
+        return call()
 
 
 def from_now() -> Callable[[], float]:
