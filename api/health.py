@@ -3,10 +3,12 @@
 from typing import Any
 
 from marshmallow import Schema, fields
+from sqlalchemy import literal, select
 
 from api.door import Blueprint
 from api.parts import parts
 from api.problems import TABLE, Problem
+from keys.database import reading
 from keys.errors import RootKeyAway, RootKeyDenied
 from keys.keyring import Keyring
 
@@ -33,6 +35,9 @@ def readyz() -> dict[str, Any]:
     verdict = parts().guard.verdict
     if not verdict.is_good:
         raise Problem(503, verdict.code, verdict.message, {"Retry-After": "10"})
+    for database in parts().probes:
+        with reading(database) as connection:
+            connection.execute(select(literal(1)))
     _open_kek(parts().keyring)
     return {"status": "ready"}
 

@@ -1,6 +1,6 @@
 """What the door is handed: the parts of a running Panless, and what of its settings the door needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -61,6 +61,8 @@ class Parts:
     uses: KeyUses = field(default_factory=KeyUses)
     ages: Callable[[], Callable[[], float]] = sending.from_now
     """Begins to count the age of a request."""
+    probes: Sequence[Engine] = ()
+    """Databases that must answer for this process to be ready, on connections that nobody else waits for."""
     admission: Admission | None = None
     """Whose turn it is; None where whoever comes is served."""
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from bench import audit, counts, crypto, http, large, ratios, rewrap
+from bench import audit, counts, crypto, http, large, overload, ratios, rewrap
 from bench.databases import BACKENDS
 from bench.disk import PATIENCE_SECONDS
 from bench.figures import Figure, print_table, write_json
@@ -14,8 +14,10 @@ from bench.profiling import profile
 from bench.scene import Scene, setting
 
 PATHS = ("tokenize", "charge", "metadata", "contact", "erase")
-SECTIONS = ("counts", "crypto", "rewrap", "http", "audit", "large")
+SECTIONS = ("counts", "crypto", "rewrap", "http", "overload", "audit", "large")
 QUICK_ROUNDS, ROUNDS = 7, 30
+STORM, LONG_STORM = 30, 40
+"""Seconds of twice the load: among the rest, and where it is asked for by name."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,6 +72,8 @@ def _of_scene(scene: Scene, options: argparse.Namespace) -> list[Figure]:
         figures += rewrap.figures(scene)
     if scene.backend == "postgresql" and _wants(options, "http", unasked=not options.quick):
         figures += http.figures(scene)
+    if scene.backend == "postgresql" and _wants(options, "overload", unasked=not options.quick):
+        figures += overload.figures(scene, LONG_STORM if "overload" in options.only else STORM)
     if _wants(options, "audit", unasked=not options.quick):
         figures += audit.figures(scene)
     return figures

@@ -17,6 +17,8 @@ from bench.door import Call
 LONGEST = 10.0
 """Seconds until a request counts as failed."""
 
+GOOD = range(200, 300)
+
 
 @dataclass
 class Load:
@@ -40,14 +42,18 @@ class Client:
 
     async def send(self, raw: bytes) -> bool:
         """Whether a 2xx came back."""
+        return await self.ask(raw) in GOOD
+
+    async def ask(self, raw: bytes) -> int:
+        """The status that came back, 0 where none did in time."""
         try:
             async with asyncio.timeout(LONGEST):
                 return await self._exchange(raw)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self.close()
-            return False
+            return 0
 
-    async def _exchange(self, raw: bytes) -> bool:
+    async def _exchange(self, raw: bytes) -> int:
         if self._streams is not None and self._streams[0].at_eof():  # idle for longer than the server keeps one
             self.close()
         if self._streams is None:
@@ -58,7 +64,7 @@ class Client:
         await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
         if b"connection: close" in head:
             self.close()
-        return head[9:10] == b"2"
+        return int(head[9:12])
 
     def close(self) -> None:
         if self._streams is not None:

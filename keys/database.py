@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from keys.answered_in_time import connect_in_time
+
 WAL_IS_SAFE_FROM = (3, 51, 3)
 """Earlier SQLite releases can corrupt a database when a WAL file is reset (sqlite.org, release 3.51.3)."""
 
@@ -30,13 +32,14 @@ WAIT_SECONDS = 10
 """How long a request waits for a connection before it is told that the database is busy."""
 
 
-def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> Engine:
+def open_database(url: str, connections: int = 10, *, prepares: bool = True, seconds: float | None = None) -> Engine:
     """An engine for `url` (`sqlite:///path` or `postgresql://...`) that prints no parameters in its errors.
 
     It opens at most `connections`; who comes later waits: a server has its limit, and meeting it is an outage for all.
     It carries a second one of the same size for reading, whose connections stay in AUTOCOMMIT: switching a connection
     back and forth costs more than reading a row. Nothing connects before the first statement. `prepares`: PostgreSQL
-    keeps statements for the next time, which not every pooler can do.
+    keeps statements for the next time, which not every pooler can do. `seconds`: in which PostgreSQL answers each
+    statement, or its connection is closed; None waits for as long as it takes.
     """
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
@@ -46,7 +49,7 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> 
         "hide_parameters": True,
         "pool_size": connections,
         "max_overflow": 0,
-        "pool_timeout": WAIT_SECONDS,
+        "pool_timeout": min(WAIT_SECONDS, seconds or WAIT_SECONDS),
         "pool_use_lifo": True,
         "pool_reset_on_return": None,  # `transaction` ends what it began; a rollback more would cost every reading
         "connect_args": _SQLITE if sqlite_file else {**_POSTGRESQL, "prepare_threshold": 0 if prepares else None},
@@ -57,6 +60,8 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True) -> 
     timelines, lives = _Timelines(), _Lives()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
+        if seconds is not None and not sqlite_file:
+            event.listen(one, "do_connect", partial(connect_in_time, seconds))
         event.listen(one, "connect", prepare)
         if not sqlite_file:
             event.listen(one, "connect", lives.note)
@@ -102,7 +107,14 @@ REPLACED = "replaced"
 
 
 _SQLITE = {"timeout": BUSY_SECONDS}
-_POSTGRESQL = {"connect_timeout": 5}
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Seconds, and at last milliseconds, until the network says of a server that is gone that it is gone."""
 
 
 def _prepare_postgresql(timelines: "_Timelines", dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver

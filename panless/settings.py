@@ -22,6 +22,7 @@ BACKENDS = ("sqlite", "postgresql")
 LONGEST_LOCK = 36500
 """Days: a hundred years, the most that S3 takes."""
 LONGEST_LAG = 3600
+LONGEST_STATEMENT = 600
 """Seconds: an hour, as the key of an order must outlast what its list lags behind."""
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
@@ -74,6 +75,7 @@ class Settings:
     workers: int
     threads: int
     connections: int
+    database_timeout: float
     prepared_statements: bool
     kek_ttl: float
     kek_epoch_days: int
@@ -131,6 +133,7 @@ def read_settings() -> Settings:
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),
             connections=env.int("CONNECTIONS", 10),
+            database_timeout=_database_timeout(env),
             prepared_statements=env.bool("PREPARED_STATEMENTS", True),
             kek_ttl=env.float("KEK_TTL", 300.0),
             kek_epoch_days=_epoch_days(env),
@@ -224,6 +227,13 @@ def _epoch_days(env: FileAwareEnv) -> int:
     if days < 1:
         raise SettingsError("PANLESS_KEK_EPOCH_DAYS must be 1 or more.")
     return days
+
+
+def _database_timeout(env: FileAwareEnv) -> float:
+    seconds: float = env.float("DATABASE_TIMEOUT", 10.0)
+    if not 1 <= seconds <= LONGEST_STATEMENT:
+        raise SettingsError(f"PANLESS_DATABASE_TIMEOUT must be from 1 to {LONGEST_STATEMENT} seconds.")
+    return seconds
 
 
 def _list_lag(env: FileAwareEnv) -> float:

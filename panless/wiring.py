@@ -1,6 +1,6 @@
 """The composition root: the one place where settings become the parts that everything else is handed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -38,6 +38,9 @@ from vault.tallies import Tallies
 from vault.tlog.watched import LogWatch
 from vault.workshop import Workshop
 
+PROBE_SECONDS = 2.0
+"""Seconds in which a database must answer a probe: orchestrators ask that often, and give up soon."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
@@ -61,6 +64,8 @@ class Components:
     """To servers that the operator named."""
     logs: LogWatch
     tallies: Tallies
+    probes: Sequence[Engine]
+    """Both databases on connections of their own, for who asks only whether they answer."""
 
     @property
     def parts(self) -> Parts:
@@ -81,6 +86,7 @@ class Components:
             limits=self.limits,
             resumes_fides=self.settings.fides_url is not None,
             logs=self.logs,
+            probes=self.probes,
         )
 
     @property
@@ -100,8 +106,8 @@ class Components:
 
     def close(self) -> None:
         """Give the database connections back."""
-        self.records.dispose()
-        self.keystore.dispose()
+        for each in (self.records, self.keystore, *self.probes):
+            each.dispose()
 
 
 def utc_now() -> datetime:
@@ -111,7 +117,7 @@ def utc_now() -> datetime:
 
 def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Components:
     """Put the parts together. Raises WiringError, KeyfileRefused, PolicyError."""
-    records, keystore = _opened(settings, settings.connections)
+    records, keystore = _opened(settings, settings.connections, settings.database_timeout)
     deployment = _deployment(records, keystore)
     records = _kept_apart(records)
     tallies = Tallies(deployment)
@@ -143,13 +149,14 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
         logs=LogWatch(anchors=stores.anchor_store(settings)),
         tallies=tallies,
+        probes=_opened(settings, 1, PROBE_SECONDS),
     )
 
 
-def _opened(settings: Settings, connections: int) -> tuple[Engine, Engine]:
-    """The records and the keystore."""
+def _opened(settings: Settings, connections: int, seconds: float | None = None) -> tuple[Engine, Engine]:
+    """The records and the keystore, which answer within so many seconds."""
     records, keystore = (
-        open_database(url.value, connections, prepares=settings.prepared_statements)
+        open_database(url.value, connections, prepares=settings.prepared_statements, seconds=seconds)
         for url in (settings.records_url, settings.keystore_url)
     )
     return records, keystore

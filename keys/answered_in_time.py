@@ -1,0 +1,27 @@
+"""Every wait for PostgreSQL has an end, on the client's side: who is not answered in time closes the connection.
+
+Never by cancelling: a commit that waits for a standby and is cancelled says that it succeeded. What was sent on a
+connection that was closed is unknown, and whoever reads it again on another one knows. A server that hangs answers no
+cancel request anyway.
+"""
+
+from typing import Any
+
+
+def connect_in_time(seconds: float, dialect: Any, _record: object, arguments: Any, options: Any) -> Any:  # noqa: ANN401  # SQLAlchemy's `do_connect`
+    """A connection of psycopg whose every statement, commit and fetch is answered within so many seconds."""
+    return _bounded(dialect.loaded_dbapi, seconds).connect(*arguments, **options)
+
+
+def _bounded(driver: Any, seconds: float) -> Any:  # noqa: ANN401  # psycopg, which this room must not import before gevent
+    class Bounded(driver.Connection):  # type: ignore[misc]  # of a module that is handed in
+        """A connection that is closed where it is not answered in time. Psycopg 3.3 waits nowhere else."""
+
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401  # as psycopg has it
+            try:
+                return super().wait(gen, interval, seconds if timeout is None else timeout)
+            except driver.errors._WaitTimeout:  # noqa: SLF001  # what psycopg tells of it; a test sees it
+                self.pgconn.finish()
+                raise driver.OperationalError(f"the server did not answer within {seconds:g} s") from None
+
+    return Bounded
