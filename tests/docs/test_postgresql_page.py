@@ -22,7 +22,7 @@ def test_setting_up_as_written(postgresql: str, tmp_path: Path) -> None:
     keyfile.create(tmp_path / "root.key")
     (tmp_path / "ledger").mkdir()
     server = make_url(postgresql)
-    _, migrated, listed, seen, refused = run_page(
+    _, migrated, listed, seen, refused, _ = run_page(
         "docs/postgresql.md",
         "setup",
         tmp_path,
