@@ -23,6 +23,7 @@ LONGEST_LOCK = 36500
 """Days: a hundred years, the most that S3 takes."""
 LONGEST_LAG = 3600
 LONGEST_STATEMENT = 600
+SQLITE_GRACE = 900.0
 """Seconds: an hour, as the key of an order must outlast what its list lags behind."""
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
@@ -79,7 +80,7 @@ class Settings:
     prepared_statements: bool
     kek_ttl: float
     kek_epoch_days: int
-    ledger_grace: float
+    ledger_grace: float | None
     accept_raw_cards: bool
     list_lag: float
     stripe_url: str
@@ -137,7 +138,7 @@ def read_settings() -> Settings:
             prepared_statements=env.bool("PREPARED_STATEMENTS", True),
             kek_ttl=env.float("KEK_TTL", 300.0),
             kek_epoch_days=_epoch_days(env),
-            ledger_grace=env.float("LEDGER_GRACE", 900.0),
+            ledger_grace=_ledger_grace(env),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
             list_lag=_list_lag(env),
             stripe_url=check_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
@@ -227,6 +228,13 @@ def _epoch_days(env: FileAwareEnv) -> int:
     if days < 1:
         raise SettingsError("PANLESS_KEK_EPOCH_DAYS must be 1 or more.")
     return days
+
+
+def _ledger_grace(env: FileAwareEnv) -> float | None:
+    """None, without end, on PostgreSQL, which says itself whether it is the server of the last verdict."""
+    on_sqlite = any(env.str(name).startswith("sqlite") for name in ("RECORDS_URL", "KEYSTORE_URL"))
+    seconds: float | None = env.float("LEDGER_GRACE", SQLITE_GRACE if on_sqlite else None)
+    return seconds
 
 
 def _database_timeout(env: FileAwareEnv) -> float:

@@ -130,7 +130,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         unlocked=tallies.unlocked,
     )
     ledger = Ledger(store=stores.ledger_store(settings), keystore=keystore, keyring=keyring)
-    grace = timedelta(seconds=settings.ledger_grace)
+    grace = None if settings.ledger_grace is None else timedelta(seconds=settings.ledger_grace)
     processors = _processors(settings)
     return Components(
         settings=settings,

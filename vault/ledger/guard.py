@@ -66,10 +66,11 @@ class Guard:
         records: Engine,
         ledger: Ledger,
         clock: Callable[[], datetime],
-        grace: timedelta = timedelta(minutes=15),
+        grace: timedelta | None = timedelta(minutes=15),
     ) -> None:
         """Take what to check; nothing is checked, and nothing serves, before the first `check`.
 
+        `grace`: for how long a good verdict serves while the ledger is away; None is without end.
         From now on it looks at once where a witness, which requests pass by, sees another database.
         """
         self.verdict = NOT_CHECKED
@@ -102,7 +103,8 @@ class Guard:
         records, keystore = (witness.vouched for witness in self._witnesses)
         if self._good is None or records is None or keystore is None:
             return False
-        return now - self._good <= self._grace and protocol.serves_on(Seen(records, keystore), seen)
+        is_over = self._grace is not None and now - self._good > self._grace
+        return not is_over and protocol.serves_on(Seen(records, keystore), seen)
 
     @property
     def _witnesses(self) -> tuple[Witness, Witness]:
