@@ -95,11 +95,11 @@ def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, 
         values: dict[str, Any] = {}
         if "url" in changes:
             _check(changes["url"])
-            values |= _resealed(keyring, row, "address", {"url": changes["url"]})
+            values |= _resealed(keyring, row, "address", {"url": changes["url"]}) | {"next_call_at": None}
         if "events" in changes:
             values["types"] = " ".join(sorted(changes["events"]))
         if "status" in changes:
-            values |= {"state": changes["status"], "failing_since": None}
+            values |= {"state": changes["status"], "failing_since": None, "next_call_at": None}
         if values:
             tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
             audit.record(tx, keyring, caller, "webhook_endpoint.update", resource=endpoint_id)
