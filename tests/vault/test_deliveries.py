@@ -177,19 +177,19 @@ def test_a_backlog_that_waits_costs_nothing(shop: Tenant) -> None:
 
 
 def test_servers_that_hang_hold_up_nobody(shop: Tenant) -> None:
-    """Twenty endpoints of the same host hang, at first and again and again: one that answers is told at once."""
+    """Twenty endpoints of the same host hang, at first and again: one that answers is told at once."""
     server = Server(good=well, **{f"slow{each}": slowly(3, NotPosted("no_answer")) for each in range(20)})
     shop, _ = served(shop, server)
     with lanes_running(shop):
-        for told in range(1, 8):
+        for told in count(1):
             queued(shop, 1)
             began = time.monotonic()
             while len(server.called("good")) < told:
                 time.sleep(0.02)
-                assert time.monotonic() - began < 2
-            let_pass(shop, 2)
+                assert time.monotonic() - began < 2.5
+            if len(server.calls) - told >= 40:
+                break
             time.sleep(1)
-    assert len(server.calls) - 7 >= 40
 
 
 @contextmanager
@@ -242,8 +242,19 @@ def test_several_at_once_while_it_answers(shop: Tenant) -> None:
     assert server.most["away"] == 1
 
 
-def test_an_endpoint_that_was_mended_is_called_at_once(shop: Tenant) -> None:
-    """Whoever names another URL, or enables it, need not wait for the end of its pause."""
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"url": f"{HOST}/good"}),
+        ("PATCH", "", {"status": "enabled"}),
+        ("POST", "/replay", {"since": "2026-01-01T00:00:00Z"}),
+    ],
+    ids=["moved", "enabled", "replayed"],
+)
+def test_an_endpoint_that_was_mended_is_called_at_once(
+    shop: Tenant, method: str, path: str, body: dict[str, str]
+) -> None:
+    """Whoever names another URL, enables it or wants events again need not wait for the end of its pause."""
     server = Server(away=badly, good=well)
     shop, ids = served(shop, server)
     queued(shop, 1)
@@ -251,9 +262,34 @@ def test_an_endpoint_that_was_mended_is_called_at_once(shop: Tenant) -> None:
     waiting(shop, endpoints=False)
     deliver(shop)
     assert len(server.called("away")) == 1
-    shop.call("PATCH", f"/v1/webhook-endpoints/{ids['away']}", {"url": f"{HOST}/good"})
+    server.answers["away"] = well
+    assert shop.call(method, f"/v1/webhook-endpoints/{ids['away']}{path}", body).status_code < 300
     deliver(shop)
     assert {each.state for each in of(shop, ids["away"])} == {"delivered"}
+
+
+def test_three_days(shop: Tenant) -> None:
+    """Then it is disabled, not sooner and an hour later at most; what was never sent is, once it is enabled again."""
+    server = Server(away=badly)
+    shop, ids = served(shop, server)
+    queued(shop, 200)
+    deliver(shop)
+    virtual = 0.0
+    while row(shop.house, webhook_endpoints, endpoint_id=ids["away"]).state == "enabled":
+        virtual += (seconds := next_due(shop))
+        let_pass(shop, seconds)
+        deliver(shop)
+    assert 3 * 24 * 3600 - 30 <= virtual <= (3 * 24 + 1) * 3600 + 30
+    found = of(shop, ids["away"])
+    assert sum(each.attempts for each in found) == len(server.calls) < 100
+    server.answers["away"] = well
+    shop.call("PATCH", f"/v1/webhook-endpoints/{ids['away']}", {"status": "enabled"})
+    for _ in range(3):
+        deliver(shop)
+        let_pass(shop, 3600)
+    found = of(shop, ids["away"])
+    assert {each.state for each in found} == {"delivered"}
+    assert sum(each.attempts for each in found) == len(server.calls)
 
 
 def test_when_it_is_tried_again_is_shown(shop: Tenant) -> None:

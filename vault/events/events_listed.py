@@ -106,6 +106,7 @@ def replay(
         webhook_endpoints.row_of(tx, caller, endpoint_id)
         which = events.c.event_id == event if event is not None else events.c.created_at >= since
         count = event_queueing.replay(tx, caller, endpoint_id, which)
+        webhook_endpoints.end_pause(tx, caller, endpoint_id)
         audit.record(tx, keyring, caller, "webhook_endpoint.replay", resource=endpoint_id, details={"events": count})
     return count
 

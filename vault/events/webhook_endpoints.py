@@ -106,6 +106,12 @@ def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, 
         return _endpoint(keyring, row_of(tx, caller, endpoint_id))
 
 
+def end_pause(tx: Connection, caller: Caller, endpoint_id: str) -> None:
+    """Have a failing endpoint called now, and not only when it was to be."""
+    failing = webhook_endpoints.c.failing_since.is_not(None)
+    tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id), failing).values(next_call_at=None))
+
+
 def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
     """Take an endpoint away, and what was not delivered to it. Raises NotFoundHere."""
     for _ in range(REMOVALS - 1):
