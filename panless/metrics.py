@@ -4,6 +4,7 @@ The values of all server processes lie in files of `PROMETHEUS_MULTIPROC_DIR`, w
 process can answer for all. No label carries anything that a client sent: routes are templates.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from keys.keks import KekStatus
+from panless.ports import split
 from vault.recovering import open_intents, webhooks_left
 from vault.requests.rights_watch import Watch
 from vault.tlog.lateness import Lateness
@@ -155,17 +157,34 @@ class Metrics:
         return response
 
 
-def serve_metrics(bind: str) -> Callable[[], None]:
-    """Answer on `bind` (HOST:PORT) for all server processes; what comes back ends that.
-
-    Every server process listens there, the kernel gives each request to one of them.
-    """
+def of_all_processes() -> CollectorRegistry:
+    """The figures of all server processes: each listens, and the kernel gives each request to one of them."""
     gathered = CollectorRegistry()
     MultiProcessCollector(gathered)  # type: ignore[no-untyped-call]  # theirs
-    host, _, port = bind.rpartition(":")
-    server = _Server((host.strip("[]"), int(port)), MetricsHandler.factory(gathered))
+    return gathered
+
+
+def serve_metrics(bind: str, figures: CollectorRegistry) -> Callable[[], None]:
+    """Answer on `bind` (HOST:PORT), with the figures at any path but `/livez`; what comes back ends that."""
+    server = _Server(split(bind), _Handler.factory(figures))
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server.shutdown
+
+
+class _Handler(MetricsHandler):
+    """Says on `/livez` that the process runs, as the server's own does."""
+
+    def do_GET(self) -> None:  # noqa: N802  # its name in the standard library
+        """Answer."""
+        if self.path != "/livez":
+            super().do_GET()
+            return
+        body = json.dumps({"status": "alive"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
 
 class _Server(ThreadingMixIn, TCPServer):

@@ -73,6 +73,7 @@ class Settings:
     client_connections: int
     client_timeout: float
     metrics_bind: str | None
+    worker_metrics_bind: str | None
     workers: int
     threads: int
     connections: int
@@ -131,6 +132,7 @@ def read_settings() -> Settings:
             bind=_address(env, "BIND", "127.0.0.1:8080"),
             **door_settings.read(env),
             metrics_bind=_address(env, "METRICS_BIND", "") or None,
+            worker_metrics_bind=_address(env, "WORKER_METRICS_BIND", "") or None,
             workers=env.int("WORKERS", 2),
             threads=env.int("THREADS", 16),
             connections=env.int("CONNECTIONS", 10),

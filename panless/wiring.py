@@ -62,6 +62,8 @@ class Components:
     """To servers that clients named."""
     post_anywhere: Post
     """To servers that the operator named."""
+    attempted: Callable[[str, float], None]
+    """Told what became of each attempt to deliver an event."""
     logs: LogWatch
     tallies: Tallies
     probes: Sequence[Engine]
@@ -101,6 +103,7 @@ class Components:
             kek_epoch=timedelta(days=self.settings.kek_epoch_days),
             tellers=_tellers(self),
             post=self.post,
+            attempted=self.attempted,
             logs=self.logs,
         )
 
@@ -147,6 +150,7 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         limits=rate_limits(settings),
         post=outgoing.post,
         post_anywhere=partial(outgoing.post, fit=outgoing.anywhere),
+        attempted=_uncounted,
         logs=LogWatch(anchors=stores.anchor_store(settings)),
         tallies=tallies,
         probes=_opened(settings, 1, PROBE_SECONDS),
@@ -243,6 +247,10 @@ def _issued(settings: Settings) -> Callable[[str], Shown | None] | None:
     issuer_keys.check_file(settings.oauth_jwks)
     keys = issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic)
     return issuer.reader(issuer.trust_of(settings), keys)
+
+
+def _uncounted(_became: str, _waited: float) -> None:
+    """Nobody measures here."""
 
 
 def _tellers(house: Components) -> dict[str, Tell]:

@@ -16,7 +16,7 @@ from api.parts import Parts
 from keys.keks import status
 from panless import configuration, logs
 from panless.heartbeat import beat
-from panless.metrics import Metrics, serve_metrics
+from panless.metrics import Metrics, of_all_processes, serve_metrics
 from panless.proxies import behind
 from panless.settings import Settings, read_settings
 from panless.slow_clients import SlowClients
@@ -81,7 +81,7 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
         return None
     metrics = Metrics()
     metrics.observe(application)
-    atexit.register(serve_metrics(components.settings.metrics_bind))
+    atexit.register(serve_metrics(components.settings.metrics_bind, of_all_processes()))
     return metrics
 
 

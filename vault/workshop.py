@@ -32,6 +32,8 @@ class Workshop:
     """How others are told of rights requests, by protocol."""
     post: Post
     """How a tenant's webhook endpoints are called."""
+    attempted: Callable[[str, float], None]
+    """Told what became of a delivery by an attempt, and how many seconds it had waited."""
     logs: LogWatch
     """Where audit logs are anchored, and how far they were seen."""
 

@@ -54,9 +54,11 @@ def certificate(settings: Settings) -> Iterator[Finding]:
 
 def figures(settings: Settings) -> Iterator[Finding]:
     """They name no person, but how much business there is."""
-    if settings.metrics_bind is not None and split(settings.metrics_bind)[0] not in LOOPBACK:
-        yield Finding(
-            what=f"Anybody who reaches {settings.metrics_bind} can read the figures.",
-            mend="Let only Prometheus reach it (PANLESS_METRICS_BIND).",
-            is_unsafe=False,
-        )
+    binds = {"METRICS_BIND": settings.metrics_bind, "WORKER_METRICS_BIND": settings.worker_metrics_bind}
+    for name, bind in binds.items():
+        if bind is not None and split(bind)[0] not in LOOPBACK:
+            yield Finding(
+                what=f"Anybody who reaches {bind} can read the figures.",
+                mend=f"Let only Prometheus reach it (PANLESS_{name}).",
+                is_unsafe=False,
+            )

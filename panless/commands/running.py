@@ -19,6 +19,7 @@ from panless.settings import Settings, read_settings
 from panless.stopping import Stop
 from panless.trouble import Refused
 from panless.worker import lanes_of, report, run
+from panless.worker_metrics import measured
 from vault.lanes.rounds import work_once
 from vault.processing import beats
 
@@ -79,6 +80,9 @@ def worker(*, once: bool) -> None:
     components = wiring.build(settings)
     beats.begin(components.records)
     if not once:
+        if settings.worker_metrics_bind is not None:
+            refuse_taken(settings.worker_metrics_bind, "Stop what listens there, or set PANLESS_WORKER_METRICS_BIND.")
+            components = measured(components, settings.worker_metrics_bind)
         run(lanes_of(components), Stop(signal.SIGTERM, signal.SIGINT).wait)
         return
     verdict = components.guard.check()

@@ -251,11 +251,12 @@ def test_what_is_allowed_and_has_a_price_is_a_note(found: Callable[..., list[Fin
             KEK_TTL="3600",
             LOG_LEVEL="DEBUG",
             METRICS_BIND="0.0.0.0:9090",
+            WORKER_METRICS_BIND="0.0.0.0:9091",
             RUN_AS_ROOT="always",
         ),
         unsafe=False,
     )
-    words = "as often as it likes,PCI scope,sandbox processor,3600 s,DEBUG,0.0.0.0:9090,root of this machine,SQLite"
+    words = "as often as it likes,PCI scope,sandbox processor,3600 s,DEBUG,0.0.0.0:9090,0.0.0.0:9091,root of,SQLite"
     for what in words.split(","):
         assert what in said
 

@@ -209,6 +209,7 @@ class Process:
             kek_epoch=timedelta(days=3650),
             tellers={},
             post=_post_nothing,
+            attempted=lambda _became, _waited: None,
             logs=logs,
         )
         with suppress(SQLAlchemyError):  # no database yet: what it finds later is another instance anyway

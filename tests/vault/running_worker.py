@@ -11,13 +11,13 @@ from house import ROOT, House
 
 
 @contextmanager
-def worker(house: House) -> Iterator[Path]:
+def worker(house: House, **environment: str) -> Iterator[Path]:
     """`panless worker` over a house; its log."""
     log = house.home / "worker.log"
-    environment = {"PATH": os.environ["PATH"], **house.environment}
+    env = {"PATH": os.environ["PATH"], **house.environment, **environment}
     command = [sys.executable, "-m", "panless", "worker"]
     with log.open("wb") as file:
-        program = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True)
+        program = subprocess.Popen(command, cwd=ROOT, env=env, stdout=file, stderr=file, start_new_session=True)
     try:
         yield log
     finally:

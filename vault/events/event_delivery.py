@@ -1,101 +1,104 @@
-"""Delivering events: signed, tried for three days, at least once each.
+"""Delivering events: tried for three days, at least once each, by turns of the endpoints that something waits for.
 
-The `webhook-id` is the event's id, so that a receiver knows a repeat. Signatures and headers are those of Standard
-Webhooks (github.com/standard-webhooks/standard-webhooks, version 1).
+Who has an endpoint's turn is the only one that calls it: several deliveries at once, as long as one of them arrives.
+Once none does, the endpoint is failing. It is left alone for as long as it has been, an hour at most, then called with
+one; so all that waits for it is postponed by its own row, and an attempt is a call. A delivery that was called in vain
+has a pause of its own besides: what an endpoint refuses holds up nothing that it takes.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Row, and_, delete, or_, select, update
-from standardwebhooks.webhooks import Webhook
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, literal_column, or_, select, update
 
 from keys.database import reading, transaction
 from vault import leases
-from vault.canonical import canonical
 from vault.columns import database_clock
 from vault.conditions import of_row, together
 from vault.events import events, webhook_endpoints
-from vault.outgoing import Posted, failure
+from vault.events.event_messages import message
+from vault.outgoing import NotPosted, Posted, failure
+from vault.personal import Secret
 from vault.statements import write
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events as event_table
-from vault.tables import webhook_endpoints as endpoint_table
+from vault.tables import webhook_endpoints as endpoints
 from vault.workshop import Workshop, caller_of
 
 RETRIED_FOR = timedelta(days=3)
 KEPT_DAYS = 30
 LEASE_SECONDS = 60
+TURN_SECONDS = 5.0
+"""After so long no further call is begun in an endpoint's turn: with the slowest call, far less than the lease."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 5, 3600
 BATCH = 100
+AT_ONCE = 8
+"""Calls of one endpoint: one that takes a second to answer is told of eight events in it."""
+
+ANSWERING, FAILING = endpoints.c.failing_since.is_(None), endpoints.c.failing_since.is_not(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What is sent: the body's bytes, and the headers that sign them."""
-
-    body: bytes
-    headers: dict[str, str]
-
-
-def due(shop: Workshop) -> Sequence[Row[Any]]:
-    """Some deliveries whose turn it is, with their event and their endpoint."""
+def due(shop: Workshop, which: ColumnElement[bool], most: int) -> Sequence[Row[Any]]:
+    """Endpoints whose turn it is, that one first for which a delivery has waited longest."""
     with reading(shop.records) as connection:
-        return connection.execute(_DUE).all()
+        return connection.execute(_DUE.where(which).limit(most)).all()
 
 
-def take_up(shop: Workshop, row: Row[Any]) -> bool:
-    """Take the lease of an attempt; whether this process got it."""
-    still, tries = deliveries.c.state == "pending", deliveries.c.attempts + 1
-    return leases.take(shop.records, deliveries, row, "next_attempt_at", LEASE_SECONDS, still, attempts=tries)
+def take_up(shop: Workshop, endpoint: Row[Any]) -> bool:
+    """Take an endpoint's turn; whether this process got it."""
+    return leases.take(shop.records, endpoints, endpoint, "next_call_at", LEASE_SECONDS, endpoints.c.state == "enabled")
 
 
-def deliver(shop: Workshop, row: Row[Any], failing: set[tuple[str, str]]) -> bool:
-    """Send one, and write down what came of it; whether it arrived. A host among `failing` is not called again now."""
-    url, at = webhook_endpoints.address(shop.keyring, row), shop.clock()
-    host = (row.tenant_id, urlsplit(url).netloc)
-    if host in failing:
-        return False
-    outcome = shop.post(url, *_parts(message(shop, row, at)))
-    why = failure(outcome)
-    status = outcome.status if isinstance(outcome, Posted) else None
-    failing.update({host} if why else ())
-    with transaction(shop.records) as tx:
-        seen = {"last_status": status, "last_error": why, "first_attempt_at": row.first_attempt_at or at}
-        tx.execute(update(deliveries).where(of_row(deliveries, row)).values(**seen, **_next(row, why, at)))
-        _judge(tx, shop, row, at, well=why is None)
-    return why is None
+def deliver(shop: Workshop, endpoint: Row[Any]) -> bool:
+    """An endpoint's turn: call it with what is due there, as long as it answers; whether anything arrived.
+
+    Whatever fails here, the turn is over with its lease.
+    """
+    since, arrived, end = endpoint.failing_since, False, monotonic() + TURN_SECONDS
+    call = partial(_call, shop, webhook_endpoints.address(shop.keyring, endpoint))
+    queue, at_once = _queue(shop, endpoint), 1 if since else AT_ONCE
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while queue and monotonic() < end:
+            at, called, queue = shop.clock(), queue[:at_once], queue[at_once:]
+            secrets = webhook_endpoints.signing(shop.keyring, endpoint, at)
+            outcomes = [*pool.map(partial(call, secrets, at), called)]
+            arrived = _write_down(shop, called, outcomes, at) or arrived
+            if all(map(failure, outcomes)):
+                since = since or at
+                break
+            since, at_once = None, AT_ONCE
+    _end_turn(shop, endpoint, since)
+    return arrived
 
 
-def message(shop: Workshop, row: Row[Any], at: datetime) -> Message:
-    """An event as it is sent at that moment, signed with each secret that is good then."""
-    body = canonical(
-        {
-            "id": row.event_id,
-            "type": row.type,
-            "created_at": row.created_at.isoformat(),
-            "live": row.live,
-            "data": json.loads(row.data),
+def _call(shop: Workshop, url: str, secrets: Sequence[Secret], at: datetime, event: Row[Any]) -> Posted | NotPosted:
+    sent = message(event, secrets, at)
+    return shop.post(url, sent.body, sent.headers)
+
+
+def _write_down(
+    shop: Workshop, called: Sequence[Row[Any]], outcomes: Sequence[Posted | NotPosted], at: datetime
+) -> bool:
+    """What came of calls, each in its own transaction: a replay locks rows in another order. Whether any arrived."""
+    for row, outcome in zip(called, outcomes, strict=True):
+        why, now = failure(outcome), shop.clock()
+        seen = {
+            "attempts": deliveries.c.attempts + 1,
+            "last_status": outcome.status if isinstance(outcome, Posted) else None,
+            "last_error": why,
+            "first_attempt_at": row.first_attempt_at or at,
         }
-    )
-    secrets = webhook_endpoints.signing(shop.keyring, row, at)
-    signatures = (Webhook(secret.value).sign(row.event_id, at, body.decode()) for secret in secrets)
-    headers = {
-        "Content-Type": "application/json",
-        "User-Agent": "Panless",
-        "webhook-id": row.event_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": " ".join(signatures),
-    }
-    return Message(body=body, headers=headers)
-
-
-def _parts(sent: Message) -> tuple[bytes, dict[str, str]]:
-    return sent.body, sent.headers
+        became = _next(row, why, now)
+        with transaction(shop.records) as tx:
+            tx.execute(update(deliveries).where(of_row(deliveries, row)).values(**seen, **became))
+        waited = now - (row.first_attempt_at or row.next_attempt_at)
+        shop.attempted(str(became.get("state", "postponed")), waited.total_seconds())
+    return not all(map(failure, outcomes))
 
 
 def _next(row: Row[Any], why: str | None, at: datetime) -> dict[str, Any]:
@@ -107,22 +110,29 @@ def _next(row: Row[Any], why: str | None, at: datetime) -> dict[str, Any]:
     return {"next_attempt_at": database_clock(leases.pause(row.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE))}
 
 
-def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well: bool) -> None:
-    """An endpoint that has answered nothing for three days is disabled, and its tenant finds an event that says so."""
-    this = and_(endpoint_table.c.tenant_id == row.tenant_id, endpoint_table.c.endpoint_id == row.endpoint_id)
-    if well:
-        if row.failing_since is not None:
-            tx.execute(update(endpoint_table).where(this).values(failing_since=None))
-        return
-    if row.failing_since is None:
-        fresh = endpoint_table.c.failing_since.is_(None)
-        tx.execute(update(endpoint_table).where(this, fresh).values(failing_since=at))
-    elif at - row.failing_since >= RETRIED_FOR:
-        off = update(endpoint_table).where(this, endpoint_table.c.state == "enabled").values(state="disabled")
-        if tx.execute(off).rowcount == 1:
-            data = {"id": row.endpoint_id, "object": "webhook_endpoint", "status": "disabled"}
-            caller = caller_of(shop, row.tenant_id, live=row.live)
-            write(tx, events.made(caller, "webhook_endpoint.disabled", row.endpoint_id, data))
+def _end_turn(shop: Workshop, endpoint: Row[Any], since: datetime | None) -> None:
+    """Give the turn back, at once or after a pause. What answered nothing for three days is disabled, and told so."""
+    this, at = of_row(endpoints, endpoint), shop.clock()
+    with transaction(shop.records) as tx:
+        tx.execute(update(endpoints).where(this).values(failing_since=since, next_call_at=_pause(since, at)))
+        if since is not None and at - since >= RETRIED_FOR:
+            off = update(endpoints).where(this, endpoints.c.state == "enabled").values(state="disabled")
+            if tx.execute(off).rowcount == 1:
+                data = {"id": endpoint.endpoint_id, "object": "webhook_endpoint", "status": "disabled"}
+                caller = caller_of(shop, endpoint.tenant_id, live=endpoint.live)
+                write(tx, events.made(caller, "webhook_endpoint.disabled", endpoint.endpoint_id, data))
+
+
+def _pause(since: datetime | None, at: datetime) -> database_clock | None:
+    if since is None:
+        return None
+    return database_clock(min(max(int((at - since).total_seconds()), FIRST_PAUSE), LONGEST_PAUSE))
+
+
+def _queue(shop: Workshop, endpoint: Row[Any]) -> Sequence[Row[Any]]:
+    theirs = deliveries.c.tenant_id == endpoint.tenant_id, deliveries.c.endpoint_id == endpoint.endpoint_id
+    with reading(shop.records) as connection:
+        return connection.execute(_WAITING.where(*theirs)).all()
 
 
 def purge(shop: Workshop) -> int:
@@ -138,26 +148,23 @@ def purge(shop: Workshop) -> int:
     return len(found)
 
 
+_PENDING = deliveries.c.state == literal_column("'pending'")  # word for word, or the partial index does not count
+_OLDEST: Select[Any] = select(func.min(deliveries.c.next_attempt_at)).where(
+    together(deliveries, endpoints, "endpoint_id"), _PENDING
+)
 _DUE = (
-    select(
-        deliveries,
-        event_table.c.type,
-        event_table.c.data,
-        event_table.c.live,
-        event_table.c.created_at,
-        endpoint_table.c.address,
-        endpoint_table.c.address_version,
-        endpoint_table.c.secrets,
-        endpoint_table.c.secrets_version,
-        endpoint_table.c.failing_since,
-    )
-    .join(event_table, together(event_table, deliveries, "event_id"))
-    .join(endpoint_table, together(endpoint_table, deliveries, "endpoint_id"))
+    select(endpoints)
     .where(
-        deliveries.c.state == "pending",
-        deliveries.c.next_attempt_at <= database_clock(),
-        endpoint_table.c.state == "enabled",
+        endpoints.c.state == "enabled",
+        or_(endpoints.c.next_call_at.is_(None), endpoints.c.next_call_at <= database_clock()),
+        _OLDEST.scalar_subquery() <= database_clock(),
     )
+    .order_by(_OLDEST.scalar_subquery())
+)
+_WAITING = (
+    select(deliveries, event_table.c.type, event_table.c.data, event_table.c.live, event_table.c.created_at)
+    .join(event_table, together(event_table, deliveries, "event_id"))
+    .where(_PENDING, deliveries.c.next_attempt_at <= database_clock())
     .order_by(deliveries.c.next_attempt_at, event_table.c.created_at)
     .limit(BATCH)
 )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, Row, and_, select
@@ -84,9 +85,9 @@ def deliveries(records: Engine, caller: Caller, endpoint_id: str, page: pages.Wa
         .where(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
     )
     with reading(records) as connection:
-        webhook_endpoints.row_of(connection, caller, endpoint_id)
+        endpoint = webhook_endpoints.row_of(connection, caller, endpoint_id)
         order = (events.c.created_at, event_deliveries.c.event_id)
-        return pages.page(connection, statement, order, page, _deliveries)
+        return pages.page(connection, statement, order, page, partial(_deliveries, endpoint))
 
 
 def replay(
@@ -105,11 +106,13 @@ def replay(
         webhook_endpoints.row_of(tx, caller, endpoint_id)
         which = events.c.event_id == event if event is not None else events.c.created_at >= since
         count = event_queueing.replay(tx, caller, endpoint_id, which)
+        webhook_endpoints.end_pause(tx, caller, endpoint_id)
         audit.record(tx, keyring, caller, "webhook_endpoint.replay", resource=endpoint_id, details={"events": count})
     return count
 
 
-def _deliveries(rows: Sequence[Row[Any]]) -> list[Delivery]:
+def _deliveries(endpoint: Row[Any], rows: Sequence[Row[Any]]) -> list[Delivery]:
+    """None is tried before its endpoint is called again."""
     return [
         Delivery(
             event=row.event_id,
@@ -117,11 +120,15 @@ def _deliveries(rows: Sequence[Row[Any]]) -> list[Delivery]:
             attempts=row.attempts,
             last_status=row.last_status,
             last_error=row.last_error,
-            next_attempt_at=row.next_attempt_at if row.state == "pending" else None,
+            next_attempt_at=_later(row.next_attempt_at, endpoint.next_call_at) if row.state == "pending" else None,
             delivered_at=row.delivered_at,
         )
         for row in rows
     ]
+
+
+def _later(one: datetime, other: datetime | None) -> datetime:
+    return one if other is None else max(one, other)
 
 
 def _event(row: Row[Any]) -> Event:

@@ -95,15 +95,21 @@ def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, 
         values: dict[str, Any] = {}
         if "url" in changes:
             _check(changes["url"])
-            values |= _resealed(keyring, row, "address", {"url": changes["url"]})
+            values |= _resealed(keyring, row, "address", {"url": changes["url"]}) | {"next_call_at": None}
         if "events" in changes:
             values["types"] = " ".join(sorted(changes["events"]))
         if "status" in changes:
-            values |= {"state": changes["status"], "failing_since": None}
+            values |= {"state": changes["status"], "failing_since": None, "next_call_at": None}
         if values:
             tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
             audit.record(tx, keyring, caller, "webhook_endpoint.update", resource=endpoint_id)
         return _endpoint(keyring, row_of(tx, caller, endpoint_id))
+
+
+def end_pause(tx: Connection, caller: Caller, endpoint_id: str) -> None:
+    """Have a failing endpoint called now, and not only when it was to be."""
+    failing = webhook_endpoints.c.failing_since.is_not(None)
+    tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id), failing).values(next_call_at=None))
 
 
 def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:

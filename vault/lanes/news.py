@@ -1,10 +1,11 @@
 """Lanes of telling: controllers how their requests stand, tenants what happened."""
 
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row
 
 from vault.events import event_delivery, event_queueing
 from vault.lanes.steps import Report, guarded
@@ -12,7 +13,13 @@ from vault.protocols import callbacks
 from vault.workshop import Workshop, caller_of
 
 TELLING_SECONDS = 5.0
-"""After this no further callback is begun in a round: servers that hang must not hold up charges or erasures."""
+"""After this no further call is begun in a round: servers that hang must not hold up charges or erasures."""
+
+AT_ONCE = 32
+"""Endpoints of all tenants: those of one host may all begin to hang at the same moment."""
+
+LOOK_SECONDS = 0.5
+"""How long what just happened waits at most for somebody to see it, while calls are under way."""
 
 
 def tell_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
@@ -37,12 +44,30 @@ def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
 
 
 def deliver_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
-    """Tell tenants what happened; as `tell_once`."""
-    done, end = event_queueing.fan_out(shop), monotonic() + seconds
-    failing: set[tuple[str, str]] = set()
-    for row in event_delivery.due(shop):
-        if monotonic() > end:
-            break
-        if event_delivery.take_up(shop, row):
-            done += guarded(report, "event", partial(event_delivery.deliver, shop, row, failing))
-    return done
+    """Tell tenants what happened, at endpoints that answer; after so many `seconds` no further turn is begun."""
+    return _take_turns(shop, report, event_delivery.ANSWERING, seconds)
+
+
+def retry_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
+    """And at those that did not answer last: in a lane of its own, so that calls which hang hold up nobody else."""
+    return _take_turns(shop, report, event_delivery.FAILING, seconds)
+
+
+def _take_turns(shop: Workshop, report: Report, which: ColumnElement[bool], seconds: float) -> int:
+    """Endpoints' turns, several at once; at how many something arrived.
+
+    Whoever comes in between has the next turn that is free: nobody waits for the calls that are under way.
+    """
+    ended, end, under_way = 0, monotonic() + seconds, set[Future[bool]]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            if monotonic() < end:
+                event_queueing.fan_out(shop)
+                for row in event_delivery.due(shop, which, AT_ONCE - len(under_way)):
+                    if event_delivery.take_up(shop, row):
+                        turn = partial(event_delivery.deliver, shop, row)
+                        under_way.add(pool.submit(guarded, report, "event", turn))
+            if not under_way:
+                return ended
+            done, under_way = wait(under_way, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            ended += sum(turn.result() for turn in done)

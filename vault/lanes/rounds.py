@@ -30,6 +30,7 @@ LANES: Mapping[str, Callable[[Workshop, Report], int]] = {
     "anchor": keeping.anchor_once,
     "audit": keeping.sequence_once,
     "events": news.deliver_once,
+    "retries": news.retry_once,
     "telling": news.tell_once,  # last where they run one after the other: others' servers take as long as they like
 }
 """Each is a round that the worker repeats in a thread of its own."""

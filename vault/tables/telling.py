@@ -52,6 +52,7 @@ webhook_endpoints = Table(
     Column("types", Text, nullable=False),  # a space between them; empty for all
     Column("state", Word, nullable=False),  # enabled | disabled
     Column("failing_since", UtcDateTime),
+    Column("next_call_at", UtcDateTime),  # until then somebody has its turn, or it is left alone; empty: none does
     Column("created_at", UtcDateTime, nullable=False),
     of_tenant(),
 )
@@ -67,7 +68,7 @@ event_deliveries = Table(
     Column("first_attempt_at", UtcDateTime),
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
-    partial_index("ix_event_deliveries_due", "next_attempt_at", where=_unsent),
+    partial_index("ix_event_deliveries_due", "tenant_id", "endpoint_id", "next_attempt_at", where=_unsent),
     Index("ix_event_deliveries_endpoint", "tenant_id", "endpoint_id", "event_id"),
     ForeignKeyConstraint(["tenant_id", "event_id"], ["events.tenant_id", "events.event_id"]),
     ForeignKeyConstraint(
