@@ -10,31 +10,21 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import door_settings, root_keys, secret_files
+from panless import door_settings, root_keys, secret_files, store_settings
 from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.privilege import RUN_AS_ROOT
 from panless.root_keys import LOOPBACK, KeyfilePlace, Place
+from panless.store_settings import Bucket
 from vault.personal import Secret
 from vault.tenancy.client_keys import Network
 
 BACKENDS = ("sqlite", "postgresql")
-LONGEST_LOCK = 36500
-"""Days: a hundred years, the most that S3 takes."""
 LONGEST_LAG = 3600
-LONGEST_STATEMENT = 600
-SQLITE_GRACE = 900.0
 """Seconds: an hour, as the key of an order must outlast what its list lags behind."""
+LONGEST_STATEMENT = 600
 DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 CALLBACK_HOST = re.compile(rf"((ten|cli)_[a-z0-9]+=)?{DOMAIN.pattern}(:\d{{1,5}})?".replace(r"(?=.{1,253}\Z)", ""))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
-    """A place in an object store: `s3://name/prefix`, the prefix without slashes at its ends, or empty."""
-
-    name: str
-    prefix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +111,7 @@ def read_settings() -> Settings:
             root_keys=_root_keys(env),
             pkcs11_pin=_secret(env, "PKCS11_PIN"),
             transit_token=_secret(env, "TRANSIT_TOKEN"),
-            ledger=_place("LEDGER", env.str("LEDGER")),
-            ledger_endpoint=_endpoint(env, "LEDGER"),
-            ledger_lock_days=_lock_days(env, "LEDGER"),
-            audit_anchor=_anchor(env),
-            audit_anchor_endpoint=_endpoint(env, "AUDIT_ANCHOR"),
-            audit_anchor_lock_days=_lock_days(env, "AUDIT_ANCHOR"),
+            **store_settings.read(env),
             policy=env.path("POLICY"),
             cell=_cell(env),
             bind=_address(env, "BIND", "127.0.0.1:8080"),
@@ -140,7 +125,6 @@ def read_settings() -> Settings:
             prepared_statements=env.bool("PREPARED_STATEMENTS", True),
             kek_ttl=env.float("KEK_TTL", 300.0),
             kek_epoch_days=_epoch_days(env),
-            ledger_grace=_ledger_grace(env),
             accept_raw_cards=env.bool("ACCEPT_RAW_CARDS", False),  # environs' signature
             list_lag=_list_lag(env),
             stripe_url=check_url(env.str("STRIPE_URL", "https://api.stripe.com"), "STRIPE_URL"),
@@ -190,53 +174,11 @@ def _secret(env: FileAwareEnv, name: str) -> Secret | None:
     return Secret(value) if value else None
 
 
-def _place(name: str, where: str) -> Path | Bucket:
-    if not where.startswith("s3://"):
-        return Path(where)
-    named = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/.*)?", where)
-    if named is None:
-        raise SettingsError(f"PANLESS_{name} must be a folder or s3://BUCKET/PREFIX.")
-    return Bucket(name=named[1], prefix=(named[2] or "").strip("/"))
-
-
-def _anchor(env: FileAwareEnv) -> Path | Bucket | None:
-    where: str = env.str("AUDIT_ANCHOR", "")
-    return _place("AUDIT_ANCHOR", where) if where else None
-
-
-def _endpoint(env: FileAwareEnv, of: str) -> str | None:
-    url: str = env.str(f"{of}_ENDPOINT", "")
-    if url:
-        _refuse_without_bucket(env, of, "ENDPOINT")
-    return check_url(url, f"{of}_ENDPOINT") if url else None
-
-
-def _lock_days(env: FileAwareEnv, of: str) -> int | None:
-    days: int | None = env.int(f"{of}_LOCK_DAYS", None)
-    if days is not None and not 1 <= days <= LONGEST_LOCK:
-        raise SettingsError(f"PANLESS_{of}_LOCK_DAYS must be from 1 to {LONGEST_LOCK}.")
-    if days is not None:
-        _refuse_without_bucket(env, of, "LOCK_DAYS")
-    return days
-
-
-def _refuse_without_bucket(env: FileAwareEnv, of: str, name: str) -> None:
-    if not isinstance(_place(of, env.str(of, "")), Bucket):
-        raise SettingsError(f"PANLESS_{of}_{name} means nothing for a folder. Unset it, or have PANLESS_{of} in s3://.")
-
-
 def _epoch_days(env: FileAwareEnv) -> int:
     days: int = env.int("KEK_EPOCH_DAYS", 30)
     if days < 1:
         raise SettingsError("PANLESS_KEK_EPOCH_DAYS must be 1 or more.")
     return days
-
-
-def _ledger_grace(env: FileAwareEnv) -> float | None:
-    """None, without end, on PostgreSQL, which says itself whether it is the server of the last verdict."""
-    on_sqlite = any(env.str(name).startswith("sqlite") for name in ("RECORDS_URL", "KEYSTORE_URL"))
-    seconds: float | None = env.float("LEDGER_GRACE", SQLITE_GRACE if on_sqlite else None)
-    return seconds
 
 
 def _database_timeout(env: FileAwareEnv) -> float:

@@ -7,7 +7,8 @@ from keys import keks
 from panless import opendsr_files
 from panless.checks.finding import SOON, Finding, note
 from panless.policies import read_policy
-from panless.settings import Bucket, Settings
+from panless.settings import Settings
+from panless.store_settings import Bucket
 from panless.wiring import Components
 from vault.tenancy import key_ends
 

@@ -24,7 +24,8 @@ from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from panless.checks.examination import examine
 from panless.errors import SettingsError
-from panless.settings import Bucket, read_settings
+from panless.settings import read_settings
+from panless.store_settings import Bucket
 from vault.ledger.guard import Guard
 from vault.ledger.ledger import chain
 from vault.ledger.watermarks import watermark
