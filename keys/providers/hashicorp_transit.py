@@ -7,21 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hvac import Client
-from hvac.exceptions import Forbidden, InternalServerError, InvalidPath, InvalidRequest, Unauthorized, VaultError
+from hvac.exceptions import VaultError
 from requests import RequestException
 
-from keys.errors import KeysError, RootKeyAway, RootKeyDenied, Unreadable
+from keys.errors import Unreadable
 from keys.providers.of_process import OfProcess
+from keys.providers.transit_answers import TOO_OLD, NoTransitEngine, data_of, is_of_ciphertext, meaning
 
 LONGEST_CALL = 5.0
 """Seconds after which a call to a silent server has ended: connect 2, read 3."""
 ASSOCIATED = base64.b64encode(b"panless/kek/1").decode()
 CIPHERTEXT = re.compile(r"vault:v[1-9][0-9]*:([A-Za-z0-9+/]+={0,2})")
-
-_NO_KEY = "encryption key not found"
-_TOO_OLD = "disallowed by policy (too old)"
-_FORGED = "message authentication failed"
-"""What a server says to a ciphertext that does not open; from 1.5 on, for years, with status 500 instead of 400."""
+NOBODYS = f"vault:v1:{base64.b64encode(bytes(40)).decode()}"
+"""A ciphertext as long as an empty one of any type, which no key made."""
 
 
 class TransitKey:
@@ -45,50 +43,45 @@ class TransitKey:
 
     def wrap(self, plain: bytes) -> bytes:
         """The server's own ciphertext, `vault:v1:` and base64. Raises RootKeyAway, RootKeyDenied."""
-        with self._translated(
-            RootKeyDenied(self._refusal("the key's type, which must be able to encrypt with AES-GCM"))
-        ):
+        with self._translated():
+            self._require_engine()
             answer = self._client.get().secrets.transit.encrypt_data(
                 self._key, base64.b64encode(plain).decode(), mount_point=self._mount, associated_data=ASSOCIATED
             )
-            return str(answer["data"]["ciphertext"]).encode()
+            return str(data_of(answer)["ciphertext"]).encode()
 
     def unwrap(self, wrapped: bytes) -> bytes:
         """What was wrapped. Raises RootKeyAway, RootKeyDenied, Unreadable."""
         ciphertext = _canonical(wrapped)
-        with self._translated(Unreadable()):
-            answer = self._client.get().secrets.transit.decrypt_data(
-                self._key, ciphertext, mount_point=self._mount, associated_data=ASSOCIATED
-            )
-            return base64.b64decode(answer["data"]["plaintext"], validate=True)
+        with self._translated():
+            return base64.b64decode(self._decrypt(ciphertext), validate=True)
+
+    def _decrypt(self, ciphertext: str) -> str:
+        answer = self._client.get().secrets.transit.decrypt_data(
+            self._key, ciphertext, mount_point=self._mount, associated_data=ASSOCIATED
+        )
+        return str(data_of(answer)["plaintext"])
+
+    def _require_engine(self) -> None:
+        """Have the key refuse a ciphertext of nobody's, before it is sent a KEK.
+
+        A kv engine would keep the KEK for all who may read there. And to encrypt by a key that is missing is answered
+        403, as to a token that ended; to decrypt by it is answered with what is wrong.
+        """
+        try:
+            self._decrypt(NOBODYS)
+        except VaultError as error:
+            if not is_of_ciphertext(error) and TOO_OLD not in " ".join(error.errors or ()):
+                raise
 
     @contextmanager
-    def _translated(self, wrong_request: KeysError) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """Errors of the SDK as ours, without what they carry."""
         try:
             yield
-        except VaultError as error:
-            by_status = wrong_request if isinstance(error, InvalidRequest) else self._away(error)
-            raise self._told(error) or by_status from None
-        except (RequestException, TypeError, KeyError, ValueError) as error:  # no answer, or none of a transit engine
-            raise self._away(error) from None
-
-    def _told(self, error: VaultError) -> KeysError | None:
-        """What the server's own words mean, where they say more than the status."""
-        words = " ".join(error.errors or ())
-        if isinstance(error, Forbidden | Unauthorized):
-            return RootKeyDenied(self._refusal("the token (PANLESS_TRANSIT_TOKEN), or its policy"))
-        if isinstance(error, InvalidPath) or _NO_KEY in words:
-            return RootKeyDenied(self._refusal("the mount or the key, which is not there"))
-        if _TOO_OLD in words:
-            return RootKeyDenied(self._refusal("min_decryption_version, which is above that of this wrap"))
-        return Unreadable() if _FORGED in words and isinstance(error, InternalServerError) else None
-
-    def _refusal(self, what: str) -> str:
-        return f"{self._url} does not let us use the transit key {self.key_id}: look at {what}"
-
-    def _away(self, error: Exception) -> RootKeyAway:
-        return RootKeyAway(f"{self._url} does not answer for the transit key {self.key_id} ({type(error).__name__})")
+        # The last four: an answer, but none of a transit engine.
+        except (VaultError, RequestException, NoTransitEngine, TypeError, KeyError, ValueError) as error:
+            raise meaning(error, self._url, self.key_id) from None
 
 
 def _canonical(wrapped: bytes) -> str:

@@ -115,20 +115,20 @@ class TransitScene:
     def __init__(self) -> None:
         self.transit = Transit(["root", "other"])
 
-    def _key(self, key: str, token: str = TOKEN, mount: str = MOUNT) -> RootKey:
+    def key(self, key: str, token: str = TOKEN, mount: str = MOUNT) -> RootKey:
         return hashicorp_transit.TransitKey(url=self.transit.front.url, mount=mount, key=key, token=token)
 
     def root(self) -> RootKey:
-        return self._key("root")
+        return self.key("root")
 
     def other(self) -> RootKey:
-        return self._key("other")
+        return self.key("other")
 
     def unknown(self) -> RootKey:
-        return self._key("nobody")
+        return self.key("nobody")
 
     def refused(self) -> list[RootKey]:
-        return [self._key("root", token="hvs.wrong"), self._key("root", mount="elsewhere")]
+        return [self.key("root", token="hvs.wrong"), self.key("root", mount="elsewhere")]
 
     def away(self) -> AbstractContextManager[None]:
         return self.transit.front.gone()

@@ -7,10 +7,11 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import pytest
+from commands import panless
 from house import PURPOSE, House, Tenant, open_house, serve
 from transit_standin import MOUNT, TOKEN, Transit
 
@@ -133,6 +134,27 @@ def test_away_for_a_minute(own_house: House, free_port: int, transit: Transit) -
     assert all(json.loads(each.body)["email"] == EMAIL for each in client.contacts if each.status == 200)
     amounts = {json.loads(each.body)["amount"] for each in client.charges if each.status == 201}
     assert amounts == {100}
+
+
+def test_refused_until_it_is_mended(own_house: House, transit: Transit) -> None:
+    """503 that says when to come back, no values that do not open; the log and the commands name the mend."""
+    tenant = own_house.tenant()
+    token = tenant.token(customer={"billing_contact": {"name": "Ada Lovelace", "email": EMAIL}})
+    house = moved(own_house, transit)
+    tenant = replace(tenant, house=house)
+    contact = f"/v1/customers/{token['customer']}/billing-contact"
+    transit.keys["root"].soft_deleted = True
+    for path in (contact, "/readyz"):
+        refused = tenant.call("GET", path, Access_Purpose=PURPOSE["Access-Purpose"])
+        assert (refused.status_code, refused.get_json()["code"]) == (503, "root_key_denied")
+        assert refused.headers["Retry-After"] == "10"
+    check = panless("keys", "check", env=house.environment)
+    assert (check.returncode, check.stdout) == (1, "")
+    assert "which is soft-deleted: write to its soft-delete-restore" in check.stderr
+    transit.keys["root"].soft_deleted = False
+    answer = tenant.call("GET", contact, Access_Purpose=PURPOSE["Access-Purpose"])
+    assert (answer.status_code, answer.get_json()["email"]) == (200, EMAIL)
+    house.components.close()
 
 
 def look_at(answers: list[Answer], good: int, gone_at: float, back_at: float) -> None:
