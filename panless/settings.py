@@ -10,7 +10,7 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import door_settings, root_keys, secret_files
+from panless import door_settings, root_keys, secret_files, transit_signin
 from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.privilege import RUN_AS_ROOT
@@ -45,6 +45,11 @@ class Settings:
     root_keys: tuple[Place, ...] | None
     pkcs11_pin: Secret | None
     transit_token: Secret | None
+    transit_approle: str | None
+    transit_secret_id: Secret | None
+    transit_kubernetes_role: str | None
+    transit_kubernetes_token_file: Path
+    transit_auth_mount: str | None
     ledger: Path | Bucket
     ledger_endpoint: str | None
     ledger_lock_days: int | None
@@ -116,7 +121,7 @@ def read_settings() -> Settings:
             keyfile=env.path("KEYFILE", None),
             root_keys=_root_keys(env),
             pkcs11_pin=_secret(env, "PKCS11_PIN"),
-            transit_token=_secret(env, "TRANSIT_TOKEN"),
+            **transit_signin.read(env),
             ledger=_place("LEDGER", env.str("LEDGER")),
             ledger_endpoint=_endpoint(env, "LEDGER"),
             ledger_lock_days=_lock_days(env, "LEDGER"),
@@ -176,7 +181,8 @@ def _root_keys(env: FileAwareEnv) -> tuple[Place, ...] | None:
         )
     if not keyfile and not named:
         raise SettingsError("PANLESS_KEYFILE is not set, nor PANLESS_ROOT_KEYS: set one. See docs/settings.md.")
-    return root_keys.read(named, _secret(env, "PKCS11_PIN"), _secret(env, "TRANSIT_TOKEN")) if named else None
+    sign_in = transit_signin.chosen(transit_signin.read(env))
+    return root_keys.read(named, _secret(env, "PKCS11_PIN"), sign_in) if named else None
 
 
 def _secret(env: FileAwareEnv, name: str) -> Secret | None:

@@ -67,7 +67,7 @@ def _mend(error: Exception) -> str | None:
         return known
     match error:
         case Forbidden() | Unauthorized():
-            return "the token, which ended, or whose policy lacks update on encrypt and decrypt (PANLESS_TRANSIT_TOKEN)"
+            return "the token (PANLESS_TRANSIT_TOKEN), which ended or whose policy lacks update on encrypt and decrypt"
         case InvalidPath() | NoTransitEngine():
             return _MOUNT
         case InvalidRequest():

@@ -12,11 +12,9 @@ from threading import Event
 
 import pytest
 from commands import panless
-from house import PURPOSE, House, Tenant, open_house, serve
-from transit_standin import MOUNT, TOKEN, Transit
-
-from keys import keks, roots
-from keys.rewrapping import rewrap
+from house import PURPOSE, House, Tenant, serve
+from transit_house import moved
+from transit_standin import Transit
 
 TTL, AWAY, BACK_WITHIN = 10, 60, 30
 """Seconds: how long KEKs stay in memory, how long the provider is gone, by when all is well again."""
@@ -71,27 +69,6 @@ def transit() -> Iterator[Transit]:
     made = Transit(["root"])
     yield made
     made.front.stop()
-
-
-def moved(house: House, transit: Transit) -> House:
-    """The house with its root key moved from the file to the transit engine, the file's wraps dropped."""
-    place = f"hashicorp-transit:{transit.front.url}/{MOUNT}/root"
-    kept = {name: value for name, value in house.environment.items() if name != "PANLESS_KEYFILE"}
-    both = kept | {
-        "PANLESS_ROOT_KEYS": f"{place},keyfile:{house.environment['PANLESS_KEYFILE']}",
-        "PANLESS_TRANSIT_TOKEN": TOKEN,
-    }
-    between = open_house(house.home, both, house.sandbox)
-    ring = between.components.keyring
-    new, old = ring.roots
-    for tenant in keks.tenants(ring):
-        keks.rotate(ring, tenant, [new])
-    for kek in keks.to_empty(ring):
-        rewrap(ring, kek.tenant_id, kek.kek_id)
-    assert sum(roots.add(ring, new)) == len(keks.tenants(ring))
-    assert roots.drop(ring, old.provider, old.key_id) == len(keks.tenants(ring))
-    between.components.close()
-    return open_house(house.home, both | {"PANLESS_ROOT_KEYS": place}, house.sandbox)
 
 
 @contextmanager
