@@ -90,6 +90,7 @@ def test_a_token_in_a_file_is_read_again_at_half_its_life(transit: Transit, cloc
     file.write_text(transit.token("hvs.canary-2", life=HOUR * 9, renewable=False))
     clock.now += HOUR / 2
     root.unwrap(wrapped)
+    assert transit.asked.count("auth/token/lookup-self") == 2
     del transit.tokens["hvs.canary-1"]
     assert root.unwrap(wrapped) == KEK
 
