@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from environs import FileAwareEnv
+
 from keys.providers import keyfile
 from keys.rootkey import RootKey
 from panless import transit_signin
@@ -61,6 +63,12 @@ class TransitPlace:
 
 
 Place = KeyfilePlace | Pkcs11Place | KmsPlace | TransitPlace
+
+
+def read_named(env: FileAwareEnv, text: str) -> tuple[Place, ...]:
+    """What `text` names, with the credentials in the settings. Raises SettingsError."""
+    pin: str = env.str("PKCS11_PIN", "")
+    return read(text, Secret(pin) if pin else None, transit_signin.chosen(transit_signin.read(env)))
 
 
 def read(text: str, pin: Secret | None, sign_in: TransitSignIn | None) -> tuple[Place, ...]:

@@ -175,14 +175,10 @@ def _root_keys(env: FileAwareEnv) -> tuple[Place, ...] | None:
     """What PANLESS_ROOT_KEYS names; None where PANLESS_KEYFILE stands instead."""
     keyfile, named = env.str("KEYFILE", ""), env.str("ROOT_KEYS", "")
     if keyfile and named:
-        raise SettingsError(
-            "PANLESS_KEYFILE and PANLESS_ROOT_KEYS are both set. Unset PANLESS_KEYFILE: "
-            "it means the same as keyfile:PATH among the PANLESS_ROOT_KEYS."
-        )
+        raise SettingsError("PANLESS_KEYFILE and PANLESS_ROOT_KEYS are both set. Have it there, as keyfile:PATH.")
     if not keyfile and not named:
         raise SettingsError("PANLESS_KEYFILE is not set, nor PANLESS_ROOT_KEYS: set one. See docs/settings.md.")
-    sign_in = transit_signin.chosen(transit_signin.read(env))
-    return root_keys.read(named, _secret(env, "PKCS11_PIN"), sign_in) if named else None
+    return root_keys.read_named(env, named) if named else None
 
 
 def _secret(env: FileAwareEnv, name: str) -> Secret | None:
