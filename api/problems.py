@@ -45,10 +45,11 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one error is answered."""
+    """How one error is answered; `wait`: seconds of Retry-After, else 1 where the error can be retried."""
 
     status: int
     code: str
+    wait: int | None = None
 
 
 TABLE: dict[type[Exception], Kind] = {
@@ -77,7 +78,7 @@ TABLE: dict[type[Exception], Kind] = {
     errors.Refused: Kind(503, "records_restored"),  # or another verdict: it says which
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
-    RootKeyDenied: Kind(503, "root_key_denied"),
+    RootKeyDenied: Kind(503, "root_key_denied", 10),  # somebody must mend it first, and nobody needs to restart
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
@@ -181,8 +182,14 @@ def _of_error(error: Exception) -> Response:
             "unavailable", code=_code(error, kind), kind=type(error).__name__, reason=_reason(error)
         )
     text = _TEXTS.get(kind.code, str(error))
-    headers = {"Retry-After": "1"} if getattr(error, "retryable", kind.status == 503) else {}  # noqa: PLR2004  # its name
-    return problem_response(kind.status, _code(error, kind), text, {**headers, **_links(error)}, **_members(error))
+    headers = _wait(error, kind) | _links(error)
+    return problem_response(kind.status, _code(error, kind), text, headers, **_members(error))
+
+
+def _wait(error: Exception, kind: Kind) -> dict[str, str]:
+    """When to come back, where that can help."""
+    is_worth_it = getattr(error, "retryable", kind.status == 503)  # noqa: PLR2004  # its name
+    return {"Retry-After": str(kind.wait or 1)} if kind.wait or is_worth_it else {}
 
 
 READ_ONLY = "25006"

@@ -6,14 +6,18 @@ from starting. A key file is read at once, because a wrong one is a wrong settin
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from environs import FileAwareEnv
+
 from keys.providers import keyfile
 from keys.rootkey import RootKey
+from panless import transit_signin
 from panless.errors import SettingsError, WiringError
+from panless.transit_signin import TransitSignIn
 from vault.personal import Secret
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -48,23 +52,47 @@ class KmsPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitPlace:
-    """`hashicorp-transit:https://host:8200/MOUNT/KEY`; a mount may have slashes in its path."""
+    """`hashicorp-transit:https://host:8200/MOUNT/KEY`; a mount may have slashes in its path.
 
-    url: str
+    Named at several addresses, it is one root key: URL by URL, and how to sign in there.
+    """
+
+    addresses: tuple[tuple[str, TransitSignIn], ...]
     mount: str
     key: str
-    token: Secret
 
 
 Place = KeyfilePlace | Pkcs11Place | KmsPlace | TransitPlace
 
 
-def read(text: str, pin: Secret | None, token: Secret | None) -> tuple[Place, ...]:
+def read_named(env: FileAwareEnv, text: str) -> tuple[Place, ...]:
+    """What `text` names, with the credentials in the settings. Raises SettingsError."""
+    pin: str = env.str("PKCS11_PIN", "")
+    return read(text, Secret(pin) if pin else None, transit_signin.chosen(transit_signin.read(env)))
+
+
+def read(text: str, pin: Secret | None, sign_in: TransitSignIn | None) -> tuple[Place, ...]:
     """The places that `text` names, with commas between them. Raises SettingsError, which never quotes what it read."""
-    places = tuple(_read(number, named, pin, token) for number, named in enumerate(text.split(","), 1))
+    places = [_read(number, named, pin, sign_in) for number, named in enumerate(text.split(","), 1)]
     if len(set(places)) < len(places):
         raise SettingsError("PANLESS_ROOT_KEYS names a root key twice. Each wraps every KEK once: name it once.")
-    return places
+    return _joined(places)
+
+
+def _joined(places: Iterable[Place]) -> tuple[Place, ...]:
+    """Each root key once: a transit key with all its addresses, which have the tokens of their turn."""
+    joined: dict[object, Place] = {}
+    turn = 0
+    for place in places:
+        if not isinstance(place, TransitPlace):
+            joined[place] = place
+            continue
+        [(url, sign_in)] = place.addresses
+        before = joined.get((place.mount, place.key))
+        others = before.addresses if isinstance(before, TransitPlace) else ()
+        joined[(place.mount, place.key)] = replace(place, addresses=(*others, (url, replace(sign_in, turn=turn))))
+        turn += 1
+    return tuple(joined.values())
 
 
 def load(places: Iterable[Place]) -> list[RootKey]:
@@ -72,7 +100,7 @@ def load(places: Iterable[Place]) -> list[RootKey]:
     return [_load(place) for place in places]
 
 
-def _read(number: int, named: str, pin: Secret | None, token: Secret | None) -> Place:
+def _read(number: int, named: str, pin: Secret | None, sign_in: TransitSignIn | None) -> Place:
     scheme, _, rest = named.strip().partition(":")
     where = f"Root key {number} in PANLESS_ROOT_KEYS"
     match scheme:
@@ -83,7 +111,7 @@ def _read(number: int, named: str, pin: Secret | None, token: Secret | None) -> 
         case "aws-kms":
             return _kms(where, rest)
         case "hashicorp-transit":
-            return _transit(where, rest, token)
+            return _transit(where, rest, sign_in)
     raise SettingsError(
         f"{where} is none of keyfile:PATH, pkcs11:token=LABEL;object=LABEL?module-path=PATH, aws-kms:ARN and "
         "hashicorp-transit:https://HOST/MOUNT/KEY. See docs/settings.md."
@@ -116,16 +144,19 @@ def _kms(where: str, arn: str) -> KmsPlace:
     return KmsPlace(arn=arn, region=match[1])
 
 
-def _transit(where: str, url: str, token: Secret | None) -> TransitPlace:
+def _transit(where: str, url: str, sign_in: TransitSignIn | None) -> TransitPlace:
     parts, path = urlsplit(url), TRANSIT_PATH.fullmatch(urlsplit(url).path)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     if path is None or not parts.hostname or not is_safe or parts.username or parts.query or parts.fragment:
         raise SettingsError(
             f"{where} must be hashicorp-transit:https://HOST:PORT/MOUNT/KEY; http on this machine only."
         )
-    if token is None:
-        raise SettingsError(f"{where} needs a token. Set PANLESS_TRANSIT_TOKEN, or PANLESS_TRANSIT_TOKEN_FILE.")
-    return TransitPlace(url=f"{parts.scheme}://{parts.netloc}", mount=path[1], key=path[2], token=token)
+    if sign_in is None:
+        raise SettingsError(
+            f"{where} needs a token. Set PANLESS_TRANSIT_TOKEN_FILE, PANLESS_TRANSIT_APPROLE or "
+            "PANLESS_TRANSIT_KUBERNETES_ROLE."
+        )
+    return TransitPlace(addresses=((f"{parts.scheme}://{parts.netloc}", sign_in),), mount=path[1], key=path[2])
 
 
 def _load(place: Place) -> RootKey:
@@ -159,8 +190,10 @@ def _load_kms(place: KmsPlace) -> RootKey:
 def _load_transit(place: TransitPlace) -> RootKey:
     need("hvac", "A root key in a transit engine needs hvac", "hashicorp-transit")
     from keys.providers.hashicorp_transit import TransitKey  # noqa: PLC0415  # hvac is an extra; most do without
+    from keys.providers.transit_address import TransitAddress  # noqa: PLC0415  # with hvac
 
-    return TransitKey(url=place.url, mount=place.mount, key=place.key, token=place.token.value)
+    addresses = [TransitAddress(url, transit_signin.load(sign_in)) for url, sign_in in place.addresses]
+    return TransitKey(addresses=addresses, mount=place.mount, key=place.key)
 
 
 def need(library: str, sentence: str, extra: str) -> None:

@@ -10,7 +10,7 @@ from environs import EnvError, FileAwareEnv
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from panless import door_settings, root_keys, secret_files, store_settings
+from panless import door_settings, root_keys, secret_files, store_settings, transit_signin
 from panless.door_settings import check_url
 from panless.errors import SettingsError
 from panless.privilege import RUN_AS_ROOT
@@ -37,6 +37,11 @@ class Settings:
     root_keys: tuple[Place, ...] | None
     pkcs11_pin: Secret | None
     transit_token: Secret | None
+    transit_approle: str | None
+    transit_secret_id: Secret | None
+    transit_kubernetes_role: str | None
+    transit_kubernetes_token_file: Path
+    transit_auth_mount: str | None
     ledger: Path | Bucket
     ledger_endpoint: str | None
     ledger_lock_days: int | None
@@ -110,7 +115,7 @@ def read_settings() -> Settings:
             keyfile=env.path("KEYFILE", None),
             root_keys=_root_keys(env),
             pkcs11_pin=_secret(env, "PKCS11_PIN"),
-            transit_token=_secret(env, "TRANSIT_TOKEN"),
+            **transit_signin.read(env),
             **store_settings.read(env),
             policy=env.path("POLICY"),
             cell=_cell(env),
@@ -160,13 +165,10 @@ def _root_keys(env: FileAwareEnv) -> tuple[Place, ...] | None:
     """What PANLESS_ROOT_KEYS names; None where PANLESS_KEYFILE stands instead."""
     keyfile, named = env.str("KEYFILE", ""), env.str("ROOT_KEYS", "")
     if keyfile and named:
-        raise SettingsError(
-            "PANLESS_KEYFILE and PANLESS_ROOT_KEYS are both set. Unset PANLESS_KEYFILE: "
-            "it means the same as keyfile:PATH among the PANLESS_ROOT_KEYS."
-        )
+        raise SettingsError("PANLESS_KEYFILE and PANLESS_ROOT_KEYS are both set. Have it there, as keyfile:PATH.")
     if not keyfile and not named:
         raise SettingsError("PANLESS_KEYFILE is not set, nor PANLESS_ROOT_KEYS: set one. See docs/settings.md.")
-    return root_keys.read(named, _secret(env, "PKCS11_PIN"), _secret(env, "TRANSIT_TOKEN")) if named else None
+    return root_keys.read_named(env, named) if named else None
 
 
 def _secret(env: FileAwareEnv, name: str) -> Secret | None:

@@ -9,7 +9,7 @@ from contextlib import closing
 from itertools import chain
 from typing import TypeVar
 
-from panless.checks import audit_log, choices, disks, listening, money, people, roots, running, servers, upkeep
+from panless.checks import audit_log, choices, disks, listening, money, people, roots, running, servers, transit, upkeep
 from panless.checks.finding import Finding, OfHouse, OfSettings, broken
 from panless.settings import Settings, read_settings
 from panless.trouble import EXPECTED
@@ -44,6 +44,7 @@ OF_SETTINGS: tuple[OfSettings, ...] = (
 OF_HOUSE: tuple[OfHouse, ...] = (
     running.guard,
     running.worker,
+    transit.engines,
     audit_log.in_time,
     servers.tenants_apart,
     upkeep.kek_epochs,

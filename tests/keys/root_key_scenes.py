@@ -10,7 +10,10 @@ from hsm import PIN, Hsm
 from kms_standin import REGION, Kms
 from transit_standin import MOUNT, TOKEN, Transit
 
-from keys.providers import aws_kms, hashicorp_transit, keyfile, pkcs11
+from keys.providers import aws_kms, keyfile, pkcs11, transit_address
+from keys.providers.hashicorp_transit import TransitKey
+from keys.providers.transit_address import TransitAddress
+from keys.providers.transit_tokens import given
 from keys.rootkey import RootKey
 
 SECRET = "canary-of-a-secret"
@@ -108,27 +111,32 @@ class KmsScene:
         return self.kms.front.slow(30)
 
 
+def transit_key(url: str, mount: str, key: str, token: str) -> TransitKey:
+    """At one address, with a token that stays what it is."""
+    return TransitKey(addresses=[TransitAddress(url, given(lambda: token, "the token"))], mount=mount, key=key)
+
+
 class TransitScene:
-    longest_call = hashicorp_transit.LONGEST_CALL
+    longest_call = transit_address.LONGEST_CALL
     secrets = (TOKEN,)
 
     def __init__(self) -> None:
         self.transit = Transit(["root", "other"])
 
-    def _key(self, key: str, token: str = TOKEN, mount: str = MOUNT) -> RootKey:
-        return hashicorp_transit.TransitKey(url=self.transit.front.url, mount=mount, key=key, token=token)
+    def key(self, key: str, token: str = TOKEN, mount: str = MOUNT) -> RootKey:
+        return transit_key(self.transit.front.url, mount, key, token)
 
     def root(self) -> RootKey:
-        return self._key("root")
+        return self.key("root")
 
     def other(self) -> RootKey:
-        return self._key("other")
+        return self.key("other")
 
     def unknown(self) -> RootKey:
-        return self._key("nobody")
+        return self.key("nobody")
 
     def refused(self) -> list[RootKey]:
-        return [self._key("root", token="hvs.wrong"), self._key("root", mount="elsewhere")]
+        return [self.key("root", token="hvs.wrong"), self.key("root", mount="elsewhere")]
 
     def away(self) -> AbstractContextManager[None]:
         return self.transit.front.gone()
@@ -140,14 +148,14 @@ class TransitScene:
 class RealTransitScene:
     """A real server, where PANLESS_TEST_TRANSIT_ADDR names one: transit at `transit/`, with keys `root` and `other`."""
 
-    longest_call = hashicorp_transit.LONGEST_CALL
+    longest_call = transit_address.LONGEST_CALL
 
     def __init__(self) -> None:
         self.secrets = (os.environ["PANLESS_TEST_TRANSIT_TOKEN"],)
 
     def _key(self, key: str, token: str | None = None) -> RootKey:
         url = os.environ["PANLESS_TEST_TRANSIT_ADDR"]
-        return hashicorp_transit.TransitKey(url=url, mount="transit", key=key, token=token or self.secrets[0])
+        return transit_key(url, "transit", key, token or self.secrets[0])
 
     def root(self) -> RootKey:
         return self._key("root")

