@@ -11,19 +11,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, select, update
 from standardwebhooks.webhooks import Webhook
 
 from keys.database import reading, transaction
 from vault import leases
 from vault.canonical import canonical
-from vault.columns import database_clock
-from vault.conditions import of_row, together
+from vault.columns import database_clock, once
+from vault.conditions import given, of_row, spelled, together
 from vault.events import events, webhook_endpoints
 from vault.outgoing import Posted, failure
 from vault.statements import write
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events as event_table
+from vault.tables import tenants
 from vault.tables import webhook_endpoints as endpoint_table
 from vault.workshop import Workshop, caller_of
 
@@ -126,25 +127,37 @@ def _judge(tx: Connection, shop: Workshop, row: Row[Any], at: datetime, *, well:
 
 
 def purge(shop: Workshop) -> int:
-    """Delete some events that are older than `KEPT_DAYS`, with their deliveries; how many."""
-    old = select(event_table.c.tenant_id, event_table.c.event_id).where(
-        event_table.c.created_at < database_clock(-KEPT_DAYS * 24 * 3600), event_table.c.state == "out"
-    )
+    """Delete some events of each tenant that are older than `KEPT_DAYS`, with their deliveries; how many."""
+    with reading(shop.records) as connection:
+        theirs = connection.scalars(select(tenants.c.tenant_id)).all()
+    return sum(_purge(shop, tenant, live=live) for tenant in theirs for live in (True, False))
+
+
+def _purge(shop: Workshop, tenant: str, *, live: bool) -> int:
     with transaction(shop.records) as tx:
-        found = tx.execute(old.limit(BATCH)).all()
+        found = [*tx.scalars(_OLD, {"of_tenant": tenant, "of_live": live})]
         for table in (deliveries, event_table) if found else ():
-            these = (and_(table.c.tenant_id == one.tenant_id, table.c.event_id == one.event_id) for one in found)
-            tx.execute(delete(table).where(or_(*these)))
+            tx.execute(delete(table).where(table.c.tenant_id == tenant, table.c.event_id.in_(found)))
     return len(found)
 
 
+# By tenant and mode, and by the moment: as the index goes that lists have.
+_OLD = (
+    select(event_table.c.event_id)
+    .where(
+        given(event_table, "live"),
+        event_table.c.created_at < once(database_clock(-KEPT_DAYS * 24 * 3600)),
+        event_table.c.state == "out",
+    )
+    .order_by(event_table.c.created_at)
+    .limit(BATCH)
+)
 _DUE = (
     select(
         deliveries,
         event_table.c.type,
         event_table.c.data,
         event_table.c.live,
-        event_table.c.created_at,
         endpoint_table.c.address,
         endpoint_table.c.address_version,
         endpoint_table.c.secrets,
@@ -154,10 +167,10 @@ _DUE = (
     .join(event_table, together(event_table, deliveries, "event_id"))
     .join(endpoint_table, together(endpoint_table, deliveries, "endpoint_id"))
     .where(
-        deliveries.c.state == "pending",
+        spelled(deliveries.c.state, "pending"),
         deliveries.c.next_attempt_at <= database_clock(),
         endpoint_table.c.state == "enabled",
     )
-    .order_by(deliveries.c.next_attempt_at, event_table.c.created_at)
+    .order_by(deliveries.c.next_attempt_at, deliveries.c.created_at)
     .limit(BATCH)
 )
