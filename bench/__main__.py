@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from bench import audit, counts, crypto, http, large, ratios, rewrap
+from bench import audit, counts, crypto, http, large, lists, ratios, rewrap
 from bench.databases import BACKENDS
 from bench.disk import PATIENCE_SECONDS
 from bench.figures import Figure, print_table, write_json
@@ -14,7 +14,7 @@ from bench.profiling import profile
 from bench.scene import Scene, setting
 
 PATHS = ("tokenize", "charge", "metadata", "contact", "erase")
-SECTIONS = ("counts", "crypto", "rewrap", "http", "audit", "large")
+SECTIONS = ("counts", "crypto", "rewrap", "http", "audit", "large", "lists")
 QUICK_ROUNDS, ROUNDS = 7, 30
 
 
@@ -58,6 +58,8 @@ def _measure(options: argparse.Namespace) -> list[Figure]:
             figures += _of_scene(scene, options)
         if _wants(options, "large", unasked=options.large):
             figures += large.figures(backend, say)
+        if backend == "postgresql" and _wants(options, "lists", unasked=not options.quick):
+            figures += lists.figures(say, lists.SIZES if options.large else lists.SIZES[:1])
     _say("", "")
     return figures
 

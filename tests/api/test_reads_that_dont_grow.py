@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from api_scene import Stock, another_client, stock_of
-from grown import MOST, Sent, grow, made_id, reads, sent_to
+from grown import EACH, MOST, reads
 from house import House, Sandbox
-from roles import house_apart
+from roles import house_apart, run_as_admin
 from sqlalchemy import Engine, make_url
 
 from api.parts import NAME
+from bench.grown import CUSTOMER, HALF, OUTCOME, TOKEN, Sent, growing, sent_to
 from keys.keystore import DEKS
 from vault import tables
 from vault.events import event_delivery
@@ -23,8 +24,6 @@ from vault.requests import rights_watch
 from vault.tlog.lateness import lateness
 
 ENDED = {"state": "'done'"}
-HALF, OUTCOME = "n % 2 = 0", "CASE WHEN n % 20 < 3 THEN 'failed' ELSE 'succeeded' END"
-CUSTOMER, TOKEN = made_id("cus"), made_id("tok")
 GROWN = (
     (tables.customers, {"state": "'active'", "live": HALF}),
     (tables.blind_index, {"normalization": "2", "region": "NULL", "form": "'sha256'"}),
@@ -101,10 +100,10 @@ def grown(postgresql: str, tmp_path_factory: pytest.TempPathFactory, sandbox: Sa
         for _ in range(2):
             house.work()
         parts = house.components
-        grow(_as_admin(postgresql, parts.records), GROWN, tenants)
+        run_as_admin(_as_admin(postgresql, parts.records), *growing(GROWN, tenants, EACH))
         of_tenant = "(SELECT min(encode(kek_id, 'hex')) FROM keks WHERE keks.tenant_id = tenant)"
         made = {"kek_id": f"decode({of_tenant}, 'hex')", "wrapped": "'x'", "subject_id": CUSTOMER}
-        grow(_as_admin(postgresql, parts.keystore), ((DEKS, made),), tenants)
+        run_as_admin(_as_admin(postgresql, parts.keystore), *growing(((DEKS, made),), tenants, EACH))
         yield house, stock
 
 
