@@ -34,7 +34,7 @@ GROWN = (
     (tables.tokens, {"state": "'active'"}),
     (tables.charges, {"state": OUTCOME, "customer_id": CUSTOMER, "token_id": TOKEN}),
     (tables.disputes, {"state": "'won'"}),
-    (tables.events, {"state": "'out'", "type": "'charge.succeeded'"}),
+    (tables.events, {"state": "'out'", "type": f"'charge.' || {OUTCOME}"}),
     (tables.event_deliveries, {"state": "'delivered'", "endpoint_id": "'whe_' || n % 20"}),
     (tables.rights_requests, ENDED),
     (tables.audit_entries, {"position": "n + 1000000", "counter": "n", "customer_id": CUSTOMER}),
