@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from bench import audit, counts, crypto, http, large, overload, ratios, rewrap
+from bench import audit, counts, crypto, http, large, lists, overload, ratios, rewrap
 from bench.databases import BACKENDS
 from bench.disk import PATIENCE_SECONDS
 from bench.figures import Figure, print_table, write_json
@@ -14,9 +14,9 @@ from bench.profiling import profile
 from bench.scene import Scene, setting
 
 PATHS = ("tokenize", "charge", "metadata", "contact", "erase")
-SECTIONS = ("counts", "crypto", "rewrap", "http", "overload", "audit", "large")
+SECTIONS = ("counts", "crypto", "rewrap", "http", "overload", "audit", "large", "lists")
 QUICK_ROUNDS, ROUNDS = 7, 30
-STORM, LONG_STORM = 30, 40
+STORM, LONG_STORM = 30, 300
 """Seconds of twice the load: among the rest, and where it is asked for by name."""
 
 
@@ -60,6 +60,8 @@ def _measure(options: argparse.Namespace) -> list[Figure]:
             figures += _of_scene(scene, options)
         if _wants(options, "large", unasked=options.large):
             figures += large.figures(backend, say)
+        if backend == "postgresql" and _wants(options, "lists", unasked=not options.quick):
+            figures += lists.figures(say, lists.SIZES if options.large else lists.SIZES[:1])
     _say("", "")
     return figures
 

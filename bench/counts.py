@@ -34,7 +34,8 @@ class Watched:
         self.held, self.calls, self.seconds = 0, 0, 0.0
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the port has
-        return partial(self._call, getattr(self._processor, name))
+        found = getattr(self._processor, name)
+        return partial(self._call, found) if callable(found) else found  # some of it is no call: how long keys last
 
     def _call(self, act: Callable[..., object], *args: object, **kwargs: object) -> object:
         self.held = max(self.held, sum(pool.checkedout() for pool in self._pools))  # type: ignore[attr-defined]

@@ -39,7 +39,9 @@ def prepare(method: str, path: str, body: object = None, headers: dict[str, str]
     raw = b"" if body is None else dumps(body).encode()
     sent = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in (headers or {}).items()}
     content = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw))} if raw else {}
-    return Call({**_EVERY, "REQUEST_METHOD": method, "PATH_INFO": path, **content, **sent}, raw)
+    place, _, query = path.partition("?")
+    asked = {"REQUEST_METHOD": method, "PATH_INFO": place, "QUERY_STRING": query}
+    return Call({**_EVERY, **asked, **content, **sent}, raw)
 
 
 def hand_over(application: Application, call: Call) -> tuple[int, bytes]:

@@ -67,8 +67,12 @@ WIDE = ("pg_read_all_data", "pg_write_all_data")
 LOOKED_OVER = ("audit_entries", "audit_logs", "intents", "processor_accounts", "rights_requests")
 """What the server reads without knowing for whom: its figures, and whose account a webhook names."""
 
-OF_ONE_TENANT = f"tenant_id IS NOT DISTINCT FROM current_setting('{SETTING}', true)"
-"""No plain `=`: the planner would take that apart and might evaluate it before the SELECT has said its tenant."""
+OF_ONE_TENANT = f"coalesce(tenant_id = current_setting('{SETTING}', true), false)"
+"""No plain `=`: the planner would take that apart and might evaluate it before the SELECT has said its tenant.
+
+Nor IS NOT DISTINCT FROM: of that it believes that next to no row is left, so it sorts a table rather than to follow an
+index. Of coalesce it knows nothing and believes half.
+"""
 
 
 def grant(keystore: Engine, records: Engine, roles: Roles) -> None:
@@ -117,13 +121,15 @@ def _keep_apart(tx: Connection, each: Table, roles: Roles) -> None:
     name = _quoted(tx, each.name)
     if not tx.scalar(select(_CLASS.c.relrowsecurity).where(_CLASS.c.oid == func.to_regclass(name))):
         _run(tx, [f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"])
-    there = {
+    held = {
         row.policyname: row.roles for row in tx.execute(select(_POLICIES).where(_POLICIES.c.tablename == each.name))
     }
+    made = {row.polname: row.made for row in tx.execute(_MADE.where(_POLICY.c.polrelid == func.to_regclass(name)))}
     for policy, role, what in _policies(each.name, roles):
-        if there.get(policy) != [role]:
+        if (held.get(policy), made.get(policy)) != ([role], what):
             _run(tx, [f"DROP POLICY IF EXISTS {policy} ON {name}"])
             _run(tx, [f"CREATE POLICY {policy} ON {name} {what.format(role=_quoted(tx, role))}"])
+            _run(tx, [f"COMMENT ON POLICY {policy} ON {name} IS {_literal(what)}"])
 
 
 def _policies(name: str, roles: Roles) -> Iterator[tuple[str, str, str]]:
@@ -169,6 +175,10 @@ def _quoted(tx: Connection, name: str) -> str:
     return tx.dialect.identifier_preparer.quote_identifier(name)
 
 
+def _literal(said: str) -> str:
+    return "'" + said.replace("'", "''") + "'"
+
+
 def _run(tx: Connection, statements: Iterator[str] | list[str]) -> None:
     for statement in statements:
         tx.exec_driver_sql(statement.replace("%", "%%"))
@@ -177,4 +187,7 @@ def _run(tx: Connection, statements: Iterator[str] | list[str]) -> None:
 _CLASS = table("pg_class", column("oid"), column("relrowsecurity"), column("relowner"), column("relnamespace"))
 _PUBLIC = func.to_regnamespace("public")
 _POLICIES = table("pg_policies", column("tablename"), column("policyname"), column("roles"))
+_POLICY = table("pg_policy", column("oid"), column("polname"), column("polrelid"))
+# PostgreSQL tells what a policy says in words of its own; the comment on it has ours.
+_MADE = select(_POLICY.c.polname, func.obj_description(_POLICY.c.oid, "pg_policy").label("made"))
 _ROLES = table("pg_roles", *map(column, ("rolname", "rolsuper", "rolbypassrls", "rolcreaterole", "rolreplication")))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Integer, LargeBinary, String, Text, literal
+from sqlalchemy import BindParameter, Integer, LargeBinary, ScalarSelect, String, Text, literal, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -36,6 +36,11 @@ def _postgresql_clock(element: database_clock, compiler: SQLCompiler, **kw: Any)
 @compiles(database_clock, "sqlite")
 def _sqlite_clock(element: database_clock, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401  # its signature
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {compiler.process(element.clauses, **kw)} || ' seconds')"
+
+
+def once(moment: database_clock) -> ScalarSelect[datetime]:
+    """The same moment for all rows: PostgreSQL asks its clock again for each, and goes along no index by that."""
+    return select(moment).scalar_subquery()
 
 
 class instance(FunctionElement[str]):  # noqa: N801  # as above

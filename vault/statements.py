@@ -21,12 +21,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal,
     select,
     true,
 )
-from sqlalchemy import insert as core_insert
 from sqlalchemy import update as core_update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError
@@ -122,18 +122,20 @@ def _made(tx: Connection, change: Change) -> bool:
 def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
     """Make the changes, and say whether all were made, those of `each` left aside; else the caller takes them back.
 
-    On PostgreSQL, where they are one statement that takes itself back, in AUTOCOMMIT too.
+    On PostgreSQL, where they are one statement that takes itself back, in AUTOCOMMIT too. Each is made once those
+    before it were that may not be: where the first of these is not, nothing is written, and there is no error. So the
+    one that is most likely to be in the way comes first.
     """
     if connection.dialect.name != ONE_TRIP:
         made = zip(changes, write(connection, *changes), strict=True)
         return all(done or _any_number(change.shape) for change, done in made)
     try:
-        _whole(tuple(change.shape for change in changes)).one(connection, _named(changes))
+        found = _whole(tuple(change.shape for change in changes)).one(connection, _named(changes))
     except DataError as error:
         if getattr(error.orig, "sqlstate", None) != _DIVISION_BY_ZERO:
             raise
         return False
-    return True
+    return bool(found.whole)
 
 
 def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -182,10 +184,24 @@ def _together(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
 
 @cache
 def _whole(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
-    """All changes in one statement that divides by zero where one made no row: an error is what takes it back."""
-    made = [(_count(_rows(shape, place)), _any_number(shape)) for place, shape in enumerate(shapes)]
+    """All changes in one statement: 1 where all were made, 0 where nothing was written.
+
+    Where one made no row and another was written before it, it divides by zero: an error is what takes that back.
+    """
+    made: list[tuple[ScalarSelect[int], bool]] = []
+    gate: CTE | None = None
+    written: ColumnElement[int] | None = None
+    for place, shape in sorted(enumerate(shapes), key=_turn):
+        rows = _rows(shape, place, gate)
+        count, may_fail = _count(rows), not _any_number(shape) and not _is_certain(shape)
+        made.append((count, _any_number(shape)))
+        gate = rows if may_fail else gate
+        if may_fail and written is None and not _only_looks(shape):
+            written = count
     whole = and_(*(count >= 0 if any_number else count == 1 for count, any_number in made))
-    return Prepared(select((literal(1) // case((whole, 1), else_=0)).label("whole")))
+    if written is None:  # looks alone may fail: behind one that did nothing was written
+        written = literal(1) if gate is None else _count(gate)
+    return Prepared(select((literal(1) // case((whole, 1), (written == 0, 2), else_=0)).label("whole")))
 
 
 _DIVISION_BY_ZERO = "22012"
@@ -199,23 +215,44 @@ def _any_number(shape: _Shape | _Given) -> bool:
     return isinstance(shape, _Given) and shape.several
 
 
-def _rows(shape: _Shape | _Given, place: int) -> CTE:
-    statement = _statement(shape, place, ONE_TRIP) if isinstance(shape, _Shape) else shape.statement
+def _turn(placed: tuple[int, _Shape | _Given]) -> int:
+    """Looks come first, then what a rule may forbid, then what is certain to be made."""
+    _, shape = placed
+    if _only_looks(shape):
+        return 0
+    return 2 if _any_number(shape) or _is_certain(shape) else 1
+
+
+def _only_looks(shape: _Shape | _Given) -> bool:
+    return isinstance(shape, _Given) and isinstance(shape.statement, Select)
+
+
+def _is_certain(shape: _Shape | _Given) -> bool:
+    """A plain new row: it is made, or an error."""
+    return isinstance(shape, _Shape) and shape.key is None and not shape.if_absent
+
+
+def _rows(shape: _Shape | _Given, place: int, gate: CTE | None = None) -> CTE:
+    """What a change makes, once `gate` made a row where there is one."""
+    opened = () if gate is None else (exists(select(literal(1)).select_from(gate)),)
+    if isinstance(shape, _Shape):
+        statement = _statement(shape, place, ONE_TRIP, *opened)
+    else:
+        statement = shape.statement.where(*opened)
     if not isinstance(statement, Select):
         statement = statement.returning(true().label("made"))
     rows: CTE = statement.cte(f"change{place}")
     return rows
 
 
-def _statement(shape: _Shape, place: int, dialect: str) -> Any:  # noqa: ANN401  # an insert of either dialect, or an update
+def _statement(shape: _Shape, place: int, dialect: str, *opened: ColumnElement[bool]) -> Any:  # noqa: ANN401  # an insert of either dialect, or an update
     values: dict[str, Any] = {
         name: bindparam(f"new{place}_{name}", type_=shape.table.c[name].type) for name in shape.values
     }
     values |= {name: database_clock(seconds) for name, seconds in shape.clocks}
     if shape.key is not None:
         this = (shape.table.c[name] == bindparam(f"key{place}_{name}") for name in shape.key)
-        return core_update(shape.table).where(and_(*this, *shape.also)).values(values)
-    if not shape.if_absent:
-        return core_insert(shape.table).values(values)
+        return core_update(shape.table).where(and_(*this, *shape.also, *opened)).values(values)
     made = postgresql.insert(shape.table) if dialect == ONE_TRIP else sqlite.insert(shape.table)
-    return made.values(values).on_conflict_do_nothing()
+    filled = made.from_select([*values], select(*values.values()).where(*opened)) if opened else made.values(values)
+    return filled.on_conflict_do_nothing() if shape.if_absent else filled

@@ -102,6 +102,26 @@ def test_a_role_that_had_more(made: tuple[Environment, str, Roles]) -> None:
     assert _rights(environment) == before
 
 
+def test_a_policy_of_an_older_release(made: tuple[Environment, str, Roles]) -> None:
+    """What a policy said before is replaced at the next run, on every table; a run after that leaves it."""
+    environment, _, roles = made
+    command = ("migrate", "--roles", roles.app, roles.worker, roles.keys)
+    assert panless(*command, env=environment).returncode == 0
+    there = _rights(environment)
+    records = open_database(environment["PANLESS_RECORDS_URL"])
+    older = "tenant_id IS NOT DISTINCT FROM current_setting('panless.tenant', true)"
+    with transaction(records) as tx:
+        tx.execute(text("DROP POLICY panless_tenant ON charges"))
+        tx.execute(text(f'CREATE POLICY panless_tenant ON charges TO "{roles.app}" USING ({older})'))
+    for _ in range(2):
+        assert panless(*command, env=environment).returncode == 0
+    with reading(records) as connection:
+        said = text("SELECT count(*) FROM pg_policies WHERE policyname = 'panless_tenant' AND qual LIKE 'COALESCE%'")
+        assert connection.scalar(said) == connection.scalar(text("SELECT count(*) FROM pg_class WHERE relrowsecurity"))
+    records.dispose()
+    assert len(_rights(environment)) == len(there)
+
+
 def _rights(environment: Environment) -> list[tuple[object, ...]]:
     """Who may do what in both databases, and every policy with the row that it was written as."""
     asked = (

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from commands import panless
@@ -17,6 +18,7 @@ from tlog_scene import log, look
 from keys.database import transaction
 from vault.errors import AnchorStale
 from vault.lanes.keeping import anchor_once, rotate_once, sequence_once
+from vault.stores.directory import DirectoryStore
 from vault.stores.kinds import ANCHORS
 from vault.stores.s3 import S3Store
 from vault.tables import audit_entries, audit_logs
@@ -69,6 +71,51 @@ def test_a_bucket_knows_what_the_records_lost(own_house: House, objects: ObjectS
     rounds(later(again, seconds=60))
     assert log(again, tenant.id).generation == 2
     assert len(rows(again, audit_entries, tenant_id=tenant.id, action="log.restored")) == 1
+
+
+class Listing:
+    """Anchors that note how many numbers they were asked for."""
+
+    def __init__(self, store: DirectoryStore, listed: list[int]) -> None:
+        self.store, self.listed = store, listed
+
+    def within(self, folder: str) -> "Listing":
+        return Listing(self.store.within(folder), self.listed)
+
+    def folders(self) -> list[str]:
+        return self.store.folders()
+
+    def numbers(self, after: int = -1) -> list[int]:
+        found = self.store.numbers(after)
+        self.listed.append(len(found))
+        return found
+
+    def read(self, seq: int) -> bytes | None:
+        return self.store.read(seq)
+
+    def write(self, seq: int, entry: bytes) -> bool:
+        return self.store.write(seq, entry)
+
+
+def test_a_worker_that_starts_lists_the_newest_anchors(own_house: House, tmp_path: Path) -> None:
+    """Those since the one that the log's row names, not all of years; all of them where the row names another."""
+    listed: list[int] = []
+    store = Listing(DirectoryStore(tmp_path, ANCHORS), listed)
+    tenant = replace(own_house.tenant(), house=with_anchors(own_house, store))
+    for ahead in range(0, 240, 60):
+        look(tenant)
+        assert rounds(later(tenant.house, seconds=ahead)) == []
+    assert len(store.within(f"{tenant.id}/1").numbers()) > 1
+    look(tenant)
+    listed.clear()
+    rounds(later(with_anchors(own_house, store), seconds=300))
+    assert set(listed) == {1}
+    mine = audit_logs.c.tenant_id == tenant.id
+    with transaction(own_house.components.records) as tx:
+        tx.execute(update(audit_logs).where(mine).values(anchored_size=10**6))
+    look(tenant)
+    rounds(later(with_anchors(own_house, store), seconds=400))
+    assert log(own_house, tenant.id).generation == 1
 
 
 class Hanging:

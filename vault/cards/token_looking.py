@@ -16,6 +16,7 @@ from vault.cards import token_resuming, tokens
 from vault.cards.token_outcomes import conclude
 from vault.cards.token_resuming import Waiting, ask
 from vault.columns import database_clock
+from vault.conditions import spelled
 from vault.errors import Erased, NotFoundHere
 from vault.processing import references, sending
 from vault.processing.processing import Processors
@@ -104,7 +105,7 @@ def _written(records: Engine, keyring: Keyring, waiting: Waiting, outcome: Store
 
 
 _LEFT_ALONE = and_(
-    token_table.c.state == "requires_action",
+    spelled(token_table.c.state, "requires_action"),
     token_table.c.created_at < database_clock(-ABANDONED_AFTER),
     or_(token_table.c.next_look_at.is_(None), token_table.c.next_look_at <= database_clock()),
 )

@@ -83,7 +83,7 @@ def _keep(records: Engine, keyring: Keyring, storing: Storing, stored: Stored, o
     def changes(tx: Connection) -> Sequence[Change]:
         its_customer = [] if opened is None else [_kept_customer(keyring, storing, opened)]
         its_end = intent_ended(storing, storing.token_id)
-        return [active, reference, *claim, *its_customer, *its_end, *told(tx, keyring, storing, "token.create")]
+        return [*claim, active, reference, *its_customer, *its_end, *told(tx, keyring, storing, "token.create")]
 
     token = token_of(keyring, storing, "active", card=stored.card)
     held = customer_rows.held(storing.caller, storing.customer_id, storing.dek.id, storing.contact_version)

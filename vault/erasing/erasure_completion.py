@@ -17,7 +17,7 @@ from keys.database import reading, transaction
 from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.conditions import together
+from vault.conditions import spelled, together
 from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -117,7 +117,7 @@ def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:
     statement = (
         select(erasures.c.tenant_id, erasures.c.erasure_id, customers.c.live)
         .join(customers, of_customer)
-        .where(erasures.c.state != "completed", erasures.c.lease_until <= database_clock())
+        .where(~spelled(erasures.c.state, "completed"), erasures.c.lease_until <= database_clock())
     )
     with reading(records) as connection:
         return connection.execute(statement).all()

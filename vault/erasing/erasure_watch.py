@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, func, select
 
 from keys.database import reading
+from vault.conditions import spelled
 from vault.tables import erasures
 
 UNDONE = timedelta(hours=1)
@@ -27,5 +28,5 @@ def watch(records: Engine, at: datetime) -> Watch:
     unanswered = erasures.c.state.in_(("shredded", "certified")) & (erasures.c.requested_at < at - UNANSWERED)
     statement = select(func.count().filter(undone), func.count().filter(unanswered))
     with reading(records) as connection:
-        one, other = connection.execute(statement.where(erasures.c.state != "completed")).one()
+        one, other = connection.execute(statement.where(~spelled(erasures.c.state, "completed"))).one()
     return Watch(undone=one, unanswered=other)

@@ -16,7 +16,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import OPEN
-from vault.conditions import given, together
+from vault.conditions import given, spelled, together
 from vault.policy import Policy
 from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds
 
@@ -73,7 +73,7 @@ _HELD = exists().where(
     holds.c.lifted_at.is_(None),
     or_(holds.c.until.is_(None), holds.c.until > bindparam("now", type_=holds.c.until.type)),
 )
-_MAY_GO = and_(customers.c.state == "erased", customers.c.restricted.is_(False), ~_HELD)
+_MAY_GO = and_(spelled(customers.c.state, "erased"), customers.c.restricted.is_(False), ~_HELD)
 _IN_DOUBT = or_(
     charges.c.state.in_(OPEN),
     exists().where(together(refunds, charges, "charge_id"), refunds.c.state.in_(("pending", "unknown"))),

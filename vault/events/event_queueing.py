@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from keys.database import reading, transaction
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.conditions import together
+from vault.conditions import spelled, together
 from vault.statements import ONE_TRIP
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events, webhook_endpoints
@@ -64,7 +64,7 @@ def replay(tx: Connection, caller: Caller, endpoint_id: str, which: ColumnElemen
 def _delivery(endpoint_id: ColumnElement[str]) -> Select[Any]:
     """The columns of a delivery that is due now, of events in their order."""
     pending = literal("pending").label("state"), database_clock().label("next_attempt_at")
-    return select(events.c.tenant_id, events.c.event_id, endpoint_id, *pending).order_by(*_PLACE)
+    return select(events.c.tenant_id, events.c.event_id, endpoint_id, events.c.created_at, *pending).order_by(*_PLACE)
 
 
 def _queue(
@@ -72,7 +72,7 @@ def _queue(
 ) -> int:
     """Make deliveries of what is selected; one that is there stays as it is, or begins `again`. How many."""
     made = (postgresql.insert if tx.dialect.name == ONE_TRIP else sqlite.insert)(deliveries)
-    queued = made.from_select([*_KEY, "state", "next_attempt_at"], which)
+    queued = made.from_select([*_KEY, "created_at", "state", "next_attempt_at"], which)
     if again is None:
         queued = queued.on_conflict_do_nothing()
     else:
@@ -81,7 +81,12 @@ def _queue(
     return tx.execute(queued, values, execution_options={"preserve_rowcount": True}).rowcount
 
 
-_NEW = select(events.c.tenant_id, events.c.event_id).where(events.c.state == "pending").order_by(*_PLACE).limit(BATCH)
+_NEW = (
+    select(events.c.tenant_id, events.c.event_id)
+    .where(spelled(events.c.state, "pending"))
+    .order_by(*_PLACE)
+    .limit(BATCH)
+)
 _THESE = tuple_(events.c.tenant_id, events.c.event_id).in_(bindparam("these", expanding=True))
 _OUT = update(events).where(_THESE).values(state="out")
 _WANTS = or_(

@@ -13,7 +13,6 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
-from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.events import event_queueing, webhook_endpoints
 from vault.tables import event_deliveries, events
@@ -78,15 +77,10 @@ def find(records: Engine, caller: Caller, wanted: Filter, page: pages.Wanted) ->
 def deliveries(records: Engine, caller: Caller, endpoint_id: str, page: pages.Wanted) -> pages.Page[Delivery]:
     """What was and will be sent to an endpoint, the newest event first. Raises NotFoundHere."""
     sent = event_deliveries
-    of_event = together(events, sent, "event_id")
-    statement = (
-        select(event_deliveries, events.c.created_at)
-        .join(events, of_event)
-        .where(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
-    )
+    statement = select(sent).where(sent.c.tenant_id == caller.tenant, sent.c.endpoint_id == endpoint_id)
     with reading(records) as connection:
         endpoint = webhook_endpoints.row_of(connection, caller, endpoint_id)
-        order = (events.c.created_at, event_deliveries.c.event_id)
+        order = (sent.c.created_at, sent.c.event_id)
         return pages.page(connection, statement, order, page, partial(_deliveries, endpoint))
 
 

@@ -19,7 +19,7 @@ from keys.keyring import Keyring
 from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.conditions import given, of_row, together
+from vault.conditions import given, of_row, spelled, together
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
 from vault.ids import new_id
@@ -179,7 +179,7 @@ _CUSTOMERS = (
     .where(given(package_customers, "package_id"))
     .order_by(package_customers.c.customer_id)
 )
-_IS_OPEN = or_(packages.c.state == "building", packages.c.dek_id.is_not(None))
+_IS_OPEN = or_(spelled(packages.c.state, "building"), packages.c.dek_id.is_not(None))
 _OF_CUSTOMER = (
     select(packages)
     .join(package_customers, together(package_customers, packages, "package_id"))

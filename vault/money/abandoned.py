@@ -7,6 +7,7 @@ from sqlalchemy import Row, and_, select
 
 from keys.database import reading, transaction
 from vault.columns import database_clock
+from vault.conditions import spelled
 from vault.errors import NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.money import charge_steps
 from vault.money.charge_steps import Step
@@ -52,7 +53,7 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
 
 
 _LEFT_ALONE = and_(
-    charges.c.state == "requires_action",
+    spelled(charges.c.state, "requires_action"),
     charges.c.step.is_(None),
     charges.c.created_at < database_clock(-ABANDONED_AFTER),
     charges.c.updated_at < database_clock(-AGAIN_AFTER),

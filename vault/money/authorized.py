@@ -11,6 +11,7 @@ from sqlalchemy import Row, and_, select
 
 from keys.database import reading, transaction
 from vault.columns import database_clock
+from vault.conditions import spelled
 from vault.money import charge_looking
 from vault.money.charge_looking import DEFINITE
 from vault.statements import updated, write
@@ -57,7 +58,7 @@ def _touch(shop: Workshop, row: Row[Any], seconds: int) -> bool:
         return write(tx, updated(charges, key, {}, still, clocks={"updated_at": seconds}))[0]
 
 
-_STILL = and_(charges.c.state == "authorized", charges.c.step.is_(None))
+_STILL = and_(spelled(charges.c.state, "authorized"), charges.c.step.is_(None))
 _UNTOUCHED = and_(_STILL, charges.c.updated_at < database_clock(-LOOK_EVERY))
 _DUE = a_few_of_each(
     select(charges.c.tenant_id, charges.c.account_id, charges.c.charge_id, charges.c.live).where(_UNTOUCHED),

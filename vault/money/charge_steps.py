@@ -157,7 +157,7 @@ def _begin(
     )
     named = {"step": step.name, "step_amount": step.amount, "updated_at": caller.at}
     taken = updated(charge_table, _key_of(underway.charging), named, _NO_STEP, _STEPPABLE[step.name])
-    if not audit.write_whole(records, lambda _: [begun, taken]):
+    if not audit.write_whole(records, lambda _: [taken, begun]):
         if intents.replayed(records, keyring, caller, attempt) is None:  # not the key: the charge is not fit any more
             raise _unfit(step, charges.read(records, keyring, caller, row["charge_id"]))
         return None

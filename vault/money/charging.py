@@ -157,7 +157,7 @@ def _begin(
         has_own_key=order.obligation is None,
     )
     charge = inserted(charge_table, row, if_absent=True)
-    needed = [chargeable.held(caller, order.token), begun, charge, *_free_to_pay(caller, route, row)]
+    needed = [chargeable.held(caller, order.token), charge, begun, *_free_to_pay(caller, route, row)]
     if not audit.write_whole(records, lambda _: needed):
         _begin_slowly(records, caller, order, route, begun, charge)
     defaults = {"kind": route.token.kind, "amount_captured": 0, "amount_refunded": 0, "step": None, "recovered": False}
@@ -185,7 +185,7 @@ def _begin_slowly(records: Engine, caller: Caller, order: Order, route: Route, b
     """Begin where something stands in the way, and say what. Raises as `charge` does, Known and _Recovered."""
     with audit.transaction(records) as tx:
         chargeable.hold(tx, caller, order.token)
-        is_first, is_unpaid = write(tx, begun, charge)
+        is_unpaid, is_first = write(tx, charge, begun)
         if not is_first:
             raise intents.Known
         if not is_unpaid:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, or_, select
+from sqlalchemy import Connection, Engine, bindparam, or_, select, tuple_
 
 from keys import keystore as keystores
 from keys.database import reading
 from keys.errors import KeysError
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, Watermark
+from keys.paging import pages
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
@@ -29,6 +30,9 @@ from vault.recovering import replay_erasures
 from vault.statements import Change, insert_if_absent, update_row, write
 from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
+
+AT_ONCE = 500
+"""Customers whose keys are asked for together."""
 
 UNSIGNED = ("seq", "prev_hash", "key_id", "signature")
 """What the ledger adds to the body that an outbox row holds."""
@@ -172,9 +176,16 @@ def _keyless(ledger: Ledger, records: Engine) -> list[str]:
 
     Not those whose DEK an entry of the ledger destroyed.
     """
-    with reading(records) as connection:
-        rows = connection.execute(select(customers.c.customer_id, customers.c.dek_id)).all()
-    with reading(ledger.keystore) as connection:
-        meant = or_(keystores.DEKS.c.wrapped.is_not(None), keystores.DEKS.c.destroyed_by_seq.is_not(None))
-        known = set(connection.scalars(select(keystores.DEKS.c.dek_id).where(meant)))
-    return sorted(row.customer_id for row in rows if row.dek_id not in known)
+    key = [*customers.primary_key.columns]
+    found: list[str] = []
+    for page in pages(records, select(*key, customers.c.dek_id), key, AT_ONCE):
+        with reading(ledger.keystore) as connection:
+            known = set(connection.scalars(_KEYS, {"these": [(row.tenant_id, row.dek_id) for row in page]}))
+        found += [row.customer_id for row in page if row.dek_id not in known]
+    return sorted(found)
+
+
+_KEYS = select(keystores.DEKS.c.dek_id).where(
+    tuple_(keystores.DEKS.c.tenant_id, keystores.DEKS.c.dek_id).in_(bindparam("these", expanding=True)),
+    or_(keystores.DEKS.c.wrapped.is_not(None), keystores.DEKS.c.destroyed_by_seq.is_not(None)),
+)

@@ -14,8 +14,8 @@ from keys.database import reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
 from vault import leases
-from vault.columns import database_clock
-from vault.conditions import of_row, together
+from vault.columns import database_clock, once
+from vault.conditions import of_row, spelled, together
 from vault.errors import NeedsHuman
 from vault.ids import is_id
 from vault.processing import inbox, processor_accounts
@@ -116,8 +116,8 @@ def _put_off(shop: Workshop, row: Row[Any], seen: Seen) -> None:
 
 def forget_old(shop: Workshop) -> None:
     """Delete what is left of events that are not repeated any more. Those that a human must see stay."""
-    ended = webhook_inbox.c.state.in_([str(end) for end in _ENDS])
-    old = and_(ended, webhook_inbox.c.received_at < database_clock(-KEPT_DAYS * 86400))
+    ended = spelled(webhook_inbox.c.state, *_ENDS)
+    old = and_(ended, webhook_inbox.c.received_at < once(database_clock(-KEPT_DAYS * 86400)))
     with transaction(shop.records) as tx:
         tx.execute(delete(webhook_inbox).where(old))
 
@@ -125,6 +125,6 @@ def forget_old(shop: Workshop) -> None:
 _DUE = a_few_of_each(
     select(webhook_inbox, account_table.c.live, account_table.c.proven_at)
     .join(account_table, together(account_table, webhook_inbox, "account_id"))
-    .where(webhook_inbox.c.state == "pending", webhook_inbox.c.next_attempt_at <= database_clock()),
+    .where(spelled(webhook_inbox.c.state, "pending"), webhook_inbox.c.next_attempt_at <= database_clock()),
     webhook_inbox.c.received_at,
 )

@@ -10,11 +10,15 @@ from keys.database import reading
 from keys.tenant_rows import EVERY, for_tenant
 from vault import audit
 from vault.columns import database_clock
+from vault.conditions import spelled
 from vault.tables import processor_accounts, webhook_inbox
 from vault.workshop import Workshop, caller_of
 
 LEFT = ("unmatched", "given_up")
 """Ours by its tag, and no row of ours came within a day; nothing that the processor said in three days."""
+
+
+_LEFT = spelled(webhook_inbox.c.state, *LEFT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,7 @@ class Watch:
 def watch(records: Engine) -> Watch:
     """How many there are, of all tenants."""
     state = webhook_inbox.c.state
-    counts = select(state, func.count().label("events")).where(state.in_(LEFT)).group_by(state)
+    counts = select(state, func.count().label("events")).where(_LEFT).group_by(state)
     with reading(for_tenant(records, EVERY)) as connection:
         found = {row.state: row.events for row in connection.execute(counts).all()}
     return Watch(unmatched=found.get("unmatched", 0), given_up=found.get("given_up", 0))
@@ -36,7 +40,7 @@ def watch(records: Engine) -> Watch:
 
 def listed(records: Engine) -> Sequence[Row[Any]]:
     """The events that came to nothing, the oldest first."""
-    statement = select(webhook_inbox).where(webhook_inbox.c.state.in_(LEFT)).order_by(webhook_inbox.c.received_at)
+    statement = select(webhook_inbox).where(_LEFT).order_by(webhook_inbox.c.received_at)
     with reading(records) as connection:
         return connection.execute(statement).all()
 
@@ -44,7 +48,7 @@ def listed(records: Engine) -> Sequence[Row[Any]]:
 def retry(shop: Workshop, account_id: str) -> int:
     """Give an account's events back to the worker for one more try each, on the record; how many there are."""
     account = select(processor_accounts).where(processor_accounts.c.account_id == account_id)
-    left = webhook_inbox.c.account_id == account_id, webhook_inbox.c.state.in_(LEFT)
+    left = webhook_inbox.c.account_id == account_id, _LEFT
     with audit.transaction(shop.records) as tx:
         row = tx.execute(account).one_or_none()
         if row is None:

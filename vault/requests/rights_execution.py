@@ -10,7 +10,7 @@ from keys.database import reading, transaction
 from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
-from vault.conditions import together
+from vault.conditions import spelled, together
 from vault.erasing import erasure
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.exports import packages
@@ -74,7 +74,7 @@ def open_targets(records: Engine) -> Sequence[Row[str, str, str, bool]]:
         )
         .join(rights_requests, rights.OF_REQUEST)
         .where(
-            rights_targets.c.state.in_(("waiting", "blocked")),
+            spelled(rights_targets.c.state, "waiting", "blocked"),
             rights_targets.c.next_look_at <= database_clock(),
             rights_requests.c.state.in_(rights.UNDER_WAY),
             rights_requests.c.type.in_(("erasure", "restriction", "objection")),
@@ -91,6 +91,7 @@ def left_approved(records: Engine) -> Sequence[Row[str, str, bool]]:
     """
     about_somebody = select(rights_targets.c.customer_id).where(rights.OF_REQUEST).correlate(rights_requests).exists()
     statement = select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live).where(
+        rights_requests.c.completed_at.is_(None),
         rights_requests.c.state == "approved",
         or_(rights_requests.c.type.in_(("access", "portability")), ~about_somebody),
     )
@@ -117,7 +118,11 @@ def packages_to_finish(records: Engine) -> Sequence[Row[str, str, bool]]:
     statement = (
         select(rights_requests.c.tenant_id, rights_requests.c.request_id, rights_requests.c.live)
         .join(package_table, ended)
-        .where(rights_requests.c.state == "executing", rights_requests.c.type.in_(("access", "portability")))
+        .where(
+            rights_requests.c.completed_at.is_(None),
+            rights_requests.c.state == "executing",
+            rights_requests.c.type.in_(("access", "portability")),
+        )
     )
     with reading(records) as connection:
         return connection.execute(statement).all()

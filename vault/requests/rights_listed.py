@@ -29,7 +29,7 @@ def listed(
 
 def overdue(at: datetime) -> ColumnElement[bool]:
     """The condition for requests that are open and should have been answered before `at`."""
-    return and_(rights_requests.c.state.in_(OPEN), at > _FINAL_DUE)
+    return and_(rights_requests.c.completed_at.is_(None), rights_requests.c.state.in_(OPEN), at > _FINAL_DUE)
 
 
 def _about(customer_id: str, caller: Caller) -> ColumnElement[bool]:

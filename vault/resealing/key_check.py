@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, Engine, Row, Select, Table, func, select, tuple_
+from sqlalchemy import Engine, Row, Select, Table, func, select
 
 from keys.database import reading
 from keys.envelope import dek_id_of, unseal
 from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import DEKS
+from keys.paging import pages
 from vault.sealed_columns import HOLDERS, SEALED_COLUMNS, SealedColumn
 
 PAGE = 500
@@ -95,17 +96,8 @@ def _picked(engine: Engine, table: Table, rows: Select[Any], sample: int | None)
         with reading(engine) as connection:
             yield from connection.execute(rows.order_by(func.random()).limit(sample)).all()
         return
-    key: list[Column[Any]] = [*table.primary_key.columns]
-    after: tuple[Any, ...] | None = None
-    while page := _page(engine, rows, key, after):
+    for page in pages(engine, rows, [*table.primary_key.columns], PAGE):
         yield from page
-        after = tuple(getattr(page[-1], each.name) for each in key)
-
-
-def _page(engine: Engine, rows: Select[Any], key: list[Column[Any]], after: tuple[Any, ...] | None) -> list[Row[Any]]:
-    further = rows if after is None else rows.where(tuple_(*key) > after)
-    with reading(engine) as connection:
-        return [*connection.execute(further.order_by(*key).limit(PAGE))]
 
 
 def _named(table: Table, row: Mapping[str, Any]) -> str:

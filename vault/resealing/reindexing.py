@@ -33,12 +33,14 @@ def reindex(shop: Workshop, tenant: str, old: Collection[bytes], told: Told) -> 
 
 def to_renew(shop: Workshop) -> Sequence[str]:
     """The tenants that have rows by older rules, or of phones that were read in another region than theirs of now."""
-    theirs = blind_index.c.tenant_id == tenants.c.tenant_id
-    region = tenants.c.phone_region
-    stale = (OLD_FORMS, blind_index.c.region < region, blind_index.c.region > region)
-    statement = select(tenants.c.tenant_id).where(
-        or_(*(select(blind_index.c.customer_id).where(theirs, each).correlate(tenants).exists() for each in stale))
+    theirs, region = blind_index.c.tenant_id == tenants.c.tenant_id, blind_index.c.region
+    first, last = (
+        select(end(region)).where(theirs, region.is_not(None)).correlate(tenants).scalar_subquery()
+        for end in (func.min, func.max)  # the ends of an index: that some differ is a look through all that do not
     )
+    old = select(blind_index.c.customer_id).where(theirs, OLD_FORMS).correlate(tenants).exists()
+    here = tenants.c.phone_region
+    statement = select(tenants.c.tenant_id).where(or_(old, first < here, last > here))
     with reading(shop.records) as connection:
         return connection.scalars(statement).all()
 

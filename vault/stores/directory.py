@@ -71,12 +71,13 @@ class DirectoryStore:
                 self._refuse_absent()
             return head
 
-    def numbers(self) -> list[int]:
-        """The numbers there are, in their order; some may be missing."""
+    def numbers(self, after: int = -1) -> list[int]:
+        """The numbers there are that are larger than `after`, in their order; some may be missing."""
         with self._away_when_unreadable():
             self._refuse_absent()
             found = self._directory.iterdir() if self._directory.is_dir() else ()
-            return sorted(_number(entry.name) for entry in found if self._kind.is_name(entry.name))
+            numbers = (_number(entry.name) for entry in found if self._kind.is_name(entry.name))
+            return sorted(number for number in numbers if number > after)
 
     def seems_to_have(self, seq: int) -> bool:
         """Whether there is a file of that number, 2 us; no where the directory is away."""

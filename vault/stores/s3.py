@@ -89,11 +89,12 @@ class S3Store:
             found = [each["Prefix"] for page in listed for each in page.get("CommonPrefixes", ())]
         return [name.removeprefix(self._folder).rstrip("/") for name in found]
 
-    def numbers(self) -> list[int]:
-        """The numbers there are, in their order; some may be missing."""
+    def numbers(self, after: int = -1) -> list[int]:
+        """The numbers there are that are larger than `after`, in their order; some may be missing."""
         with self._away_when_unanswered():
             pages = self._client().get_paginator("list_objects_v2")
-            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder)
+            begins = {"StartAfter": self._key(after)} if after >= 0 else {}
+            listed = pages.paginate(Bucket=self._bucket, Prefix=self._folder, **begins)
             names = [each["Key"].removeprefix(self._folder) for page in listed for each in page.get("Contents", ())]
         return sorted(int(name.split(".")[0]) for name in names if self._kind.is_name(name))
 

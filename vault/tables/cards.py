@@ -22,6 +22,7 @@ customers = Table(
     Column("last_entry_id", Id),
     Column("created_at", UtcDateTime, nullable=False),
     Column("erased_at", UtcDateTime),
+    partial_index("ix_customers_erased", "tenant_id", "customer_id", where=text("state = 'erased'")),
     of_tenant(),
 )
 

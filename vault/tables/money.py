@@ -43,8 +43,8 @@ charges = Table(
     Index("uq_charges_key", "tenant_id", "obligation_digest", "account_id", "key_number", unique=True),
     Index("ix_charges_customer", "tenant_id", "customer_id", "created_at", "charge_id"),
     Index("ix_charges_token", "tenant_id", "token_id", "created_at", "charge_id"),
-    Index("ix_charges_created", "tenant_id", "created_at", "charge_id"),
-    Index("ix_charges_state", "tenant_id", "state", "created_at", "charge_id"),
+    Index("ix_charges_created", "tenant_id", "live", "created_at", "charge_id"),
+    Index("ix_charges_state", "tenant_id", "live", "state", "created_at", "charge_id"),
     partial_index("ix_charges_reference", "tenant_id", "reference_digest", where=_known),
     partial_index("ix_charges_declined", "tenant_id", "token_id", "created_at", where=_declined),
     partial_index("ix_charges_awaiting", "created_at", where=_awaiting),
@@ -84,6 +84,7 @@ disputes = Table(
     metadata,
     *ids("dispute_id"),
     Column("charge_id", Id, nullable=False),
+    Column("live", Boolean, nullable=False, server_default=text("false")),  # as its charge is
     Column("state", Word, nullable=False),  # the processor's word; CLOSED_DISPUTES are over
     Column("amount", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
@@ -94,6 +95,7 @@ disputes = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("uq_disputes_reference", "tenant_id", "reference_digest", unique=True),
+    Index("ix_disputes_created", "tenant_id", "live", "created_at", "dispute_id"),
     Index("ix_disputes_charge", "tenant_id", "charge_id", "created_at"),
     ForeignKeyConstraint(["tenant_id", "charge_id"], ["charges.tenant_id", "charges.charge_id"]),
 )

@@ -6,6 +6,8 @@ from keys.utc import UtcDateTime
 from vault.columns import Id, Word
 from vault.tables.base import ids, metadata, of_customer, of_tenant, partial_index, sealed
 
+_unanswered = text("completed_at IS NULL")
+
 rights_requests = Table(
     "rights_requests",
     metadata,
@@ -31,9 +33,10 @@ rights_requests = Table(
     Column("extension_reason", Word),
     Column("denial_reason", Word),
     Column("notice_sent_at", UtcDateTime),  # of the extension or the denial
-    Index("ix_rights_requests_due", "tenant_id", "state", "due_at"),
-    partial_index("ix_rights_requests_open", "due_at", where=text("completed_at IS NULL")),
+    partial_index("ix_rights_requests_open", "tenant_id", "live", "received_at", "request_id", where=_unanswered),
     Index("ix_rights_requests_received", "tenant_id", "live", "received_at", "request_id"),
+    Index("ix_rights_requests_state", "tenant_id", "live", "state", "received_at", "request_id"),
+    Index("ix_rights_requests_type", "tenant_id", "live", "type", "received_at", "request_id"),
     Index("uq_rights_requests_external", "tenant_id", "live", "protocol", "external_id", unique=True),
     of_tenant(),
 )

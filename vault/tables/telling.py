@@ -7,6 +7,7 @@ from vault.columns import Digest, Id, Word
 from vault.tables.base import ids, metadata, of_account, of_tenant, partial_index, sealed
 
 _unread = text("state = 'pending'")
+_ended = text("state IN ('applied', 'ignored')")
 _left = text("state IN ('unmatched', 'given_up')")
 
 webhook_inbox = Table(
@@ -21,6 +22,7 @@ webhook_inbox = Table(
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     partial_index("ix_webhook_inbox_pending", "next_attempt_at", where=_unread),
+    partial_index("ix_webhook_inbox_ended", "received_at", where=_ended),
     partial_index("ix_webhook_inbox_left", "received_at", where=_left),
     of_account(),
 )
@@ -39,6 +41,8 @@ events = Table(
     Column("created_at", UtcDateTime, nullable=False),
     partial_index("ix_events_pending", "created_at", where=_unsent),
     Index("ix_events_created", "tenant_id", "live", "created_at", "event_id"),
+    Index("ix_events_type", "tenant_id", "live", "type", "created_at", "event_id"),
+    Index("ix_events_resource", "tenant_id", "live", "resource_id", "created_at", "event_id"),
     of_tenant(),
 )
 
@@ -61,6 +65,7 @@ event_deliveries = Table(
     "event_deliveries",
     metadata,
     *ids("event_id", "endpoint_id"),
+    Column("created_at", UtcDateTime, nullable=False),  # when its event was
     Column("state", Word, nullable=False),  # pending | delivered | failed
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("last_status", Integer),  # HTTP's, of the last answer
@@ -69,7 +74,7 @@ event_deliveries = Table(
     Column("next_attempt_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     partial_index("ix_event_deliveries_due", "tenant_id", "endpoint_id", "next_attempt_at", where=_unsent),
-    Index("ix_event_deliveries_endpoint", "tenant_id", "endpoint_id", "event_id"),
+    Index("ix_event_deliveries_endpoint", "tenant_id", "endpoint_id", "created_at", "event_id"),
     ForeignKeyConstraint(["tenant_id", "event_id"], ["events.tenant_id", "events.event_id"]),
     ForeignKeyConstraint(
         ["tenant_id", "endpoint_id"], ["webhook_endpoints.tenant_id", "webhook_endpoints.endpoint_id"]

@@ -12,8 +12,8 @@ class AnchorStore(Protocol):
     def folders(self) -> list[str]:
         """The folders there are."""
 
-    def numbers(self) -> list[int]:
-        """The numbers there are, in their order."""
+    def numbers(self, after: int = -1) -> list[int]:
+        """The numbers there are that are larger than `after`, in their order."""
 
     def read(self, seq: int) -> bytes | None:
         """The anchor of that number, None if there is none."""

@@ -60,7 +60,8 @@ def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> 
     if log is None:
         raise LogBroken(f"The audit log of {tenant} was deleted while it was begun.")
     name = name_of(keyring.deployment, tenant)
-    anchored = iter(()) if watch.anchors is None else anchors_of(watch.anchors, keys, name)
+    known = log.generation, log.anchored_size
+    anchored = iter(()) if watch.anchors is None else anchors_of(watch.anchors, keys, name, known=known)
     newest = [*islice(anchored, 1)]
     _refuse_unsound(watch, log, *newest)
     with reading(records) as connection:
@@ -126,17 +127,32 @@ def anchor(records: Engine, keyring: Keyring, anchors: AnchorStore, mine: Watche
         tx.execute(this.values(anchored_size=log.size, waiting_since=since))
 
 
-def anchors_of(store: AnchorStore, keys: Sequence[Verifier], name: str, most: int | None = None) -> Iterator[Anchor]:
+def anchors_of(
+    store: AnchorStore,
+    keys: Sequence[Verifier],
+    name: str,
+    most: int | None = None,
+    known: tuple[int, int] | None = None,
+) -> Iterator[Anchor]:
     """What is anchored of a log, the newest generation first, in each the largest first, at `most` so many.
 
-    Raises LedgerAway.
+    `known` is a generation and a size that is believed to be anchored: who wants no more than the newest has no more
+    listed than came after it, and whoever wrote down a wrong one has all listed. Raises LedgerAway.
     """
     tenant = name.rpartition("/")[2]
     generations = [int(each) for each in store.within(tenant).folders() if each.isascii() and each.isdigit()]
     for generation in sorted(generations, reverse=True):
         folder = store.within(f"{tenant}/{generation}")
-        for number in islice(reversed(folder.numbers()), most):
+        believed = known[1] if known is not None and known[0] == generation else 0
+        for number in islice(_from_the_largest(folder, believed), most):
             yield _anchor(folder, keys, name, generation, number)
+
+
+def _from_the_largest(folder: AnchorStore, believed: int) -> Iterator[int]:
+    """The numbers in a folder, those below one that is believed to be there listed only where they are asked for."""
+    yield from reversed(folder.numbers(believed - 1))
+    if believed > 0:
+        yield from (number for number in reversed(folder.numbers()) if number < believed)
 
 
 def _refuse_unsound(watch: LogWatch, log: Row[Any], newest: Anchor | None = None) -> None:
