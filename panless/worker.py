@@ -6,20 +6,24 @@ Lanes are threads: a processor or a server that hangs holds up its own lane and 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Thread
+from threading import Lock, Thread
+from time import monotonic
 
 import structlog
 
 from panless import configuration
 from panless.wiring import Components
 from vault.lanes.rounds import LANES
-from vault.ledger.guard import NOT_CHECKED, Guard, Verdict
+from vault.ledger.guard import Guard, Verdict
 
 PAUSE = 1.0
 REFUSED_PAUSE = 10.0
 LONGEST_PAUSE = 30.0
-RESTS = {"index": 60.0, "purge": 3600.0, "reconcile": 60.0, "keys": 60.0, "audit": 0.2}
+RESTS = {"ledger": 10.0, "index": 60.0, "purge": 3600.0, "reconcile": 60.0, "keys": 60.0, "audit": 0.2}
 """Seconds that a lane rests once it found nothing to do, where that is not `PAUSE`."""
+
+LOOKED_EVERY = 5.0
+"""Seconds for which a good look at the ledger is every lane's: of a bucket, each costs money."""
 
 STOPPING_SECONDS = 30.0
 """How long the rounds that run may take to finish: longer than any one call to a processor."""
@@ -67,15 +71,34 @@ class Lane:
         return 0.0 if ended else self.rest
 
 
+@dataclass(slots=True)
+class Looks:
+    """The guard's looks, of which all lanes have the same: another database is seen by each statement, not by these."""
+
+    guard: Guard
+    now: Callable[[], float] = monotonic
+    looked_at: float = field(default=-LOOKED_EVERY, init=False)
+    _one_at_a_time: Lock = field(default_factory=Lock, init=False)
+
+    def last(self) -> Verdict:
+        """The last verdict, a new one where it was bad or is old."""
+        with self._one_at_a_time:
+            if not self.guard.verdict.is_good or self.now() - self.looked_at >= LOOKED_EVERY:
+                self.guard.check()
+                self.looked_at = self.now()
+        return self.guard.verdict
+
+
 def lanes_of(components: Components) -> list[Lane]:
     """The lanes over these parts, and one that writes down what the others only count."""
-    counted = Lane("tallies", components.guard.check, partial(_write_down, components, []), rest=LONGEST_PAUSE)
+    check = Looks(components.guard).last
+    counted = Lane("tallies", check, partial(_write_down, components, []), rest=LONGEST_PAUSE)
     return [
         counted,
         *(
             Lane(
                 name=name,
-                check=components.guard.check if name != "audit" else partial(_last, components.guard),
+                check=check,
                 work=partial(work, components.workshop, report),
                 rest=RESTS.get(name, PAUSE),
             )
@@ -90,11 +113,6 @@ def _write_down(components: Components, noted: list[str]) -> int:
         noted += ["configuration", *configuration.note(components, "worker")]
     components.tallies.write_down(components.records, components.keyring, components.clock())
     return 0
-
-
-def _last(guard: Guard) -> Verdict:
-    """The verdict of the other lanes' last look: five looks a second more would find nothing sooner."""
-    return guard.check() if guard.verdict is NOT_CHECKED else guard.verdict
 
 
 def run(lanes: Sequence[Lane], wait: Callable[[float], bool]) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from backups import backup, restore
 from house import PURPOSE, ROOT, House, Tenant, open_house, serve
 from object_store import CREDENTIALS, ObjectStore
 from records_scene import CONTACT, row, rows, work
+from running_worker import worker
 
 from keys.database import reading
 from keys.keystore import BEGINNING
@@ -203,6 +205,27 @@ def test_a_store_that_is_away(on_s3: OnS3, objects: ObjectStore) -> None:
     objects.mend()
     assert work(house) == []
     assert statuses(tenant, ids) == [410, 200]
+
+
+LIST, GET = 0.005 / 1000, 0.0004 / 1000
+"""US dollars for a request of S3 Standard (aws.amazon.com/s3/pricing, eu-central-1 takes a little more)."""
+
+WATCHED, MONTH = 20.0, 30 * 24 * 3600
+
+
+def test_an_idle_worker_costs_little(on_s3: OnS3, objects: ObjectStore) -> None:
+    """It looks at the ledger at most once in two seconds, for less than five dollars a month."""
+    on_s3.house.tenant()
+    with worker(on_s3.house, PYTHONPATH=str(ROOT)) as log:
+        while b"worker_started" not in log.read_bytes():
+            time.sleep(0.1)
+        time.sleep(3)
+        objects.seen.clear()
+        time.sleep(WATCHED)
+        asked = [each for each in objects.seen if on_s3.bucket in each["PATH_INFO"]]
+    listed = [each for each in asked if "list-type" in each["QUERY_STRING"]]
+    assert len(listed) <= WATCHED / 2
+    assert (len(listed) * LIST + (len(asked) - len(listed)) * GET) * MONTH / WATCHED < 5
 
 
 def test_no_credentials_in_the_log(on_s3: OnS3, objects: ObjectStore, free_port: int) -> None:

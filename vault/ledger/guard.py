@@ -154,7 +154,8 @@ def _inspect(records: Engine, ledger: Ledger, before: Seen) -> tuple[Verdict | N
     if not _same_deployment(records, ledger):
         return _verdict("deployment_mismatch"), before
     after = chain(ledger, before.records.mark)
-    chain(ledger, before.keystore.mark)
+    if before.keystore.mark != before.records.mark:
+        chain(ledger, before.keystore.mark)
     known = _known(records, after)
     again = _seen(records, ledger)
     found = protocol.finding(before, after, known, again)
