@@ -249,18 +249,17 @@ def test_body_that_ends_early(served: Served) -> None:
 
 
 def test_one_key_from_twenty_callers_over_http(served: Served) -> None:
-    """Over real connections: one charge, each caller hears of it or that it is in progress."""
+    """Over real connections: one charge, each caller hears of it, that it is in progress, or to come again."""
     tenant = served.tenant
     token = tenant.token()["id"]
     tenant.house.sandbox.fault(path="/v1/payment_intents", do="delay", seconds=0.3)
     order = json.dumps({"token": token, "amount": 700, "currency": "eur", "obligation": "over-http"}).encode()
     headers = {**_sized(order), "Idempotency-Key": "over-http"}
     answers = at_once(20, lambda _: served.ask("POST", "/v1/charges", headers, order))
-    assert {answer.status for answer in answers} <= {201, 409}
     assert any(answer.status == 201 for answer in answers)
     for answer in answers:
-        if answer.status == 409:
-            assert answer.problem()["code"] == "in_progress"
+        if answer.status != 201:
+            assert (answer.status, answer.problem()["code"]) in {(409, "in_progress"), (503, "overloaded")}
             assert "retry-after: " in answer.head.lower()
     last = served.ask("POST", "/v1/charges", headers, order)
     assert (last.status, "idempotent-replayed: true" in last.head.lower()) == (201, True)

@@ -80,7 +80,7 @@ def answers_with(shop: Shop, *said: str) -> int:
     return len(bad)
 
 
-DIED = ("0", "503 database_unavailable")
+DIED = ("0", "503 database_unavailable", "503 overloaded")
 WAITS = (*DIED, "503 in_doubt")
 SERVED = ("200", "201", "202", "409 already_paid", "409 in_doubt", "409 in_progress", "409 refund_in_doubt")
 """Answers that refuse nothing new: of what is paid, or being paid, and of a refund like one that was just made."""
