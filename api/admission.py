@@ -19,6 +19,9 @@ from typing import Any
 LONGEST_WAIT = 1.0
 """Seconds that the first in the queue may have waited before nobody is let into it."""
 
+LONG = 0.5
+"""Seconds of waiting after which a client is looked for before its request is begun."""
+
 
 class Overloaded(Exception):
     """There is more to do than can be done in time, or nobody waits for it any more; nothing was begun."""
@@ -44,8 +47,8 @@ class Admission:
         """How many requests wait for a turn now."""
         return len(self._coming_back) + len(self._new)
 
-    def enter(self) -> bool:
-        """Take a turn, which `leave` gives back; whether it had to be waited for. Raises Overloaded at once."""
+    def enter(self) -> float:
+        """Take a turn, which `leave` gives back; for how many seconds it was waited. Raises Overloaded at once."""
         return self._take(self._new, self._refuse_many)
 
     def leave(self) -> None:
@@ -66,11 +69,11 @@ class Admission:
         finally:
             self._take(self._coming_back, lambda: None)
 
-    def _take(self, queue: deque[_Waiting], refuse: Callable[[], None]) -> bool:
+    def _take(self, queue: deque[_Waiting], refuse: Callable[[], None]) -> float:
         with self._lock:
             if self._free:
                 self._free -= 1
-                return False
+                return 0.0
             refuse()
             mine = _Waiting(self._now())
             queue.append(mine)
@@ -79,7 +82,7 @@ class Admission:
         except BaseException:  # the server ends this request while it waits
             self._give_up(queue, mine)
             raise
-        return True
+        return self._now() - mine.since
 
     def _refuse_many(self) -> None:
         if self._new and self._now() - self._new[0].since > LONGEST_WAIT:

@@ -31,7 +31,7 @@ from api import (
     webhook_endpoints,
     webhooks,
 )
-from api.admission import Overloaded, has_hung_up
+from api.admission import LONG, Overloaded, has_hung_up
 from api.bodies import LARGEST, take_the_rest
 from api.door import new_request_id
 from api.headers import FIXED, UNDER_TLS
@@ -129,7 +129,7 @@ def _enter() -> None:
         return
     waited = admission.enter()
     g.leave = admission.leave
-    if waited and has_hung_up(request.environ):
+    if waited >= LONG and has_hung_up(request.environ):
         raise Overloaded
 
 

@@ -13,7 +13,7 @@ import pytest
 from api_scene import problem
 from house import Tenant, make_app
 
-from api.admission import LONGEST_WAIT, Admission, Overloaded, has_hung_up
+from api.admission import LONG, LONGEST_WAIT, Admission, Overloaded, has_hung_up
 
 
 class Clock:
@@ -43,7 +43,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def test_turns_go_in_the_order_of_coming(pool: ThreadPoolExecutor) -> None:
     """As many as there are turns are served at once, the others one after the other as turns are given back."""
     admission, served = Admission(2, Clock()), list[int]()
-    assert [admission.enter(), admission.enter()] == [False, False]
+    assert [admission.enter(), admission.enter()] == [0, 0]
     others = [started(pool, lambda n=number: (admission.enter(), served.append(n)), admission) for number in range(3)]
     assert served == []
     for count in (1, 2, 3):
@@ -90,7 +90,7 @@ def test_a_long_queue_takes_nobody_in(pool: ThreadPoolExecutor) -> None:
         waits[1].result(5)
         admission.leave()
     admission.leave()
-    assert admission.enter() is False
+    assert admission.enter() == 0
 
 
 def test_refused_at_the_door(tenant: Tenant, pool: ThreadPoolExecutor) -> None:
@@ -134,7 +134,8 @@ def test_a_client_that_has_gone() -> None:
 
 def test_what_the_client_gave_up_is_not_begun(tenant: Tenant, pool: ThreadPoolExecutor) -> None:
     """Its turn comes after it has hung up: nothing is charged."""
-    admission = Admission(1, Clock())
+    clock = Clock()
+    admission = Admission(1, clock)
     busy = make_app(tenant.house.components, admission=admission)
     token = tenant.token()["id"]
     admission.enter()
@@ -147,7 +148,8 @@ def test_what_the_client_gave_up_is_not_begun(tenant: Tenant, pool: ThreadPoolEx
         asked = started(pool, ask, admission)
         client.close()
         time.sleep(0.05)
+        clock.now = LONG
         admission.leave()
         assert asked.result(5).status_code == 503
     assert tenant.charges_at_processor() == []
-    assert admission.enter() is False
+    assert admission.enter() == 0

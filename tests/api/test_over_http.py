@@ -69,7 +69,7 @@ class Heard:
 
     def problem(self) -> dict[str, object]:
         """Its problem details, whose form is checked."""
-        assert 400 <= self.status < 500, self.raw
+        assert 400 <= self.status < 600, self.raw
         assert "content-type: application/problem+json" in self.head.lower(), self.raw
         assert re.search(r"request-id: req_[0-9a-f]{32}", self.head, re.IGNORECASE)
         found: dict[str, object] = json.loads(self.body)
