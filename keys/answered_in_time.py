@@ -5,6 +5,7 @@ connection that was closed is unknown, and whoever reads it again on another one
 cancel request anyway.
 """
 
+from functools import cache
 from typing import Any
 
 
@@ -13,6 +14,7 @@ def connect_in_time(seconds: float, dialect: Any, _record: object, arguments: An
     return _bounded(dialect.loaded_dbapi, seconds).connect(*arguments, **options)
 
 
+@cache
 def _bounded(driver: Any, seconds: float) -> Any:  # noqa: ANN401  # psycopg, which this room must not import before gevent
     class Bounded(driver.Connection):  # type: ignore[misc]  # of a module that is handed in
         """A connection that is closed where it is not answered in time. Psycopg 3.3 waits nowhere else."""

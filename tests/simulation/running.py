@@ -87,7 +87,6 @@ def but(outside: frozenset[str]) -> list[tuple[str, float]]:
 def run(stage: Stage, seed: int, course: Course | None = None, outside: frozenset[str] = OUTSIDE) -> Outcome:
     """Run one seed, or one course of it."""
     begun = time.process_time()
-    gc.disable()  # it would look through every library again and again: a fifth of the time
     chance = Chance(seed, course)
     rates = profile(chance)
     world = dressed(chance, stage, rates)

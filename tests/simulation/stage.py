@@ -57,8 +57,16 @@ def staged(*, on_postgresql: bool = False) -> Iterator[Stage]:
         _keep(stage, SITES[0])
         gc.collect()
         gc.freeze()  # what is there by now stays
+        gc.disable()  # it would look through every library again and again: a fifth of the time
+        stack.callback(_collect_again)
         yield stage
         _stop(stage)
+
+
+def _collect_again() -> None:
+    gc.unfreeze()
+    gc.enable()
+    gc.collect()
 
 
 def _sites(home: Path, stack: ExitStack, *, on_postgresql: bool) -> Files | Servers:
