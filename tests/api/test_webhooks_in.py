@@ -412,6 +412,11 @@ def test_a_payment_that_the_account_does_not_have(shop: Tenant, *, is_proven: bo
     send(shop, "payment_intent.succeeded", {"id": "pi_of_nobody"})
     assert heard(shop.house) == []
     assert stored(shop) == [becomes]
+    with transaction(shop.house.components.records) as tx:  # nothing is left to who comes months later
+        tx.execute(update(processor_accounts).where(this).values(proven_at=datetime.now(UTC)))
+    due_now(shop)
+    assert heard(shop.house) == []
+    assert stored(shop) == ["applied"]
 
 
 def lost_here(shop: Tenant, number: str) -> str:

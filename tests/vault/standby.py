@@ -107,6 +107,7 @@ class Pair:
         finally:
             for one in processes:
                 one.kill()
+            (self._primary / "postmaster.pid").unlink()  # where nobody buries the dead, pg_ctl would wait for one
 
     def split(self) -> tuple[int, int]:
         """The standby takes over and the primary goes on: the ports of both, the one that was left behind first."""

@@ -21,9 +21,9 @@ class Commits:
         if _writes(statement):
             self._writes.add(connection)
 
-    def wrote_alone(self, _connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        """In AUTOCOMMIT such a statement is a transaction of its own."""
-        self.count += _writes(statement)
+    def wrote_alone(self, _connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        """In AUTOCOMMIT such a statement is a transaction of its own, unless it answers that it wrote nothing."""
+        self.count += _writes(statement) and not _wrote_nothing(cursor)
 
     def committed(self, connection: Connection) -> None:
         self.count += connection in self._writes
@@ -32,6 +32,12 @@ class Commits:
 
 def _writes(statement: str) -> bool:
     return statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE", "WITH"))
+
+
+def _wrote_nothing(cursor: Any) -> bool:
+    """What `statements.write_whole` asks for on PostgreSQL is 0 then: there is no commit to wait for."""
+    asked = cursor.description is not None and cursor.description[0][0] == "whole"
+    return asked and cursor.pgresult.get_value(0, 0) == b"0"
 
 
 @contextmanager
