@@ -71,7 +71,7 @@ class Moment(fields.AwareDateTime):
     """RFC 3339, with its offset; what is answered is in UTC, to the second."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401  # marshmallow's
-        """The same moment in UTC, which has none before the year 1 and none after 9999."""
+        """A moment in UTC, which has none before the year 1 and none after 9999."""
         try:
             return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
         except OverflowError:

@@ -68,7 +68,7 @@ def print_table(figures: Sequence[Figure]) -> None:
 
 
 def write_json(figures: Sequence[Figure], arguments: Sequence[str]) -> Path:
-    """The same for machines, with where and on what it was measured."""
+    """Write the figures for machines, with where and on what it was measured."""
     RESULTS.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     where = {"python": platform.python_version(), "machine": platform.machine(), "commit": _commit()}

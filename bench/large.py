@@ -92,7 +92,7 @@ def _load(house: House, size: int, say: Callable[[str], None]) -> None:
 
 
 def _multiply(engine: Engine, rows: Rows, size: int, say: Callable[[str], None]) -> None:
-    """The same copies, made by PostgreSQL: what refers to one another is derived from the same name and number."""
+    """Copies made by PostgreSQL itself: what refers to one another is derived from the same name and number."""
     for done in range(0, size, SERIES):
         with engine.begin() as connection:
             for table, row in rows:
@@ -133,7 +133,7 @@ def _of_customer(connection: Connection, table: Any, column: Any, customer: str)
 
 
 def _copy(rows: Rows, dek: dict[str, Any]) -> tuple[Rows, dict[str, Any]]:
-    """The same rows under new ids; what refers to one another still does."""
+    """Rows under new ids; what refers to one another still does."""
     olds = {row[name] for _, row in rows for name in IDS if row.get(name)}
     names = {old: _renamed(old) for old in olds}
     dek_id = os.urandom(16)

@@ -69,7 +69,7 @@ def figures(say: Callable[[str], None], sizes: Sequence[int] = SIZES) -> list[Fi
 
 
 def _apart(house: House, size: int, say: Callable[[str], None]) -> House:
-    """The same house with so many rows, whose door comes as a role that sees one tenant at a time."""
+    """A house with so many rows, whose door comes as a role that sees one tenant at a time."""
     admin = create_engine(make_url(house.environment["PANLESS_RECORDS_URL"]).set(drivername="postgresql+psycopg"))
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for role in (ROLES.app, ROLES.worker, ROLES.keys):

@@ -33,7 +33,7 @@ class WireError(Exception):
 
 
 def explained(error: dict[str, Any]) -> dict[str, Any]:
-    """The same error object with the page that explains its code."""
+    """An error object with the page that explains its code."""
     code = error.get("code")
     return error | {"doc_url": DOCUMENTATION + code.replace("_", "-")} if code else error
 

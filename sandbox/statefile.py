@@ -55,7 +55,7 @@ def _line(account: Account, kind: str, name: str) -> bytes | None:
 
 
 def without_contact(value: object) -> object:
-    """The same value with every name, contact and piece of evidence blank."""
+    """A value with every name, contact and piece of evidence blank."""
     if isinstance(value, dict):
         return {name: _blank(part) if name in CONTACT else without_contact(part) for name, part in value.items()}
     return [without_contact(part) for part in value] if isinstance(value, list) else value

@@ -39,7 +39,7 @@ def _sqlite_clock(element: database_clock, compiler: SQLCompiler, **kw: Any) -> 
 
 
 def once(moment: database_clock) -> ScalarSelect[datetime]:
-    """The same moment for all rows: PostgreSQL asks its clock again for each, and goes along no index by that."""
+    """A moment that is one for all rows: PostgreSQL asks its clock again for each, and goes along no index by that."""
     return select(moment).scalar_subquery()
 
 

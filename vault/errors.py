@@ -40,7 +40,7 @@ class Blocked(VaultError):
 
 
 class Duplicate(VaultError):
-    """The same right is being asked for already, for one of the same customers."""
+    """This right is being asked for already, for one of the same customers."""
 
     def __init__(self, request_id: str) -> None:
         """Keep that request: the door links to it."""
@@ -65,7 +65,7 @@ class KeyReused(VaultError):
 
 
 class InProgress(VaultError):
-    """The same idempotency key is being worked on."""
+    """A call with this idempotency key is being worked on."""
 
     retryable = True
 

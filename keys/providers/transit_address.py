@@ -78,7 +78,7 @@ class TransitAddress:
         return session if session.token.text != refused.token.text else None
 
     def _longer(self, session: Session) -> Session:
-        """The same token for longer, else another, else as it is while it lasts."""
+        """Keep the token for longer, else take another, else go on with it while it lasts."""
         now = self._clock()
         try:
             token = renewed(session.client) if session.token.renewable else None

@@ -59,7 +59,7 @@ class Intent:
 
 
 class Known(Exception):  # no error: what rolls back all that was to begin with a known key
-    """The same key began before (see `replayed`)."""
+    """A call with this key began before (see `replayed`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -247,7 +247,7 @@ def _hold(tx: Connection, caller: Caller, customer_ids: Collection[str]) -> list
 
 
 def _twin(tx: Connection, caller: Caller, request: RightsRequest) -> str | None:
-    """The same request of the controller's, or an open one of the same type for one of the same customers.
+    """This request of the controller's, or an open one of the same type for one of the same customers.
 
     Identities that match nobody have none of the second kind.
     """
