@@ -23,6 +23,11 @@ class Violation:
     kind: str
     text: str
 
+    @property
+    def may_end(self) -> bool:
+        """Whether time alone may still mend it."""
+        return self.kind.endswith("never ends")
+
 
 def judged(world: World, stories: list[Story]) -> list[Violation]:
     """Everything that is wrong. Runs as an actor, with nothing left to happen."""

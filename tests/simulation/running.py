@@ -8,7 +8,7 @@ from typing import Any
 from aftermath import follow
 from chance import Chance, Course
 from clients import Story
-from model import OPEN, Violation, judged
+from model import Violation, judged
 from scenario import Operations, drawn, starts
 from stage import dressed
 from webhooks import Webhooks
@@ -143,7 +143,7 @@ def _lived(world: World, operations: Operations, stories: list[Story]) -> list[V
 
 
 def _ended(world: World, operations: Operations, stories: list[Story]) -> list[Violation]:
-    """Let the worker come to its end, hours and days later, then judge."""
+    """Let the worker come to its end, hours and days later, and judge: what has not ended yet gets more time."""
     worker = world.slots[SERVERS]
     operations.enter_credentials("op-end")
     quiet = 0
@@ -152,17 +152,13 @@ def _ended(world: World, operations: Operations, stories: list[Story]) -> list[V
         world.processor.settle()
         ended = turn(world, worker, needed(world))
         quiet = quiet + 1 if not ended and not operations.webhooks.under_way else 0
-        if quiet >= 2 and not _open(world):
-            break
+        found = _judged(world, stories) if quiet >= 2 else None
+        if found is not None and not any(each.may_end for each in found):
+            return found
+    return _judged(world, stories)
+
+
+def _judged(world: World, stories: list[Story]) -> list[Violation]:
     for slot in world.slots[:SERVERS]:
         world.look(slot)
     return judged(world, stories)
-
-
-def _open(world: World) -> bool:
-    answer = world.call("open?", "GET", "/v1/charges?limit=100")
-    return (
-        answer is None
-        or answer.status != 200
-        or any(each["status"] in OPEN or each["step"] for each in answer.body["data"])
-    )
