@@ -85,17 +85,15 @@ def _meant(world: World, slot: Slot, name: str) -> dict[str, Any]:
 
 def _trouble(world: World, name: str) -> dict[str, Any]:
     seconds = world.chance.span(f"{name} s", 3600.0)
-    return world.chance.weighted(
-        f"{name} which",
-        [
-            ({"do": "cut", "seconds": seconds}, 3),
-            ({"do": "reset"}, 2),
-            ({"do": "lost"}, 4),
-            ({"do": "arrive", "late": seconds}, 3),
-            ({"do": "arrive", "fault": {"do": "delay", "seconds": min(seconds, 300.0)}}, 2),
-            ({"do": "arrive", "fault": {"do": "status", "status": 500}}, 2),
-            ({"do": "arrive", "fault": {"do": "status", "status": 500, "act": True}}, 1),
-            ({"do": "arrive", "fault": {"do": "status", "status": 429}}, 1),
-            ({"do": "arrive", "fault": {"do": "garbage"}}, 1),
-        ],
-    )
+    kinds = [
+        ({"do": "cut", "seconds": seconds}, 3),
+        ({"do": "reset"}, 2),
+        ({"do": "lost"}, 4),
+        ({"do": "arrive", "late": seconds}, 3),
+        ({"do": "arrive", "fault": {"do": "delay", "seconds": min(seconds, 300.0)}}, 2),
+        ({"do": "arrive", "fault": {"do": "status", "status": 500}}, 2),
+        ({"do": "arrive", "fault": {"do": "status", "status": 500, "act": True}}, 1),
+        ({"do": "arrive", "fault": {"do": "status", "status": 429}}, 1),
+        ({"do": "arrive", "fault": {"do": "garbage"}}, 1),
+    ]
+    return world.chance.weighted(f"{name} which", world.chance.favouring("trouble", kinds))

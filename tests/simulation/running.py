@@ -93,10 +93,9 @@ def run(stage: Stage, seed: int, course: Course | None = None, outside: frozense
     webhooks = Webhooks(world)
     operations = Operations(world, webhooks)
     stories = [*_stories(world)]
+    kinds = chance.favouring("events", but(outside))
     for number in range(2):
-        event = chance.event(
-            f"event{number}", rates["events"], lambda number=number: drawn(world, number, but(outside))
-        )
+        event = chance.event(f"event{number}", rates["events"], lambda number=number: drawn(world, number, kinds))
         if event:
             operations.plan(number, event)
     for number in range(WORKERS):
