@@ -64,7 +64,7 @@ KEYSTORE: Mapping[str, str] = {"alembic_version": "SELECT", "deployment": "SELEC
 WIDE = ("pg_read_all_data", "pg_write_all_data")
 """PostgreSQL's own roles whose members read or write every table."""
 
-LOOKED_OVER = ("audit_entries", "audit_logs", "intents", "processor_accounts", "rights_requests")
+LOOKED_OVER = ("audit_entries", "audit_logs", "intents", "processor_accounts", "rights_requests", "webhook_inbox")
 """What the server reads without knowing for whom: its figures, and whose account a webhook names."""
 
 OF_ONE_TENANT = f"coalesce(tenant_id = current_setting('{SETTING}', true), false)"
