@@ -1,5 +1,6 @@
 """Events out: written with what they tell, delivered signed, tried for three days, visible and sent again."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -139,6 +140,10 @@ def test_a_worker_that_dies_between_loses_nothing(shop: Tenant, receiver: Receiv
     assert len(receiver.calls) == 1
 
 
+MADE_UP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|_00[a-z2-7]{26}")
+"""Moments and our ids: any four digits come up in them."""
+
+
 def test_nothing_of_the_person_leaves(shop: Tenant, receiver: Receiver) -> None:
     """Name, address, card, reference, obligation, metadata and descriptor are in no event."""
     endpoint(shop)
@@ -148,8 +153,8 @@ def test_nothing_of_the_person_leaves(shop: Tenant, receiver: Receiver) -> None:
     shop.charge(shop.token("4000000000000341")["id"])
     shop.call("POST", f"/v1/charges/{charge}/refunds", {"reason": "fraudulent"}, Idempotency_Key="r")
     deliver(shop)
-    sent = b" ".join(body for _, body, _ in receiver.calls).decode()
-    stored = " ".join(found.data for found in rows(shop.house, events, tenant_id=shop.id))
+    sent = MADE_UP.sub("", b" ".join(body for _, body, _ in receiver.calls).decode())
+    stored = MADE_UP.sub("", " ".join(found.data for found in rows(shop.house, events, tenant_id=shop.id)))
     for secret in ("Ada", "lovelace", "4242", "0341", "R-77", "INV-OBLIGATION", "SECRETMETA", "SHOPDESC"):
         assert secret not in sent
         assert secret not in stored
