@@ -151,9 +151,10 @@ def _ended(world: World, operations: Operations, stories: list[Story]) -> list[V
         world.processor.settle()
         ended = turn(world, worker, needed(world))
         quiet = quiet + 1 if not ended and not operations.webhooks.under_way else 0
-        found = _judged(world, stories) if quiet >= 2 else None
-        if found is not None and not any(each.may_end for each in found):
-            return found
+        if quiet >= 2:
+            found = _judged(world, stories)
+            if not any(each.may_end for each in found):
+                return found
     return _judged(world, stories)
 
 

@@ -71,6 +71,16 @@ def _told(stage: Stage, seed: int, course: Course, violations: list[Violation]) 
     return f"seed {seed}: {violations[0]}\n{written(short)}\n  again: make simulate SEEDS={seed}"
 
 
+def test_half_of_the_seeds_favour_one_thing() -> None:
+    """Any of the things is ten times as likely in some seeds; in half of them all are as likely as ever."""
+    things = [("a", 1.0), ("b", 2.0)]
+    drawn_by = [Chance(seed).favouring("x", things) for seed in range(400)]
+    favoured = [weights for weights in drawn_by if weights != things]
+    assert 150 < len(favoured) < 250
+    assert [("a", 10.0), ("b", 2.0)] in favoured
+    assert [("a", 1.0), ("b", 20.0)] in favoured
+
+
 def test_a_seed_makes_the_same_course_again(stage: Stage) -> None:
     """The same seed meets the same faults at the same moments and ends alike: a failure can be looked at again."""
     first, second = (run(stage, 34) for _ in range(2))

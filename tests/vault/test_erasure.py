@@ -397,7 +397,7 @@ def test_erased_while_the_card_is_being_stored(tenant: Tenant, lost: bool) -> No
 
     assert interpose(tenant, store=erase_meanwhile).tokenize(customer=person).status_code == 410
     assert [each["result"] for each in certificate_of(tenant, person)["certificate"]["recipients"]] == ["pending"]
-    for _ in range(2):  # a slow machine may have a lane wait for the round after the one that told the processor
+    for _ in range(2):  # on a slow machine a turn is over (`turns.SECONDS`) before its last row
         assert work(tenant.house) == []
     assert at_processor(tenant) == before
     assert request_of(tenant, person)["status"] == "completed"
@@ -428,7 +428,7 @@ def test_erased_after_a_crash_in_the_middle_of_storing(tenant: Tenant) -> None:
         dying.tokenize(customer=person)
     assert erase(tenant, person).status_code == 202
     assert [each["result"] for each in certificate_of(tenant, person)["certificate"]["recipients"]] == ["pending"]
-    for _ in range(2):  # a slow machine may have a lane wait for the round after the one that told the processor
+    for _ in range(2):  # on a slow machine a turn is over (`turns.SECONDS`) before its last row
         assert work(tenant.house) == []
     assert at_processor(tenant) == before
     assert request_of(tenant, person)["status"] == "completed"
