@@ -1,8 +1,8 @@
-import socket
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import ports
 import pytest
 from house import OPENED, House, Sandbox, Tenant, build_house, run_sandbox
 from postgres import create_database, own_server
@@ -88,9 +88,7 @@ def tenant(house: House) -> Tenant:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return ports.free_port()
 
 
 _databases = count(1)

@@ -1,9 +1,9 @@
-import socket
 from collections.abc import Iterator
 
 import pytest
 from api_scene import Stock, stock_of
 from house import House, Sandbox
+from ports import free_port
 from roles import house_apart
 
 
@@ -23,7 +23,4 @@ def apart(postgresql: str, tmp_path_factory: pytest.TempPathFactory, sandbox: Sa
 @pytest.fixture
 def port_of_server() -> int:
     """A free port more, for tests that need two."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
+    return free_port()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 from api_scene import at_once, rows
 from house import House, Tenant, serve
+from ports import free_port
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,7 @@ class Heard:
 
 @pytest.fixture(scope="module")
 def served(house: House) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with serve(house, port):
         yield Served(tenant=house.tenant(), port=port)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT, panless
+from ports import free_port
 from postgres import create_database
-from program_scene import PANLESS, Dev, ask, card, free_port, kill_group, settings_in, start_dev
+from program_scene import PANLESS, Dev, ask, card, kill_group, settings_in, start_dev
 from serving_scene import Server
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,16 +18,12 @@ from typing import Any
 
 import psutil
 from commands import PLAIN
+from ports import free_port
 
 from panless.hardening import memory_folder
 
 PANLESS = str(Path(sys.executable).with_name("panless"))
 PAN = "4242424242424242"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def until(true: Callable[[], Any], seconds: float = 30) -> Any:

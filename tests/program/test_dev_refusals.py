@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from commands import panless
-from program_scene import environment, fingerprints, free_port, refusal
+from ports import free_port
+from program_scene import environment, fingerprints, refusal
 
 
 def open_keyfile(home: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import PLAIN, ROOT, panless
-from program_scene import PANLESS, answers, folder_of_figures, free_port, refusal, settings_in, until
+from ports import free_port
+from program_scene import PANLESS, answers, folder_of_figures, refusal, settings_in, until
 
 from panless.privilege import RUN_AS_ROOT, in_container, refuse_root
 from panless.settings import SECRETS, read_settings

