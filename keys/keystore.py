@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
     and_,
     bindparam,
@@ -59,6 +60,7 @@ DEPLOYMENT = Table(
     metadata,
     Column("deployment_id", String, primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("vouched", Text),  # which two databases the ledger vouched for last; the records say the same
 )
 
 # The one row that says up to which ledger entry destructions were applied: sequence, and that entry's hash.

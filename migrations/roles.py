@@ -19,6 +19,8 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 KEPT = "SELECT, INSERT, UPDATE"
 """Of rows that stay for good."""
 
+DEPLOYMENT = "SELECT, UPDATE (configurations, vouched)"
+
 LOCK_A_ROW = "UPDATE (created_at)"
 """SELECT FOR UPDATE asks for the right to change some column: the one that matters least."""
 
@@ -45,7 +47,7 @@ RECORDS: Mapping[str, tuple[str, str]] = {
     "client_keys": ("SELECT, UPDATE (digest, last_used_at, mac)", KEPT),
     "clients": ("SELECT, UPDATE (revoked_at)", KEPT),
     "customers": (KEPT, KEPT),
-    "deployment": ("SELECT, UPDATE (configurations)", "SELECT, UPDATE (configurations)"),
+    "deployment": (DEPLOYMENT, DEPLOYMENT),
     "erasure_recipients": (KEPT, KEPT),
     "erasures": (KEPT, KEPT),
     "guard": ("SELECT, UPDATE", "SELECT, UPDATE"),
@@ -58,7 +60,11 @@ RECORDS: Mapping[str, tuple[str, str]] = {
 }
 """What APP and WORKER may do on each table of the records; on one that is not named here, `EVERYTHING`."""
 
-KEYSTORE: Mapping[str, str] = {"alembic_version": "SELECT", "deployment": "SELECT", "guard": "SELECT, UPDATE"}
+KEYSTORE: Mapping[str, str] = {
+    "alembic_version": "SELECT",
+    "deployment": "SELECT, UPDATE (vouched)",
+    "guard": "SELECT, UPDATE",
+}
 """What KEYS may do on each table of the keystore; else `KEPT`, and `EVERYTHING` on `kek_wraps`."""
 
 WIDE = ("pg_read_all_data", "pg_write_all_data")

@@ -132,7 +132,12 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
         now=clock,
         unlocked=tallies.unlocked,
     )
-    ledger = Ledger(store=stores.ledger_store(settings), keystore=keystore, keyring=keyring)
+    ledger = Ledger(
+        store=stores.ledger_store(settings),
+        keystore=keystore,
+        keyring=keyring,
+        place=f"{settings.ledger} {settings.ledger_endpoint or ''}".strip(),
+    )
     grace = None if settings.ledger_grace is None else timedelta(seconds=settings.ledger_grace)
     processors = _processors(settings)
     return Components(

@@ -12,10 +12,12 @@ SILENCE = timedelta(minutes=1)
 
 
 def guard(house: Components) -> Iterator[Finding]:
-    """What the boot guard refuses for."""
+    """What the boot guard refuses for, and a ledger that is away while it serves on."""
     verdict = house.guard.check()
     if not verdict.is_good:
         yield Finding(what=verdict.message, mend=verdict.cause)
+    elif verdict.cause:
+        yield Finding(what="The erasure ledger does not answer: erasures wait for it.", mend=verdict.cause)
 
 
 def worker(house: Components) -> Iterator[Finding]:

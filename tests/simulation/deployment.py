@@ -182,7 +182,7 @@ class Process:
             monotonic=now,
             now=clock,
         )
-        self.ledger = Ledger(store=ledger, keystore=self.keystore, keyring=keyring)
+        self.ledger = Ledger(store=ledger, keystore=self.keystore, keyring=keyring, place="simulated")
         self.guard = Guard(records=self.records, ledger=self.ledger, clock=clock)
         self.processors = {"sandbox": StripeProcessor(kind="sandbox", base_url=BASE, transport=transport)}
         self.clock = clock

@@ -15,15 +15,16 @@ import rfc8785
 from backups import backup, restore
 from house import ROOT, House, Sandbox, Tenant, build_house, open_house
 from records_scene import at, at_once, end_leases, row, rows, work
+from sqlalchemy import Table, update
 
-from keys.database import reading
-from keys.keystore import BEGINNING
+from keys.database import reading, transaction
+from keys.keystore import BEGINNING, DEPLOYMENT
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
 from vault.ledger.guard import inspect
 from vault.ledger.ledger import chain, settle
 from vault.ledger.watermarks import watermark
-from vault.tables import customers, ledger_outbox
+from vault.tables import customers, deployment, ledger_outbox
 
 
 def entry(house: House, seq: int) -> Path:
@@ -237,12 +238,88 @@ def test_the_last_good_verdict_serves_for_the_grace(own_house: House) -> None:
     assert tenant.call("GET", "/v1/charges").status_code == 200
 
 
-def test_a_cold_start_needs_the_ledger(own_house: House, sandbox: Sandbox) -> None:
-    """A process that never had a good verdict serves nothing while the ledger is away."""
+def without_ledger(house: House, sandbox: Sandbox) -> House:
+    """A process that starts while the ledger is away."""
+    return open_house(house.home, house.environment, sandbox)
+
+
+def test_a_start_without_the_ledger(own_house: House, sandbox: Sandbox) -> None:
+    """PostgreSQL's two databases that a good verdict was about serve in a new process too; SQLite's need the ledger."""
+    tenant = own_house.tenant()
+    token = tenant.token()
+    assert own_house.components.guard.check().is_good
     (own_house.home / "ledger").rename(own_house.home / "away")
-    cold = open_house(own_house.home, own_house.environment, sandbox)
+    cold = without_ledger(own_house, sandbox)
+    serves = cold.components.records.dialect.name == "postgresql"
+    assert cold.components.guard.verdict.code == ("good" if serves else "ledger_unavailable")
+    assert cold.app.test_client().get("/readyz").status_code == (200 if serves else 503)
+    there = replace(tenant, house=cold)
+    assert there.charge(token["id"]).status_code == (201 if serves else 503)
+    assert there.call("DELETE", f"/v1/customers/{token['customer']}").status_code == 503
+    cold.components.close()
+
+
+def test_a_start_with_another_ledger(own_house: House, sandbox: Sandbox) -> None:
+    """A process that is given a ledger that is not there is told so, whatever another one vouched for."""
+    own_house.tenant()
+    assert own_house.components.guard.check().is_good
+    elsewhere = {**own_house.environment, "PANLESS_LEDGER": str(own_house.home / "nowhere")}
+    cold = without_ledger(replace(own_house, environment=elsewhere), sandbox)
     assert cold.components.guard.verdict.code == "ledger_unavailable"
-    assert cold.app.test_client().get("/readyz").status_code == 503
+    cold.components.close()
+
+
+@pytest.mark.parametrize("which", ["records", "keystore"])
+def test_a_start_without_the_ledger_after_a_restore(
+    own_house: House, sandbox: Sandbox, tmp_path: Path, which: str
+) -> None:
+    """A database that was put back meanwhile is not the one that the verdict was about: nothing is served."""
+    own_house.tenant()
+    assert own_house.components.guard.check().is_good
+    engine = getattr(own_house.components, which)
+    copy = backup(engine, tmp_path / "backup")
+    (own_house.home / "ledger").rename(own_house.home / "away")
+    restore(engine, copy)
+    cold = without_ledger(own_house, sandbox)
+    assert cold.components.guard.verdict.code == "ledger_unavailable"
+    cold.components.close()
+
+
+@pytest.mark.parametrize("table", [deployment, DEPLOYMENT], ids=["records", "keystore"])
+def test_a_start_without_the_ledger_goes_by_both(own_house: House, sandbox: Sandbox, table: Table) -> None:
+    """Where one database says another thing than the other, or nothing, a start needs the ledger."""
+    own_house.tenant()
+    assert own_house.components.guard.check().is_good
+    engine = own_house.components.records if table is deployment else own_house.components.keystore
+    (own_house.home / "ledger").rename(own_house.home / "away")
+    for said in ('["", ["1/2", "3", 0, "00"], ["1/2", "3", 0, "00"]]', None):
+        with transaction(engine) as tx:
+            tx.execute(update(table).values(vouched=said))
+        cold = without_ledger(own_house, sandbox)
+        assert cold.components.guard.verdict.code == "ledger_unavailable"
+        cold.components.close()
+
+
+def test_a_start_without_the_ledger_after_it_was_cut(own_house: House, sandbox: Sandbox) -> None:
+    """The last verdict was no good one: that the ledger is away now makes it none."""
+    with_entries(own_house, 2)
+    entry(own_house, 2).unlink()
+    assert own_house.components.guard.check().code == "ledger_cut"
+    (own_house.home / "ledger").rename(own_house.home / "away")
+    assert own_house.components.guard.check().code == "ledger_unavailable"
+    cold = without_ledger(own_house, sandbox)
+    assert cold.components.guard.verdict.code == "ledger_unavailable"
+    cold.components.close()
+
+
+def test_a_start_without_the_ledger_where_the_grace_ends(own_house: House, sandbox: Sandbox) -> None:
+    """A grace that was set is counted from a verdict of the same process: a new one has none."""
+    own_house.tenant()
+    assert own_house.components.guard.check().is_good
+    (own_house.home / "ledger").rename(own_house.home / "away")
+    ends = replace(own_house, environment={**own_house.environment, "PANLESS_LEDGER_GRACE": "900"})
+    cold = without_ledger(ends, sandbox)
+    assert cold.components.guard.verdict.code == "ledger_unavailable"
     cold.components.close()
 
 

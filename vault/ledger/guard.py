@@ -6,11 +6,12 @@ any other order an entry that is being appended looks like a restored database. 
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from keys import keystore as keystores
 from keys.database import REPLACED, reading
@@ -18,7 +19,7 @@ from keys.errors import KeyMissing
 from keys.identity import Identity, Witness, of_keystore
 from keys.tenant_rows import for_tenant
 from vault.errors import LedgerAway, LedgerBroken, Refused
-from vault.ledger import protocol
+from vault.ledger import protocol, vouched
 from vault.ledger.effects import Entry
 from vault.ledger.ledger import Ledger, chain
 from vault.ledger.protocol import Seen
@@ -45,6 +46,9 @@ class Verdict:
 
 
 GOOD = Verdict(code="good")
+_UNSEEN = ("ledger_unavailable", "database_unavailable")
+"""What was found without having held the one against the other: the last verdict may go on."""
+
 NOT_CHECKED = Verdict(code="starting", message="The ledger has not been checked yet.")
 _MESSAGES = {
     "good": "",
@@ -70,7 +74,8 @@ class Guard:
     ) -> None:
         """Take what to check; nothing is checked, and nothing serves, before the first `check`.
 
-        `grace`: for how long a good verdict serves while the ledger is away; None is without end.
+        `grace`: for how long a good verdict serves while the ledger is away; None is without end, also in a process
+        that starts meanwhile, over the two databases that the last good verdict of any process was about.
         From now on it looks at once where a witness, which requests pass by, sees another database.
         """
         self.verdict = NOT_CHECKED
@@ -89,6 +94,8 @@ class Guard:
         """Look again, and keep the verdict. While the ledger is away, a good one serves on for the grace."""
         with self._lock:
             found, seen = _look(self._records, self._ledger)
+            if found.code not in _UNSEEN:
+                self._keep(seen if found.is_good else None)
             now = self._clock()
             if found.is_good:
                 self._good = now
@@ -100,11 +107,26 @@ class Guard:
 
     def _is_within_grace(self, now: datetime, seen: Seen) -> bool:
         """Only for the databases that the last good verdict was about: nobody could say what others have lost."""
+        is_over = self._grace is not None and (self._good is None or now - self._good > self._grace)
+        then = None if is_over else self._vouched_for()
+        return then is not None and protocol.serves_on(then, seen)
+
+    def _vouched_for(self) -> Seen | None:
         records, keystore = (witness.vouched for witness in self._witnesses)
-        if self._good is None or records is None or keystore is None:
-            return False
-        is_over = self._grace is not None and now - self._good > self._grace
-        return not is_over and protocol.serves_on(Seen(records, keystore), seen)
+        if records is not None and keystore is not None:
+            return Seen(records, keystore)
+        if self._grace is not None:
+            return None
+        try:
+            return vouched.kept(self._records, self._ledger.keystore, self._ledger.place)
+        except DBAPIError:
+            return None
+
+    def _keep(self, seen: Seen | None) -> None:
+        """For who starts while the ledger is away. The verdict stands where this fails; the next look tries again."""
+        if self._grace is None:
+            with suppress(DBAPIError):
+                vouched.keep(self._records, self._ledger.keystore, self._ledger.place, seen)
 
     @property
     def _witnesses(self) -> tuple[Witness, Witness]:

@@ -57,12 +57,14 @@ class LedgerStore(Protocol):
 class Ledger:
     """The ledger of one deployment, with the keystore that it is applied to and the key that it is signed with.
 
-    `witness` knows the records that follow it; the keyring has the keystore's.
+    `witness` knows the records that follow it; the keyring has the keystore's. `place` is what the
+    settings say of where it lies.
     """
 
     store: LedgerStore
     keystore: Engine
     keyring: Keyring
+    place: str
     witness: Witness = field(default_factory=Witness)
     announced: dict[str, bytes] = field(default_factory=dict)
     """Public keys by id that this keystore does not have and the ledger announces: read once."""

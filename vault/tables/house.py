@@ -12,6 +12,7 @@ deployment = Table(
     Column("deployment_id", Id, primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("configurations", Text),  # what each kind of process was last set up with, as keyed digests
+    Column("vouched", Text),  # which two databases the ledger vouched for last
 )
 
 guard = Table(
