@@ -17,12 +17,12 @@ from unittest import mock
 
 import structlog
 from processor import BASE, Transport
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.application import create_app
 from api.parts import NAME, Parts
-from keys.database import NOT_BACK, open_database, reader_of
+from keys.database import NOT_BACK, open_database, reader_of, reading
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from panless import root_keys, wiring
@@ -41,6 +41,7 @@ from vault.recovering import open_intents, walking
 from vault.recovering.replay import replay
 from vault.recovering.walk_turns import Turns
 from vault.stores.directory import DirectoryStore
+from vault.tables import audit_entries
 from vault.tallies import Tallies
 from vault.tenancy import clients
 from vault.tenancy.scopes import SCOPES
@@ -287,6 +288,12 @@ class Process:
     def needs_human(self) -> set[str]:
         """What `panless intents list --manual` lists: the resources."""
         return {row.resource_id for row in open_intents.listed(self.records, self.clock(), manual=True)}
+
+    def left_there(self) -> set[str]:
+        """Customers of lost histories who stay at the processor, as the audit log names them to a human."""
+        with reading(self.records) as connection:
+            left = select(audit_entries.c.resource_id).where(audit_entries.c.action == "customer.left")
+            return {*connection.scalars(left)}
 
     def differences(self, since: datetime) -> list[str]:
         """What `panless charges reconcile` prints."""

@@ -10,6 +10,8 @@ from aftermath import payments_of
 from clients import PAID, Story
 from world import START, World
 
+from vault.processing.processor import METADATA_ID
+
 RECONCILED = 0.25
 """In how many runs the house's own comparison is asked too; it takes its time."""
 
@@ -39,6 +41,7 @@ def judged(world: World, stories: list[Story]) -> list[Violation]:
     found += _of_disputes(world, known)
     found += _of_tokens(world)
     found += _of_erasures(world, stories)
+    found += _of_customers(world)
     if world.chance.is_so("reconciled", RECONCILED):
         found += [Violation("reconcile", text) for text in _differences(world)]
     return found
@@ -163,10 +166,24 @@ def _of_erasures(world: World, stories: list[Story]) -> Iterator[Violation]:
             yield Violation("certified for nothing", json.dumps(certificate["recipients"]))
 
 
+def _of_customers(world: World) -> Iterator[Violation]:
+    """Of a customer there who has paid, and whom these records lost, a human is told."""
+    account = world.processor.account
+    paying = {each["customer"] for each in account.tables["payment_intents"].values() if each["status"] == "succeeded"}
+    founded = {card["customer"] for card in world.stage.cards}
+    for customer in account.tables["customers"].values():
+        own = customer.get("metadata", {}).get(METADATA_ID)
+        if own is None or own in founded or customer["id"] not in paying or customer.get("deleted"):
+            continue
+        answer = world.call(f"judge-{own[-4:]}", "GET", f"/v1/customers/{own}")
+        if answer is not None and answer.status == 404 and own not in world.slots[0].process.left_there():
+            yield Violation("nobody told", f"{own} has paid there, is not known here, and no human is told")
+
+
 def _typed_in(account: Any, stories: list[Story], customer: str) -> dict[str, Any] | None:
     """The processor's customer who came with a story's new card, told by the email that was typed in with it.
 
-    The newest: one of a lost history that has paid is left to a human, who is told, and no certificate is about it.
+    The newest: one of a lost history that has paid is left to a human (`_of_customers`), no certificate is about it.
     """
     email = next((story.email for story in stories if story.card["customer"] == customer), "")
     for setup in reversed(account.tables["setup_intents"].values()):

@@ -82,6 +82,9 @@ MENDS: Mapping[str, Sequence[Edit]] = {
             "        if own_id is None:\n            raise NotUsable",
         )
     ],
+    "who stays at the processor is named": [
+        Edit("vault/recovering/walking.py", "for made in left if is_known else ():", "for made in left and ():")
+    ],
     "kept events": [
         Edit(
             "vault/recovering/webhooks_in.py",

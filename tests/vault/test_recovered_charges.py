@@ -92,6 +92,8 @@ def lost_with_its_customer(house: House, tmp_path: Path) -> tuple[Tenant, str]:
     assert tenant.call("GET", f"/v1/charges/{charge}").status_code == 404
     [(what, error)] = walked(house)
     assert (what, type(error)) == ("walk", NeedsHuman)  # a customer there who has paid, and whom nobody here knows
+    [left] = rows(house, audit_entries, tenant_id=tenant.id, action="customer.left")
+    assert left.resource_id in str(error)
     return tenant, charge
 
 

@@ -2,8 +2,8 @@
 
 From the last beat of the instance on which the account was known, every payment of the account is looked at. Charges of
 ours that are not here are written again (`recovered`), with their refunds; customers and cards that were made in the
-lost seconds are not: nobody holds a token for them, so they are deleted at the processor, or named where something was
-paid with them. Accounts take turns (`walk_turns`).
+lost seconds are not: nobody holds a token for them, so they are deleted at the processor, or left there for a human and
+named in the audit log where something was paid with them. Accounts take turns (`walk_turns`).
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -58,11 +58,14 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
             _book_refunds(shop, caller, row, connected, payment.marks.id if payment.marks else "", payment.reference)
     left = _clear_away(shop, caller, row, connected, since, paying)
     _look_at_open_charges(shop, caller, row)
-    with transaction(shop.records) as tx:
+    with audit.transaction(shop.records) as tx:
         is_known = end_doubt(tx, row)
+        for made in left if is_known else ():  # with the end of the doubt: no later walk would find them again
+            audit.record(tx, shop.keyring, caller, f"{made.kind}.left", resource=made.marks.id)
         beats.forget_old(tx)
     if left:
-        raise NeedsHuman(f"{row.account_id} has what these records lost, and it stays there: {', '.join(left)}.")
+        named = ", ".join(made.marks.id for made in left)
+        raise NeedsHuman(f"{row.account_id} has what these records lost, and it stays there: {named}.")
     return is_known
 
 
@@ -119,15 +122,15 @@ def _book_refunds(
 
 def _clear_away(
     shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, since: datetime, paying: Collection[str | None]
-) -> list[str]:
-    """Have the processor forget cards and customers that these records have lost; the customers that have paid stay."""
+) -> list[Made]:
+    """What stays of cards and customers that these records have lost: who paid. The processor forgets the others."""
     left = []
     for kind, column in (("card", tokens.c.token_id), ("customer", customers.c.customer_id)):
         pages = _made(row, connected, kind, since)
         for made in chain.from_iterable(_lost(shop, caller, row, page, column) for page in pages):
             has_paid = bool({made.reference, made.method}.intersection(paying) - {None})
             if (has_paid and kind == "customer") or not (has_paid or _forget(shop, caller, connected, made)):
-                left.append(made.marks.id)
+                left.append(made)
     return left
 
 
