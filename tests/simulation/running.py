@@ -160,5 +160,6 @@ def _ended(world: World, operations: Operations, stories: list[Story]) -> list[V
 
 def _judged(world: World, stories: list[Story]) -> list[Violation]:
     for slot in world.slots[:SERVERS]:
-        world.look(slot)
+        if slot.started:
+            world.look(slot)
     return judged(world, stories)

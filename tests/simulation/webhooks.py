@@ -13,6 +13,9 @@ from sandbox.webhooks import signature
 PAUSES = (5.0, 60.0, 600.0, 3600.0, 10_800.0)
 """Seconds between the attempts to deliver one."""
 
+CALM_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+"""The same once all is calm; some of the processes may still stand still for a day."""
+
 
 class Webhooks:
     """What is under way, and what was taken."""
@@ -60,4 +63,5 @@ class Webhooks:
                 self._taken.append((world.scheduler.now, body))
                 self.under_way -= 1
                 return
-            world.scheduler.sleep(1.0 if world.calm else PAUSES[min(attempt, len(PAUSES) - 1)])
+            pauses = CALM_PAUSES if world.calm else PAUSES
+            world.scheduler.sleep(pauses[min(attempt, len(pauses) - 1)])

@@ -178,6 +178,8 @@ class World:
 
     def send(self, label: str, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Answer | None:
         free = [slot for slot in self.slots[:SERVERS] if slot.up and not slot.busy]
+        if self.calm:  # a process more would only take its time to start
+            free = [slot for slot in free if slot.started] or free
         if not free:
             self.scheduler.sleep(1.0)
             return None
