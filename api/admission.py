@@ -16,6 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+TURN, ARRIVED = "panless.turn", "panless.arrived"
+"""In the WSGI environment: the request's turn, and when it came, by `time.perf_counter`."""
+
 LONGEST_WAIT = 1.0
 """Seconds that the first in the queue may have waited before nobody is let into it."""
 
@@ -33,6 +36,43 @@ class _Waiting:
     called: threading.Event = field(default_factory=threading.Event)
 
 
+class Turn:
+    """One request's turn, which it has, or is without for a while. `waited` is for how many seconds it waited first."""
+
+    def __init__(self, admission: "Admission", waited: float) -> None:
+        """Take who gave it."""
+        self._admission, self._is_held = admission, True
+        self.waited = waited
+
+    def leave(self) -> None:
+        """Give it to whoever waits for one, unless it was given away already."""
+        if self._is_held:
+            self._is_held = False
+            self._admission.give()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Be without it for a while; the next one that is free comes back to this request."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self._come_back()
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Have it once more for a while, for a piece of an answer that has begun."""
+        self._come_back()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    def _come_back(self) -> None:
+        self._admission.take_back()
+        self._is_held = True
+
+
 class Admission:
     """The turns of one process. `now` is in seconds and only goes forward."""
 
@@ -41,33 +81,35 @@ class Admission:
         self._lock = threading.Lock()  # holds all that follows
         self._coming_back: deque[_Waiting] = deque()
         self._new: deque[_Waiting] = deque()
+        self._refused = 0
 
     @property
     def waiting(self) -> int:
         """How many requests wait for a turn now."""
         return len(self._coming_back) + len(self._new)
 
-    def enter(self) -> float:
-        """Take a turn, which `leave` gives back; for how many seconds it was waited. Raises Overloaded at once."""
-        return self._take(self._new, self._refuse_many)
+    def take_refused(self) -> int:
+        """How many requests were refused since this was asked last."""
+        with self._lock:
+            taken, self._refused = self._refused, 0
+        return taken
 
-    def leave(self) -> None:
-        """Give the turn to whoever waits for one."""
+    def enter(self) -> Turn:
+        """A turn, waited for in the queue of those who are new. Raises Overloaded at once where that is long."""
+        return Turn(self, self._take(self._new, self._refuse_many))
+
+    def take_back(self) -> None:
+        """Wait for the next turn that is free, before those who are new."""
+        self._take(self._coming_back, lambda: None)
+
+    def give(self) -> None:
+        """Give a turn to whoever waits for one."""
         with self._lock:
             queue = self._coming_back or self._new
             if queue:
                 queue.popleft().called.set()
             else:
                 self._free += 1
-
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Be without a turn for a while; the next one that is free comes back to this request."""
-        self.leave()
-        try:
-            yield
-        finally:
-            self._take(self._coming_back, lambda: None)
 
     def _take(self, queue: deque[_Waiting], refuse: Callable[[], None]) -> float:
         with self._lock:
@@ -86,6 +128,7 @@ class Admission:
 
     def _refuse_many(self) -> None:
         if self._new and self._now() - self._new[0].since > LONGEST_WAIT:
+            self._refused += 1
             raise Overloaded
 
     def _give_up(self, queue: deque[_Waiting], mine: _Waiting) -> None:
@@ -93,7 +136,7 @@ class Admission:
             if not mine.called.is_set():
                 queue.remove(mine)
                 return
-        self.leave()
+        self.give()
 
 
 _ESTABLISHED = 1

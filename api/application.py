@@ -31,7 +31,7 @@ from api import (
     webhook_endpoints,
     webhooks,
 )
-from api.admission import LONG, Overloaded, has_hung_up
+from api.admission import ARRIVED
 from api.bodies import LARGEST, take_the_rest
 from api.door import new_request_id
 from api.headers import FIXED, UNDER_TLS
@@ -93,9 +93,7 @@ def create_app(house: Parts) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would repeat the path, whatever stands in it
     app.extensions[NAME] = house
     app.before_request(_begin)
-    app.before_request(_enter)
     app.after_request(_end)
-    app.teardown_request(_leave)
     answer_errors(app)
     documented = PanlessApi(app)
     for room in ROOMS:
@@ -115,27 +113,11 @@ _SPEC: dict[str, Any] = {
 
 
 def _begin() -> None:
-    g.started = time.perf_counter()
+    g.started = request.environ.get(ARRIVED) or time.perf_counter()
     g.age = parts().ages()
     g.request_id = new_request_id()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
-
-
-def _enter() -> None:
-    """Wait for a turn. Probes need none: they say how the process is, whatever there is to do."""
-    admission = parts().admission
-    if admission is None or request.blueprint == health.blueprint.name:
-        return
-    waited = admission.enter()
-    g.leave = admission.leave
-    if waited >= LONG and has_hung_up(request.environ):
-        raise Overloaded
-
-
-def _leave(_error: BaseException | None) -> None:
-    if (leave := g.pop("leave", None)) is not None:
-        leave()
 
 
 def _end(response: Response) -> Response:

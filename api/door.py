@@ -14,6 +14,7 @@ from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import MethodNotAllowed
 
+from api.admission import TURN
 from api.authentication import authenticated, limited
 from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
@@ -226,7 +227,7 @@ def _pass(
         purpose=code,
         purpose_reference=reference,
         age=g.age,
-        aside=house.admission.aside if house.admission else nullcontext,
+        aside=turn.aside if (turn := request.environ.get(TURN)) else nullcontext,
     )
     g.passed = Passed(caller=caller, parts=house)
 

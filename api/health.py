@@ -12,6 +12,8 @@ from keys.database import reading
 from keys.errors import RootKeyAway, RootKeyDenied
 from keys.keyring import Keyring
 
+PROBES = ("/livez", "/readyz")
+
 blueprint = Blueprint("health", __name__, description="For the orchestrator")
 
 
@@ -21,14 +23,14 @@ class Health(Schema):
     status = fields.String()
 
 
-@blueprint.route("/livez", methods=["GET"])
+@blueprint.route(PROBES[0], methods=["GET"])
 @blueprint.response(200, Health)
 def livez() -> dict[str, Any]:
     """Say that the process runs."""
     return {"status": "alive"}
 
 
-@blueprint.route("/readyz", methods=["GET"])
+@blueprint.route(PROBES[1], methods=["GET"])
 @blueprint.response(200, Health)
 def readyz() -> dict[str, Any]:
     """Say whether databases, keystore and ledger belong together and answer, and a root key opens what they hold."""

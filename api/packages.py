@@ -1,6 +1,6 @@
 """`/v1/customers/{id}/export` and `/v1/packages/{link}`: what a person is handed of what is kept about them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from flask import Response, g
@@ -9,6 +9,7 @@ from marshmallow import Schema, fields
 from api.door import Blueprint, needs, open_to_links, passed, refuse_unproven
 from api.fields import Strict, one_of
 from api.parts import parts
+from api.pieces import begun
 from vault.exports import exports, package_links
 from vault.exports.disclosure import FIELDS, Source
 from vault.exports.notices import notices_of
@@ -76,6 +77,6 @@ def take(link: str) -> Response:
     return _file(written, ZIP, "package.zip")
 
 
-def _file(written: Iterator[bytes], media_type: str, name: str | None = None) -> Response:
+def _file(written: Generator[bytes], media_type: str, name: str | None = None) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{name}"'} if name else {}
-    return Response(written, headers=headers, content_type=media_type)
+    return Response(begun(written), headers=headers, content_type=media_type)

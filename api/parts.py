@@ -7,7 +7,6 @@ from datetime import datetime
 from flask import current_app
 from sqlalchemy import Engine
 
-from api.admission import Admission
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
 from vault.ledger.guard import Guard
@@ -63,8 +62,6 @@ class Parts:
     """Begins to count the age of a request."""
     probes: Sequence[Engine] = ()
     """Databases that must answer for this process to be ready, on connections that nobody else waits for."""
-    admission: Admission | None = None
-    """Whose turn it is; None where whoever comes is served."""
 
 
 def parts() -> Parts:

@@ -14,7 +14,6 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from api.admission import Overloaded
 from api.fields import moment
 from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, RootKeyDenied, WatermarkMoved
 from vault import errors
@@ -83,7 +82,6 @@ TABLE: dict[type[Exception], Kind] = {
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
     PoolTimeout: Kind(503, "database_busy"),
-    Overloaded: Kind(503, "overloaded"),
 }
 
 _TEXTS = {
@@ -122,6 +120,12 @@ def problem_response(
         **members,
     }
     return Response(json.dumps(body), status, headers, content_type=MEDIA_TYPE)
+
+
+def answer_to_overload() -> Response:
+    """The answer to who comes while there is more to do than can be done in time."""
+    code = "overloaded"
+    return problem_response(503, code, _TEXTS[code], {"Retry-After": "1"})
 
 
 def answer_to(error: Exception) -> Response:

@@ -37,6 +37,13 @@ class Metrics:
         self._seconds = Histogram(
             "panless_request_seconds", "Time to answer.", ["method", "route"], registry=own, buckets=BUCKETS
         )
+        self._refused = Counter("panless_overloaded", "Requests refused as there was too much to do.", registry=own)
+        self._waiting = Gauge(
+            "panless_waiting_requests",
+            "Requests that wait for their turn.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
         self._verdict = Gauge(
             "panless_guard_verdict",
             "1 for a verdict that any server process holds now.",
@@ -107,7 +114,6 @@ class Metrics:
 
     def observe(self, app: Flask) -> None:
         """Count the requests that `app` answers."""
-        app.before_request(_start_clock)
         app.after_request(self._count)
 
     def show_verdict(self, code: str) -> None:
@@ -115,6 +121,11 @@ class Metrics:
         self._verdicts.add(code)
         for known in self._verdicts:
             self._verdict.labels(known).set(known == code)
+
+    def show_admission(self, waiting: int, refused: int) -> None:
+        """Show how many requests wait for their turn; count those that were refused since."""
+        self._waiting.set(waiting)
+        self._refused.inc(refused)
 
     def show_intents(self, watched: open_intents.Watch) -> None:
         """Show how many intents are open, how old they are, and what else money waits for."""
@@ -153,7 +164,7 @@ class Metrics:
         method = request.method if request.method in METHODS else "other"
         route = request.url_rule.rule if request.url_rule else "none"
         self._requests.labels(method, route, str(response.status_code)).inc()
-        self._seconds.labels(method, route).observe(time.perf_counter() - g.metrics_clock)
+        self._seconds.labels(method, route).observe(time.perf_counter() - g.started)
         return response
 
 
@@ -191,7 +202,3 @@ class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     allow_reuse_port = True
     daemon_threads = True
-
-
-def _start_clock() -> None:
-    g.metrics_clock = time.perf_counter()

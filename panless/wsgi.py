@@ -4,15 +4,14 @@ import atexit
 import gc
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 
 import structlog
 from flask import Flask
 
 from api.admission import Admission
+from api.admitting import admitted
 from api.application import create_app
-from api.parts import Parts
 from keys.keks import status
 from panless import configuration, logs
 from panless.heartbeat import beat
@@ -44,12 +43,12 @@ def app() -> Flask:
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)
-    parts = replace(components.parts, admission=Admission(_turns(settings), time.monotonic))
-    application = create_app(parts)
-    application.wsgi_app = _guarded(application, settings)  # type: ignore[method-assign]  # as Flask wants it
+    application = create_app(components.parts)
+    admission = Admission(_turns(settings), time.monotonic)
+    application.wsgi_app = _guarded(application, admission, settings)  # type: ignore[method-assign]  # as Flask wants it
     metrics = _metrics(components, application)
-    _keep_checked(components, metrics)
-    _keep_written(components, parts, metrics)
+    _keep_checked(components, admission, metrics)
+    _keep_written(components, metrics)
     _settle_memory()
     return application
 
@@ -65,10 +64,10 @@ def _settle_memory() -> None:
     gc.freeze()
 
 
-def _guarded(application: Flask, settings: Settings) -> SlowClients:
-    """What stands between gunicorn and the application: proxies that are believed, clients that are slow."""
+def _guarded(application: Flask, admission: Admission, settings: Settings) -> SlowClients:
+    """What stands between gunicorn and the application: clients that are slow, proxies that are believed, a queue."""
     serve = behind(
-        application.wsgi_app,
+        admitted(application.wsgi_app, admission),
         settings.trusted_proxies or (),
         settings.proxy_hops,
         settings.client_certificate_header,
@@ -85,7 +84,7 @@ def _metrics(components: Components, application: Flask) -> Metrics | None:
     return metrics
 
 
-def _keep_checked(components: Components, metrics: Metrics | None) -> None:
+def _keep_checked(components: Components, admission: Admission, metrics: Metrics | None) -> None:
     """Look at the guard every few seconds; nothing that may wait for somebody else is done in between."""
     told = components.guard.verdict
 
@@ -95,17 +94,20 @@ def _keep_checked(components: Components, metrics: Metrics | None) -> None:
         verdict = told
         if verdict != before:
             structlog.get_logger().info("verdict", code=verdict.code, message=verdict.message, cause=verdict.cause)
+        if refused := admission.take_refused():
+            structlog.get_logger().warning("overloaded", refused=refused, waiting=admission.waiting)
         if metrics is not None:
             metrics.show_verdict(verdict.code)
+            metrics.show_admission(admission.waiting, refused)
             metrics.count_unlimited(components.limits.take_uncounted())
         return verdict.is_good
 
     atexit.register(beat(check))
 
 
-def _keep_written(components: Components, parts: Parts, metrics: Metrics | None) -> None:
+def _keep_written(components: Components, metrics: Metrics | None) -> None:
     """Write down who came and looked at cards, every few seconds and once more at the end; show what is measured."""
-    noted = False
+    noted, parts = False, components.parts
 
     def write_down() -> bool:
         nonlocal noted

@@ -20,6 +20,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from api.admission import Admission
+from api.admitting import admitted
 from api.application import create_app
 from keys.database import transaction
 from keys.providers import keyfile
@@ -263,8 +264,10 @@ def open_house(
 
 def make_app(components: Components, *, anchored: bool = False, admission: Admission | None = None) -> Flask:
     """The door over these parts. It asks for anchors only where told: tests let months go by without a worker."""
-    parts = replace(components.parts, admission=admission)
-    return create_app(parts if anchored else replace(parts, logs=LogWatch()))
+    app = create_app(components.parts if anchored else replace(components.parts, logs=LogWatch()))
+    if admission is not None:
+        app.wsgi_app = admitted(app.wsgi_app, admission)  # type: ignore[method-assign]  # as Flask wants it
+    return app
 
 
 @contextmanager

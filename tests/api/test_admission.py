@@ -43,11 +43,12 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 def test_turns_go_in_the_order_of_coming(pool: ThreadPoolExecutor) -> None:
     """As many as there are turns are served at once, the others one after the other as turns are given back."""
     admission, served = Admission(2, Clock()), list[int]()
-    assert [admission.enter(), admission.enter()] == [0, 0]
+    turns = [admission.enter(), admission.enter()]
+    assert [turn.waited for turn in turns] == [0, 0]
     others = [started(pool, lambda n=number: (admission.enter(), served.append(n)), admission) for number in range(3)]
     assert served == []
     for count in (1, 2, 3):
-        admission.leave()
+        admission.give()
         others[count - 1].result(5)
         assert served == [*range(count)]
 
@@ -57,20 +58,20 @@ def test_who_comes_back_from_a_processor_goes_first(pool: ThreadPoolExecutor) ->
     admission, order, answered = Admission(1, Clock()), list[str](), threading.Event()
 
     def charge() -> None:
-        admission.enter()
-        with admission.aside():
+        turn = admission.enter()
+        with turn.aside():
             answered.wait(5)
         order.append("concluded")
-        admission.leave()
+        turn.leave()
 
     charging = pool.submit(charge)
-    admission.enter()  # the turn that it gave away
-    new = started(pool, lambda: (admission.enter(), order.append("new"), admission.leave()), admission)
+    mine = admission.enter()  # the turn that it gave away
+    new = started(pool, lambda: (admission.enter(), order.append("new"), admission.give()), admission)
     before = admission.waiting
     answered.set()
     while admission.waiting == before:
         time.sleep(0.001)
-    admission.leave()
+    mine.leave()
     charging.result(5), new.result(5)
     assert order == ["concluded", "new"]
 
@@ -79,18 +80,32 @@ def test_a_long_queue_takes_nobody_in(pool: ThreadPoolExecutor) -> None:
     """Where the first has waited for longer than a second who comes is refused at once; who waits is served still."""
     clock = Clock()
     admission = Admission(1, clock)
-    admission.enter()
+    turn = admission.enter()
     waits = [started(pool, admission.enter, admission) for _ in range(2)]
     clock.now = LONGEST_WAIT + 0.1
     with pytest.raises(Overloaded):
         admission.enter()
-    with admission.aside():  # whoever was sent somewhere concludes, however long the queue is
-        waits[0].result(5)
-        admission.leave()
-        waits[1].result(5)
-        admission.leave()
-    admission.leave()
-    assert admission.enter() == 0
+    assert (admission.take_refused(), admission.take_refused()) == (1, 0)
+    with turn.aside():  # whoever was sent somewhere concludes, however long the queue is
+        waits[0].result(5).leave()
+        waits[1].result(5).leave()
+    turn.leave()
+    assert admission.enter().waited == 0
+
+
+def test_a_request_that_ends_while_it_is_aside_gives_its_turn_back_once(pool: ThreadPoolExecutor) -> None:
+    """Also where it ends as it waits to come back: two others are never served where one may be."""
+    admission = Admission(1, Clock())
+    turn = admission.enter()
+    with pytest.raises(KeyboardInterrupt), turn.aside():
+        raise KeyboardInterrupt
+    turn.leave()
+    turn.leave()
+    admission.enter()
+    other = started(pool, admission.enter, admission)
+    assert (admission.waiting, other.done()) == (1, False)
+    admission.give()
+    other.result(5)
 
 
 def test_refused_at_the_door(tenant: Tenant, pool: ThreadPoolExecutor) -> None:
@@ -100,16 +115,15 @@ def test_refused_at_the_door(tenant: Tenant, pool: ThreadPoolExecutor) -> None:
     busy = replace(tenant, house=replace(tenant.house, app=make_app(tenant.house.components, admission=admission)))
     assert busy.call("GET", "/v1/charges").status_code == 200
     assert busy.call("GET", "/v1/nothing").status_code == 404
-    admission.enter()
+    turn = admission.enter()
     waits = started(pool, admission.enter, admission)
     clock.now = LONGEST_WAIT + 0.1
     refused = busy.tokenize()
     assert problem(refused, 503, "overloaded")
     assert refused.headers["Retry-After"] == "1"
     assert [busy.call("GET", path).status_code for path in ("/livez", "/readyz")] == [200, 200]
-    admission.leave()
-    waits.result(5)
-    admission.leave()
+    turn.leave()
+    waits.result(5).leave()
     assert busy.token()["status"] == "active"
 
 
@@ -138,7 +152,7 @@ def test_what_the_client_gave_up_is_not_begun(tenant: Tenant, pool: ThreadPoolEx
     admission = Admission(1, clock)
     busy = make_app(tenant.house.components, admission=admission)
     token = tenant.token()["id"]
-    admission.enter()
+    turn = admission.enter()
     order = {"token": token, "amount": 100, "currency": "eur", "initiator": "customer"}
     headers = {"Authorization": f"Bearer {tenant.keys['all']}", "Idempotency-Key": "gone"}
     with connected() as (client, served):
@@ -149,7 +163,7 @@ def test_what_the_client_gave_up_is_not_begun(tenant: Tenant, pool: ThreadPoolEx
         client.close()
         time.sleep(0.05)
         clock.now = LONG
-        admission.leave()
+        turn.leave()
         assert asked.result(5).status_code == 503
     assert tenant.charges_at_processor() == []
-    assert admission.enter() == 0
+    assert admission.enter().waited == 0

@@ -186,7 +186,12 @@ def _codes() -> set[str]:
 
     `not_usable` is none: that error carries a code of its own.
     """
-    codes = {kind.code for kind in TABLE.values()} | {NOT_CHECKED.code, RECORDS_RESTORED, KEYSTORE_RESTORED}
+    codes = {kind.code for kind in TABLE.values()} | {
+        "overloaded",
+        NOT_CHECKED.code,
+        RECORDS_RESTORED,
+        KEYSTORE_RESTORED,
+    }
     for file in [*ROOT.glob("api/*.py"), *ROOT.glob("vault/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED:

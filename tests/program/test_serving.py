@@ -127,6 +127,8 @@ def test_figures_have_an_address_of_their_own(serve: Serve, on_postgresql: Deplo
         assert 'panless_intents_oldest_seconds{state="pending"} 0.0' in figures
         assert 'panless_intents_oldest_seconds{state="manual"} 0.0' in figures
         assert "panless_doubts 0.0" in figures
+        assert "panless_waiting_requests 0.0" in figures
+        assert "panless_overloaded_total 0.0" in figures
     assert "jo" not in figures
     folder = folder_of_figures(server.workers[0].pid)
     assert folder.is_dir()

@@ -5,7 +5,7 @@ Equal pieces give equal bytes: every entry has the same time and rights.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from itertools import groupby
 from operator import itemgetter
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -36,7 +36,7 @@ class _Sink:
         return data
 
 
-def as_zip(pieces: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
+def as_zip(pieces: Iterable[tuple[str, bytes]]) -> Generator[bytes]:
     """The bytes of a ZIP with these (file name, piece of it), the pieces of one file in a row; never all at once.
 
     The last file, `manifest.json`, lists the others as `{"files":[{"name","size","sha256"}]}`, sizes in bytes.

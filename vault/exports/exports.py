@@ -1,6 +1,6 @@
 """A disclosure handed out at once, without being kept: the look is on the record before its first byte."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from vault import audit
 from vault.exports.archive import as_zip
@@ -9,7 +9,7 @@ from vault.exports.package_files import json_parts, parts_of, pieces
 from vault.people.customer_rows import shared_row_of
 
 
-def export(source: Source, form: str) -> Iterator[bytes]:
+def export(source: Source, form: str) -> Generator[bytes]:
     """The bytes of `data.json`, or for the form `zip` of all files; page by page, a restricted customer's too.
 
     Raises NotFoundHere, Erased, Unreadable; an erasure while it is read breaks it off with Erased.

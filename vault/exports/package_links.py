@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -84,7 +84,7 @@ def tenant_of(link_id: str) -> str:
     return f"ten_{match[1]}" if match else ""
 
 
-def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id: str) -> Iterator[bytes]:
+def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id: str) -> Generator[bytes]:
     """The package behind a link, as the bytes of a ZIP; from now on the link opens nothing.
 
     Raises NotFoundHere for what is no link of ours, Gone for one that was used or whose time is over. The claim is
@@ -129,7 +129,7 @@ def _claim(records: Engine, keyring: Keyring, caller: Caller, row: Row[Any], dig
         record(tx, keyring, caller, "package.take", row.package_id, customers_of(tx, caller.tenant, row.package_id))
 
 
-def _streamed(records: Engine, ledger: Ledger, caller: Caller, row: Row[Any], dek: Dek) -> Iterator[bytes]:
+def _streamed(records: Engine, ledger: Ledger, caller: Caller, row: Row[Any], dek: Dek) -> Generator[bytes]:
     try:
         yield from as_zip(_opened(records, ledger.keyring, row, dek))
     finally:
