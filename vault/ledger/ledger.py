@@ -6,7 +6,7 @@ An entry is decided in a records transaction (an outbox row), appended here by i
 then to the records. Any process may take up any of these steps; `settle` takes up all that are open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from vault import audit
 from vault.conditions import given
 from vault.errors import KeystoreRestored, LedgerBroken, MovedOn, RecordsRestored
 from vault.ledger import protocol
+from vault.ledger.batches import Batches
 from vault.ledger.effects import EFFECTS, Entry
 from vault.ledger.ledger_announcements import announced
 from vault.ledger.ledger_entries import hash_of, key_named, parsed, signed, verified
@@ -53,6 +54,10 @@ class LedgerStore(Protocol):
         """Whether there is an entry of that number, where this is told in microseconds; else no. Raises nothing."""
 
 
+Decided = tuple[Engine, tuple[Watermark, Change] | None]
+"""Records with open entries; the one that was just decided, and the watermark that was read in its transaction."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """The ledger of one deployment, with the keystore that it is applied to and the key that it is signed with.
@@ -68,6 +73,7 @@ class Ledger:
     witness: Witness = field(default_factory=Witness)
     announced: dict[str, bytes] = field(default_factory=dict)
     """Public keys by id that this keystore does not have and the ledger announces: read once."""
+    batches: Batches[Decided] = field(default_factory=Batches)
 
 
 def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | None = None) -> None:
@@ -77,22 +83,55 @@ def settle(ledger: Ledger, records: Engine, just: tuple[Watermark, Change] | Non
     Of records bound to one tenant those are its own entries: the others are their processes', and the worker's.
     Raises LedgerAway, LedgerBroken, RecordsRestored, KeystoreRestored.
     """
-    mark, pending = (just[0], [parsed(just[1].values["body"])]) if just else _open_work(records)
+    ledger.batches.take((records, just), partial(_settle, ledger))
+
+
+def _settle(ledger: Ledger, batch: Sequence[Decided], *, waited: bool) -> None:
+    """What several have decided, who may have read the records at different times.
+
+    An entry lies behind its own mark, so all are looked for behind the oldest; the keystore and the records go on from
+    the newest.
+    """
+    open_work = [*(_open_in(batch) if waited else map(_just_open, batch))]
+    marks = sorted((mark for _, mark, _ in open_work), key=lambda mark: mark.seq)
     entries: Sequence[Entry] = ()
-    for body in pending:
-        entries = append(ledger, records, mark, body)
-    until, entries = follow(ledger, mark, entries)
-    if until.seq > mark.seq:
-        _apply_to_records(ledger, records, mark, until, entries)
+    for records, _, pending in open_work:
+        for body in pending:
+            entries = append(ledger, records, marks[0], body, entries if _continues(entries, marks[0]) else ())
+    until, entries = follow(ledger, marks[-1], [each for each in entries if each.mark.seq > marks[-1].seq])
+    if until.seq > marks[-1].seq:
+        _apply_to_records(ledger, batch[0][0], marks[-1], until, entries)
 
 
-def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any]) -> Sequence[Entry]:
+OpenWork = tuple[Engine, Watermark, Sequence[Mapping[str, Any]]]
+"""Records, where they stood, and the bodies of entries that were pending there."""
+
+
+def _just_open(decided: Decided) -> OpenWork:
+    records, just = decided
+    return records, *((just[0], [parsed(just[1].values["body"])]) if just else _open_work(records))
+
+
+def _open_in(batch: Sequence[Decided]) -> Iterator[OpenWork]:
+    """Looked at again: while these waited others were at work, and much of the ledger lies before where it goes on."""
+    seen = set[str]()
+    for records, just in batch:
+        if just is None or just[1].values["entry_id"] not in seen:
+            mark, pending = _open_work(records)
+            yield records, mark, [body for body in pending if body["entry_id"] not in seen]
+            seen |= {body["entry_id"] for body in pending}
+
+
+def append(
+    ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, Any], known: Sequence[Entry] = ()
+) -> Sequence[Entry]:
     """Append an entry that was pending when the records stood at `mark`, unless it stands in the ledger already.
 
-    A lost race reads on and looks for its id again. What was read of the ledger, and what was written there.
+    What is `known` of the ledger behind that mark is not read again: if it has grown since, the place is taken. A lost
+    race reads on and looks for its id again. What was read of the ledger, and what was written there.
     """
+    after = known or chain(ledger, mark)
     for _ in range(_LARGEST_RACE):
-        after = chain(ledger, mark)
         if protocol.stands(body["entry_id"], after):
             return after
         last = after[-1].mark if after else mark
@@ -102,6 +141,7 @@ def append(ledger: Ledger, records: Engine, mark: Watermark, body: Mapping[str, 
         mark, pending = _open_work(records)
         if not _is_pending(records, body, pending):
             return ()
+        after = chain(ledger, mark)
     raise MovedOn("Other processes write faster to the ledger than this one. Try again.")
 
 
