@@ -83,6 +83,8 @@ class Operations:
         self._stop(old)
         self._lost(world.scheduler.now - event["hangs_on"] - event["goes_on"])
         self._start(old)
+        for slot in old:  # what they took meanwhile is walked through because they begin anew, on SQLite
+            world.look(slot)
 
     def _hang(self, event: Mapping[str, Any]) -> None:
         """The primary stops answering, some time before somebody takes over and some time after."""
