@@ -75,6 +75,7 @@ class Operations:
         old = self._left(event, before)
         new = [slot for slot in world.slots if slot not in old]
         world.say(f"failover {event}, {[slot.number for slot in old]} stay")
+        world.tells_payments |= bool(old)
         self._stop(new)
         self._lost(_kept_at(event))
         self._start(new)

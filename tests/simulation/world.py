@@ -87,6 +87,8 @@ class World:
         """What the house logged as an unexpected error."""
         self.calm = False
         """Whether there are no faults any more."""
+        self.tells_payments = bool(rates["tells_payments"])
+        """Whether the processor sends events of payments; needed where an old primary outlasts the walk."""
         self.erases = False
         """Whether anybody is erased."""
         self.busy_at, self.moved_at, self.shaken_at = START, START - 1000.0, START
