@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Thread, Timer
 from time import monotonic
@@ -28,6 +29,9 @@ SILENCE_SECONDS = 5.0
 WHOLE_SECONDS = 10.0
 MOST_ADDRESSES = 3
 """How many of a name's addresses are dialled, each checked: a name may have any number that take no connection."""
+
+TRUSTED_FOR = 600.0
+"""Seconds for which the system's authorities are trusted before they are read again."""
 
 LARGEST = 256 * 1024
 IPV6_UNICAST = IPv6Network("2000::/3")
@@ -167,4 +171,14 @@ def secure(dialled: socket.socket, parts: SplitResult, host: str, trust: ssl.SSL
     """TLS over it, where the URL asks for that; by the system's authorities, if `trust` is None. Raises OSError."""
     if parts.scheme != "https":
         return dialled
-    return (trust or ssl.create_default_context()).wrap_socket(dialled, server_hostname=host)
+    return (trust or authorities(monotonic())).wrap_socket(dialled, server_hostname=host)
+
+
+def authorities(moment: float) -> ssl.SSLContext:
+    """The system's authorities: reading them takes some 30 ms of CPU, so they are read once for many calls."""
+    return _read_authorities(int(moment // TRUSTED_FOR))
+
+
+@lru_cache(maxsize=1)
+def _read_authorities(_period: int) -> ssl.SSLContext:
+    return ssl.create_default_context()

@@ -112,6 +112,21 @@ def test_what_arrives(serve: Callable[..., Server], post: Callable[..., Any]) ->
     assert (headers["Content-Type"], headers["X-Mine"], headers["Content-Length"]) == ("application/json", "y", "8")
 
 
+def test_the_systems_authorities_are_read_once_for_many_calls(
+    serve: Callable[..., Server], identity: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are more than a hundred of them: a worker that read them for each delivery would do little else."""
+    server, known, moment = serve(), tmp_path / "authorities.pem", 1e6 * outgoing.TRUSTED_FOR
+    known.write_bytes(identity[1].read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    found = outgoing.authorities(moment)
+    known.unlink()
+    call = partial(outgoing.post, server.url(), b"{}", {}, fit=on_loopback, resolve=lambda *_: ["127.0.0.1"])
+    assert call(trust=found) == Posted(200)
+    assert outgoing.authorities(moment + outgoing.TRUSTED_FOR / 2) is found
+    assert call(trust=outgoing.authorities(moment + outgoing.TRUSTED_FOR)) == NotPosted("certificate_refused")
+
+
 @pytest.mark.parametrize("status", [204, 404, 500])
 def test_the_status_is_what_comes_back(serve: Callable[..., Server], post: Callable[..., Any], status: int) -> None:
     """Whatever it is: what to make of it is the caller's business."""
