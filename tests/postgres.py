@@ -1,11 +1,15 @@
 """A PostgreSQL server of a test's own, and databases on it."""
 
+import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 from sqlalchemy import make_url, text
 
 from keys.database import open_database
@@ -26,6 +30,20 @@ def own_server() -> Iterator[Any]:
         server.start()
         yield server
         server.cleanup()
+
+
+@contextmanager
+def frozen(server: Any) -> Iterator[None]:
+    """As a machine that stands still: the network takes what is sent, and nobody answers."""
+    postmaster = psutil.Process(int((Path(server.pgdata) / "postmaster.pid").read_text().split()[0]))
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for one in processes:
+        os.kill(one.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in processes:
+            os.kill(one.pid, signal.SIGCONT)
 
 
 def create_database(server: str, name: str) -> str:

@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,39 +11,12 @@ from dataclasses import replace
 
 import pytest
 from house import House, Tenant, make_app
+from redis_standin import Store
 from test_rate_limits import LIMIT, ask
 
 from panless.limits_store import PATIENCE, rate_limits
 from panless.settings import Settings
 from vault.personal import Secret
-
-PROGRAM = """
-import sys
-from fakeredis import TcpFakeServer
-TcpFakeServer.allow_reuse_address = True
-server = TcpFakeServer(("127.0.0.1", int(sys.argv[1])))
-print("ready", flush=True)
-server.serve_forever()
-"""
-
-
-class Store:
-    """A program that counts."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-c", PROGRAM, str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        assert self.process.stdout.readline() == "ready\n"
-
-    def stop(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture

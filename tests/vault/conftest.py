@@ -1,10 +1,9 @@
-import os
 from collections.abc import Iterator
 
 import pytest
 from events_scene import Receiver, shop_of
 from house import House, Tenant
-from object_store import CREDENTIALS, ObjectStore, run_object_store
+from object_store import ObjectStore, let_boto3_find_them, run_object_store
 from standby import Pair, pair
 
 from keys.database import transaction
@@ -53,13 +52,7 @@ def running_objects() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def objects(running_objects: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """An object store, and its credentials where boto3 looks, with nothing else of this machine's."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    """An object store, and its credentials where boto3 looks."""
+    let_boto3_find_them(monkeypatch)
     yield running_objects
     running_objects.mend()

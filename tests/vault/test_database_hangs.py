@@ -1,19 +1,16 @@
 """A PostgreSQL that hangs: every wait ends, readiness says so, what was sent is not told to try again."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from doubt_scene import payments
 from house import House, Sandbox, build_house, open_house
-from postgres import create_database, own_server
+from postgres import create_database, frozen, own_server
 from records_scene import interpose, work
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
@@ -32,18 +29,8 @@ class Hanging:
     house: House
     server: Any
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """As a machine that stands still: the network takes what is sent, and nobody answers."""
-        postmaster = psutil.Process(int((Path(self.server.pgdata) / "postmaster.pid").read_text().split()[0]))
-        processes = [postmaster, *postmaster.children(recursive=True)]
-        for one in processes:
-            os.kill(one.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for one in processes:
-                os.kill(one.pid, signal.SIGCONT)
+    def frozen(self) -> AbstractContextManager[None]:
+        return frozen(self.server)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """An object store that speaks S3, over HTTP: moto's, with faults."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,7 @@ from itertools import count
 from typing import Any
 
 import boto3
+import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -21,6 +23,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": REGION,
 }
 Answer = Iterable[bytes]
+_BUCKETS = count(1)  # moto keeps what is in them for the whole process, whichever server it is asked by
 
 
 @dataclass
@@ -37,7 +40,6 @@ class ObjectStore:
     def __post_init__(self) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._one_at_a_time = threading.Lock()
-        self._buckets = count(1)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Answer:
         with self._one_at_a_time:
@@ -66,7 +68,7 @@ class ObjectStore:
 
     def bucket(self, *, lock: bool = False) -> str:
         """A new one; with a lock it keeps versions too."""
-        name = f"ledger-{next(self._buckets)}"
+        name = f"ledger-{next(_BUCKETS)}"
         where = {"LocationConstraint": REGION}
         self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock, CreateBucketConfiguration=where)
         self.seen.clear()
@@ -78,6 +80,17 @@ class ObjectStore:
     def _refuse(self, start_response: Callable[..., Any], status: str, code: str) -> Answer:
         start_response(status, [("Content-Type", "application/xml")])
         return [f"<Error><Code>{code}</Code><Message>Refused.</Message></Error>".encode()]
+
+
+def let_boto3_find_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials where boto3 looks, with nothing else of this machine's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @contextmanager
