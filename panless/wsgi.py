@@ -8,6 +8,7 @@ from functools import partial
 
 import structlog
 from flask import Flask
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from api.admission import Admission
 from api.admitting import admitted
@@ -32,6 +33,9 @@ KEYS_EVERY = 300.0
 BOOT_ERROR = 3
 """gunicorn's own exit code for a worker that can't start: it ends the server instead of trying for ever."""
 
+NOT_YET, REST = 1, 1.0
+"""The exit code, and the seconds before it, where a database does not answer: gunicorn then starts another worker."""
+
 
 def app() -> Flask:
     """The application of this process, its guard checked and kept checked."""
@@ -40,6 +44,10 @@ def app() -> Flask:
         logs.start(settings.log_level)
         components = build(settings)
         beats.begin(components.records)
+    except (OperationalError, InterfaceError) as error:  # the server began with them, and its other workers serve
+        structlog.get_logger().error("not_started", reason=sentence(error))
+        time.sleep(REST)
+        sys.exit(NOT_YET)
     except EXPECTED as error:
         structlog.get_logger().critical("not_started", reason=sentence(error))
         sys.exit(BOOT_ERROR)
