@@ -17,7 +17,10 @@ def connect_in_time(seconds: float, dialect: Any, _record: object, arguments: An
 @cache
 def _bounded(driver: Any, seconds: float) -> Any:  # noqa: ANN401  # psycopg, which this room must not import before gevent
     class Bounded(driver.Connection):  # type: ignore[misc]  # of a module that is handed in
-        """A connection that is closed where it is not answered in time. Psycopg 3.3 waits nowhere else."""
+        """A connection that is closed where it is not answered in time. Psycopg 3.3 waits nowhere else.
+
+        One that the server has ended says so in one way, whatever the driver calls it: it is an outage.
+        """
 
         def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401  # as psycopg has it
             try:
@@ -25,5 +28,11 @@ def _bounded(driver: Any, seconds: float) -> Any:  # noqa: ANN401  # psycopg, wh
             except driver.errors._WaitTimeout:  # noqa: SLF001  # what psycopg tells of it; a test sees it
                 self.pgconn.finish()
                 raise driver.OperationalError(f"the server did not answer within {seconds:g} s") from None
+            except driver.DatabaseError as error:
+                if isinstance(error, driver.OperationalError) or not self.closed:
+                    raise
+                # A server that is told to end between a command's answer and its readiness for the next one sends two
+                # results, which psycopg takes for an error of its own; an idle transaction's end has another name, too.
+                raise driver.OperationalError(str(error)) from error
 
     return Bounded
