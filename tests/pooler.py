@@ -1,7 +1,5 @@
 """PgBouncer in front of a PostgreSQL server, in transaction mode: each transaction may get another connection."""
 
-import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -11,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from postgres import give_away, user_of_servers
 from sqlalchemy import make_url
 
 POOL_SIZE = 2
 
 _SETTINGS = """
 [databases]
-* = host={server} port=5432
+* = host={host} port={at}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -35,20 +34,19 @@ log_disconnections = 0
 
 
 @contextmanager
-def run_pooler(server: str, port: int, users: tuple[str, ...]) -> Iterator[None]:
+def run_pooler(server: str, port: int, users: tuple[str, ...], size: int = POOL_SIZE) -> Iterator[None]:
     """PgBouncer for these users, until the block ends."""
     program = shutil.which("pgbouncer")
     assert program, "apt-get install pgbouncer: no test of what stands before a database is ever skipped"
-    sockets = Path(str(make_url(server).query["host"]))
+    url = make_url(server)
+    where = {"host": url.host or url.query["host"], "at": url.port or 5432}
     with tempfile.TemporaryDirectory(prefix="panless-pooler-") as folder:
-        settings = _SETTINGS.format(server=sockets, port=port, folder=folder, size=POOL_SIZE)
+        settings = _SETTINGS.format(**where, port=port, folder=folder, size=size)
         settings = settings if _keeps_statements(program) else settings.replace("max_prepared_statements = 0\n", "")
         Path(folder, "settings.ini").write_text(settings)
         Path(folder, "users").write_text("".join(f'"{user}" ""\n' for user in users))
-        owner = sockets.stat().st_uid  # the server's own user: it opens its sockets to nobody else, and is not root
-        for each in (Path(folder), *Path(folder).iterdir()):
-            os.chown(each, owner, pwd.getpwuid(owner).pw_gid)
-        with subprocess.Popen([program, "-q", f"{folder}/settings.ini"], user=owner) as running:
+        give_away(Path(folder), *Path(folder).iterdir())  # the server opens its sockets to its own user alone
+        with subprocess.Popen([program, "-q", f"{folder}/settings.ini"], user=user_of_servers()) as running:
             try:
                 _wait_for(port)
                 yield
