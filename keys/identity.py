@@ -40,6 +40,10 @@ def goes_on(then: Identity, now: Identity) -> bool:
     return now == then or (now.instance == then.instance != REPLACED and now.mark.seq > then.mark.seq)
 
 
+PATIENCE = 0.5
+"""Seconds for which a request waits for the look of another, before it looks, too: that one may hang."""
+
+
 class Witness:
     """Knows one database again. What it does not know it leaves to `alarm`, which vouches for it or raises.
 
@@ -51,6 +55,7 @@ class Witness:
         self.alarm: Callable[[], None] = _nobody
         self.suspects: Callable[[Identity], bool] = _nothing
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
 
     def check(self, now: Identity, expected: Identity | None) -> None:
         """Hold what a statement saw against what was vouched for before it ran; not while holding a connection to read.
@@ -66,9 +71,13 @@ class Witness:
         return then is not None and goes_on(then, now) and not self.suspects(now)
 
     def _doubt(self, now: Identity) -> None:
-        with self._lock:  # of many requests that see it, one looks
+        is_first = self._looking.acquire(timeout=PATIENCE)  # of many requests that see it, one looks
+        try:
             if not self._knows(self.vouched, now):
                 self.alarm()
+        finally:
+            if is_first:
+                self._looking.release()
         if self.vouched is not None and self.vouched.instance != now.instance:
             raise DatabaseReplaced("the database was replaced while it was read")
 

@@ -118,3 +118,13 @@ def test_a_charge_that_can_not_be_begun(hanging: Hanging) -> None:
     wait_for_ready(hanging.house.app.test_client())
     assert payments(tenant, "I-1") == []
     assert tenant.charge(token, key="c-1", obligation="I-1").status_code == 201
+
+
+def test_a_look_that_meets_no_database_closes_no_door(hanging: Hanging) -> None:
+    """The guard's verdict was about these databases: once they go on, so does everything, before it looks again."""
+    tenant = hanging.house.tenant()
+    token = tenant.token()["id"]
+    with hanging.frozen():
+        assert hanging.house.components.guard.check().code == "database_unavailable"
+        assert tenant.charge(token).get_json()["code"] == "database_unavailable"
+    assert tenant.charge(token).status_code == 201

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import count
 
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -76,7 +77,8 @@ class Guard:
 
         `grace`: for how long a good verdict serves while the ledger is away; None is without end, also in a process
         that starts meanwhile, over the two databases that the last good verdict of any process was about.
-        From now on it looks at once where a witness, which requests pass by, sees another database.
+        From now on it looks at once where a witness, which requests pass by, sees another database. One that does
+        not answer undoes no good verdict: that was about these databases, and each request finds out by itself.
         """
         self.verdict = NOT_CHECKED
         self._records = records
@@ -85,25 +87,34 @@ class Guard:
         self._grace = grace
         self._good: datetime | None = None
         self._lock = threading.Lock()
+        self._turns, self._believed = count(1), 0
         for witness in self._witnesses:
             witness.alarm = self._look_at_once
         if records.dialect.name == "sqlite":
             ledger.witness.suspects = self._has_more
 
     def check(self) -> Verdict:
-        """Look again, and keep the verdict. While the ledger is away, a good one serves on for the grace."""
+        """Look again, and keep the verdict. While the ledger is away, a good one serves on for the grace.
+
+        Several may look at once, so that one whose database hangs keeps nobody waiting: who began last is believed.
+        """
+        turn = next(self._turns)
+        found, seen = _look(self._records, self._ledger)
+        now = self._clock()
+        is_granted = found.code == "ledger_unavailable" and seen is not None and self._is_within_grace(now, seen)
+        told = replace(GOOD, cause=found.cause) if is_granted else found
         with self._lock:
-            found, seen = _look(self._records, self._ledger)
-            if found.code not in _UNSEEN:
-                self._keep(seen if found.is_good else None)
-            now = self._clock()
-            if found.is_good:
-                self._good = now
-            elif found.code == "ledger_unavailable" and seen and self._is_within_grace(now, seen):
-                found = replace(GOOD, cause=found.cause)
-            self.verdict = found
-            self._vouch(seen if found.is_good else None)
-        return found
+            if turn < self._believed:
+                return self.verdict
+            if told.code == "database_unavailable" and self.verdict.is_good:
+                return told
+            self._believed = turn
+            self._good = now if found.is_good else self._good
+            self.verdict = told
+            self._vouch(seen if told.is_good else None)
+        if found.code not in _UNSEEN:
+            self._keep(seen if found.is_good else None)
+        return told
 
     def _is_within_grace(self, now: datetime, seen: Seen) -> bool:
         """Only for the databases that the last good verdict was about: nobody could say what others have lost."""
