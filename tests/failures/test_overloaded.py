@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from failure_scene import GOOD, Told, assert_paid_as_told, charge, outcomes, probe, row, under_load, until
+from failure_scene import GOOD, Told, assert_paid_as_told, charge, figure, outcomes, probe, row, under_load, until
 from house import House, serve
 from ports import free_port
 from sqlalchemy import text
@@ -30,7 +30,8 @@ def test_too_much_to_do(own_house: House) -> None:
     """Who comes late is refused at once, and nothing begun; who has a turn, or was sent, and probes are served."""
     tenant, told = own_house.tenant(), list[Told]()
     key, token = tenant.keys["all"], tenant.token()
-    few = {"PANLESS_WORKERS": "1", "PANLESS_CONNECTIONS": "2"}
+    bind = f"127.0.0.1:{free_port()}"
+    few = {"PANLESS_WORKERS": "1", "PANLESS_CONNECTIONS": "2", "PANLESS_METRICS_BIND": bind}
 
     def one() -> None:
         told.append(charge(url, key, token["id"]))
@@ -59,4 +60,5 @@ def test_too_much_to_do(own_house: House) -> None:
         assert outcomes(told) == {(201, None)}
         with under_load(url, key, token) as load:
             until(lambda: OVERLOADED not in outcomes(load.next()))
+            until(lambda: figure(bind, "panless_overloaded_total") >= len(late))
     assert_paid_as_told(tenant, told + late + load.told)
