@@ -164,7 +164,9 @@ def shop_with(house: House, url: str, *, accounts: int) -> Shop:
     return Shop(tenant=tenant, urls=[url], tokens=tokens)
 
 
-def under_load(house: House, shops: Sequence[Shop], *steps: tuple[float, Callable[[], object]]) -> None:
+def under_load(
+    house: House, shops: Sequence[Shop], *steps: tuple[float, Callable[[], object]], pause: float = PAUSE
+) -> None:
     """Clients of all shops act while the steps are taken, each so many seconds after the one before.
 
     The processor is slow to answer, so that a step meets calls under way, and some of its answers are lost.
@@ -178,7 +180,7 @@ def under_load(house: House, shops: Sequence[Shop], *steps: tuple[float, Callabl
     def client(number: int) -> None:
         while not stop.is_set():
             shops[number % len(shops)].act()
-            time.sleep(random.uniform(0, PAUSE))
+            time.sleep(random.uniform(0, pause))
 
     with ThreadPoolExecutor(THREADS) as pool:
         clients = [pool.submit(client, number) for number in range(THREADS)]
