@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import md5
 from typing import Any
 
 import psycopg
@@ -28,12 +29,22 @@ Sent = tuple[str, Any]
 """A statement as it went to the driver, and its values."""
 
 
-def made_id(prefix: str) -> str:
-    """The id of what has that number: the same wherever it stands."""
-    return f"'{prefix}_00' || substr(translate(md5(tenant || n), '0189', 'wxyz'), 1, 26)"
+def made_id(prefix: str, number: str = "n") -> str:
+    """SQL for the id of what has that number: the same wherever it stands."""
+    return f"'{prefix}_00' || substr(translate(md5(tenant || ({number})), '0189', 'wxyz'), 1, 26)"
+
+
+def id_made(prefix: str, tenant: str, number: int) -> str:
+    """The id that `made_id` makes."""
+    found = md5(f"{tenant}{number}".encode(), usedforsecurity=False).hexdigest()
+    return f"{prefix}_00{found.translate(str.maketrans('0189', 'wxyz'))[:26]}"
 
 
 CUSTOMER, TOKEN = made_id("cus"), made_id("tok")
+BUSY = 1
+"""The number of a customer of whom there is ever more: every hundredth row of what goes on for as long as they pay."""
+
+EVER_MORE = f"CASE WHEN n % 100 = 0 THEN {BUSY} ELSE n END"
 HALF = "n % 2 = 0"
 OUTCOME = "CASE WHEN n % 20 < 3 THEN 'failed' ELSE 'succeeded' END"
 _ITS_OWN = {

@@ -13,7 +13,7 @@ from roles import house_apart, run_as_admin
 from sqlalchemy import Engine, make_url
 
 from api.parts import NAME
-from bench.grown import CUSTOMER, HALF, OUTCOME, TOKEN, Sent, growing, sent_to
+from bench.grown import BUSY, CUSTOMER, HALF, OUTCOME, TOKEN, Sent, growing, id_made, made_id, sent_to
 from keys.keystore import DEKS
 from vault import tables
 from vault.events import event_delivery
@@ -24,6 +24,9 @@ from vault.requests import rights_watch
 from vault.tlog.lateness import lateness
 
 ENDED = {"state": "'done'"}
+OF_ONE = made_id("cus", f"CASE WHEN {HALF} THEN {BUSY} ELSE n END")
+"""Every other row is about one customer."""
+
 GROWN = (
     (tables.customers, {"state": "'active'", "live": HALF}),
     (tables.blind_index, {"normalization": "2", "region": "NULL", "form": "'sha256'"}),
@@ -55,7 +58,7 @@ GROWN = (
     (tables.packages, {"state": "'taken'"}),
     (
         tables.audit_entries,
-        {"position": "n + 1000000", "counter": "n", "lane": "'made up'", "customer_id": CUSTOMER},
+        {"position": "n + 1000000", "counter": "n", "lane": "'made up'", "customer_id": OF_ONE},
     ),
 )
 READING = ("SELECT", "UPDATE", "DELETE", "WITH")
@@ -88,6 +91,8 @@ LISTS = (
     "/v1/rights-requests?overdue=true",
     "/v1/audit/entries",
     "/v1/audit/entries?customer={customer_id}",
+    "/v1/audit/entries?customer={busy}",
+    "/v1/audit/entries?customer={busy}&cursor=1003000",
 )
 
 
@@ -131,7 +136,7 @@ def test_a_list(grown: tuple[House, Stock], path: str) -> None:
     house, stock = grown
     served = house.app.extensions[NAME].records
     tenants = (stock.tenant, another_client(stock.tenant, live=True))
-    named = stock.url(path)
+    named = stock.url(path.replace("{busy}", id_made("cus", stock.tenant.id, BUSY)))
     with sent_to(served) as sent:
         for tenant in tenants:
             answer = tenant.call("GET", f"{named}{'&' if '?' in named else '?'}limit=20")

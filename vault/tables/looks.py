@@ -21,7 +21,14 @@ audit_entries = Table(
     Column("customer_id", Id),
     Column("resource_id", Id),
     Column("position", BigInteger),  # its place in the log, once it has one
-    Index("ix_audit_entries_customer", "tenant_id", "customer_id", "at"),
+    Index("ix_audit_entries_customer", "tenant_id", "customer_id", "at"),  # as exports have them, placed or not
+    partial_index(
+        "ix_audit_entries_placed",
+        "tenant_id",
+        "customer_id",
+        "position",
+        where=text("position IS NOT NULL AND customer_id IS NOT NULL"),
+    ),
     partial_index(
         "uq_audit_entries_position", "tenant_id", "position", where=text("position IS NOT NULL"), unique=True
     ),
