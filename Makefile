@@ -1,4 +1,4 @@
-# Everything a person types here: run, test, check, fuzz, bench. Each makes what it needs.
+# Everything a person types here: run, test, check, fuzz, bench, soak. Each makes what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
@@ -6,10 +6,11 @@ PORT ?= 8080
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
 SEEDS ?= 0-1999
+SOAK_SECONDS ?= 1200
 EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians redis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
-.PHONY: setup run test check fuzz simulate sbom audit bench lock clean
+.PHONY: setup run test check fuzz simulate sbom audit bench soak lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/dev.stamp  ## the environment, with what tests need
@@ -41,6 +42,9 @@ audit: .venv/dev.stamp  ## known weaknesses of the locked versions; fails where 
 
 bench: .venv/dev.stamp build/served/stamp  ## the figures of design.md 10
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+soak: .venv/dev.stamp  ## twenty minutes of calls, with receivers of events that fail and hang; SOAK_SECONDS
+	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS) $(SOAK_ARGS)
 
 lock: .venv/dev.stamp  ## renews the pins and hashes
 	$(COMPILE) requirements/run.in -o requirements/run.txt

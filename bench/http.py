@@ -119,7 +119,7 @@ def tokenizations(scene: Scene, count: int) -> list[bytes]:
 @contextmanager
 def ours(scene: Scene) -> Iterator[tuple[str, int]]:
     """`panless serve` over the scene's house: its URL, and its process id."""
-    address = _free_address()
+    address = free_address()
     environment = {**scene.house.environment, "PANLESS_BIND": address}
     with _serving(scene, "ours", ["-m", "panless", "serve"], environment, address) as (url, pid):
         yield url, pid
@@ -128,7 +128,7 @@ def ours(scene: Scene) -> Iterator[tuple[str, int]]:
 @contextmanager
 def unaudited(scene: Scene) -> Iterator[str]:
     """Panless over the scene's house without an audit log: its URL."""
-    address = _free_address()
+    address = free_address()
     command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.unaudited:app()")
     environment = {**scene.house.environment, "PANLESS_BIND": address}
     with _serving(scene, "unaudited", command[1:], environment, address) as (url, _):
@@ -138,7 +138,7 @@ def unaudited(scene: Scene) -> Iterator[str]:
 @contextmanager
 def _bare(scene: Scene) -> Iterator[str]:
     """The other one, with gunicorn set up as `panless serve` sets it up."""
-    address = _free_address()
+    address = free_address()
     command = gunicorn_command(replace(scene.house.components.settings, bind=address), "bench.bare:app()")
     with _serving(scene, "bare", command[1:], {"BENCH_PROCESSOR": scene.processor.url}, address) as (url, _):
         yield url
@@ -174,7 +174,8 @@ def _wait(program: subprocess.Popen[bytes], url: str, log: os.PathLike[str]) -> 
         raise _NotServingError(f"{program.args[2:4]!r} does not serve: {said.read().strip()[-200:]}")  # type: ignore[index]
 
 
-def _free_address() -> str:
+def free_address() -> str:
+    """An address of this machine that is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -46,14 +46,18 @@ class Client:
 
     async def ask(self, raw: bytes) -> int:
         """The status that came back, 0 where none did in time."""
+        return (await self.answer(raw))[0]
+
+    async def answer(self, raw: bytes) -> tuple[int, bytes]:
+        """The status and the body that came back; 0 where none did in time."""
         try:
             async with asyncio.timeout(LONGEST):
                 return await self._exchange(raw)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self.close()
-            return 0
+            return 0, b""
 
-    async def _exchange(self, raw: bytes) -> int:
+    async def _exchange(self, raw: bytes) -> tuple[int, bytes]:
         if self._streams is not None and self._streams[0].at_eof():  # idle for longer than the server keeps one
             self.close()
         if self._streams is None:
@@ -61,10 +65,10 @@ class Client:
         reader, writer = self._streams
         writer.write(raw)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        await reader.readexactly(int(head.partition(b"content-length:")[2].partition(b"\r\n")[0]))
+        body = await _body(reader, head)
         if b"connection: close" in head:
             self.close()
-        return int(head[9:12])
+        return int(head[9:12]), body
 
     def close(self) -> None:
         if self._streams is not None:
@@ -73,11 +77,24 @@ class Client:
         self._streams = None
 
 
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """What comes after the head: at its length, or in pieces until an empty one."""
+    if length := head.partition(b"content-length:")[2].partition(b"\r\n")[0]:
+        return await reader.readexactly(int(length))
+    body = b""
+    while piece := int(await reader.readuntil(b"\r\n"), 16):
+        body += await reader.readexactly(piece)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
 def to_wire(call: Call) -> bytes:
     """A call as it goes over the network."""
     environ = call.environ
     names = {name: name[5:].replace("_", "-").title() for name in environ if name.startswith("HTTP_")}
-    lines = [f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} HTTP/1.1"]
+    target = environ["PATH_INFO"] + (f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else "")
+    lines = [f"{environ['REQUEST_METHOD']} {target} HTTP/1.1"]
     lines += [f"{shown}: {environ[name]}" for name, shown in names.items()]
     lines += [f"Content-Type: application/json\r\nContent-Length: {len(call.body)}"] if call.body else []
     return "\r\n".join([*lines, "", ""]).encode() + call.body
