@@ -287,7 +287,7 @@ def serve(house: House, port: int, **environment: str) -> Iterator[tuple[subproc
         program.wait(10)
 
 
-def wait_for(url: str, seconds: float = 30) -> None:
+def wait_for(url: str, seconds: float = 60) -> None:
     """Until `url` answers 200."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -1,10 +1,13 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from house import Sandbox
+from house import Sandbox, build_house, open_house
 from http_front import Front
+from ledger_scene import InBucket
 from moto.moto_server.werkzeug_app import MotoRequestHandler
-from object_store import ObjectStore, let_boto3_find_them, run_object_store
+from object_store import CREDENTIALS, ObjectStore, let_boto3_find_them, run_object_store
+from postgres import create_database, own_server
 from two_servers import TwoServers, two_servers
 
 
@@ -34,3 +37,15 @@ def bucket_front(objects: ObjectStore) -> Iterator[Front]:
     front = Front(objects, MotoRequestHandler)
     yield front
     front.stop()
+
+
+@pytest.fixture
+def in_bucket(tmp_path: Path, sandbox: Sandbox, objects: ObjectStore, bucket_front: Front) -> Iterator[InBucket]:
+    where = {"PANLESS_LEDGER": f"s3://{objects.bucket()}/shop", "PANLESS_LEDGER_ENDPOINT": bucket_front.url}
+    with own_server() as server:
+        records_url, keystore_url = (create_database(server.get_uri(), name) for name in ("records", "keystore"))
+        built = build_house(tmp_path / "house", records_url, keystore_url, sandbox)
+        house = open_house(built.home, built.environment | where | CREDENTIALS, sandbox)
+        tenant = house.tenant()
+        yield InBucket(house, server, bucket_front, tenant, tenant.token())
+        house.components.close()

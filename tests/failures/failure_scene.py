@@ -1,7 +1,6 @@
-"""What tests of docs/failures.md share: calls over HTTP while a part is away, light load, figures."""
+"""What tests of docs/failures.md share: calls over HTTP while a part is away, and light load."""
 
 import json
-import re
 import time
 import urllib.error
 import urllib.request
@@ -10,12 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from house import PURPOSE, ROOT, Tenant, word
+from house import PURPOSE, Tenant, word
 
 from vault.money.charges import obligation_digest
 
@@ -155,31 +153,3 @@ def until(true: Callable[[], Any], seconds: float = LONGEST) -> float:
         assert time.monotonic() - begun < seconds, f"it did not come true within {seconds:.0f} s"
         time.sleep(0.05)
     return time.monotonic() - begun
-
-
-def figure(bind: str, name: str) -> float:
-    """The value of one figure, by its name with its labels, as Prometheus is given it; 0 where it is not there yet."""
-    with urllib.request.urlopen(f"http://{bind}/metrics", timeout=LONGEST) as answer:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
-    return float(found[1]) if found else 0.0
-
-
-GOOD = (200, None)
-
-
-def probe(url: str, path: str) -> tuple[int, str | None]:
-    """What `/livez` or `/readyz` says."""
-    return ask(url + path, "").outcome
-
-
-def logged(log: Path, event: str) -> list[dict[str, Any]]:
-    """What a program logged under this name."""
-    lines = (line for line in log.read_text().splitlines() if f'"{event}"' in line and line.startswith("{"))
-    return [json.loads(line) for line in lines]
-
-
-def table() -> dict[str, list[str]]:
-    """The rows of docs/failures.md: the other cells by the first."""
-    lines = [line for line in (ROOT / "docs" / "failures.md").read_text().splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:]]
-    return {first: others for first, *others in cells}

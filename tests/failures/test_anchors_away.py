@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from commands import panless
-from failure_scene import WELL, ask, assert_paid_as_told, figure, outcomes, row, under_load, until
+from failure_scene import WELL, ask, assert_paid_as_told, outcomes, row, under_load, until
 from house import House, Tenant, link_to, open_house, package_of, serve
 from http_front import Front
+from noticing import figure
 from object_store import CREDENTIALS, ObjectStore
 from ports import free_port
 from running_worker import worker
@@ -62,7 +63,7 @@ def test_anchors_are_away(own_house: House, objects: ObjectStore, bucket_front: 
     assert house.work()[1] == []
     link = link_to(tenant, package_of(tenant, token["customer"]))
     with (
-        serve(house, free_port(), PANLESS_METRICS_BIND=bind) as (_, url),
+        serve(house, free_port(), PANLESS_METRICS_BIND=bind, PANLESS_WORKERS="1") as (_, url),
         worker(house) as log,
         under_load(url, key, token) as load,
     ):

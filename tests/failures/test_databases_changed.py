@@ -5,24 +5,9 @@ from pathlib import Path
 import pytest
 from backups import backup, restore
 from commands import panless
-from failure_scene import (
-    GOOD,
-    WELL,
-    Told,
-    ask,
-    assert_paid_as_told,
-    charge,
-    figure,
-    logged,
-    outcomes,
-    patient,
-    probe,
-    read,
-    row,
-    under_load,
-    until,
-)
+from failure_scene import WELL, Told, ask, assert_paid_as_told, charge, outcomes, patient, read, row, under_load, until
 from house import House, Tenant, serve, word
+from noticing import GOOD, figure, logged, probe
 from ports import free_port
 from running_worker import worker
 from sqlalchemy import update
@@ -125,7 +110,7 @@ def test_an_older_copy(own_house: House, which: str, code: str, tmp_path: Path) 
     tenant, bind = own_house.tenant(), f"127.0.0.1:{free_port()}"
     key, gone, stays, engine = tenant.keys["all"], tenant.token(), tenant.token(), getattr(own_house.components, which)
     copy = backup(engine, tmp_path / "copy")
-    with serve(own_house, free_port(), PANLESS_METRICS_BIND=bind) as (_, url):
+    with serve(own_house, free_port(), PANLESS_METRICS_BIND=bind, PANLESS_WORKERS="1") as (_, url):
         assert ask(f"{url}/v1/customers/{gone['customer']}", key, "DELETE").status == 202
         restore(engine, copy)
         with under_load(url, key, stays) as load:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from failure_scene import GOOD, Told, assert_paid_as_told, charge, figure, outcomes, probe, row, under_load, until
+from failure_scene import Told, assert_paid_as_told, charge, outcomes, row, under_load, until
 from house import House, serve
+from noticing import GOOD, figure, probe
 from ports import free_port
 from sqlalchemy import text
 

@@ -10,20 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from failure_scene import (
-    WELL,
-    ask,
-    assert_paid_as_told,
-    charge,
-    figure,
-    outcomes,
-    paid,
-    read,
-    row,
-    under_load,
-    until,
-)
+from failure_scene import WELL, ask, assert_paid_as_told, charge, outcomes, paid, read, row, under_load, until
 from house import ROOT, House, Sandbox, Tenant, end_waits, open_house, serve, token_order, wait_for, word
+from noticing import figure
 from ports import free_port
 
 NOT_REACHED = (503, "processor_not_reached")
@@ -80,7 +69,7 @@ def test_a_processor_is_away(own_house: House, processor: Processor, sandbox: Sa
     tenant, other = house.tenant(), house.tenant()
     key, token, elsewhere = tenant.keys["all"], tenant.token(), at_another(other)
     with (
-        serve(house, free_port(), PANLESS_METRICS_BIND=bind) as (_, url),
+        serve(house, free_port(), PANLESS_METRICS_BIND=bind, PANLESS_WORKERS="1") as (_, url),
         under_load(url, other.keys["all"], elsewhere) as load,
     ):
         before = charge(url, key, token["id"])

@@ -4,8 +4,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from failure_scene import GOOD, WELL, assert_paid_as_told, figure, outcomes, probe, row, under_load, until
+from failure_scene import WELL, assert_paid_as_told, outcomes, row, under_load, until
 from house import House, serve
+from noticing import GOOD, figure, probe
 from ports import free_port
 from redis_standin import Store
 
@@ -24,7 +25,12 @@ def store(free_port: int) -> Iterator[Store]:
 def test_the_store_is_away(own_house: House, store: Store) -> None:
     """Nobody is refused or waits; how many calls were let through uncounted is counted, until it is back."""
     tenant, bind = own_house.tenant(), f"127.0.0.1:{free_port()}"
-    limits = {"RATE_LIMIT": "9000/hour", "RATE_LIMIT_STORE": f"redis://127.0.0.1:{store.port}/0", "METRICS_BIND": bind}
+    limits = {
+        "RATE_LIMIT": "9000/hour",
+        "RATE_LIMIT_STORE": f"redis://127.0.0.1:{store.port}/0",
+        "METRICS_BIND": bind,
+        "WORKERS": "1",
+    }
     settings = {f"PANLESS_{name}": value for name, value in limits.items()}
     with (
         serve(own_house, free_port(), **settings) as (_, url),

@@ -6,21 +6,9 @@ from dataclasses import replace
 
 import pytest
 from commands import panless
-from failure_scene import (
-    GOOD,
-    WELL,
-    Load,
-    Told,
-    ask,
-    assert_paid_as_told,
-    outcomes,
-    probe,
-    read,
-    row,
-    under_load,
-    until,
-)
+from failure_scene import WELL, Load, Told, ask, assert_paid_as_told, outcomes, read, row, under_load, until
 from house import House, serve
+from noticing import GOOD, probe
 from ports import free_port
 from transit_house import moved
 from transit_standin import Transit

@@ -4,8 +4,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from failure_scene import WELL, ask, assert_paid_as_told, charge, figure, outcomes, row, under_load, until
+from failure_scene import WELL, ask, assert_paid_as_told, charge, outcomes, row, under_load, until
 from house import House, Tenant, end_waits, serve
+from noticing import figure
 from ports import free_port
 from running_worker import worker
 from sqlalchemy import select, update
@@ -49,7 +50,7 @@ def test_no_worker(own_house: House) -> None:
     card, waits = lost.token()["id"], (503, "in_doubt")
     lose_commits(lost)
     with (
-        serve(own_house, free_port(), PANLESS_METRICS_BIND=binds[0]) as (_, url),
+        serve(own_house, free_port(), PANLESS_METRICS_BIND=binds[0], PANLESS_WORKERS="1") as (_, url),
         under_load(url, key, token) as load,
     ):
         own_house.sandbox.fault(path="/v1/payment_intents", do="lose_answer")
