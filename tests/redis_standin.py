@@ -1,6 +1,5 @@
 """A store of counts that speaks Redis' protocol, as a program of its own: it can hang, stop and start again."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -29,6 +28,6 @@ class Store:
         assert self.process.stdout.readline() == "ready\n"
 
     def stop(self) -> None:
-        os.kill(self.process.pid, signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
         self.process.kill()
         self.process.communicate()
