@@ -1,17 +1,27 @@
-"""`panless worker`, for which every webhook endpoint is on this machine, where it may be called."""
+"""The worker, for which every webhook endpoint is on this machine, where it may be called."""
 
-import sys
+import signal
+from dataclasses import replace
 from functools import partial
-from unittest import mock
 
-from panless import cli, outgoing
+from panless import logs, outgoing, wiring
+from panless.settings import read_settings
+from panless.stopping import Stop
+from panless.worker import lanes_of, run
+from panless.worker_metrics import measured
+from vault.processing import beats
 
 
 def main() -> None:
-    """Run it. Nothing else differs: it speaks TLS, and checks certificates by the authorities of its environment."""
+    """As `panless worker`, TLS and certificates too, but that no name is looked up."""
+    settings = read_settings()
+    logs.start(settings.log_level)
     here = partial(outgoing.post, fit=outgoing.anywhere, resolve=lambda _host, _port: ["127.0.0.1"])
-    with mock.patch.object(outgoing, "post", here), mock.patch.object(sys, "argv", ["panless", "worker"]):
-        cli.main()
+    components = replace(wiring.build(settings), post=here)
+    beats.begin(components.records)
+    if settings.worker_metrics_bind is not None:
+        components = measured(components, settings.worker_metrics_bind)
+    run(lanes_of(components), Stop(signal.SIGTERM, signal.SIGINT).wait)
 
 
 if __name__ == "__main__":
