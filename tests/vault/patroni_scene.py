@@ -25,6 +25,9 @@ CLIENTS, PROBES, PAUSE = 3, 2, 0.1
 SHOPPERS_PAUSE = 1.0
 """At most, between two things that a shopper does: an outage of half a minute leaves some hundreds to do again."""
 
+KNOWN_WITHIN = 120.0
+"""A dozen programs besides, on a machine that tests something else, too: only what is measured is held to its time."""
+
 ACCEPTED, UNAVAILABLE = 201, 503
 ONE_ROW = "UPDATE deployment SET deployment_id = deployment_id"
 
@@ -80,7 +83,7 @@ class Scene:
     def end(self) -> None:
         """Nobody asks anything new: what was asked is known, and judged."""
         let_go(self.house)
-        until_known(self.house, self.shops)
+        until_known(self.house, self.shops, KNOWN_WITHIN)
         judge(self.house, self.shops)
 
     def gone(self) -> int:
