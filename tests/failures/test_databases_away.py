@@ -42,7 +42,8 @@ def test_a_database_does_not_answer(which: str, apart: TwoServers) -> None:
         assert outcomes(load.next()) == WELL
     look_at_refused([each for each in load.told if gone_at < each.begun < back_at - SECONDS - SLACK])
     sent = [each for each in load.told if each.begun < gone_at < each.at - 1 and each.status != 503]
-    assert {each.status for each in sent} == ({202} if which == "records" else {201})
+    assert {each.status for each in sent} <= ({202} if which == "records" else {201, 202})
+    assert sent
     assert "database_unavailable" in {each["code"] for each in logged(house.home / "server.log", "verdict")}
     end_waits(house)
     assert house.work()[1] == []
