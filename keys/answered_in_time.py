@@ -5,13 +5,23 @@ connection that was closed is unknown, and whoever reads it again on another one
 cancel request anyway.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+from keys.hosts import Hosts
 
-def connect_in_time(seconds: float, dialect: Any, _record: object, arguments: Any, options: Any) -> Any:  # noqa: ANN401  # SQLAlchemy's `do_connect`
+
+def connect_in_time(
+    seconds: float,
+    hosts: Hosts,
+    dialect: Any,  # noqa: ANN401  # SQLAlchemy's `do_connect`
+    _record: object,
+    arguments: Any,  # noqa: ANN401  # as above
+    options: Any,  # noqa: ANN401  # as above
+) -> Any:  # noqa: ANN401  # as above
     """A connection of psycopg whose every statement, commit and fetch is answered within so many seconds."""
-    return _bounded(dialect.loaded_dbapi, seconds).connect(*arguments, **options)
+    driver = dialect.loaded_dbapi
+    return hosts.connect(partial(_bounded(driver, seconds).connect, *arguments), driver.errors, options)
 
 
 @cache

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from keys.answered_in_time import connect_in_time
+from keys.hosts import Hosts
 
 WAL_IS_SAFE_FROM = (3, 51, 3)
 """Earlier SQLite releases can corrupt a database when a WAL file is reset (sqlite.org, release 3.51.3)."""
@@ -57,11 +58,11 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True, sec
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
-    timelines, lives = _Timelines(), _Lives()
+    timelines, lives, hosts = _Timelines(), _Lives(), Hosts()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
         if seconds is not None and not sqlite_file:
-            event.listen(one, "do_connect", partial(connect_in_time, seconds))
+            event.listen(one, "do_connect", partial(connect_in_time, seconds, hosts))
         event.listen(one, "connect", prepare)
         if not sqlite_file:
             event.listen(one, "connect", lives.note)
