@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     """Soak, say what was measured, and tell by the exit code whether it holds."""
     options = _options().parse_args(arguments)
     log_to_nowhere()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell has what it starts in the background ignore the second
+        signal.signal(ending, signal.default_int_handler)
     try:
         with standing() as house:
             traffic, watch = Traffic(house.house, house.url), Watch(house.programs)

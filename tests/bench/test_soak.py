@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -17,11 +19,20 @@ LEVEL = [120.0, 121.0, 119.5, 120.5] * 10
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}
 
 
-def soak(log: Path, *options: str) -> subprocess.Popen[bytes]:
-    """A soak that has begun; what it says goes to a file."""
+@contextmanager
+def soak(log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A soak that has begun; what it says goes to a file. Nobody waits for one that does not end."""
     command = [sys.executable, "-m", "bench.soak", "--rate", "5", *options]
     with log.open("w") as said:
-        return subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stdout=said, stderr=said)
+        program = subprocess.Popen(command, env=ENVIRONMENT, cwd=ROOT, stdout=said, stderr=said)
+    begun = psutil.Process(program.pid)
+    try:
+        yield program
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            for each in [*begun.children(recursive=True), begun]:
+                each.kill()
+        program.wait(10)
 
 
 def test_a_short_one(tmp_path: Path) -> None:
