@@ -37,6 +37,7 @@ def _bounded(driver: Any, seconds: float) -> Any:  # noqa: ANN401  # psycopg, wh
                 return super().wait(gen, interval, seconds if timeout is None else timeout)
             except driver.errors._WaitTimeout:  # noqa: SLF001  # what psycopg tells of it; a test sees it
                 self.pgconn.finish()
+                self.asked_by.hung(self)
                 raise driver.OperationalError(f"the server did not answer within {seconds:g} s") from None
             except driver.DatabaseError as error:
                 if isinstance(error, driver.OperationalError) or not self.closed:

@@ -33,14 +33,17 @@ WAIT_SECONDS = 10
 """How long a request waits for a connection before it is told that the database is busy."""
 
 
-def open_database(url: str, connections: int = 10, *, prepares: bool = True, seconds: float | None = None) -> Engine:
+def open_database(
+    url: str, connections: int = 10, *, prepares: bool = True, seconds: float | None = None, hosts: Hosts | None = None
+) -> Engine:
     """An engine for `url` (`sqlite:///path` or `postgresql://...`) that prints no parameters in its errors.
 
     It opens at most `connections`; who comes later waits: a server has its limit, and meeting it is an outage for all.
     It carries a second one of the same size for reading, whose connections stay in AUTOCOMMIT: switching a connection
     back and forth costs more than reading a row. Nothing connects before the first statement. `prepares`: PostgreSQL
     keeps statements for the next time, which not every pooler can do. `seconds`: in which PostgreSQL answers each
-    statement, or its connection is closed; None waits for as long as it takes.
+    statement, or its connection is closed; None waits for as long as it takes. `hosts`: what is known of those that did
+    not answer, for several databases on the same ones.
     """
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
@@ -58,11 +61,12 @@ def open_database(url: str, connections: int = 10, *, prepares: bool = True, sec
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
-    timelines, lives, hosts = _Timelines(), _Lives(), Hosts()
+    timelines, lives, hosts = _Timelines(), _Lives(), hosts or Hosts()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
         if seconds is not None and not sqlite_file:
             event.listen(one, "do_connect", partial(connect_in_time, seconds, hosts))
+            event.listen(one, "checkout", hosts.refuse_hung)
         event.listen(one, "connect", prepare)
         if not sqlite_file:
             event.listen(one, "connect", lives.note)

@@ -1,50 +1,69 @@
-"""Of several hosts that a URL names, those that kept somebody waiting are asked last.
+"""Hosts that kept somebody waiting: of several that a URL names they are asked last, and connections to them end.
 
-A server that stands still takes a connection and says nothing. Were it always asked first, because the URL names it
-first, each connection to the one that was promoted in its place would cost the whole of its time to answer, and a
-request that makes three of them three times that.
+A server that stands still takes connections and says nothing, and those that were made before look as good as ever.
+Were it asked first because the URL names it first, each connection to the one that was promoted in its place would wait
+for it. Were each old connection tried, each of both databases would find out by itself how long that takes.
 """
 
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from sqlalchemy.exc import DisconnectionError
+
+Where = tuple[str, str]
+"""A host and its port, as the URL has them."""
+
 
 class Hosts:
-    """In which order the hosts of one database are asked. Those that answer, in the order of the URL."""
+    """What one process knows of them. Those that answer are asked in the order of the URL."""
 
     def __init__(self) -> None:
         self._times = count(1)
-        self._kept_waiting: dict[tuple[str, str], int] = {}
+        self._mute: dict[Where, int] = {}
+        self._hung: dict[Where, int] = {}
 
     def connect(self, connect: Callable[..., Any], errors: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401  # the driver's
-        """A connection to the first of them that is what is asked for. Raises what the last one said."""
-        where = _pairs(options)
-        if len(where) < 2:  # noqa: PLR2004  # several
-            return connect(**options)
+        """A connection to the first of them that is what is asked for. Raises what they said."""
         said: list[Exception] = []
-        for host, port in sorted(where, key=lambda each: self._kept_waiting.get(each, 0)):
+        for where in sorted(_places(options), key=lambda each: self._mute.get(each, 0)):
+            now = next(self._times)
             try:
-                made = connect(**options | {"host": host, "port": port})
+                made = connect(**options | _only(where))
             except errors.OperationalError as error:
-                self._note((host, port), is_mute=isinstance(error, errors.ConnectionTimeout))
+                self._mute[where] = now if isinstance(error, errors.ConnectionTimeout) else 0
                 said.append(error)
             else:
-                self._note((host, port), is_mute=False)
+                self._mute[where] = 0
+                made.asked_by, made.came_from = self, (where, now)
                 return made
+        if len(said) == 1:
+            raise said[0]
         raise errors.OperationalError("; ".join(str(each) for each in said)) from said[-1]
 
-    def _note(self, where: tuple[str, str], *, is_mute: bool) -> None:
-        self._kept_waiting[where] = next(self._times) if is_mute else 0
+    def hung(self, connection: Any) -> None:  # noqa: ANN401  # as above
+        """It was not answered on this connection, which is ended for that."""
+        where, _ = connection.came_from
+        self._mute[where] = self._hung[where] = next(self._times)
+
+    def refuse_hung(self, dbapi: Any, _entry: object, _proxy: object) -> None:  # noqa: ANN401  # as above
+        """Have the pool make a new connection in place of one from before its host kept somebody waiting."""
+        where, at = dbapi.came_from
+        if at < self._hung.get(where, 0):
+            raise DisconnectionError("its host has not answered since")
 
 
-_SAYS_MORE = ("hostaddr", "load_balance_hosts", "service")
-"""Options that have an order of their own, which is the driver's to follow."""
+_DRIVERS: Where = ("", "")
+"""Where the driver decides: by options that have an order of their own, or by its environment."""
 
 
-def _pairs(options: dict[str, Any]) -> list[tuple[str, str]]:
-    """Each host with its port; none where the driver is to decide."""
-    if any(name in options for name in _SAYS_MORE) or options.get("target_session_attrs") == "prefer-standby":
-        return []
+def _places(options: dict[str, Any]) -> list[Where]:
     hosts, ports = (str(options.get(name) or "").split(",") for name in ("host", "port"))
+    if "hostaddr" in options or "load_balance_hosts" in options or "prefer-standby" in options.values():
+        return [_DRIVERS]
     return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+
+
+def _only(where: Where) -> dict[str, str | None]:
+    host, port = where
+    return {} if where == _DRIVERS else {"host": host or None, "port": port or None}

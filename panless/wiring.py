@@ -12,6 +12,7 @@ from api.parts import Parts, Shown
 from api.rate_limits import RateLimits
 from keys import keystore as keystores
 from keys.database import open_database, reading, transaction
+from keys.hosts import Hosts
 from keys.keyring import Keyring
 from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
@@ -163,9 +164,10 @@ def build(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Compon
 
 
 def _opened(settings: Settings, connections: int, seconds: float | None = None) -> tuple[Engine, Engine]:
-    """The records and the keystore, which answer within so many seconds."""
+    """The records and the keystore, which answer within so many seconds. Often they lie on the same hosts."""
+    hosts, prepares = Hosts(), settings.prepared_statements
     records, keystore = (
-        open_database(url.value, connections, prepares=settings.prepared_statements, seconds=seconds)
+        open_database(url.value, connections, prepares=prepares, seconds=seconds, hosts=hosts)
         for url in (settings.records_url, settings.keystore_url)
     )
     return records, keystore

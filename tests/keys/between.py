@@ -14,13 +14,17 @@ READY = 6
 
 
 class Between:
-    """Between a client and its server: at the next of a certain command, the server ends once it has answered it."""
+    """Between a client and its server, which ends or is silent from a moment on that is chosen.
+
+    `ends_at`: it ends once it has answered the next of this command. `is_silent`: it takes all, and says nothing.
+    """
 
     def __init__(self, server: str, port: int = 0) -> None:
         self._server = f"{make_url(server).query['host']}/.s.PGSQL.5432"
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self.ends_at: bytes | None = None
+        self.is_silent = False
         Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -34,6 +38,8 @@ class Between:
         """One command and its answer at a time, as this driver sends them here."""
         with client, server, suppress(OSError):
             while asked := client.recv(65536):
+                if self.is_silent:
+                    continue
                 server.sendall(asked)
                 answer = server.recv(65536)
                 if self.ends_at is not None and self.ends_at in asked:

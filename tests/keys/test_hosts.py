@@ -8,8 +8,10 @@ from contextlib import ExitStack
 import pytest
 from between import Between
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from keys.database import open_database, reading, transaction
+from keys.hosts import Hosts
 
 CONNECT_SECONDS = 5.0
 """How long a host is waited for."""
@@ -31,12 +33,14 @@ def answering(postgresql: str) -> Iterator[Between]:
 @pytest.fixture
 def database(mute: socket.socket, answering: Between) -> Iterator[Engine]:
     """The mute one is named first."""
-    hosts = "&".join(f"host=127.0.0.1:{port}" for port in (mute.getsockname()[1], answering.port))
-    encryption = "sslmode=disable&gssencmode=disable"
-    url = f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write&{encryption}"
-    engine = open_database(url, 2, seconds=10.0)
+    engine = open_database(url_of(mute.getsockname()[1], answering.port), 2, seconds=10.0)
     yield engine
     engine.dispose()
+
+
+def url_of(*ports: int) -> str:
+    hosts = "&".join(f"host=127.0.0.1:{port}" for port in ports)
+    return f"postgresql://postgres@/postgres?{hosts}&target_session_attrs=read-write&sslmode=disable&gssencmode=disable"
 
 
 def test_one_that_says_nothing_is_waited_for_once(database: Engine) -> None:
@@ -64,3 +68,25 @@ def test_it_is_asked_again_where_nobody_else_answers(
     with transaction(database) as tx:
         assert tx.scalar(text("SELECT 1")) == 1
     back.close()
+
+
+def test_connections_to_one_that_hangs_are_not_tried_each(postgresql: str, answering: Between) -> None:
+    """Two databases on it: whose statement was not answered says so for all others, which are made elsewhere."""
+    first, hosts = Between(postgresql), Hosts()
+    databases = [open_database(url_of(first.port, answering.port), 2, seconds=1.0, hosts=hosts) for _ in range(2)]
+    for each in databases:
+        _ask(each)
+    first.is_silent = True
+    with pytest.raises(OperationalError, match="did not answer within 1 s"):
+        _ask(databases[0])
+    begun = time.monotonic()
+    for each in databases:
+        _ask(each)
+        each.dispose()
+    assert time.monotonic() - begun < 1
+    first.close()
+
+
+def _ask(database: Engine) -> None:
+    with reading(database) as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
