@@ -64,10 +64,11 @@ def open_database(
     timelines, lives, hosts = _Timelines(), _Lives(), hosts or Hosts()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
+        event.listen(one, "connect", prepare)
         if seconds is not None and not sqlite_file:
             event.listen(one, "do_connect", partial(connect_in_time, seconds, hosts))
+            event.listen(one, "connect", hosts.note)
             event.listen(one, "checkout", hosts.refuse_hung)
-        event.listen(one, "connect", prepare)
         if not sqlite_file:
             event.listen(one, "connect", lives.note)
             event.listen(one, "invalidate", lives.end)

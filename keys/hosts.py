@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 Where = tuple[str, str]
 """A host and its port, as the URL has them."""
@@ -27,15 +28,14 @@ class Hosts:
         """A connection to the first of them that is what is asked for. Raises what they said."""
         said: list[Exception] = []
         for where in sorted(_places(options), key=lambda each: self._mute.get(each, 0)):
-            now = next(self._times)
             try:
                 made = connect(**options | _only(where))
             except errors.OperationalError as error:
-                self._mute[where] = now if isinstance(error, errors.ConnectionTimeout) else 0
+                self._mute[where] = next(self._times) if isinstance(error, errors.ConnectionTimeout) else 0
                 said.append(error)
             else:
                 self._mute[where] = 0
-                made.asked_by, made.came_from = self, (where, now)
+                made.asked_by, made.came_from = self, where
                 return made
         if len(said) == 1:
             raise said[0]
@@ -43,14 +43,19 @@ class Hosts:
 
     def hung(self, connection: Any) -> None:  # noqa: ANN401  # as above
         """It was not answered on this connection, which is ended for that."""
-        where, _ = connection.came_from
-        self._mute[where] = self._hung[where] = next(self._times)
+        self._mute[connection.came_from] = self._hung[connection.came_from] = next(self._times)
 
-    def refuse_hung(self, dbapi: Any, _entry: object, _proxy: object) -> None:  # noqa: ANN401  # as above
+    def note(self, _connection: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # as above
+        """Keep when a connection was ready. Just before it is handed out: the pool takes no second refusal."""
+        entry.info[_READY] = next(self._times)
+
+    def refuse_hung(self, connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
         """Have the pool make a new connection in place of one from before its host kept somebody waiting."""
-        where, at = dbapi.came_from
-        if at < self._hung.get(where, 0):
+        if entry.info[_READY] < self._hung.get(connection.came_from, 0):
             raise DisconnectionError("its host has not answered since")
+
+
+_READY = "panless_ready"
 
 
 _DRIVERS: Where = ("", "")

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 from between import Between
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from keys.database import open_database, reading, transaction
+from keys.database import open_database, reader_of, reading, transaction
 from keys.hosts import Hosts
 
 CONNECT_SECONDS = 5.0
@@ -85,6 +85,15 @@ def test_connections_to_one_that_hangs_are_not_tried_each(postgresql: str, answe
         each.dispose()
     assert time.monotonic() - begun < 1
     first.close()
+
+
+def test_one_that_is_being_made_meanwhile_is_none_of_them(answering: Between) -> None:
+    """Another statement hangs while a connection to the same host is made: that one answers, and serves."""
+    hosts = Hosts()
+    database = open_database(url_of(answering.port), 2, seconds=1.0, hosts=hosts)
+    event.listen(reader_of(database), "connect", lambda made, _entry: hosts.hung(made), insert=True)
+    _ask(database)
+    database.dispose()
 
 
 def _ask(database: Engine) -> None:
