@@ -35,6 +35,10 @@ class Shown:
     person: str | None = None
 
 
+class IssuerAway(Exception):
+    """Nobody can say whether a token's issuer has the key that it is signed with: it was asked, and did not answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """All that routes hand on to domain functions."""
@@ -55,7 +59,7 @@ class Parts:
     logs: LogWatch = field(default_factory=LogWatch)
     """Where the audit log is anchored, outside of the databases, if anywhere."""
     issued: Callable[[str], Shown | None] | None = None
-    """Reads tokens of the issuer that the operator trusts, where there is one."""
+    """Reads tokens of the issuer that the operator trusts, where there is one. Raises IssuerAway."""
     limits: RateLimits | None = None
     uses: KeyUses = field(default_factory=KeyUses)
     ages: Callable[[], Callable[[], float]] = sending.from_now

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from api.fields import moment
+from api.parts import IssuerAway
 from keys.errors import DatabaseReplaced, KeyDestroyed, RootKeyAway, RootKeyDenied, WatermarkMoved
 from vault import errors
 
@@ -78,6 +79,9 @@ TABLE: dict[type[Exception], Kind] = {
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
     RootKeyDenied: Kind(503, "root_key_denied", 10),  # somebody must mend it first, and nobody needs to restart
+    IssuerAway: Kind(
+        503, "issuer_unavailable", 5
+    ),  # who is told 401 gives up, or renews a token that is as good as any
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),
@@ -87,6 +91,7 @@ TABLE: dict[type[Exception], Kind] = {
 _TEXTS = {
     "erased": "This was erased.",
     "database_unavailable": "A database does not answer. Try again.",
+    "issuer_unavailable": "The issuer of this token does not answer. Nothing was done: try again.",
     "overloaded": "There is more to do here than can be done in time; nothing was begun. Try again.",
     "database_busy": "All database connections are in use. Try again.",
     "processor_credentials_refused": "The processor refuses this processor account's credentials. Renew them.",

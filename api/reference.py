@@ -71,6 +71,7 @@ def _problems() -> dict[str, str]:
         "invalid_characters": "A string holds control characters or half a surrogate pair.",
         "invalid_header": "A header has not the form that it must have.",
         "invalid_request": "Fields are missing, unknown or wrong; `errors` lists them.",
+        "issuer_unavailable": "The token's issuer does not answer. Nothing was done: try again.",
         "json_too_deep": "The JSON is nested too deep.",
         "keystore_restored": "The keystore is older than the records: nothing is served.",
         "ledger_cut": "The erasure ledger was cut or changed: nothing is served.",

@@ -19,6 +19,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
+from api.parts import IssuerAway
 from panless.errors import SettingsError
 from panless.fetching import fetch
 
@@ -51,14 +52,17 @@ class IssuerKeys:
         self._failed = False
 
     def get(self, key_id: str) -> PyJWK | None:
-        """The key of this id, None if the issuer has none."""
+        """The key of this id, None if the issuer has none. Raises IssuerAway where that can't be told."""
         if self._is_wanting(key_id) and self._lock.acquire(timeout=self._patience()):  # one asks; who can, goes on
             try:
                 if self._is_wanting(key_id):
                     self._read()
             finally:
                 self._lock.release()
-        return self._keys().get(key_id)
+        keys = self._keys()
+        if key_id not in keys and (self._failed or not keys):
+            raise IssuerAway
+        return keys.get(key_id)
 
     def _keys(self) -> dict[str, PyJWK]:
         """Those that are still good, whatever has become of asking since."""

@@ -24,6 +24,7 @@ from house import PURPOSE, House, Tenant, make_app
 from jwt.algorithms import get_default_algorithms
 from werkzeug.test import TestResponse
 
+from api.parts import IssuerAway
 from panless.issuer import Trust, reader, scopes_of
 from panless.issuer_keys import FETCH_SECONDS, WAIT_SECONDS, IssuerKeys, loader, parse
 from vault.tenancy import clients
@@ -330,7 +331,9 @@ def test_an_issuer_that_is_away_stops_nobody(scene: Scene, trouble: dict[str, An
         assert scene.ask(token(scene)).status_code == 200
     assert scene.issuer.asked == 3
     scene.clock[0] = 90_000
-    assert scene.ask(token(scene)).status_code == 401
+    unknown = scene.ask(token(scene))
+    assert (unknown.status_code, unknown.get_json()["code"]) == (503, "issuer_unavailable")
+    assert unknown.headers["Retry-After"] == "5"
     assert scene.ask(scene.tenant.keys["all"]).status_code == 200
     scene.issuer.status, scene.issuer.keys = 200, good
     scene.clock[0] = 90_006
@@ -355,7 +358,7 @@ def test_an_odd_key_among_others_spoils_none(scene: Scene, odd: dict[str, object
 
 
 def test_keys_are_good_for_a_day_while_nobody_is_asked() -> None:
-    """However its last asking ended, and while another one is at it: old keys verify nothing."""
+    """However its last asking ended, and while another one is at it: nobody can tell whether old keys are good."""
     clock, begun, go_on = [0.0], threading.Event(), threading.Event()
     answers = iter([json.dumps({"keys": [jwk("RS256", RSA, "rsa")]}).encode(), b""])
 
@@ -368,13 +371,16 @@ def test_keys_are_good_for_a_day_while_nobody_is_asked() -> None:
     keys = IssuerKeys(load, lambda: clock[0])
     assert keys.get("rsa") is not None
     clock[0] = 90_000
-    asking = threading.Thread(target=keys.get, args=("rsa",))
-    asking.start()
-    assert begun.wait(20)
-    assert keys.get("rsa") is None
-    go_on.set()
-    asking.join()
-    assert keys.get("rsa") is None
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(keys.get, "rsa")
+        assert begun.wait(20)
+        with pytest.raises(IssuerAway):
+            keys.get("rsa")
+        go_on.set()
+        with pytest.raises(IssuerAway):
+            asking.result(20)
+    with pytest.raises(IssuerAway):
+        keys.get("rsa")
 
 
 def drip(connection: socket.socket, stop: threading.Event, head: bytes) -> None:
@@ -396,9 +402,9 @@ def test_an_issuer_that_drips_holds_nobody_up(head: bytes) -> None:
             asking = pool.submit(keys.get, "rsa")
             pool.submit(drip, listener.accept()[0], stop, head)
             waiting = [pool.submit(keys.get, "rsa") for _ in range(5)]
-            assert [each.result(20) for each in waiting] == [None] * 5
+            assert [type(each.exception(20)) for each in waiting] == [IssuerAway] * 5
             assert time.monotonic() - began < patience + 1
-            assert asking.result(20) is None
+            assert isinstance(asking.exception(20), IssuerAway)
             assert time.monotonic() - began < FETCH_SECONDS + 1
 
 
