@@ -8,12 +8,13 @@ from statistics import median, quantiles
 
 from bench.door import prepare
 from bench.figures import Figure
-from bench.http import CLIENTS, DELAY, ours, tokenizations
+from bench.http import CLIENTS, DELAY, ours
 from bench.load import GOOD, Client, closed, to_wire
 from bench.scene import Scene
 
 REFUSED = 503
 PROBES, PROBED_EVERY = ("/livez", "/readyz"), 0.25
+CUSTOMERS = 1000
 BEST_SECONDS, CALM = 10, 5.0
 """Seconds for which the best is looked for, and after which all must be as before."""
 
@@ -32,8 +33,8 @@ class Storm:
 
 def figures(scene: Scene, seconds: int) -> list[Figure]:
     """Goodput under twice the load, refusals, probes, and how it is five seconds later."""
+    raws = _orders(scene)
     scene.processor.answer_after(DELAY)
-    raws = tokenizations(scene, 500)
     with ours(scene) as (url, _):
         closed(url, raws, clients=CLIENTS, seconds=3)
         scene.say(f"the best, {BEST_SECONDS} s")
@@ -53,6 +54,13 @@ def figures(scene: Scene, seconds: int) -> list[Figure]:
         _figure(scene, "probes meanwhile, p99", _p99(storm.probes), 100, "ms", f"{len(storm.probes)} of them"),
         _figure(scene, f"a call {CALM:.0f} s later, over before", after / before, 1.5),
     ]
+
+
+def _orders(scene: Scene) -> list[bytes]:
+    """A card each for many customers: few would be a queue of their own, before their rows."""
+    scene.say(f"{CUSTOMERS} customers")
+    known = (scene.house.ask(scene.house.tokenize())["customer"] for _ in range(CUSTOMERS))
+    return [to_wire(scene.house.tokenize(customer)) for customer in known]
 
 
 async def _storm(url: str, raws: list[bytes], *, rate: float, seconds: int) -> Storm:
