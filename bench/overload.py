@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from itertools import cycle
-from statistics import median, quantiles
+from statistics import mean, median, quantiles
 
 from bench.door import prepare
 from bench.figures import Figure
@@ -44,12 +44,15 @@ def figures(scene: Scene, seconds: int) -> list[Figure]:
         storm = asyncio.run(_storm(url, raws, rate=2 * best, seconds=seconds))
         time.sleep(CALM)
         after = median(closed(url, raws, clients=2, seconds=3).times)
+        scene.say(f"the best once more, {BEST_SECONDS} s")
+        still = closed(url, raws, clients=CLIENTS, seconds=BEST_SECONDS).rate
     scene.processor.answer_after(0)
     refusals = storm.times.get(REFUSED, [])
     came = {status: len(times) for status, times in sorted(storm.times.items())}
-    note = f"{2 * best:.0f}/s for {seconds} s over a best of {best:.0f}/s; came back: {came}"
+    note = f"{2 * best:.0f}/s for {seconds} s over a best of {best:.0f}/s, later {still:.0f}/s; came back: {came}"
+    goodput = storm.good / seconds / mean((best, still))  # a machine under load for minutes slows down by itself
     return [
-        _figure(scene, "goodput at twice the rate", storm.good / seconds / best, 0.9, note=note, least=True),
+        _figure(scene, "goodput at twice the rate", goodput, 0.9, note=note, least=True),
         _figure(scene, "refusals, p99", _p99(refusals), 100, "ms"),
         _figure(scene, "probes meanwhile, p99", _p99(storm.probes), 100, "ms", f"{len(storm.probes)} of them"),
         _figure(scene, f"a call {CALM:.0f} s later, over before", after / before, 1.5),

@@ -64,8 +64,8 @@ GROWN = (
 READING = ("SELECT", "UPDATE", "DELETE", "WITH")
 NAMES = {table.name for table, _ in GROWN} | {DEKS.name}
 
-BY_NATURE = ("purge", "reconcile")
-"""Lanes that come once an hour, or a day, and look at all that was kept for so long, or at all of a day."""
+BY_NATURE = ("reconcile",)
+"""Lanes that look at all of a day, once a day."""
 
 LISTS = (
     "/v1/charges",

@@ -21,7 +21,7 @@ from vault.ids import new_id
 from vault.lanes.money import hear_once
 from vault.money import aftermath
 from vault.processing import inbox, intents
-from vault.recovering import webhooks_in, webhooks_left
+from vault.recovering import forgetting_old, webhooks_left
 from vault.statements import write
 from vault.tables import charges, processor_accounts, webhook_inbox
 from vault.tables import intents as intent_table
@@ -343,7 +343,7 @@ def test_what_nobody_answers_for_is_listed(shop: Tenant) -> None:
     [(what, error)] = heard(later(shop.house, hours=73))
     assert (what, type(error)) == ("webhook", NeedsHuman)
     assert stored(shop) == ["given_up"]
-    webhooks_in.forget_old(later(shop.house, hours=24 * 365).components.workshop)
+    assert not forgetting_old.forget_webhooks(later(shop.house, hours=24 * 365).components.workshop)
     workshop = shop.house.components.workshop
     assert webhooks_left.watch(workshop.records).given_up >= 1
     assert [row.type for row in webhooks_left.listed(workshop.records) if row.tenant_id == shop.id] == [

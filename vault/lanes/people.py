@@ -10,7 +10,7 @@ from vault.events import event_delivery
 from vault.exports import package_building, packages
 from vault.exports.notices import notices_of
 from vault.lanes.steps import Report, guarded
-from vault.recovering import resolving, webhooks_in
+from vault.recovering import forgetting_old
 from vault.requests import rights, rights_execution
 from vault.requests.rights_execution import Work
 from vault.resealing import reindexing
@@ -94,12 +94,12 @@ def _index(shop: Workshop, tenant: str) -> bool:
 
 
 def purge_once(shop: Workshop, report: Report) -> int:
-    """Delete some of what is not to be kept any longer; of how many customers something went."""
+    """Delete some of what is not to be kept any longer; 0 once there is no more of it."""
     gone = 0
     for customer in retention.expired(shop.records, shop.policy, shop.clock()):
         gone += guarded(report, "retention", partial(_purge, shop, customer))
-    resolving.forget_old_keys(shop)
-    webhooks_in.forget_old(shop)
+    gone += guarded(report, "purge", partial(forgetting_old.forget_keys, shop))
+    gone += guarded(report, "purge", partial(forgetting_old.forget_webhooks, shop))
     return gone + event_delivery.purge(shop)
 
 

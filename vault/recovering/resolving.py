@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, text, update
 
 from keys.database import reading, transaction
 from keys.errors import KeysError
@@ -264,15 +264,6 @@ def _connected(shop: Workshop, row: Row[Any]) -> Connected:
 def _done(shop: Workshop, intent: intents.Intent) -> bool:
     with transaction(shop.records) as tx:
         return intents.finish(tx, intent, parameters=None)
-
-
-def forget_old_keys(shop: Workshop) -> None:
-    """Delete what is left of intents whose idempotency key need not be remembered any more."""
-    old = and_(
-        intent_table.c.state == "done", intent_table.c.finished_at < database_clock(-intents.KEEP_DAYS * 24 * 3600)
-    )
-    with transaction(shop.records) as tx:
-        tx.execute(delete(intent_table).where(old))
 
 
 _OPEN = text(f"intents.{STILL_OPEN}")

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, delete, select, update
+from sqlalchemy import Engine, Row, select, update
 
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from keys.tenant_rows import EVERY, for_tenant
 from vault import leases
-from vault.columns import database_clock, once
+from vault.columns import database_clock
 from vault.conditions import of_row, spelled, together
 from vault.errors import NeedsHuman
 from vault.ids import is_id
@@ -39,7 +39,7 @@ UNMATCHED_AFTER = timedelta(hours=24)
 KEPT_DAYS = 90
 """How long an event's digest is remembered: Stripe repeats one for three days, and lets it be sent again for 30."""
 
-_ENDS = (Seen.APPLIED, Seen.IGNORED)
+ENDS = (Seen.APPLIED, Seen.IGNORED)
 
 
 def receive(
@@ -94,7 +94,7 @@ def apply(shop: Workshop, row: Row[Any]) -> bool | None:
     except Exception:
         _put_off(shop, row, Seen.SILENT)
         raise
-    if seen not in _ENDS:
+    if seen not in ENDS:
         _put_off(shop, row, seen)
         return False if seen is Seen.SILENT else None
     with transaction(shop.records) as tx:
@@ -112,14 +112,6 @@ def _put_off(shop: Workshop, row: Row[Any], seen: Seen) -> None:
         tx.execute(update(webhook_inbox).where(of_row(webhook_inbox, row)).values(left if is_last else later))
     if is_last:
         raise NeedsHuman(f"An event {row.type} of {row.account_id} came to nothing: see `panless webhooks left`.")
-
-
-def forget_old(shop: Workshop) -> None:
-    """Delete what is left of events that are not repeated any more. Those that a human must see stay."""
-    ended = spelled(webhook_inbox.c.state, *_ENDS)
-    old = and_(ended, webhook_inbox.c.received_at < once(database_clock(-KEPT_DAYS * 86400)))
-    with transaction(shop.records) as tx:
-        tx.execute(delete(webhook_inbox).where(old))
 
 
 _DUE = a_few_of_each(

@@ -32,6 +32,7 @@ intents = Table(
     Column("finished_at", UtcDateTime),
     Index("uq_intents_key", "tenant_id", "operation", "key_digest", unique=True),
     partial_index("ix_intents_due", "lease_until", where=text(STILL_OPEN)),
+    partial_index("ix_intents_ended", "finished_at", where=text("state = 'done'")),
     Index("ix_intents_customer", "tenant_id", "customer_id"),
     Index("ix_intents_resource", "tenant_id", "resource_id"),
     of_tenant(),
