@@ -21,6 +21,7 @@ from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
+from vault.deleting import delete_some
 from vault.errors import Invalid, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
@@ -113,7 +114,14 @@ def end_pause(tx: Connection, caller: Caller, endpoint_id: str) -> None:
 
 
 def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
-    """Take an endpoint away, and what was not delivered to it. Raises NotFoundHere."""
+    """Take an endpoint away, and its deliveries, of which there may be more than one statement has time for.
+
+    A call that does not end has done part of it, and the next one goes on. Raises NotFoundHere.
+    """
+    with reading(records) as connection:
+        row_of(connection, caller, endpoint_id)
+    while delete_some(records, event_deliveries, _to(caller, endpoint_id), event_deliveries.c.created_at):
+        pass
     for _ in range(REMOVALS - 1):
         with suppress(IntegrityError):  # an event was queued for it between its deliveries and itself
             return _remove(records, keyring, caller, endpoint_id)
@@ -121,12 +129,15 @@ def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) 
 
 
 def _remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
-    theirs = and_(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
     with audit.transaction(records) as tx:
         row_of(tx, caller, endpoint_id)
-        tx.execute(delete(event_deliveries).where(theirs))
+        tx.execute(delete(event_deliveries).where(_to(caller, endpoint_id)))
         tx.execute(delete(webhook_endpoints).where(_this(caller, endpoint_id)))
         audit.record(tx, keyring, caller, "webhook_endpoint.delete", resource=endpoint_id)
+
+
+def _to(caller: Caller, endpoint_id: str) -> ColumnElement[bool]:
+    return and_(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
 
 
 def rotate(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> Endpoint:

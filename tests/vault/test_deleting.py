@@ -1,20 +1,21 @@
-"""Idempotency keys and events of processors that are forgotten, some at a time."""
+"""What may have gathered for long is deleted some at a time: keys, events of processors, deliveries."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from house import House, Tenant, word
 from records_scene import rows
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, event, insert
 
 from keys.database import transaction
+from vault.deleting import AT_ONCE
 from vault.processing import intents
 from vault.recovering import forgetting_old, webhooks_in
-from vault.recovering.forgetting_old import AT_ONCE
+from vault.tables import event_deliveries, events, webhook_inbox
 from vault.tables import intents as intent_table
-from vault.tables import webhook_inbox
 
 
 def intent(tenant: Tenant, state: str, ended_at: datetime) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def intent(tenant: Tenant, state: str, ended_at: datetime) -> dict[str, Any]:
     return {**like._mapping, **mine}  # noqa: SLF001  # as SQLAlchemy has it
 
 
-def event(tenant: Tenant, state: str, came_at: datetime) -> dict[str, Any]:
+def inbound(tenant: Tenant, state: str, came_at: datetime) -> dict[str, Any]:
     its = {"tenant_id": tenant.id, "account_id": tenant.account, "event_digest": word().encode()}
     return {**its, "type": "charge.refunded", "state": state, "next_attempt_at": came_at, "received_at": came_at}
 
@@ -40,7 +41,7 @@ def keys_in(house: House, table: Table) -> set[tuple[Any, ...]]:
     ("table", "make", "ended", "stays", "days", "forget"),
     [
         (intent_table, intent, "done", "manual", intents.KEEP_DAYS, forgetting_old.forget_keys),
-        (webhook_inbox, event, "applied", "given_up", webhooks_in.KEPT_DAYS, forgetting_old.forget_webhooks),
+        (webhook_inbox, inbound, "applied", "given_up", webhooks_in.KEPT_DAYS, forgetting_old.forget_webhooks),
     ],
     ids=["keys", "events"],
 )
@@ -61,3 +62,23 @@ def test_what_ended_long_ago_goes(  # what each kind is
     assert forget(workshop)
     assert before - keys_in(own_house, table) == {key_of(table, row) for row in made}
     assert not forget(workshop)
+
+
+def test_an_endpoint_with_many_deliveries_is_removed(own_house: House) -> None:
+    """Its deliveries go some in each transaction, so that none takes longer than a statement may."""
+    tenant, records = own_house.tenant(), own_house.components.records
+    order = {"url": "https://shop.example/"}
+    endpoint = tenant.call("POST", "/v1/webhook-endpoints", order).get_json()["id"]
+    now, its = own_house.components.clock(), {"tenant_id": tenant.id, "state": "out"}
+    told = [
+        {"event_id": word(), "type": "x", "resource_id": "x", "data": "{}", "live": False} for _ in range(AT_ONCE + 1)
+    ]
+    sent = [{"event_id": each["event_id"], "endpoint_id": endpoint, "next_attempt_at": now} for each in told]
+    with transaction(records) as tx:
+        tx.execute(insert(events), [{**its, **each, "created_at": now} for each in told])
+        tx.execute(insert(event_deliveries), [{**its, **each, "created_at": now, "state": "failed"} for each in sent])
+    left = [len(rows(own_house, event_deliveries))]
+    event.listen(records, "commit", lambda _tx: left.append(len(rows(own_house, event_deliveries))))
+    assert tenant.call("DELETE", f"/v1/webhook-endpoints/{endpoint}").status_code == 204
+    assert rows(own_house, event_deliveries) == []
+    assert max(before - after for before, after in pairwise(left)) == AT_ONCE
