@@ -3,9 +3,9 @@
 gunicorn's master uses this before gevent patches the standard library: it imports no room of the house.
 """
 
+import ssl  # by its names, never from it: gevent patches what stands there, and warns of whoever has it already
 import stat
 from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext, SSLError, TLSVersion
 
 from panless.errors import SettingsError
 
@@ -13,9 +13,9 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2: forward secrecy and authenticated encryption only. Those of 1.3 are all of that kind."""
 
 
-def harden(context: SSLContext) -> SSLContext:
+def harden(context: ssl.SSLContext) -> ssl.SSLContext:
     """Leave nothing older than TLS 1.2, and none of its weaker ciphers."""
-    context.minimum_version = TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     return context
 
@@ -27,8 +27,8 @@ def refuse_unfit(certificate: Path | None, key: Path | None) -> None:
     if mode := stat.S_IMODE(key.stat().st_mode) & 0o077:
         raise SettingsError(f"{key} can be read by others ({mode:03o}). Run: chmod 600 {key}")
     try:
-        SSLContext(PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_none)
-    except (SSLError, ValueError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_none)
+    except (ssl.SSLError, ValueError):
         raise SettingsError(
             "PANLESS_TLS_CERTIFICATE_FILE and PANLESS_TLS_KEY_FILE must be a certificate and its key, in PEM, "
             "the key without a password."

@@ -36,7 +36,10 @@ def serve_probed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[[Map
 
 
 def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Server], on_postgresql: Deployment) -> None:
-    """Ten queries of half a second through one worker take the time of one: the driver waits through gevent."""
+    """Ten queries of half a second through one worker take the time of one: the driver waits through gevent.
+
+    Nothing was too late for gevent to replace it, as it would say in a warning.
+    """
     server = serve_probed(on_postgresql | {"PANLESS_WORKERS": "1"})
     assert len(server.workers) == 1
     with ThreadPoolExecutor(10) as pool:
@@ -45,6 +48,7 @@ def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Serve
         assert {one.status for one in pool.map(lambda _: ask(f"{server.url}/slow"), range(10))} == {200}
     assert time.monotonic() - start < 2.5
     assert "Using worker: panless.greenlets.Greenlets" in server.log
+    assert '"level": "warning"' not in server.log
 
 
 def test_sqlite_is_served_by_one_process(serve: Serve, deployment: Deployment) -> None:
