@@ -22,7 +22,7 @@ class Hosts:
     def __init__(self) -> None:
         self._times = count(1)
         self._mute: dict[Where, int] = {}
-        self._hung: dict[Where, int] = {}
+        self._hung: dict[Where | None, int] = {}
 
     def connect(self, connect: Callable[..., Any], errors: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401  # the driver's
         """A connection to the first of them that is what is asked for. Raises what they said."""
@@ -51,7 +51,8 @@ class Hosts:
 
     def refuse_hung(self, connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
         """Have the pool make a new connection in place of one from before its host kept somebody waiting."""
-        if entry.info[_READY] < self._hung.get(connection.came_from, 0):
+        came_from = getattr(connection, "came_from", None)  # it has none where another listener made it
+        if entry.info[_READY] < self._hung.get(came_from, 0):
             raise DisconnectionError("its host has not answered since")
 
 

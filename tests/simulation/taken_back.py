@@ -88,7 +88,7 @@ MENDS: Mapping[str, Sequence[Edit]] = {
     "kept events": [
         Edit(
             "vault/recovering/webhooks_in.py",
-            "_ENDS = (Seen.APPLIED, Seen.IGNORED)",
+            "ENDS = (Seen.APPLIED, Seen.IGNORED)",
             "_ENDS = (Seen.APPLIED, Seen.IGNORED, Seen.WAITS)",
         )
     ],

@@ -123,8 +123,10 @@ class Cluster:
 
 
 def _sends(process: psutil.Process) -> bool:
-    title = " ".join(process.cmdline())
-    return "walsender" in title and "streaming" in title
+    with suppress(psutil.NoSuchProcess):  # it ended since it was found: others do, all the time
+        title = " ".join(process.cmdline())
+        return "walsender" in title and "streaming" in title
+    return False
 
 
 def _each(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
