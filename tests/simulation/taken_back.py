@@ -89,7 +89,7 @@ MENDS: Mapping[str, Sequence[Edit]] = {
         Edit(
             "vault/recovering/webhooks_in.py",
             "ENDS = (Seen.APPLIED, Seen.IGNORED)",
-            "_ENDS = (Seen.APPLIED, Seen.IGNORED, Seen.WAITS)",
+            "ENDS = (Seen.APPLIED, Seen.IGNORED, Seen.WAITS)",
         )
     ],
 }
