@@ -79,9 +79,7 @@ TABLE: dict[type[Exception], Kind] = {
     DatabaseReplaced: Kind(503, "database_unavailable"),
     RootKeyAway: Kind(503, "root_key_unavailable"),
     RootKeyDenied: Kind(503, "root_key_denied", 10),  # somebody must mend it first, and nobody needs to restart
-    IssuerAway: Kind(
-        503, "issuer_unavailable", 5
-    ),  # who is told 401 gives up, or renews a token that is as good as any
+    IssuerAway: Kind(503, "issuer_unavailable", 5),  # a client that is told 401 would renew a good token
     WatermarkMoved: Kind(503, "contended"),
     OperationalError: Kind(503, "database_unavailable"),
     InterfaceError: Kind(503, "database_unavailable"),

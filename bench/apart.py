@@ -31,7 +31,7 @@ def take_roles(house: House) -> None:
 
 
 def used_by(house: House, role: str) -> Mapping[str, str]:
-    """The same deployment's environment for a program that comes to the records as this role."""
+    """A deployment's environment for a program that comes to its records as this role."""
     users = {"PANLESS_RECORDS_URL": role, "PANLESS_KEYSTORE_URL": ROLES.keys}
     urls = {name: make_url(house.environment[name]).set(username=user) for name, user in users.items()}
     named = {name: url.render_as_string(hide_password=False) for name, url in urls.items()}

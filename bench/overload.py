@@ -50,7 +50,7 @@ def figures(scene: Scene, seconds: int) -> list[Figure]:
     refusals = storm.times.get(REFUSED, [])
     came = {status: len(times) for status, times in sorted(storm.times.items())}
     note = f"{2 * best:.0f}/s for {seconds} s over a best of {best:.0f}/s, later {still:.0f}/s; came back: {came}"
-    goodput = storm.good / seconds / mean((best, still))  # a machine under load for minutes slows down by itself
+    goodput = storm.good / seconds / mean((best, still))  # what is best here drifts over minutes of load
     return [
         _figure(scene, "goodput at twice the rate", goodput, 0.9, note=note, least=True),
         _figure(scene, "refusals, p99", _p99(refusals), 100, "ms"),

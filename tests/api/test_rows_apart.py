@@ -39,8 +39,8 @@ from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
 from vault import audit
-from vault.ledger.ledger import append
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import append
 from vault.ledger.watermarks import watermark
 from vault.recovering import open_intents, webhooks_left
 from vault.requests import rights_watch

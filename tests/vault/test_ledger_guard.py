@@ -22,7 +22,8 @@ from keys.keystore import BEGINNING, DEPLOYMENT
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
 from vault.ledger.guard import inspect
-from vault.ledger.ledger import chain, settle
+from vault.ledger.ledger import chain
+from vault.ledger.settling import settle
 from vault.ledger.watermarks import watermark
 from vault.tables import customers, deployment, ledger_outbox
 
@@ -337,7 +338,7 @@ SETTLE = """
 import sys
 from panless.settings import read_settings
 from panless.wiring import build
-from vault.ledger.ledger import settle
+from vault.ledger.settling import settle
 parts = build(read_settings())
 sys.stdin.read(1)
 settle(parts.ledger, parts.records)

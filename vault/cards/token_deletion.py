@@ -13,8 +13,9 @@ from vault.caller import Caller
 from vault.cards.tokens import OfToken, Token, read, row_of_token
 from vault.charge_states import OPEN
 from vault.events import events
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import settle
 from vault.people import holds
 from vault.people.customer_rows import shared_row_of
 from vault.processing import intents, references

@@ -18,7 +18,8 @@ from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.errors import LedgerAway, MovedOn
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
+from vault.ledger.settling import settle
 from vault.people import contacts, customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
 from vault.processing import intents, processor_accounts, references

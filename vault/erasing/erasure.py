@@ -20,8 +20,9 @@ from vault.erasing.erasure_look import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, as
 from vault.errors import Erased, NotFoundHere
 from vault.exports import packages
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
 from vault.ledger.ledger_deciding import decided
+from vault.ledger.settling import settle
 from vault.people import holds
 from vault.policy import Policy
 from vault.requests import rights, rights_progress

@@ -22,8 +22,9 @@ from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
 from vault.events import events
-from vault.ledger.ledger import Ledger, find, settle
+from vault.ledger.ledger import Ledger, find
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import settle
 from vault.policy import Policy
 from vault.processing.processing import Processors
 from vault.requests import rights, rights_progress

@@ -23,8 +23,9 @@ from vault.conditions import given, of_row, spelled, together
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import settle
 from vault.people.customer_rows import shared_row_of
 from vault.sealing import place_of
 from vault.statements import update_row

@@ -6,7 +6,7 @@ from threading import Thread
 
 from keys import keks
 from vault.lanes.steps import Report, guarded
-from vault.ledger.ledger import settle
+from vault.ledger.settling import settle
 from vault.resealing import key_rotation
 from vault.tlog import turns
 from vault.workshop import Workshop

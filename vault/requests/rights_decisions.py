@@ -11,8 +11,9 @@ from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.errors import Invalid, NotUsable
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import settle
 from vault.policy import Policy
 from vault.requests import deadlines, rights, rights_progress
 from vault.requests.rights import RightsRequest

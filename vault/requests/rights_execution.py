@@ -14,7 +14,8 @@ from vault.conditions import spelled, together
 from vault.erasing import erasure
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.exports import packages
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
+from vault.ledger.settling import settle
 from vault.people import contacts, customer_rows, restrictions
 from vault.personal import BillingContact
 from vault.policy import Policy

@@ -18,7 +18,8 @@ from vault.caller import Caller
 from vault.conditions import given
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger, settle
+from vault.ledger.ledger import Ledger
+from vault.ledger.settling import settle
 from vault.people import customer_index
 from vault.people.customer_rows import any_row_of
 from vault.people.restrictions import GROUNDS, restrict_in

@@ -15,9 +15,9 @@ from keys.dek import Dek
 from keys.renewal import RENEWED, REPLACED, Doomed
 from vault import audit
 from vault.ledger import ledger_keys
-from vault.ledger.ledger import settle
 from vault.ledger.ledger_deciding import decide
 from vault.ledger.ledger_keys import ANNOUNCED
+from vault.ledger.settling import settle
 from vault.resealing import reindexing
 from vault.resealing.resealed_values import Told, left, move
 from vault.resealing.resealing import tell

@@ -14,8 +14,8 @@ from keys import renewal
 from keys.database import transaction
 from keys.errors import KeyMissing, Unreadable
 from keys.renewal import Doomed
-from vault.ledger.ledger import settle
 from vault.ledger.ledger_deciding import decide
+from vault.ledger.settling import settle
 from vault.resealing import own_resealing, reindexing, resealing
 from vault.resealing.resealed_values import Told
 from vault.sealed_columns import HOLDERS
