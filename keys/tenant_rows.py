@@ -37,7 +37,7 @@ POLICY = "panless_tenant"
 """What the policy is called, on each table, that holds a role to the rows of one tenant."""
 
 LOOKED_OVER = "panless_looked_over"
-"""And the one that lets it look over a few tables, which the house itself reads."""
+"""The setting that lets a connection look over a few tables, which the house itself reads."""
 
 EVERY = "*"
 """In a tenant's place: a look at the few tables that the house itself reads without knowing for whom."""

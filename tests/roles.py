@@ -22,7 +22,7 @@ _numbers = count(1)
 
 
 def as_user(url: str, name: str) -> str:
-    """The same database, opened by another user."""
+    """The database, opened by another user."""
     return make_url(url).set(username=name).render_as_string(hide_password=False)
 
 
@@ -55,7 +55,7 @@ def databases_of(server: str, owner: str, keystore: str | None = None) -> dict[s
 
 
 def used_by(environment: dict[str, str], records: str, keystore: str) -> dict[str, str]:
-    """The same deployment, opened by these users."""
+    """The deployment, opened by these users."""
     users = {"PANLESS_RECORDS_URL": records, "PANLESS_KEYSTORE_URL": keystore}
     return environment | {name: as_user(environment[name], user) for name, user in users.items()}
 
@@ -88,7 +88,7 @@ def house_apart(
 
 
 def working(house: House) -> House:
-    """The same deployment as its worker's process is given it: it comes as WORKER."""
+    """The deployment as its worker's process is given it: it comes as WORKER."""
     name = house.components.records.url.username or ""
     records = as_user(house.environment["PANLESS_RECORDS_URL"], name)
     return replace(house, environment=house.environment | {"PANLESS_RECORDS_URL": records})

@@ -216,7 +216,7 @@ def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def another_client(tenant: Tenant, *, live: bool = False) -> Tenant:
-    """The same tenant through a client of its own with every scope."""
+    """The tenant through a client of its own with every scope."""
     parts = tenant.house.components
     _, key = clients.create_client(
         parts.records, parts.keyring, tenant=tenant.id, name="other", live=live, scopes=SCOPES, at=parts.clock()

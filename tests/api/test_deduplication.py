@@ -1,4 +1,4 @@
-"""The same card of the same customer is one token; of two customers it is two that nobody can link."""
+"""One card of one customer is one token; of two customers it is two that nobody can link."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_spare_payment_method_is_detached(tenant: Tenant) -> None:
 
 
 def test_new_expiry_renews(tenant: Tenant) -> None:
-    """The same id with the new expiry; the old copy is the one that is detached, and the renewed token charges."""
+    """A renewed card keeps its token's id, with the new expiry; the old copy is detached, and the token charges."""
     token = tenant.token(customer={"reference": "D-1"})
     old = _attached(tenant)
     card = {**token_order()["card"], "exp_month": 7, "exp_year": 2039}
@@ -55,7 +55,7 @@ def test_new_expiry_renews(tenant: Tenant) -> None:
 
 
 def again_with(tenant: Tenant, token: dict[str, Any], year: int, **order: object) -> dict[str, Any]:
-    """The same card typed again for the same customer, with that year as its expiry."""
+    """The customer's card, typed again with that year as its expiry."""
     card = {**token_order()["card"], "exp_year": year}
     body = {"type": "card", "card": card, "customer": token["customer"], **order}
     answer = tenant.call("POST", "/v1/tokens", body)

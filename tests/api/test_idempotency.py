@@ -59,7 +59,7 @@ def test_one_key_from_ten_callers_on_other_operations(tenant: Tenant, what: str)
 
 
 def test_replay_of_a_charge(tenant: Tenant) -> None:
-    """The same call again: the same answer, marked as replayed; money moved once."""
+    """A call that is repeated gets its first answer, marked as replayed; money moved once."""
     token = tenant.token()["id"]
     first, again = (tenant.charge(token, key="k", obligation="INV-1") for _ in range(2))
     assert "Idempotent-Replayed" not in first.headers
@@ -131,7 +131,7 @@ def test_other_card_under_the_same_key(tenant: Tenant) -> None:
 
 
 def test_key_is_one_operations(tenant: Tenant) -> None:
-    """The same key on another operation is another call, on the same operation for another thing it is reused."""
+    """A key on another operation is another call; on its operation, for another thing, it is reused."""
     token = tenant.call("POST", "/v1/tokens", token_order(), Idempotency_Key="k").get_json()["id"]
     charge, other = (tenant.charge(token, key=key).get_json()["id"] for key in ("k", "l"))
     refund = tenant.call("POST", f"/v1/charges/{charge}/refunds", {"amount": 1}, Idempotency_Key="k")
@@ -179,7 +179,7 @@ def test_replay_after_erasure(tenant: Tenant) -> None:
 
 
 def test_replay_of_a_declined_charge(tenant: Tenant) -> None:
-    """The same 402 with the same codes; the processor is not asked again."""
+    """A decline that is repeated is the first 402 with its codes; the processor is not asked again."""
     token = tenant.token(DECLINES_LATER)["id"]
     first, again = (tenant.charge(token, key="k", obligation="INV-1") for _ in range(2))
     assert problem(first, 402, "declined")["decline_code"] == "generic_decline"
@@ -208,7 +208,7 @@ def test_replay_of_what_the_processor_refused(tenant: Tenant) -> None:
 
 @pytest.fixture
 def cut_off(tenant: Tenant, free_port: int) -> Iterator[Tenant]:
-    """The same tenant through a server whose processor's address refuses connections."""
+    """The tenant through a server whose processor's address refuses connections."""
     house = tenant.house
     environment = {**house.environment, "PANLESS_SANDBOX_URL": f"http://127.0.0.1:{free_port}"}
     elsewhere: House = open_house(house.home, environment, house.sandbox)

@@ -1,4 +1,4 @@
-"""The same door behind gunicorn: bytes on a socket, real threads and greenlets."""
+"""The door behind gunicorn: bytes on a socket, real threads and greenlets."""
 
 import json
 import re

@@ -23,7 +23,7 @@ def logged(server: str) -> Iterator[list[str]]:
 
 
 def test_calls_that_are_made_again(apart: House, postgresql: str) -> None:
-    """The same key twice, an obligation twice, a card twice, a capture twice: nothing of it is in the log."""
+    """A key, an obligation, a card, a capture, each twice: nothing of it is in the log."""
     tenant = apart.tenant()
     with logged(postgresql) as errors:
         token = _the_same_card_twice(tenant)

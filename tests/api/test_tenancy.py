@@ -197,7 +197,7 @@ def _underscored(headers: dict[str, str]) -> dict[str, str]:
 
 
 def test_two_tenants_share_names_and_cards_and_meet_nowhere(house: House) -> None:
-    """The same reference, obligation, idempotency key and card at two tenants: two customers, tokens, charges."""
+    """One reference, obligation, idempotency key and card at two tenants: two customers, tokens, charges."""
     one, two = house.tenant(), house.tenant()
     made = []
     for tenant in (one, two):

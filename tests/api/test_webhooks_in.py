@@ -357,7 +357,7 @@ def test_what_nobody_answers_for_is_listed(shop: Tenant) -> None:
 
 
 def later(house: House, hours: int) -> House:
-    """The same house, its worker's clock ahead by that much."""
+    """The house with its worker's clock ahead by that much."""
     ahead = replace(house.components, clock=lambda: datetime.now(UTC) + timedelta(hours=hours))
     return replace(house, components=ahead)
 

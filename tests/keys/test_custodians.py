@@ -59,7 +59,7 @@ def test_too_few_shares_make_nothing(shares: list[Path]) -> None:
 
 
 def test_a_repeated_share_makes_nothing(shares: list[Path]) -> None:
-    """The same share twice, under any name, is not two."""
+    """A share that is given twice, under any name, is not two."""
     copy = shares[0].with_name("copy")
     keyfile.write_private(copy, shares[0].read_text())
     refused([shares[0], copy], "are both share 1")

@@ -75,7 +75,7 @@ def test_what_was_wrapped_unwraps(scene: Scene) -> None:
 
 @asked_of()
 def test_no_two_wraps_are_alike(scene: Scene) -> None:
-    """The same plaintext never gives the same wrap."""
+    """A plaintext that is wrapped twice gives two wraps."""
     root = scene.root()
     assert len({root.wrap(KEK) for _ in range(5)}) == 5
 

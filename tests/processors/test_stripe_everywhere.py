@@ -1,4 +1,4 @@
-"""The same tests before two processors that different people wrote: our sandbox, and localstripe as far as it goes.
+"""The adapter before two processors that different people wrote: our sandbox, and localstripe as far as it goes.
 
 Before localstripe run: open_customer, confirm, charge (approved, declined, authentication, refused), refund,
 find_refund, forget, forget_customer, held (nothing) and correct (once each). It has no SetupIntent that is confirmed

@@ -196,7 +196,7 @@ AGAIN: list[tuple[Call, str, type]] = [
 def test_what_has_no_look_up_is_sent_again(
     stripe: StripeProcessor, outside: Outside, world: World, call: Call, path: str, kind: type, fault: str
 ) -> None:
-    """The same key brings the outcome that was lost, or the first one: there is one correction, and one job."""
+    """A repeated key brings the outcome that was lost, or the first one: there is one correction, and one job."""
     outside.break_next("POST", path, do=fault)
     assert isinstance(call(stripe, world), Unknown)
     assert isinstance(call(stripe, world), kind)

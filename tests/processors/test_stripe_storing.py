@@ -54,7 +54,7 @@ def store(stripe: StripeProcessor, credentials: Secret, customer: str, card: Mak
 
 
 def test_a_customer_is_opened_once_a_key(stripe: StripeProcessor, credentials: Secret, customer: str) -> None:
-    """The same key and marks bring back the same customer; another key makes another."""
+    """A repeated key with its marks brings back its customer; another key makes another."""
     assert opened(stripe.open_customer(credentials, marks=marks("tag-customer"), key="key-customer")) == customer
     assert opened(stripe.open_customer(credentials, marks=marks("tag-customer"), key="other")) != customer
 

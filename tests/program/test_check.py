@@ -70,7 +70,7 @@ def test_one_disk_for_everything_is_unsafe(deployment: Deployment) -> None:
 
 
 def test_programs_read_it_as_json(deployment: Deployment) -> None:
-    """The same findings with the same exit code, each with severity, what and mend; nothing else is printed."""
+    """JSON has the text's findings and its exit code, each with severity, what and mend; nothing else is printed."""
     assert panless("worker", "--once", env=deployment).returncode == 0
     done = panless("check", "--json", env=deployment)
     assert (done.returncode, done.stderr) == (1, "")
@@ -301,7 +301,7 @@ def test_keys_that_end_are_a_note(found: Callable[..., list[Finding]], deploymen
 def test_a_revoked_client_that_is_good_again_is_unsafe(
     found: Callable[..., list[Finding]], deployment: Deployment
 ) -> None:
-    """Its rows from before were written back: the audit log knows better."""
+    """A client's rows from before were written back: the audit log knows better."""
     made, *_ = panless("clients", "create", "--name", "x", "--role", "admin", env=deployment).stdout.split()
     records = open_database(deployment["PANLESS_RECORDS_URL"])
     tables = (clients, client_keys)

@@ -61,7 +61,7 @@ def test_another_request_with_the_same_key_is_refused(client: stripe.StripeClien
 
 
 def test_accounts_do_not_share_keys(sandbox: Running) -> None:
-    """The same key of another account is another key."""
+    """A key of one account is another key at another account."""
     assert charge(sandbox.client(), "k4").id != charge(sandbox.client(), "k4").id
 
 

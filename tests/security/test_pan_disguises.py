@@ -176,6 +176,6 @@ def test_in_every_header_that_is_kept(tenant: Tenant, name: str) -> None:
 
 
 def test_in_its_place_it_is_taken(tenant: Tenant) -> None:
-    """The same number in card.number is what it is for: the refusals above are about the place."""
+    """A number in card.number is what the field is for: the refusals above are about the place."""
     order = {"type": "card", "card": {"number": CARDS[0], "exp_month": 12, "exp_year": 2034, "cvc": "123"}}
     assert tenant.call("POST", "/v1/tokens", order).status_code == 201

@@ -31,7 +31,7 @@ def _urls(inside: Inside, scheme: str = "https") -> list[str]:
 
 
 def test_the_listeners_would_hear_of_it(inside: Inside) -> None:
-    """The same targets without a look at addresses do reach them: what follows proves something."""
+    """Without a look at addresses these targets are reached: what follows proves something."""
     mine = ("localhost", "127.1", "0x7f000001", "0177.0.0.1", "2130706433", "0", "[::1]", "[::ffff:7f00:1]")
     for number, host in enumerate((*mine, "inside.example", "mapped.example", "127\u30020\u30020\u30021"), start=1):
         url = f"http://{host}:{inside.port}/"

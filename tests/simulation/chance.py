@@ -61,7 +61,7 @@ class Chance:
         return things[-1][0]
 
     def favouring(self, name: str, things: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
-        """The same (thing, weight); in half of the seeds one of them is ten times as likely."""
+        """These (thing, weight), of which in half of the seeds one is ten times as likely."""
         favoured = int(self.share(f"{name} favoured") * 2 * len(things))
         return [(thing, weight * (10 if number == favoured else 1)) for number, (thing, weight) in enumerate(things)]
 

@@ -82,7 +82,7 @@ def test_half_of_the_seeds_favour_one_thing() -> None:
 
 
 def test_a_seed_makes_the_same_course_again(stage: Stage) -> None:
-    """The same seed meets the same faults at the same moments and ends alike: a failure can be looked at again."""
+    """A seed that is run twice meets its faults at the same moments and ends alike: one can look at a failure again."""
     first, second = (run(stage, 34) for _ in range(2))
     assert first.course == second.course
     assert [line[:12] for line in first.trace] == [line[:12] for line in second.trace]

@@ -14,7 +14,7 @@ PAUSES = (5.0, 60.0, 600.0, 3600.0, 10_800.0)
 """Seconds between the attempts to deliver one."""
 
 CALM_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
-"""The same once all is calm; some of the processes may still stand still for a day."""
+"""Seconds until a webhook is sent again once all is calm; some of the processes may still stand still for a day."""
 
 
 class Webhooks:

@@ -50,7 +50,7 @@ class Steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, house: House) -> House:
-        """The same house, whose writes to databases and ledger and calls to processors are steps."""
+        """The house whose writes to databases and ledger and calls to processors are steps."""
         parts = house.components
         for name, engine in (("records", parts.records), ("keystore", parts.keystore)):
             for each in (engine, reader_of(engine)):

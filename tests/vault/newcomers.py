@@ -26,7 +26,7 @@ class Newcomer:
         return (obligation_digest(tenant.house.components.keyring, tenant.caller, self.obligation) or b"").hex()
 
     def charge(self, token: str) -> Asked:
-        """The same obligation, with a fresh key."""
+        """Order the obligation again, with a fresh key."""
         return _ask(self.shop, "/v1/charges", _bill(token, self.obligation))
 
     def store_again(self) -> str:

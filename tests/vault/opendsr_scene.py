@@ -51,7 +51,7 @@ class Outside:
 
 
 def speaking(tenant: Tenant, *, outside: Outside | None = None, **policy: object) -> Tenant:
-    """The same tenant in a house that speaks OpenDSR and knows a Fides, whose calls go `outside`."""
+    """The tenant in a house that speaks OpenDSR and knows a Fides, whose calls go `outside`."""
     house, post = tenant.house, (outside or Outside()).post
     components = replace(
         house.components,

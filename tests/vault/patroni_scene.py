@@ -113,7 +113,7 @@ def scene_on(cluster: Cluster, home: Path, *names: str) -> Iterator[Scene]:
 
 
 def over(house: House, way: Way) -> House:
-    """The same deployment, whose databases are reached this way."""
+    """The deployment whose databases are reached this way."""
     return replace(house, environment=house.environment | {name: way.to(house.environment[name]) for name in URLS})
 
 

@@ -55,7 +55,7 @@ class Interposed:
 
 
 def interpose(tenant: Tenant, **hooks: Callable[[Callable[[], Any]], Any]) -> Tenant:
-    """The same tenant before a door whose processor is `Interposed`."""
+    """The tenant before a door whose processor is `Interposed`."""
     house = tenant.house
     real = house.components.processors["sandbox"]
     components = replace(house.components, processors={"sandbox": Interposed(real, **hooks)})
@@ -72,13 +72,13 @@ def act_then_crash(call: Callable[[], Any]) -> Any:
 
 
 def at(house: House, clock: Callable[[], datetime]) -> House:
-    """The same house under another clock."""
+    """The house under another clock."""
     components = replace(house.components, clock=clock)
     return replace(house, components=components, app=make_app(components))
 
 
 def later(house: House, **ahead: float) -> House:
-    """The same house, its clock ahead by that much."""
+    """The house with its clock ahead by that much."""
     return at(house, lambda: datetime.now(UTC) + timedelta(**ahead))
 
 

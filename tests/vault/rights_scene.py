@@ -46,7 +46,7 @@ def person(tenant: Tenant, **contact: object) -> str:
 
 
 def with_policy(tenant: Tenant, **changes: object) -> Tenant:
-    """The same tenant in a house whose policy says otherwise."""
+    """The tenant in a house whose policy says otherwise."""
     house = tenant.house
     components = replace(house.components, policy=replace(house.components.policy, **changes))
     return replace(tenant, house=_over(house, components))

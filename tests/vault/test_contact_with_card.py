@@ -63,7 +63,7 @@ def test_what_is_held_is_kept(tenant: Tenant, choice: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("order", [ADA, {"email": ADA["email"]}, {**ADA, "phone": None}, None], ids=str)
 def test_what_does_not_differ(tenant: Tenant, order: dict[str, Any] | None) -> None:
-    """The same contact, or part of it; a field that is not given says nothing. A new customer's is as it came."""
+    """The contact as it is, or part of it: a field that is not given says nothing. A new customer's is as it came."""
     first = tenant.token(customer=KNOWN)
     contact = {"billing_contact": order} if order else {}
     again = tenant.token(MASTERCARD, customer={"reference": "R-1", **contact})
@@ -118,7 +118,7 @@ def test_an_update_that_changes_nothing(tenant: Tenant) -> None:
 
 
 def test_a_retry_corrects_nothing(tenant: Tenant) -> None:
-    """The same call again answers the token, and does not bring back a contact that was corrected meanwhile."""
+    """A repeated call answers the token, and does not bring back a contact that was corrected meanwhile."""
     customer = tenant.token(customer=KNOWN)["customer"]
 
     def send(choice: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def end_of(text: str) -> datetime:
     ],
 )
 def test_a_calendar_month(asked: str, last: str) -> None:
-    """The same date of the next month, its last day where it has no such date, never a weekend."""
+    """A month ends at that date of the next one, or at its last day where it has no such date, never at a weekend."""
     assert due(policy_in(), moment(asked)) == end_of(last)
 
 

@@ -281,7 +281,7 @@ def test_the_manifest_lists_every_file_as_it_is(tenant: Tenant) -> None:
 
 
 def test_the_csvs_say_what_the_json_says(tenant: Tenant) -> None:
-    """The same rows with the same ids and amounts."""
+    """Each CSV has the rows of the JSON, with their ids and amounts."""
     files = unzipped(tenant, lived(tenant)["customer"])
     found = json.loads(files["data.json"])
     for name in ("payment_methods", "charges", "refunds"):
@@ -297,7 +297,7 @@ def test_the_csvs_say_what_the_json_says(tenant: Tenant) -> None:
 
 
 def test_equal_input_gives_equal_bytes(tenant: Tenant) -> None:
-    """The same customer at the same moment: the same ZIP; nothing of the machine or its clock is in it."""
+    """One customer at one moment is one ZIP, byte for byte; nothing of the machine or its clock is in it."""
     customer = lived(tenant)["customer"]
     source = source_of(tenant, customer, "portability", at=datetime(2026, 1, 1, tzinfo=UTC))
     first, second = (b"".join(exports.export(source, "zip")) for _ in range(2))

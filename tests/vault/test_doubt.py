@@ -117,7 +117,7 @@ def test_a_refund_in_doubt_of_a_charge_that_is_open_here(started: Started) -> No
 
 
 def test_credentials_that_are_refused_in_doubt(started: Started) -> None:
-    """The same call may have paid before: the refused one leaves no charge, and the one that paid is written again."""
+    """A refused call may have paid before: the refused one leaves no charge, and the one that paid is written again."""
     tenant = started.house.tenant()
     token, key = tenant.token()["id"], key_of(tenant)
     paid = tenant.charge(token, key="c-1", obligation="I-1").get_json()["id"]

@@ -136,7 +136,7 @@ def split(both: Pair, tmp_path: Path, sandbox: Sandbox) -> Iterator[Split]:
 
 
 def test_a_refusal_at_one_of_two_primaries(split: Split) -> None:
-    """The same call at both: what the new one is refused while the old one's is on its way was not refused for good."""
+    """A call at both: what the new one is refused while the old one's is on its way was not refused for good."""
     said = []
 
     def late(call: Callable[[], Any]) -> Any:
@@ -167,7 +167,7 @@ def test_a_decline_at_one_of_two_primaries(split: Split) -> None:
 
 
 def test_a_refund_refused_at_one_of_two_primaries(split: Split) -> None:
-    """The same call at both: the new one's refusal does not stand where the old one's call then gives back."""
+    """A call at both: the new one's refusal does not stand where the old one's call then gives back."""
     order = ("POST", f"/v1/charges/{split.paid}/refunds", {"amount": 80})
     said = []
 

@@ -162,7 +162,7 @@ def test_an_old_primary_that_goes_on(scene: Scene, both: Pair, tmp_path: Path) -
 
 @contextmanager
 def promoted(scene: Scene, port: int, home: Path) -> Iterator[Scene]:
-    """The same deployment on the promoted standby, with a server and a worker of its own: clients ask there, too."""
+    """The deployment on the promoted standby, with a server and a worker of its own: clients ask there, too."""
     home.mkdir()
     served, worked = (moved(house, port, home) for house in (scene.house, working(scene.house)))
     with ExitStack() as running:
@@ -177,7 +177,7 @@ def promoted(scene: Scene, port: int, home: Path) -> Iterator[Scene]:
 
 
 def moved(house: House, port: int, home: Path) -> House:
-    """The same deployment over the records at this port."""
+    """The deployment over the records at this port."""
     records = make_url(house.environment["PANLESS_RECORDS_URL"]).set(port=port).render_as_string(hide_password=False)
     return replace(house, home=home, environment=house.environment | {"PANLESS_RECORDS_URL": records})
 

@@ -126,7 +126,7 @@ def test_waits_for_a_second_actor(tenant: Tenant, outside: Outside) -> None:
 
 
 def test_a_run_that_fides_begins_again(speaker: Tenant, outside: Outside) -> None:
-    """The same privacy request, knowing more by then, is the same erasure; the newer token is the one that is used."""
+    """A privacy request that knows more by then is still one erasure; the newer token is the one that is used."""
     order_of_hold = hold(speaker, person(speaker))
     assert announce(speaker).get_json() == WAIT
     again = announce(speaker, token="newer", identity={"email": "ada@example.com", "phone_number": "+1 202 555 0100"})
@@ -241,7 +241,7 @@ def test_a_retry_after_a_denial(speaker: Tenant) -> None:
 
 
 def test_two_announcements_at_once(speaker: Tenant) -> None:
-    """The same run in several threads at once: every customer is in one request, and every answer is an answer."""
+    """A run in several threads at once: every customer is in one request, and every answer is an answer."""
     people = [person(speaker) for _ in range(3)]
     answers = at_once(4, lambda _: announce(speaker).get_json())
     assert answers == [GO_ON] * 4

@@ -140,7 +140,7 @@ def test_an_end_in_another_zone(tenant: Tenant) -> None:
 
 
 def test_lifting_again_changes_nothing(own_house: House) -> None:
-    """The same answer, no second entry in ledger or audit log; ten at once are one."""
+    """A repeated hold gets its first answer, and no second entry in ledger or audit log; ten at once are one."""
     tenant = own_house.tenant()
     customer = new(tenant)
     held = hold(tenant, customer)["id"]
@@ -169,7 +169,7 @@ def test_foreign_unknown_and_erased(tenant: Tenant, house: House) -> None:
 
 
 def test_one_key_is_one_hold(tenant: Tenant) -> None:
-    """The same call again is answered with the hold that it made, past its end too; another body is refused."""
+    """A repeated call is answered with the hold that it made, past its end too; another body is refused."""
     customer, until = new(tenant), ahead(hours=1)
     first = ask(tenant, customer, key="k", until=until)
     for when in (tenant, replace(tenant, house=later(tenant.house, hours=2))):

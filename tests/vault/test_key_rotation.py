@@ -21,7 +21,7 @@ PERSON = {"reference": "R-1", "billing_contact": {"name": "Ada Lovelace", "email
 
 @contextmanager
 def later(house: House, days: float) -> Iterator[House]:
-    """The same deployment, so many days later, with nothing in memory."""
+    """The deployment so many days later, with nothing in memory."""
     opened = open_house(house.home, house.environment, house.sandbox, lambda: utc_now() + days * DAY)
     yield opened
     opened.components.close()

@@ -307,7 +307,7 @@ def test_the_same_request_again_is_one(speaker: Tenant) -> None:
 
 
 def test_a_retry_that_comes_with_its_first(speaker: Tenant) -> None:
-    """The same request in several threads at once is one: every one of them gets a receipt."""
+    """A request that comes in several threads at once is one: every one of them gets a receipt."""
     person(speaker)
     body = order("access")
     answers = at_once(4, lambda _: send(speaker, body))
@@ -318,7 +318,7 @@ def test_a_retry_that_comes_with_its_first(speaker: Tenant) -> None:
 
 
 def test_an_external_id_is_used_once(speaker: Tenant) -> None:
-    """The same external_id of our own protocol again, about another customer: 409 and the first, no error of ours."""
+    """An external_id of our own protocol, again about another customer: 409 and the first, no error of ours."""
     first = asked(speaker, "access", customers=[person(speaker)], external_id="case-9")
     body = {"type": "access", "customers": [person(speaker)], "external_id": "case-9"}
     answer = speaker.call("POST", "/v1/rights-requests", body, role="privacy")

@@ -113,7 +113,7 @@ def test_a_charge_whose_customer_is_lost_too(own_house: House, tmp_path: Path) -
 
 @pytest.mark.parametrize("key", ["k", "another"])
 def test_an_order_for_it_is_its_replay(own_house: House, tmp_path: Path, key: str) -> None:
-    """The same amount and currency, under whichever key: nothing is charged, and it gets what only the client knew."""
+    """An order of that amount and currency, under any key, charges nothing; the charge gets what the client knew."""
     tenant, charge = lost_with_its_customer(own_house, tmp_path)
     token = tenant.token()
     answer = tenant.charge(token["id"], key=key, obligation="I-1", metadata={"note": "x"})

@@ -30,7 +30,7 @@ CARDS = ("4242424242424242", "4000056655665556", "5555555555554444", "2223003122
 
 
 def moved(tenant: Tenant, ahead: float) -> Tenant:
-    """The same tenant, its clocks ahead by that many hours."""
+    """The tenant with its clocks ahead by that many hours."""
     return replace(tenant, house=later(tenant.house, hours=ahead))
 
 
@@ -187,7 +187,7 @@ def test_storings_at_once_get_one_customer_there(tenant: Tenant) -> None:
 
 
 def test_a_double_click_is_one_token(tenant: Tenant) -> None:
-    """The same card for the same new reference, eight times at once: one customer, one token, one payment method."""
+    """A card for a new reference, eight times at once: one customer, one token, one payment method."""
     answers = at_once(8, lambda _: tenant.tokenize(customer={"reference": "c-1"}))
     assert {answer.status_code for answer in answers} <= {200, 201}
     assert len({answer.get_json()["id"] for answer in answers}) == 1

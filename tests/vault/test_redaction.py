@@ -159,7 +159,7 @@ def test_a_job_that_failed_is_made_anew(aging: House) -> None:
 
 
 def unable(tenant: Tenant) -> Tenant:
-    """The same tenant before a door whose processor can't redact."""
+    """The tenant before a door whose processor can't redact."""
 
     class Unable(Interposed):
         abilities = frozenset[str]()
@@ -189,7 +189,7 @@ def test_who_offers_no_redaction_is_not_asked_again(tenant: Tenant, without: Cal
 
 
 def test_killed_before_the_job_is_written_down(tenant: Tenant) -> None:
-    """The same key brings the same job back; it is written down before it is run, and a lost run is not run twice."""
+    """A repeated key brings its job back; it is written down before it is run, and a lost run is not run twice."""
     customer, jobs = erased(tenant), []
 
     def noted(call: Callable[[], Any]) -> Any:

@@ -62,7 +62,7 @@ Restart = Callable[..., Tenant]
 
 @pytest.fixture
 def restarted() -> Iterator[Restart]:
-    """The same tenant before another process, with nothing in memory; its guard looks first, unless not `checked`."""
+    """The tenant before another process, with nothing in memory; its guard looks first, unless not `checked`."""
     with ExitStack() as opened:
 
         def again(tenant: Tenant, *, checked: bool = True) -> Tenant:

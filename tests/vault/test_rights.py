@@ -160,7 +160,7 @@ def test_an_unverified_person_gets_nothing(tenant: Tenant) -> None:
 
 
 def test_asking_twice_is_one_request(tenant: Tenant) -> None:
-    """The same right for one of the same customers while it is open: 409 and the first; another right is another."""
+    """A right that is open for one of these customers is 409 with the first; another right is another."""
     one, other = person(tenant), person(tenant)
     first = asked(tenant, "access", customers=[one])
     again = ask(tenant, "access", customers=[one, other])

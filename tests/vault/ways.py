@@ -47,7 +47,7 @@ class Way:
     port: int | None = None
 
     def to(self, url: str) -> str:
-        """The same database and user, this way."""
+        """The URL of that database and user, this way."""
         there = make_url(url)
         if self.port is not None:
             there = there.set(host="127.0.0.1", port=self.port, query={})
@@ -106,7 +106,7 @@ def writes(url: str, statement: str = "SELECT pg_current_xact_id()") -> bool:
 
 
 def _as_libpq_has_it(url: str) -> str:
-    """The same URL with its hosts before the slash, where SQLAlchemy takes none."""
+    """The URL with its hosts before the slash, where SQLAlchemy takes none."""
     there = make_url(url)
     listed = there.query.get("host", f"{there.host}:{there.port}")
     hosts = listed if isinstance(listed, str) else ",".join(listed)

@@ -49,7 +49,7 @@ def deliver_once(shop: Workshop, report: Report, seconds: float = TELLING_SECOND
 
 
 def retry_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
-    """And at those that did not answer last: in a lane of its own, so that calls which hang hold up nobody else."""
+    """Deliver to endpoints that did not answer last: in a lane of its own, calls which hang hold up no other."""
     return _take_turns(shop, report, event_delivery.FAILING, seconds)
 
 
