@@ -18,7 +18,7 @@ SLACK = 4.0
 """For what else the machine does meanwhile, and for a second statement on another connection."""
 
 ON_THE_WAY = SECONDS + SLACK
-"""How long the processor keeps an answer back: on a machine that stands still meanwhile it is on its way all the same."""
+"""How long the processor keeps an answer back: longer than this machine may stand still meanwhile."""
 
 AWAY = (503, "database_unavailable")
 
