@@ -10,7 +10,7 @@ SOAK_SECONDS ?= 1200
 EXTRAS := s3 pkcs11 aws-kms hashicorp-transit custodians redis
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 
-.PHONY: setup run test check fuzz simulate sbom audit bench soak lock clean
+.PHONY: setup run test deep check fuzz simulate sbom audit bench soak lock clean
 .DELETE_ON_ERROR:
 
 setup: .venv/dev.stamp  ## the environment, with what tests need
@@ -18,8 +18,11 @@ setup: .venv/dev.stamp  ## the environment, with what tests need
 run: .venv/run.stamp  ## Panless, a sandbox processor and the worker, on loopback
 	@exec $(BIN)/panless dev --port $(PORT)
 
-test: .venv/dev.stamp  ## everything, SQLite and PostgreSQL
+test: .venv/dev.stamp  ## everything, SQLite and PostgreSQL; what repeats things a tenth as often, with a SEED that changes
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+deep: .venv/dev.stamp  ## the same with all of its repetitions: hours of killing, and of chance
+	DEPTH=1 SIMULATED_SEEDS=2000 $(BIN)/pytest $(PYTEST_ARGS)
 
 check: .venv/dev.stamp  ## style, types, and which way imports go
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """A deployment that stands as one in production does: server and worker as programs, each as its role on PostgreSQL."""
 
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -17,7 +18,7 @@ import psutil
 
 from bench import databases, receivers
 from bench.apart import ROLES, take_roles, used_by
-from bench.house import House, build_house
+from bench.house import POLICY, House, build_house
 from bench.http import ROOT, free_address
 from bench.receivers import PATHS, WELL, Receivers
 
@@ -61,7 +62,11 @@ def _served(
     """Server and worker, with figures for Prometheus and anchors as in production."""
     (home / "anchors").mkdir()
     address, of_server, of_worker = free_address(), free_address(), free_address()
-    both = {"PANLESS_AUDIT_ANCHOR": str(home / "anchors"), "SSL_CERT_FILE": _authorities(home, told.certificate)}
+    both = {
+        "PANLESS_AUDIT_ANCHOR": str(home / "anchors"),
+        "PANLESS_POLICY": str(_policy_for_many(home)),
+        "SSL_CERT_FILE": _authorities(home, told.certificate),
+    }
     served = {**used_by(house, ROLES.app), **both, "PANLESS_BIND": address, "PANLESS_METRICS_BIND": of_server}
     worked = {**used_by(house, ROLES.worker), **both, "PANLESS_WORKER_METRICS_BIND": of_worker}
     logs = [home / "server.log", home / "worker.log"]
@@ -70,6 +75,13 @@ def _served(
         _program(["bench.soak_worker"], worked, logs[1], f"http://{of_worker}/livez") as worker,
     ):
         yield f"http://{address}", _named(master, worker), logs
+
+
+def _policy_for_many(home: Path) -> Path:
+    """Ours, but for erasures in a day: past a thousand a second human must agree, and the soak is there sooner."""
+    file = home / "policy.toml"
+    file.write_text(re.sub(r"(?m)^erasures_per_day = .*$", "erasures_per_day = 1000000", POLICY.read_text()))
+    return file
 
 
 def _endpoint(house: House, url: str) -> str:

@@ -1,7 +1,10 @@
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import depth
+import durations
 import ports
 import pytest
 from house import OPENED, House, Sandbox, Tenant, build_house, run_sandbox
@@ -9,15 +12,53 @@ from postgres import create_database, own_server
 from sqlalchemy import Engine
 
 from keys.database import open_database
+from migrations.run import Tree, upgrade
 
 BACKENDS = ["sqlite", "postgresql"]
+NAMES: tuple[Tree, ...] = ("records", "keystore")
+
+
+@pytest.hookimpl(trylast=True)  # pytest puts together what shares a house before
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
+    durations.longest_first(items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How deep this run went, and by which chance; where it was asked for, what took long is written down."""
+    terminalreporter.write_line(depth.said())
+    durations.record(terminalreporter.getreports("passed"))
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a server of this session's own."""
-    with own_server() as server:
+    """The URL of a server of this session's own, that is killed by nobody and outlives no crash of the machine."""
+    with own_server(fsync="off", full_page_writes="off") as server:
         yield server.get_uri()
+
+
+@pytest.fixture(scope="session")
+def migrated_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of two SQLite files at their newest schema, of which each house gets a copy."""
+    folder = tmp_path_factory.mktemp("migrated")
+    for name in NAMES:
+        _migrate(f"sqlite:///{folder}/{name}.db", name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated_databases(postgresql: str) -> dict[Tree, str]:
+    """What two PostgreSQL databases at their newest schema are called, of which each house gets a copy."""
+    made = {name: f"migrated_{name}" for name in NAMES}
+    for name, called in made.items():
+        _migrate(create_database(postgresql, called), name)
+    return made
+
+
+def _migrate(url: str, name: Tree) -> None:
+    engine = open_database(url)
+    upgrade(engine, name)
+    engine.dispose()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -97,8 +138,10 @@ _databases = count(1)
 def _build(request: pytest.FixtureRequest, home: Path, sandbox: Sandbox, backend: str) -> House:
     home.mkdir(parents=True, exist_ok=True)
     if backend == "sqlite":
-        urls = [f"sqlite:///{home}/{name}.db" for name in ("records", "keystore")]
+        shutil.copytree(request.getfixturevalue("migrated_files"), home, dirs_exist_ok=True)
+        urls = [f"sqlite:///{home}/{name}.db" for name in NAMES]
     else:
         server, number = request.getfixturevalue("postgresql"), next(_databases)
-        urls = [create_database(server, f"{name}_{number}") for name in ("records", "keystore")]
+        migrated = request.getfixturevalue("migrated_databases")
+        urls = [create_database(server, f"{name}_{number}", like=migrated[name]) for name in NAMES]
     return build_house(home, urls[0], urls[1], sandbox)

@@ -218,7 +218,7 @@ def run_sandbox(home: Path) -> Iterator[Sandbox]:
 def build_house(
     home: Path, records: str, keystore: str, sandbox: Sandbox, clock: Callable[[], datetime] = utc_now
 ) -> House:
-    """Set up a deployment in `home` over two empty databases."""
+    """Set up a deployment in `home` over two databases that are empty, or migrated."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "ledger").mkdir()
     (home / "anchors").mkdir()

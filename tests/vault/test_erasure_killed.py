@@ -1,4 +1,4 @@
-"""An erasure whose process is killed (SIGKILL) at each of its steps, twenty times each: request and worker.
+"""An erasure whose process is killed (SIGKILL) at each of its steps: request and worker.
 
 A step is what a process may have done last or not yet: each commit on either database, the ledger's write, each call to
 the processor, before it acts and after. They are counted by running into them, so that a new one is met.
@@ -6,6 +6,7 @@ the processor, before it acts and after. They are counted by running into them, 
 
 from collections import Counter
 
+from depth import deep
 from house import House, Tenant
 from killing import Dying, dying
 from records_scene import at_processor, rows, work
@@ -14,8 +15,8 @@ from keys.errors import KeyDestroyed
 from vault.ledger import ledger
 from vault.tables import customers, erasures
 
-TIMES = 10
-"""On each of the two databases."""
+TIMES = deep(10)
+"""At each step, on each of the two databases."""
 
 
 def assert_nothing_is_certified_that_stands(tenant: Tenant) -> None:

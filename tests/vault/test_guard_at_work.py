@@ -4,6 +4,7 @@ import time
 from collections import Counter
 
 import pytest
+from depth import deep
 from house import ROOT, House, Tenant, serve, token_order
 from http_calls import ask
 from records_scene import at_once
@@ -13,7 +14,7 @@ from keys.keystore import BEGINNING
 from vault.ledger.guard import inspect
 from vault.ledger.ledger import chain
 
-SECONDS = 60
+SECONDS = deep(60, at_least=15)
 FINDINGS = ("records_restored", "keystore_restored", "ledger_cut", "_unavailable", "not_working", "heartbeat_failed")
 
 
@@ -47,7 +48,7 @@ def allow_any_rate(house: House) -> None:
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)
 def test_the_guard_never_fires_by_itself(own_house: House, free_port: int, other_port: int) -> None:
-    """Two servers and a worker erase as fast as they can for a minute, and the guard looks: nothing is ever refused."""
+    """Two servers and a worker erase as fast as they can, and the guard looks: nothing is ever refused."""
     tenant, parts = own_house.tenant(), own_house.components
     allow_any_rate(own_house)
     verdicts: Counter[str] = Counter()
@@ -67,6 +68,6 @@ def test_the_guard_never_fires_by_itself(own_house: House, free_port: int, other
     assert not found, "\n".join(found)
     assert (set(seen), set(verdicts)) == ({(201, 202, 410, 200)}, {"good"})
     kinds = Counter(entry.body["kind"] for entry in chain(parts.ledger, BEGINNING))
-    assert kinds["erase.intent"] == seen.total() > 100
+    assert kinds["erase.intent"] == seen.total() > SECONDS
     assert kinds["erase.done"] > 10
-    assert verdicts.total() > 100
+    assert verdicts.total() > SECONDS

@@ -1,15 +1,15 @@
 """Many callers at once: one key is one charge, one obligation is one payment, whatever breaks meanwhile."""
 
-import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+from depth import chance, deep
 from house import House, Tenant, word
 from killing import dying
 from money_scene import assert_money_is_true, assert_no_orphans, book, made, prepared, settled
 
-CALLERS, TIMES = 50, 25
-"""Fifty callers, so many times on each of the two databases."""
+CALLERS, TIMES, KILLS = 50, deep(25), deep(100, at_least=20)
+"""Fifty callers, and how often on each of the two databases."""
 THREADS = 16
 
 
@@ -34,7 +34,7 @@ def test_same_key_from_fifty_callers(tenant: Tenant) -> None:
 
 def test_one_obligation_with_kills_and_faults(house: House) -> None:
     """Fifty callers with a key of their own each, servers that die, answers that get lost: one payment."""
-    tenant, chance = house.tenant(), random.Random(20261126)
+    tenant, draw = house.tenant(), chance("one obligation")
     token = tenant.token()["id"]
     order = {"token": token, "amount": 100, "currency": "eur", "obligation": word()}
     program = dying(tenant)
@@ -42,7 +42,7 @@ def test_one_obligation_with_kills_and_faults(house: House) -> None:
         for step in (2, 3, 4, 1):
             call = {"method": "POST", "path": "/v1/charges", "body": order, "api_key": tenant.keys["all"]}
             program.die("call", step, key=word(), **call)
-            house.sandbox.fault(path="/v1/payment_intents", method="POST", do=chance.choice(["lose_answer", "reset"]))
+            house.sandbox.fault(path="/v1/payment_intents", method="POST", do=draw.choice(["lose_answer", "reset"]))
             asked = [{**call, "key": word()} for _ in range(CALLERS)]
             answers = [*pool.map(lambda one: made(tenant, one), asked)]
             house.sandbox.clear()
@@ -54,20 +54,20 @@ def test_one_obligation_with_kills_and_faults(house: House) -> None:
     assert (status, body["code"]) == (409, "already_paid")
 
 
-def test_two_hundred_random_kills_under_load(house: House) -> None:
+def test_random_kills_under_load(house: House) -> None:
     """Servers and workers that die wherever they are, while others go on: the record and the book agree at the end."""
-    tenant, chance = house.tenant(), random.Random(7)
-    operations, kills = ("charge", "capture", "refund", "void", "charge", "tokenize"), 100
+    tenant, draw = house.tenant(), chance("random kills")
+    operations = ("charge", "capture", "refund", "void", "charge", "tokenize")
     orders = []
     program = dying(tenant)
     with ThreadPoolExecutor(4) as pool:
-        for number in range(kills):
-            order = prepared(tenant, chance.choice(operations))
-            load = pool.submit(made, tenant, prepared(tenant, chance.choice(operations)))
+        for number in range(KILLS):
+            order = prepared(tenant, draw.choice(operations))
+            load = pool.submit(made, tenant, prepared(tenant, draw.choice(operations)))
             if number % 4:
-                program.die("call", chance.randint(1, 5), **order)
+                program.die("call", draw.randint(1, 5), **order)
             else:
-                program.die("work", chance.randint(1, 6))
+                program.die("work", draw.randint(1, 6))
             orders.append(order)
             assert load.result()[0] in {200, 201}
     settled(tenant)

@@ -1,4 +1,4 @@
-"""Charge, capture, void, refund and tokenize, killed (SIGKILL) at each of their steps, twenty times each.
+"""Charge, capture, void, refund and tokenize, killed (SIGKILL) at each of their steps.
 
 What was killed before its call is never sent: it says so, and another key does it. The steps are named here, for each
 database: a new one, a step that moved, or one that is gone fails the test until the list says so too. Where they come
@@ -8,6 +8,7 @@ from is `dying_panless`, which counts commits and calls to the processor as they
 from typing import Any
 
 import pytest
+from depth import deep
 from house import House, Tenant, word
 from killing import Dying, dying
 from money_scene import (
@@ -22,8 +23,8 @@ from money_scene import (
 )
 from records_scene import end_leases
 
-TIMES = 10
-"""On each of the two databases."""
+TIMES = deep(10, at_least=2)
+"""At each step, on each of the two databases: every second one is called again before the worker came."""
 SQLITE, POSTGRESQL = "before records commit", "after records write"
 """A commit of the records: on PostgreSQL it is one statement where that will do."""
 

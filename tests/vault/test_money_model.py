@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from depth import deep
 from house import House, Tenant, word
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from vault.processing.processing import connect
 from vault.processing.processor_answers import Marks
 from vault.tables import charges
 
-RUNS, STEPS = 1000, 5
+RUNS, STEPS = deep(1000), 5
 """On each of the two databases."""
 
 SHOPS = 20
@@ -218,7 +219,7 @@ class Money(RuleBasedStateMachine):
 
 
 def test_model(house: House) -> None:
-    """A thousand runs on each database: no divergence."""
+    """A thousand runs on each database in `make deep`: no divergence."""
     shops = [Shop(tenant, tenant.token()["id"]) for tenant in (house.tenant() for _ in range(SHOPS))]
     expected: dict[str, Expected] = {}
     machine = type("Run", (Money,), {"shops": shops, "all_runs": expected})

@@ -1,7 +1,6 @@
 """`panless keys reseal` and `panless keys check`, as operators use them."""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 import commands
 import pytest
+from depth import chance, deep
 from house import ROOT, House, Tenant, serve
 from http_calls import served
 from records_scene import CONTACT, row, rows
@@ -23,7 +23,7 @@ from keys.keystore import DEKS
 from vault.tables import customers, metadata, tokens
 
 NOTHING_RUNS = ("--wait", "0")
-KILLS = 6
+KILLS = deep(6, at_least=2)
 
 
 def environment(house: House, **more: str) -> dict[str, str]:
@@ -111,11 +111,11 @@ def test_everything_killed_and_resumed_under_load(own_house: House, free_port: i
     people = [tenant.token(customer={"billing_contact": CONTACT | {"name": f"Person {n}"}}) for n in range(20)]
     live(tenant, "a")
     own_house.work()
-    chance, killed = random.Random(5), 0
+    draw, killed = chance("resealing"), 0
     with serve(own_house, free_port, PANLESS_KEK_TTL="1") as (_, url), served(url, tenant, people) as answers:
         moment = begun(own_house)
         while killed < KILLS:
-            killed += died(own_house, moment, chance.uniform(1.0, 4.0))
+            killed += died(own_house, moment, draw.uniform(1.0, 4.0))
         done = panless(own_house, "reseal", "--all", "--before", moment, "--wait", "4")
         assert done.returncode == 0, done.stderr
     assert len(answers) > 300

@@ -1,4 +1,4 @@
-"""A hundred thousand DEKs move to a new KEK while clients are served, and the command that moves them is killed."""
+"""Many DEKs move to a new KEK while clients are served, and the command that moves them is killed."""
 
 import os
 import random
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from depth import deep
 from house import ROOT, House, serve
 from http_calls import served
 from sqlalchemy import func, select
@@ -17,10 +18,10 @@ from keys import keks
 from keys.database import reading
 from keys.keystore import DEKS
 
-DEKS_MADE = {"postgresql": 100_000, "sqlite": 30_000}
+DEKS_MADE = {"postgresql": deep(100_000, at_least=30_000), "sqlite": deep(30_000, at_least=15_000)}
 """Enough that each rewrap is killed before it is through."""
 
-KILLS = {"postgresql": 10, "sqlite": 3}
+KILLS = {"postgresql": deep(10, at_least=2), "sqlite": deep(3, at_least=2)}
 MANY = 200
 REWRAP = [sys.executable, "-m", "panless", "keys", "rewrap"]
 
@@ -47,7 +48,7 @@ def environment(house: House) -> dict[str, str]:
 
 
 def test_killed_and_resumed_under_load(own_house: House, free_port: int) -> None:
-    """Ten kills, fifty requests a second without an error; then nothing is left on the old KEK, everybody readable."""
+    """Killed again and again under load, without an error; then nothing is left on the old KEK, everybody readable."""
     tenant, ring = own_house.tenant(), own_house.components.keyring
     people = [tenant.token(customer={"billing_contact": {"name": f"Person {n}"}}) for n in range(20)]
     old = ring.keks.newest(tenant.id)
