@@ -43,7 +43,7 @@ sbom: .venv/dev.stamp  ## what Panless is made of: build/panless.cdx.json (Cyclo
 audit: .venv/dev.stamp  ## known weaknesses of the locked versions; fails where nobody can be asked
 	@.ci/audit
 
-bench: .venv/dev.stamp build/served/stamp  ## the figures of design.md 10
+bench: .venv/dev.stamp build/served/stamp  ## the figures that must hold
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 soak: .venv/dev.stamp  ## twenty minutes of calls, with receivers of events that fail and hang; SOAK_SECONDS

@@ -1,4 +1,4 @@
-"""`make bench`: every figure of design.md 10, as a table and as JSON; exit code 1 when a gate is broken."""
+"""`make bench`: every figure that must hold, as a table and as JSON; exit code 1 when a gate is broken."""
 
 import argparse
 import sys

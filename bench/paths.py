@@ -30,7 +30,7 @@ class Path:
 
 
 def paths_of(house: House) -> list[Path]:
-    """The paths of design.md 10, over customers that are there already."""
+    """The paths whose cost is bound, over customers that are there already."""
     tokens = [house.ask(house.tokenize()) for _ in range(CUSTOMERS)]
     ids, customers = cycle([token["id"] for token in tokens]), cycle([token["customer"] for token in tokens])
 

@@ -16,7 +16,7 @@ OWN_TIME_MS = 10
 P99_MS = 50
 ERASED = 100
 REF_WHERE_SET_US = 210
-"""What REF took on the machine that design.md's figures were set on."""
+"""What REF took on the machine that the bounds were set on."""
 
 
 def figures(scene: Scene, only: Collection[str]) -> list[Figure]:

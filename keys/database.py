@@ -207,7 +207,7 @@ class _Newest:
 
 def _prepare_sqlite(newest: _Newest, dbapi: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     dbapi.create_function(NOT_BACK, 1, newest.is_not_back)
-    dbapi.isolation_level = None  # the driver opens no transaction behind our back; `_begin_immediate` does
+    dbapi.isolation_level = None  # the driver opens no transaction behind our back; the listener for `begin` does
     wal = sqlite3.sqlite_version_info >= WAL_IS_SAFE_FROM
     for pragma in (
         "foreign_keys=ON",

@@ -1,4 +1,4 @@
-"""Each role before each endpoint: what design.md 8 grants, and nothing else."""
+"""Each role before each endpoint: what it is granted, and nothing else."""
 
 import json
 from dataclasses import replace

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from house import ROOT
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "BIN": str(Path(sys.executable).parent), "HOME": "/nonexistent"}
-SHIPPED = ("run", "s3", "pkcs11", "aws-kms", "hashicorp-transit", "custodians")
+_DYNAMIC = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+SHIPPED = ("run", *_DYNAMIC["optional-dependencies"])
 PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)", re.MULTILINE)
 ADVISORY = {
     "id": "PYSEC-0000-1",
