@@ -22,7 +22,7 @@ test: .venv/dev.stamp  ## everything, SQLite and PostgreSQL; what repeats things
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 deep: .venv/dev.stamp  ## the same with all of its repetitions: hours of killing, and of chance
-	DEPTH=1 SIMULATED_SEEDS=2000 $(BIN)/pytest $(PYTEST_ARGS)
+	DEPTH=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 check: .venv/dev.stamp  ## style, types, and which way imports go
 	$(BIN)/ruff format --check .

@@ -1,6 +1,5 @@
 """The whole house by a virtual clock, with faults by chance: money, refunds, certificates, intents end as promised."""
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from chance import Chance, Course, written
 from clients import Story
+from depth import deep
 from model import Violation, judged
 from running import OUTSIDE, but, run
 from scenario import drawn
@@ -16,9 +16,9 @@ from stage import CALM, dressed, operating_system, staged
 from taken_back import MENDS, ROOT, Edit, take_back
 from world import START, Stage
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "200"))
+SEEDS = deep(2000)
 PARTS = max(2, SEEDS // 200)
-"""How many seeds CI runs, in parts that workers share. `make simulate SEEDS=0-99999` runs more."""
+"""In parts that workers share. `make simulate SEEDS=0-99999` runs more."""
 
 FIRST = 1_000_000
 """The first of them: of a range that was not used while the house was mended."""
