@@ -10,10 +10,10 @@ from api.problems import Problem
 from vault import pages
 from vault.charge_states import STATES, UNSETTLED
 from vault.errors import NotUsable, ObligationTaken, ProcessorRefused
-from vault.money import charge_looking, charge_steps, charges, charging
-from vault.money.charge_steps import Step
-from vault.money.charges import Charge
-from vault.money.retrying import caps_of
+from vault.money.charge import charges, charging, looking, steps
+from vault.money.charge.charges import Charge
+from vault.money.charge.retrying import caps_of
+from vault.money.charge.steps import Step
 
 blueprint = Blueprint("charges", __name__, description="Money")
 STEP = frozenset({402, 502})
@@ -160,7 +160,7 @@ def confirm(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
     """Where a charge stands, once the person has authenticated: asked of the processor."""
     here = passed()
     house = here.parts
-    charge = charge_looking.look(house.records, house.keyring, house.processors, here.caller, charge_id)
+    charge = looking.look(house.records, house.keyring, house.processors, here.caller, charge_id)
     return _answer(charge, {}, settled=200)
 
 
@@ -168,7 +168,7 @@ def _step(charge_id: str, step: Step) -> tuple[Charge, int, dict[str, str]]:
     here = passed()
     house = here.parts
     attempt = here.attempt(f"charge.{step.name}")
-    taken = charge_steps.take(house.records, house.keyring, house.processors, here.caller, charge_id, step, attempt)
+    taken = steps.take(house.records, house.keyring, house.processors, here.caller, charge_id, step, attempt)
     return _answer(taken.charge, dict(REPLAYED) if taken.replayed else {}, settled=200)
 
 

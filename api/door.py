@@ -24,7 +24,7 @@ from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 from vault.errors import NotFoundHere
 from vault.ids import is_id
-from vault.ledger.ledger import assure
+from vault.ledger.book import assure
 from vault.processing.body_fingerprints import body_fingerprint
 from vault.processing.intents import Attempt
 from vault.tlog.lateness import require_fresh

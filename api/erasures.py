@@ -8,8 +8,9 @@ from marshmallow import Schema, fields
 from api.door import Blueprint, needs, passed
 from api.fields import Ident, Moment, Strict, of_type
 from api.rights_shown import RequestShown, shown
-from vault.erasing import erasure_completion, erasure_plan, erasure_requests
-from vault.erasing.erasure_plan import Plan
+from vault.erasing import completion, requests
+from vault.erasing import plan as erasure_plan
+from vault.erasing.plan import Plan
 
 blueprint = Blueprint("erasures", __name__, description="Erasing a customer, and the proof of it")
 
@@ -107,7 +108,7 @@ def erase(customer_id: str) -> tuple[dict[str, Any], int]:
     """Erase a customer: here at once, at the processors by the worker. Ask again for how far it came."""
     here = passed()
     house = here.parts
-    request = erasure_requests.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
+    request = requests.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
     return shown(request), 200 if request.is_complete else 202
 
 
@@ -119,6 +120,6 @@ def certificate(query: dict[str, str], request_id: str) -> Mapping[str, Any]:
     """Get the latest certificate of an erasure, signed."""
     here = passed()
     house = here.parts
-    return erasure_completion.certificate(
+    return completion.certificate(
         house.records, house.ledger, house.policy, here.caller, request_id, query.get("customer")
     )

@@ -7,8 +7,8 @@ from marshmallow import Schema, fields
 from api.door import Blueprint, needs, passed
 from api.fields import Moment, PageOf, name, of_type
 from vault import pages
-from vault.events import events_listed
-from vault.events.events_listed import Event
+from vault.events import listed
+from vault.events.listed import Event
 
 blueprint = Blueprint("events", __name__, description="What happened")
 
@@ -48,7 +48,7 @@ def find(query: dict[str, Any]) -> pages.Page[Event]:
     """List events of the last 30 days, newest first."""
     here = passed()
     page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
-    return events_listed.find(here.parts.records, here.caller, events_listed.Filter(**query), page)
+    return listed.find(here.parts.records, here.caller, listed.Filter(**query), page)
 
 
 @blueprint.route("/v1/events/<event_id>", methods=["GET"])
@@ -57,4 +57,4 @@ def find(query: dict[str, Any]) -> pages.Page[Event]:
 def read(event_id: str) -> Event:
     """Look at one event."""
     here = passed()
-    return events_listed.read(here.parts.records, here.caller, event_id)
+    return listed.read(here.parts.records, here.caller, event_id)

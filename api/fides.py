@@ -18,9 +18,9 @@ from api.problems import Problem
 from keys.database import transaction
 from vault.protocols import callbacks, fides_runs
 from vault.protocols.fides import PROTOCOL, WAITING
+from vault.requests.execution import Work
+from vault.requests.intake import Identity
 from vault.requests.rights import RightsRequest
-from vault.requests.rights_execution import Work
-from vault.requests.rights_intake import Identity
 
 blueprint = Blueprint("fides", __name__, description="Fides")
 FIELDS = {"email": "email", "phone_number": "phone", "external_id": "reference"}

@@ -22,10 +22,10 @@ from api.problems import Problem
 from vault.errors import Invalid, KeyReused
 from vault.protocols import callbacks, opendsr
 from vault.protocols.opendsr import BASE, CERTIFICATE_PATH, PROTOCOL, Processor
-from vault.requests import rights, rights_decisions, rights_ordered
+from vault.requests import decisions, ordered, rights
+from vault.requests.execution import Work
+from vault.requests.intake import Identity, Order
 from vault.requests.rights import RightsRequest
-from vault.requests.rights_execution import Work
-from vault.requests.rights_intake import Identity, Order
 
 blueprint = Blueprint("opendsr", __name__, description="OpenDSR 2.0")
 SIGNED = frozenset({200, 201, 202})
@@ -82,7 +82,7 @@ def submit(sent: dict[str, Any]) -> dict[str, Any]:
 
     attempt = here.attempt_named("opendsr.request", ident, g.body)
     try:
-        taken = rights_ordered.carry_out(_work(), _order(sent), attempt, ask)
+        taken = ordered.carry_out(_work(), _order(sent), attempt, ask)
     except KeyReused:
         raise Problem(409, "duplicate_request", "Another request came with this subject_request_id.") from None
     return opendsr.receipt(taken, request.get_data())
@@ -113,7 +113,7 @@ def cancel(subject_request_id: str) -> dict[str, Any]:
     found = _found(subject_request_id)
     if opendsr.status(found.status) != "pending":
         raise Problem(409, "request_closed", "This request is not pending any more.")
-    rights_decisions.cancel(here.parts.records, here.parts.ledger, here.caller, found.id)
+    decisions.cancel(here.parts.records, here.parts.ledger, here.caller, found.id)
     return {
         "controller_id": found.client,
         "received_time": opendsr.moment(here.caller.at),
@@ -140,7 +140,7 @@ def _order(sent: dict[str, Any]) -> Order:
         identities=identities,
         regulation=sent["regulation"],
         submitted_at=sent["submitted_time"],
-        verification=rights_ordered.VERIFICATION,
+        verification=ordered.VERIFICATION,
         protocol=PROTOCOL,
         external_id=sent["subject_request_id"],
     )

@@ -10,7 +10,7 @@ from api.door import Blueprint, needs, open_to_links, passed, refuse_unproven
 from api.fields import Strict, one_of
 from api.parts import parts
 from api.pieces import begun
-from vault.exports import exports, package_links
+from vault.exports import at_once, links
 from vault.exports.disclosure import FIELDS, Source
 from vault.exports.notices import notices_of
 
@@ -61,7 +61,7 @@ def export(query: dict[str, Any], customer_id: str) -> Response:
         kind=query["type"],
         notices=notices_of(here.parts.policy),
     )
-    written = exports.export(source, query["format"])
+    written = at_once.export(source, query["format"])
     return _file(written, ZIP, "export.zip") if query["format"] == "zip" else _file(written, "application/json")
 
 
@@ -72,8 +72,8 @@ def export(query: dict[str, Any], customer_id: str) -> Response:
 def take(link: str) -> Response:
     """Take the package behind a link, once: the link is the key."""
     house = parts()
-    refuse_unproven(house, package_links.tenant_of(link))
-    written = package_links.take(house.records, house.ledger, link, house.clock(), g.request_id)
+    refuse_unproven(house, links.tenant_of(link))
+    written = links.take(house.records, house.ledger, link, house.clock(), g.request_id)
     return _file(written, ZIP, "package.zip")
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import Engine
 
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
+from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
-from vault.ledger.ledger import Ledger
 from vault.policy import Policy
 from vault.processing import sending
-from vault.processing.processing import Processors
+from vault.processing.connecting import Processors
 from vault.protocols.opendsr import Processor
 from vault.tallies import Tallies
 from vault.tenancy.client_keys import Presented

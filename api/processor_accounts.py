@@ -8,8 +8,8 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Flag, Moment, Strict, Whole, of_type, text
 from vault.errors import Invalid
-from vault.processing import processor_accounts
-from vault.processing.processor_accounts import Account
+from vault.processing import accounts
+from vault.processing.accounts import Account
 
 blueprint = Blueprint("processor_accounts", __name__, description="Accounts at processors")
 SECRET = Whole(r"^[!-~]{8,255}$", error="Use 8 to 255 visible ASCII characters.")
@@ -67,7 +67,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
     here = passed()
     if order["kind"] not in here.parts.processors:
         raise Invalid("kind", f"This deployment has: {', '.join(sorted(here.parts.processors))}.")
-    account, replayed = processor_accounts.add(
+    account, replayed = accounts.add(
         here.parts.records,
         here.parts.keyring,
         here.parts.processors,
@@ -87,7 +87,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
 def list_all() -> dict[str, Any]:
     """List the processor accounts."""
     here = passed()
-    return {"data": processor_accounts.list_accounts(here.parts.records, here.caller), "next_cursor": None}
+    return {"data": accounts.list_accounts(here.parts.records, here.caller), "next_cursor": None}
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["GET"])
@@ -96,7 +96,7 @@ def list_all() -> dict[str, Any]:
 def read(account_id: str) -> Account:
     """Look at one processor account."""
     here = passed()
-    return processor_accounts.read(here.parts.records, here.caller, account_id)
+    return accounts.read(here.parts.records, here.caller, account_id)
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["PATCH"])
@@ -107,9 +107,7 @@ def change(credentials: dict[str, Any], account_id: str) -> Account:
     """Put new credentials in place: the secret that webhooks are signed with is known once they are set up."""
     here = passed()
     house = here.parts
-    return processor_accounts.change(
-        house.records, house.keyring, house.processors, here.caller, account_id, credentials
-    )
+    return accounts.change(house.records, house.keyring, house.processors, here.caller, account_id, credentials)
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["DELETE"])
@@ -118,5 +116,5 @@ def change(credentials: dict[str, Any], account_id: str) -> Account:
 def delete(account_id: str) -> ResponseReturnValue:
     """Take a processor account out of use and destroy its credentials."""
     here = passed()
-    processor_accounts.delete(here.parts.records, here.parts.keyring, here.caller, account_id)
+    accounts.delete(here.parts.records, here.parts.keyring, here.caller, account_id)
     return "", 204

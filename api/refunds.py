@@ -7,8 +7,8 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.fields import Moment, PageOf, Strict, amount, of_type, one_of
 from vault import pages
-from vault.money import refunds, refunds_listed
-from vault.money.refunds_listed import Refund
+from vault.money.refund import listed, refunds
+from vault.money.refund.listed import Refund
 
 blueprint = Blueprint("refunds", __name__, description="Money back")
 
@@ -71,7 +71,7 @@ def find(query: dict[str, Any], charge_id: str) -> pages.Page[Refund]:
     """List the refunds of a charge, newest first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return refunds_listed.of_charge(here.parts.records, here.caller, charge_id, page)
+    return listed.of_charge(here.parts.records, here.caller, charge_id, page)
 
 
 @blueprint.route("/v1/refunds/<refund_id>", methods=["GET"])
@@ -80,4 +80,4 @@ def find(query: dict[str, Any], charge_id: str) -> pages.Page[Refund]:
 def read(refund_id: str) -> Refund:
     """Look at one refund."""
     here = passed()
-    return refunds_listed.read(here.parts.records, here.caller, refund_id)
+    return listed.read(here.parts.records, here.caller, refund_id)

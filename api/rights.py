@@ -11,13 +11,14 @@ from api.parts import Parts
 from api.rights_shown import RequestShown, shown
 from vault import pages
 from vault.caller import Caller
-from vault.exports import package_links
+from vault.exports import links
 from vault.people.restrictions import GROUNDS
-from vault.requests import rights, rights_decisions, rights_execution, rights_intake, rights_listed
+from vault.requests import decisions, execution, intake, rights
+from vault.requests import listed as rights_listed
+from vault.requests.decisions import DENIALS, EXTENSIONS
+from vault.requests.execution import Work
+from vault.requests.intake import MOST_CUSTOMERS, VERIFICATIONS, Identity, Order
 from vault.requests.rights import TYPES
-from vault.requests.rights_decisions import DENIALS, EXTENSIONS
-from vault.requests.rights_execution import Work
-from vault.requests.rights_intake import MOST_CUSTOMERS, VERIFICATIONS, Identity, Order
 
 blueprint = Blueprint("rights", __name__, description="What data subjects ask for")
 EXTERNAL_ID = r"[A-Za-z0-9._:-]{1,64}"
@@ -121,7 +122,7 @@ def submit(order: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
         **order,
     )
     attempt = here.attempt("rights.request")
-    request, replayed = rights_intake.submit(house.records, house.ledger, house.policy, here.caller, wanted, attempt)
+    request, replayed = intake.submit(house.records, house.ledger, house.policy, here.caller, wanted, attempt)
     headers = {"Location": f"/v1/rights-requests/{request.id}", **(REPLAYED if replayed else {})}
     return shown(request), 201, headers
 
@@ -158,7 +159,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
     house, keyring = here.parts, here.parts.keyring
     correction = approval.get("correction")
     edit = (lambda old: replace(old, **correction)) if correction is not None else None
-    request = rights_decisions.approve(
+    request = decisions.approve(
         house.records,
         keyring,
         house.policy,
@@ -169,7 +170,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
         cancels=approval.get("cancel_subscriptions", False),
     )
     if request.status == "approved":
-        rights_execution.execute(_work(here.parts, here.caller), request, edit)
+        execution.execute(_work(here.parts, here.caller), request, edit)
     return shown(rights.read(house.records, here.caller, request_id))
 
 
@@ -180,7 +181,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
 def deny(denial: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Refuse a request, after the person was told why and where to complain."""
     here = passed()
-    return shown(rights_decisions.deny(here.parts.records, here.parts.ledger, here.caller, request_id, **denial))
+    return shown(decisions.deny(here.parts.records, here.parts.ledger, here.caller, request_id, **denial))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/extend", methods=["POST"])
@@ -191,7 +192,7 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Take the longer time that the law grants, after the person was told."""
     here = passed()
     house = here.parts
-    extended = rights_decisions.extend(house.records, house.keyring, house.policy, here.caller, request_id, **extension)
+    extended = decisions.extend(house.records, house.keyring, house.policy, here.caller, request_id, **extension)
     return shown(extended)
 
 
@@ -201,7 +202,7 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
 def cancel(request_id: str) -> dict[str, Any]:
     """Withdraw a request that nothing was done for yet."""
     here = passed()
-    return shown(rights_decisions.cancel(here.parts.records, here.parts.ledger, here.caller, request_id))
+    return shown(decisions.cancel(here.parts.records, here.parts.ledger, here.caller, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])
@@ -210,7 +211,7 @@ def cancel(request_id: str) -> dict[str, Any]:
 def package(request_id: str) -> dict[str, Any]:
     """Get a link to the package of an access or portability request: it works once, and the last one given out."""
     here = passed()
-    found, link = package_links.link_of_request(here.parts.records, here.parts.keyring, here.caller, request_id)
+    found, link = links.link_of_request(here.parts.records, here.parts.keyring, here.caller, request_id)
     return {
         "id": found.id,
         "request": found.request,

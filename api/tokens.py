@@ -22,7 +22,7 @@ from api.fields import (
 )
 from api.problems import Problem
 from vault import pages
-from vault.cards import token_deletion, token_resuming, tokenizing, tokens
+from vault.cards import deletion, resuming, tokenizing, tokens
 from vault.cards.storing import Tokenized
 from vault.errors import NotUsable, ProcessorRefused, RawCardsRefused
 from vault.ids import pattern
@@ -173,7 +173,7 @@ def confirm(token_id: str) -> Answer:
     """
     here = passed()
     house = here.parts
-    made = token_resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
+    made = resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
     if made.looked_at:
         _count_look(here)
     token, status, headers = _answer(made)
@@ -209,7 +209,7 @@ def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
 def delete(token_id: str) -> tokens.Token:
     """Take a token out of use for good; the processor is told to detach it."""
     here = passed()
-    return token_deletion.delete(here.parts.records, here.parts.keyring, here.parts.ledger, here.caller, token_id)
+    return deletion.delete(here.parts.records, here.parts.keyring, here.parts.ledger, here.caller, token_id)
 
 
 def _count_look(here: Passed) -> None:

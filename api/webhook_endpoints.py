@@ -7,8 +7,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from api.door import Blueprint, needs, passed
 from api.fields import Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
 from vault import pages
-from vault.events import events_listed, webhook_endpoints
-from vault.events.events_listed import Delivery
+from vault.events import listed, webhook_endpoints
+from vault.events.listed import Delivery
 from vault.events.webhook_endpoints import Endpoint
 
 blueprint = Blueprint("webhook-endpoints", __name__, description="Where events are delivered")
@@ -164,7 +164,7 @@ def replay(order: dict[str, Any], endpoint_id: str) -> dict[str, int]:
     """Deliver again what an endpoint has missed."""
     here = passed()
     house = here.parts
-    count = events_listed.replay(
+    count = listed.replay(
         house.records, house.keyring, here.caller, endpoint_id, event=order.get("event"), since=order.get("since")
     )
     return {"events": count}
@@ -178,4 +178,4 @@ def deliveries(query: dict[str, Any], endpoint_id: str) -> pages.Page[Delivery]:
     """List what was and will be sent to an endpoint, the newest event first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return events_listed.deliveries(here.parts.records, here.caller, endpoint_id, page)
+    return listed.deliveries(here.parts.records, here.caller, endpoint_id, page)

@@ -19,7 +19,7 @@ from bench.scene import Scene
 from keys.database import reader_of
 from panless.wiring import Components
 from vault.personal import Secret
-from vault.processing.processor_answers import Marks
+from vault.processing.answers import Marks
 from vault.processors.stripe.adapter import StripeProcessor
 
 POOL, CALLERS = 8, 32

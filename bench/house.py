@@ -20,8 +20,8 @@ from panless import logs
 from panless.settings import read_settings
 from panless.wiring import Components, build, migrate
 from vault.caller import Caller
-from vault.processing import intents, processor_accounts
-from vault.processing.processing import Processors
+from vault.processing import accounts, intents
+from vault.processing.connecting import Processors
 from vault.tenancy import clients
 from vault.tenancy.scopes import SCOPES
 
@@ -109,7 +109,7 @@ def _tenant(parts: Components) -> tuple[str, str]:
     client, key = clients.create_client(
         parts.records, parts.keyring, tenant=tenant, name="bench", live=False, scopes=SCOPES, at=at
     )
-    processor_accounts.add(
+    accounts.add(
         parts.records,
         parts.keyring,
         parts.processors,

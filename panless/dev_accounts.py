@@ -15,7 +15,7 @@ from panless.dev_home import Home
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build, migrate
-from vault.processing import processor_accounts
+from vault.processing import accounts
 from vault.tables import tenants
 from vault.tenancy import client_keys, clients
 from vault.tenancy.scopes import ROLES
@@ -62,7 +62,7 @@ def _tenant(house: Components) -> str:
 
 def _see_to_account(house: Components, tenant: str) -> None:
     caller = caller_of(house, tenant)
-    if not any(account.kind == KIND for account in processor_accounts.list_accounts(house.records, caller)):
+    if not any(account.kind == KIND for account in accounts.list_accounts(house.records, caller)):
         credentials = {"api_key": f"sk_test_{secrets.token_hex(16)}"}
         add(house, caller, kind=KIND, label=KIND, default=True, credentials=credentials)
 

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from keys.keks import KekStatus
 from panless.ports import split
 from vault.recovering import open_intents, webhooks_left
-from vault.requests.rights_watch import Watch
+from vault.requests.watch import Watch
 from vault.tlog.lateness import Lateness
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from panless.errors import WiringError
 from panless.settings import Settings
 from panless.store_settings import Bucket
-from vault.ledger.ledger import LedgerStore
+from vault.ledger.book import LedgerStore
 from vault.stores.directory import DirectoryStore
 from vault.stores.kinds import ANCHORS, LEDGER, Kind
 from vault.tlog.anchor_store import AnchorStore

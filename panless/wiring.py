@@ -25,16 +25,16 @@ from panless.settings import Settings
 from vault import deployments
 from vault.caller import Caller
 from vault.ids import new_id
+from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
-from vault.ledger.ledger import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
-from vault.processing.processing import Processors
+from vault.processing.connecting import Processors
 from vault.processors.stripe.adapter import StripeProcessor
 from vault.protocols import fides, opendsr, opendsr_callbacks
 from vault.protocols.callbacks import Address, Tell
+from vault.requests.execution import Work
 from vault.requests.rights import RightsRequest
-from vault.requests.rights_execution import Work
 from vault.tallies import Tallies
 from vault.tlog.watched import LogWatch
 from vault.workshop import Workshop

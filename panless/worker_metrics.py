@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from panless.heartbeat import beat
 from panless.metrics import serve_metrics
 from panless.wiring import Components
-from vault.events.deliveries_watch import Waiting, watch
+from vault.events.watch import Waiting, watch
 
 BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 600, 3600, 86400)
 OUTCOMES = ("delivered", "postponed", "failed")

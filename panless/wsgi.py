@@ -24,7 +24,7 @@ from panless.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault.processing import beats
 from vault.recovering import open_intents, webhooks_left
-from vault.requests.rights_watch import watch
+from vault.requests.watch import watch
 from vault.tlog.lateness import lateness
 
 KEYS_EVERY = 300.0

@@ -28,11 +28,11 @@ from panless.settings import read_settings
 from panless.wiring import Components, build, migrate, utc_now
 from vault import audit
 from vault.caller import Caller
-from vault.exports import package_building, package_links, packages
+from vault.exports import building, links, packages
 from vault.exports.notices import notices_of
 from vault.ids import new_id
 from vault.lanes.rounds import work_once
-from vault.processing import intents, processor_accounts
+from vault.processing import accounts, intents
 from vault.statements import insert
 from vault.tables import intents as intent_table
 from vault.tables import rights_requests
@@ -90,7 +90,7 @@ class House:
             for role, scopes in {**ROLES, "all": SCOPES}.items()
         }
         caller = Caller(tenant=tenant, client="", live=live, at=parts.clock(), request_id="req_test")
-        account, _ = processor_accounts.add(
+        account, _ = accounts.add(
             parts.records,
             parts.keyring,
             parts.processors,
@@ -186,7 +186,7 @@ def package_of(tenant: Tenant, *customers: str, kind: str = "access", build: boo
         )
     if build:
         notices = notices_of(parts.policy)
-        assert any(package_building.build(parts.records, parts.keyring, notices, caller, package) for _ in range(100))
+        assert any(building.build(parts.records, parts.keyring, notices, caller, package) for _ in range(100))
     return package
 
 
@@ -194,7 +194,7 @@ def link_to(tenant: Tenant, package: str) -> str:
     """A new link to a package that is ready."""
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    return package_links.link(parts.records, parts.keyring, caller, package).id
+    return links.link(parts.records, parts.keyring, caller, package).id
 
 
 def token_order(number: str = VISA, **order: object) -> dict[str, object]:

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 from keys.keyring import Keyring
 from vault.caller import Caller
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger
+from vault.ledger.book import Ledger
 from vault.outgoing import Post
 from vault.policy import Policy
-from vault.processing.processing import Processors
+from vault.processing.connecting import Processors
 from vault.protocols.callbacks import Tell
 from vault.tlog.watched import LogWatch
 

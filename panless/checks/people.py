@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from panless.checks.finding import Finding, note
 from panless.wiring import Components
-from vault.erasing import erasure_watch
-from vault.requests import rights_watch
+from vault.erasing import watch as erasure_watch
+from vault.requests import watch as rights_watch
 
 
 def requests(house: Components) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from panless.tables import table
 from panless.trouble import Refused
 from panless.wiring import Components
 from vault.caller import Caller
-from vault.processing import processor_accounts
+from vault.processing import accounts
 from vault.processing.intents import Attempt
 
 NO_KEY = "An API key of a processor is 8 to 255 visible ASCII characters."
@@ -63,11 +63,11 @@ def add_account(
 
 def add(
     house: Components, caller: Caller, *, kind: str, label: str, default: bool, credentials: Mapping[str, str]
-) -> processor_accounts.Account:
+) -> accounts.Account:
     """Add an account on the operator's word."""
     attempt = Attempt(operation="processor_account.add", key=None, fingerprint=b"")
     try:
-        account, _ = processor_accounts.add(
+        account, _ = accounts.add(
             house.records,
             house.keyring,
             house.processors,
@@ -99,7 +99,7 @@ def list_accounts(tenant: str, *, live: bool) -> None:
             "yes" if one.is_proven else "no",
             when(one.created_at),
         )
-        for one in processor_accounts.list_accounts(house.records, caller_of(house, tenant, live=live))
+        for one in accounts.list_accounts(house.records, caller_of(house, tenant, live=live))
     ]
     click.echo(table(("ACCOUNT", "KIND", "LABEL", "MODE", "DEFAULT", "PROVEN", "ADDED"), rows))
 

@@ -15,7 +15,7 @@ from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import Components, build
 from vault.errors import NotUsable
-from vault.money import reconcile
+from vault.money import comparing
 from vault.tables import processor_accounts
 from vault.workshop import caller_of
 
@@ -45,8 +45,8 @@ def reconcile_(since: datetime, account: str | None, *, as_json: bool) -> None:
 def _compared(house: Components, row: Row[str, str, bool], since: datetime, *, as_json: bool) -> int:
     caller = caller_of(house.workshop, row.tenant_id, live=row.live)
     try:
-        report = reconcile.compare(house.records, house.keyring, house.processors, caller, row.account_id, since, _say)
-    except (reconcile.NotCompared, NotUsable) as error:
+        report = comparing.compare(house.records, house.keyring, house.processors, caller, row.account_id, since, _say)
+    except (comparing.NotCompared, NotUsable) as error:
         click.echo(f"{row.account_id}: not compared. {error}", err=True)
         return NOT_COMPARED
     for each in report.differences:
@@ -59,7 +59,7 @@ def _compared(house: Components, row: Row[str, str, bool], since: datetime, *, a
     return DIFFER if report.differences else 0
 
 
-def _line(account: str, each: reconcile.Difference) -> str:
+def _line(account: str, each: comparing.Difference) -> str:
     named = f"{account} {each.kind} {each.charge or '-'} {each.payment or '-'}"
     return f"{named} ours: {_side(each.ours)} theirs: {_side(each.theirs)}"
 

@@ -9,7 +9,7 @@ import click
 from panless.settings import read_settings
 from panless.trouble import Refused
 from panless.wiring import build
-from vault.ledger import ledger_entries, ledger_keys
+from vault.ledger import entries, keys
 from vault.recovering.replay import replay
 
 
@@ -36,7 +36,7 @@ def replay_ledger() -> None:
 @erasure_group.command("public-key")
 def public_key() -> None:
     """Print the key that certificates are verified with, in hex; below it those that it replaced. Publish them all."""
-    for public in ledger_keys.public_keys(build(read_settings()).keyring):
+    for public in keys.public_keys(build(read_settings()).keyring):
         click.echo(public.hex())
 
 
@@ -46,7 +46,7 @@ def public_key() -> None:
 def verify(file: BinaryIO, key: str) -> None:
     """Verify the certificate in FILE, offline: nothing of the deployment is needed but its public key."""
     try:
-        entry = ledger_entries.genuine(file.read(), bytes.fromhex(key))
+        entry = entries.genuine(file.read(), bytes.fromhex(key))
     except ValueError as error:
         raise Refused(f"This is not a genuine certificate: {error}") from None
     click.echo(json.dumps(entry["certificate"], indent=2))

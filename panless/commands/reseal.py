@@ -17,8 +17,8 @@ from panless.trouble import Refused
 from panless.wiring import Components, build
 from vault import audit
 from vault.processing.intents import LEASE_SECONDS
-from vault.resealing import key_rotation, reseal_runs
-from vault.resealing.reseal_runs import Run
+from vault.resealing import key_rotation, runs
+from vault.resealing.runs import Run
 from vault.tables import customers
 from vault.tlog.watched import LogWatch
 from vault.workshop import caller_of
@@ -57,7 +57,7 @@ def reseal(
     own = customer is None
     seconds = LEASE_SECONDS + (house.settings.kek_ttl if own else 0) if wait is None else wait
     it = Run(shop=house.workshop, chosen=chosen, own=own, wait=seconds, pause=_pause, progress=progress)
-    closed = reseal_runs.run(it)
+    closed = runs.run(it)
     if closed:
         raise Refused(f"{closed} times something does not open; its old DEK stays. `panless keys check` names it.")
     click.echo("Done. The old DEKs are destroyed: make new backups of both databases, older ones open only as a pair.")

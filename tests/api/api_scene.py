@@ -22,9 +22,9 @@ from keys.database import reading
 from vault.ids import new_id
 from vault.money import disputes
 from vault.personal import Secret
-from vault.processing import processor_accounts
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Disputed
+from vault.processing import accounts
+from vault.processing.answers import Disputed
+from vault.processing.connecting import Connected
 from vault.tables import metadata as records_metadata
 from vault.tenancy import clients
 from vault.tenancy.scopes import SCOPES
@@ -228,8 +228,8 @@ def processor(tenant: Tenant, method: str, path: str, **form: str) -> dict[str, 
     """Ask the sandbox itself, with the credentials of the tenant's processor account."""
     parts = tenant.house.components
     with reading(parts.records) as connection:
-        row = processor_accounts.by_id(connection, tenant.id, tenant.account)
-    credentials = processor_accounts.credentials_of(parts.keyring, tenant.id, row).api_key.value
+        row = accounts.by_id(connection, tenant.id, tenant.account)
+    credentials = accounts.credentials_of(parts.keyring, tenant.id, row).api_key.value
     query = urllib.parse.urlencode(form)
     url = tenant.house.sandbox.url + path + (f"?{query}" if method == "GET" and query else "")
     data = query.encode() if method != "GET" else None

@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from keys.database import transaction
 from vault.columns import database_clock
-from vault.money import charge_looking
-from vault.processing.processor_answers import NotReached
+from vault.money.charge import looking
+from vault.processing.answers import NotReached
 from vault.tables import charges
 
 ASKS_ALWAYS = "4000002760003184"
@@ -146,7 +146,7 @@ def test_authorization_that_ended_at_the_processor(tenant: Tenant) -> None:
     """Called off there by somebody else: capture answers 409, and the charge says voided, its obligation free."""
     charge = authorized(tenant, obligation="INV-1")
     parts = tenant.house.components
-    underway = charge_looking.find(parts.records, parts.keyring, parts.processors, tenant.caller, charge)
+    underway = looking.find(parts.records, parts.keyring, parts.processors, tenant.caller, charge)
     assert underway is not None
     connected = underway.connected
     off = connected.processor.void(connected.credentials, reference=underway.reference, key="elsewhere")

@@ -11,8 +11,8 @@ from house import Tenant, make_app
 from sqlalchemy import update
 
 from keys.database import transaction
-from vault.money.retrying import NEVER, code_for_good
-from vault.processing.processor_answers import Declined
+from vault.money.charge.retrying import NEVER, code_for_good
+from vault.processing.answers import Declined
 from vault.tables import charges
 
 LOST_SINCE = "4000000000097008"

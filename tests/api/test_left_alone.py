@@ -9,11 +9,11 @@ from house import Tenant, word
 from sqlalchemy import Table, update
 
 from keys.database import reading, transaction
-from vault.cards import token_updates
+from vault.cards import updates
 from vault.cards.tokens import read
-from vault.processing import processor_accounts
-from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import Refused
+from vault.processing import accounts
+from vault.processing.answers import Refused
+from vault.processing.connecting import Connected, connect
 from vault.tables import charges, tokens
 
 ASKS = "4000002760003184"
@@ -137,7 +137,7 @@ def left(tenant: Tenant) -> timedelta:
 def connected(tenant: Tenant) -> Connected:
     parts = tenant.house.components
     with reading(parts.records) as connection:
-        account = processor_accounts.by_id(connection, tenant.id, tenant.account)
+        account = accounts.by_id(connection, tenant.id, tenant.account)
     return connect(parts.processors, parts.keyring, tenant.id, account)
 
 
@@ -151,9 +151,9 @@ def test_a_refusal_of_a_card_that_is_detached_there(tenant: Tenant, *, is_detach
         problem(tenant.charge(token["id"]), 422, "processor_refused")
     refused = Refused(code="invalid_request_error")
     asked = (parts.records, parts.keyring, tenant.caller, connected(tenant), token["id"])
-    assert not token_updates.detached_there(*asked, method["id"], Refused(code="x", credentials=True))
-    assert not token_updates.detached_there(*asked, f"pm_{word()}", refused)  # another card by now
-    assert token_updates.detached_there(*asked, method["id"], refused) is is_detached
+    assert not updates.detached_there(*asked, method["id"], Refused(code="x", credentials=True))
+    assert not updates.detached_there(*asked, f"pm_{word()}", refused)  # another card by now
+    assert updates.detached_there(*asked, method["id"], refused) is is_detached
     answer = tenant.charge(token["id"])
     if is_detached:
         problem(answer, 409, "token_not_active")

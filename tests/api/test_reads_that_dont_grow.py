@@ -16,11 +16,11 @@ from api.parts import NAME
 from bench.grown import BUSY, CUSTOMER, HALF, OUTCOME, TOKEN, Sent, growing, id_made, made_id, sent_to
 from keys.keystore import DEKS
 from vault import tables
-from vault.events import event_delivery
+from vault.events import delivery
 from vault.lanes.rounds import LANES
 from vault.recovering import open_intents, webhooks_left
 from vault.recovering.replay import replay
-from vault.requests import rights_watch
+from vault.requests import watch
 from vault.tlog.lateness import lateness
 
 ENDED = {"state": "'done'"}
@@ -153,7 +153,7 @@ def test_the_servers_figures(grown: tuple[House, Stock]) -> None:
     house, _ = grown
     parts, now = house.app.extensions[NAME], house.components.clock()
     with sent_to(parts.records) as sent:
-        rights_watch.watch(parts.records, house.components.policy, now)
+        watch.watch(parts.records, house.components.policy, now)
         open_intents.watch(parts.records, now)
         webhooks_left.watch(parts.records)
         lateness(house.components.logs, parts.records, now)
@@ -175,7 +175,7 @@ def test_what_events_are_old(grown: tuple[House, Stock]) -> None:
     """They are deleted some at a time, over and over: finding some must not take a look at all."""
     house, _ = grown
     with sent_to(house.components.records) as sent:
-        assert event_delivery.purge(house.components.workshop) == 0
+        assert delivery.purge(house.components.workshop) == 0
     assert looked_at_too_much(house.components.records, sent) == ""
 
 

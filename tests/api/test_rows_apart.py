@@ -39,11 +39,11 @@ from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
 from vault import audit
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.deciding import decide
 from vault.ledger.settling import append
 from vault.ledger.watermarks import watermark
 from vault.recovering import open_intents, webhooks_left
-from vault.requests import rights_watch
+from vault.requests import watch
 from vault.tables import (
     audit_entries,
     charges,
@@ -259,7 +259,7 @@ def test_the_house_looks_over_six_tables(apart: House, two: tuple[Tenant, Tenant
         assert tx.execute(update(processor_accounts).values(label="x")).rowcount == 0
     now, policy = apart.components.clock(), apart.components.policy
     assert open_intents.watch(served(apart), now) == open_intents.watch(apart.components.records, now)
-    assert rights_watch.watch(served(apart), policy, now) == rights_watch.watch(apart.components.records, policy, now)
+    assert watch.watch(served(apart), policy, now) == watch.watch(apart.components.records, policy, now)
     assert webhooks_left.watch(served(apart)) == webhooks_left.watch(apart.components.records)
     assert webhooks_left.watch(served(apart)).unmatched >= len(two)
 

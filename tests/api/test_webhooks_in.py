@@ -19,7 +19,7 @@ from keys.database import reading, transaction
 from vault.errors import NeedsHuman
 from vault.ids import new_id
 from vault.lanes.money import hear_once
-from vault.money import aftermath
+from vault.money.charge import aftermath
 from vault.processing import inbox, intents
 from vault.recovering import forgetting_old, webhooks_left
 from vault.statements import write

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from house import PURPOSE, Tenant, word
 
-from vault.money.charges import obligation_digest
+from vault.money.charge.charges import obligation_digest
 
 CLIENTS, PACE = 3, 0.15
 """Who charges and reads in the background, and how many seconds each rests between two calls."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from vault.personal import Secret
-from vault.processing.processor_answers import ChargeOutcome, Failure, Marks, NotFound, PaymentPage
+from vault.processing.answers import ChargeOutcome, Failure, Marks, NotFound, PaymentPage
 from vault.processors.stripe.adapter import StripeProcessor
 
 SINCE = datetime.now(UTC) - timedelta(hours=1)

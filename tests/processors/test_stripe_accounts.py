@@ -9,7 +9,7 @@ from stub_stripe import Stub, answer
 from wire import JSON, POOL, Outside
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Corrected,
     CustomerOpened,
     Forgotten,

@@ -9,7 +9,7 @@ from marked import charge_found, marks
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     ChargeOutcome,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from vault.processing.processor_answers import Declined, Failure, NotReached, Refused, Unknown
+from vault.processing.answers import Declined, Failure, NotReached, Refused, Unknown
 from vault.processors.stripe.errors import failure
 from vault.processors.stripe.transport import Answer
 

@@ -17,7 +17,7 @@ from marked import SINCE, charge_found, marks
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     ChargeOutcome,

@@ -25,7 +25,7 @@ from port_calls import (
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Approved,
     Corrected,
     CustomerOpened,

@@ -12,7 +12,7 @@ from stub_stripe import Stub, answer
 from wire import Outside
 
 from vault.personal import Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Approved,
     Authorized,
     CustomerOpened,

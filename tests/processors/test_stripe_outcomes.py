@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vault.personal import CardMetadata
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     Corrected,

@@ -16,7 +16,7 @@ stripe.log = "debug"
 """
 OURS = """
 from vault.personal import Card, Secret
-from vault.processing.processor_answers import Marks
+from vault.processing.answers import Marks
 from vault.processors.stripe.adapter import StripeProcessor
 processor = StripeProcessor(base_url=sys.argv[1])
 logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "loggers": {"stripe": {"level": "DEBUG"}}})

@@ -9,7 +9,7 @@ from marked import SINCE, marks
 from wire import Outside
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     CustomerOpened,
     Declined,

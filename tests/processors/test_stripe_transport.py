@@ -14,7 +14,7 @@ from marked import marks
 from stub_stripe import Stub, answer
 
 from vault.personal import Secret
-from vault.processing.processor_answers import CustomerOpened, Failure, NotReached, Refused, Unknown
+from vault.processing.answers import CustomerOpened, Failure, NotReached, Refused, Unknown
 from vault.processors.stripe.adapter import StripeProcessor
 from vault.processors.stripe.transport import IDLE_LIMIT
 

@@ -8,7 +8,7 @@ from marked import SINCE, charge_found, marks
 from wire import Outside
 
 from vault.personal import Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Approved,
     Authorized,
     CustomerOpened,

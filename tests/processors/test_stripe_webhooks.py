@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vault.personal import Secret
-from vault.processing.processor_answers import Notice
+from vault.processing.answers import Notice
 from vault.processors.stripe.adapter import StripeProcessor
 
 SECRET, NOW = Secret("whsec_x"), datetime(2026, 12, 1, tzinfo=UTC)

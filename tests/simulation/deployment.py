@@ -32,10 +32,10 @@ from vault.caller import Caller
 from vault.errors import LedgerAway
 from vault.lanes.rounds import LANES
 from vault.lanes.steps import guarded
+from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
-from vault.ledger.ledger import Ledger
-from vault.money import reconcile
-from vault.processing import beats, intents, processor_accounts
+from vault.money import comparing
+from vault.processing import accounts, beats, intents
 from vault.processors.stripe.adapter import StripeProcessor
 from vault.recovering import open_intents, walking
 from vault.recovering.replay import replay
@@ -97,7 +97,7 @@ def found(home: Path, urls: Sequence[str], clock: Callable[[], datetime]) -> Fou
     )
     caller = Caller(tenant=tenant, client="", live=False, at=clock(), request_id="req_simulated")
     api_key = f"sk_test_{'simulated'}"
-    account, _ = processor_accounts.add(
+    account, _ = accounts.add(
         parts.records,
         parts.keyring,
         parts.processors,
@@ -298,7 +298,7 @@ class Process:
     def differences(self, since: datetime) -> list[str]:
         """What `panless charges reconcile` prints."""
         caller = caller_of(self.shop, self.founded.tenant, live=False)
-        report = reconcile.compare(
+        report = comparing.compare(
             self.records, self.parts.keyring, self.processors, caller, self.founded.account, since
         )
         return [f"{each.kind} {each.charge} {each.ours} {each.theirs}" for each in report.differences]

@@ -27,7 +27,11 @@ class Edit:
     then: str
 
 
-_CHARGES, _FINDINGS, _INTENTS = "vault/money/charges.py", "vault/money/findings.py", "vault/processing/intents.py"
+_CHARGES, _FINDINGS, _INTENTS = (
+    "vault/money/charge/charges.py",
+    "vault/money/findings.py",
+    "vault/processing/intents.py",
+)
 _KEY = Edit(
     _CHARGES,
     '        obligation=row["obligation_digest"],\n        number=',
@@ -45,7 +49,7 @@ MENDS: Mapping[str, Sequence[Edit]] = {
     "a used key settles": [Edit(_FINDINGS, 'return "used", True', 'return "used", False')],
     "doubt, and the key by obligation, which covers it": [
         _KEY,
-        Edit("vault/money/charging.py", "    return [clear, chargeable", "    return [chargeable"),
+        Edit("vault/money/charge/charging.py", "    return [clear, chargeable", "    return [chargeable"),
         Edit(
             "vault/processing/doubt.py",
             "processor, account_id)) is None:",

@@ -12,8 +12,8 @@ from typing import Any
 from house import Tenant
 from records_scene import worker_of
 
-from vault.erasing import erasure_completion, recipients
-from vault.processing.processor_answers import (
+from vault.erasing import completion, recipients
+from vault.processing.answers import (
     CustomerOpened,
     Forgotten,
     Held,
@@ -174,7 +174,7 @@ class Stage:
 
 def stage(tenant: Tenant, erasure_id: str) -> Stage:
     records = tenant.house.components.records
-    whole = erasure_completion.read(records, tenant.id, erasure_id)
+    whole = completion.read(records, tenant.id, erasure_id)
     return Stage(tenant=tenant, erasure=whole, listed=recipients.of_erasure(records, whole))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from vault.money import findings
 from vault.money.findings import Burn, CallOff, Conclude, NeverCharged, NextKey, PaidElsewhere, Seen, Wait
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     Burnt,

@@ -11,7 +11,7 @@ from standby import Pair
 from api.parts import NAME
 from keys.database import reading, transaction
 from vault.columns import database_clock, instance
-from vault.money.charges import obligation_digest
+from vault.money.charge.charges import obligation_digest
 from vault.processing import beats
 from vault.tables import beats as beat_table
 from vault.tables import processor_accounts

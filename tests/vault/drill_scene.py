@@ -19,7 +19,7 @@ from sqlalchemy import and_, or_, select, update
 
 from keys.database import reading, transaction
 from vault.columns import database_clock, instance
-from vault.money.charges import obligation_digest
+from vault.money.charge.charges import obligation_digest
 from vault.processing import intents
 from vault.tables import beats as beat_table
 from vault.tables import intents as intent_table

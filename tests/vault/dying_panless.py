@@ -25,7 +25,7 @@ from house import House, Sandbox, make_app, open_house
 
 from keys.database import reader_of
 from vault.caller import Caller
-from vault.erasing import erasure_requests
+from vault.erasing import requests
 from vault.ids import new_id
 from vault.lanes.rounds import LANES, SLOW
 from vault.processing.processor import Processor
@@ -116,7 +116,7 @@ def request(house: House, order: dict[str, Any]) -> None:
     caller = Caller(
         tenant=order["tenant"], client="", live=False, at=parts.clock(), request_id=new_id("req", order["tenant"])
     )
-    erasure_requests.erase(parts.records, parts.ledger, parts.policy, caller, order["customer"])
+    requests.erase(parts.records, parts.ledger, parts.policy, caller, order["customer"])
 
 
 def call(house: House, order: dict[str, Any]) -> dict[str, Any]:

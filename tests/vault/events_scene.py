@@ -9,8 +9,8 @@ from house import Tenant, make_app
 from sqlalchemy import Table, bindparam, delete, select, update
 
 from keys.database import reading, transaction
-from vault.events import event_queueing
-from vault.events import events as event_rows
+from vault.events import queueing
+from vault.events import raising as event_rows
 from vault.lanes.news import deliver_once, retry_once
 from vault.outgoing import NotPosted, Posted
 from vault.statements import write
@@ -72,10 +72,10 @@ def written(shop: Tenant, *tenants: str, count: int = 1) -> None:
 def queued(shop: Tenant, count: int) -> None:
     """So many events more, each queued for the endpoints that want it."""
     parts = shop.house.components.workshop
-    while event_queueing.fan_out(parts):
+    while queueing.fan_out(parts):
         pass
     written(shop, shop.id, count=count)
-    while event_queueing.fan_out(parts):
+    while queueing.fan_out(parts):
         pass
 
 

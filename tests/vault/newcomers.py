@@ -8,7 +8,7 @@ from typing import Any
 from drill_scene import Asked, Shop, send
 from house import token_order, word
 
-from vault.money.charges import obligation_digest
+from vault.money.charge.charges import obligation_digest
 
 
 @dataclass(frozen=True)

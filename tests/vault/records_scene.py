@@ -18,9 +18,9 @@ from keys.database import reading, transaction
 from keys.envelope import dek_id_of
 from vault.caller import Caller
 from vault.ids import new_id
-from vault.money.charges import details_place, open_details, open_retained, retained_place
+from vault.money.charge.charges import details_place, open_details, open_retained, retained_place
 from vault.processing import beats
-from vault.processing.processor_accounts import credentials_of
+from vault.processing.accounts import credentials_of
 from vault.sealing import seal_value
 from vault.tables import beats as beat_table
 from vault.tables import (

@@ -11,9 +11,9 @@ from keys import keks
 from keys.database import reader_of, reading
 from keys.keystore import DEKS
 from keys.renewal import Doomed
-from vault.resealing import key_rotation, reseal_runs
-from vault.resealing.reseal_runs import Run
-from vault.resealing.resealed_values import Told
+from vault.resealing import key_rotation, runs
+from vault.resealing.runs import Run
+from vault.resealing.values import Told
 
 Pause = Callable[[], object]
 
@@ -42,7 +42,7 @@ def reseal(house: House, chosen: Sequence[Doomed], *, own: bool = False, pause: 
         pause=lambda _seconds, _until: pause(),
         progress=_untold,
     )
-    return reseal_runs.run(run)
+    return runs.run(run)
 
 
 @contextmanager

@@ -15,16 +15,18 @@ from stripe import WebhookSignature
 
 from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
-from vault.cards import token_deletion, tokens
-from vault.erasing import erasure_completion, recipients, telling
+from vault.cards import deletion, tokens
+from vault.erasing import completion, recipients, telling
 from vault.events import webhook_endpoints
 from vault.exports import packages
-from vault.money import charges, disputes, refund_following
+from vault.money import disputes
+from vault.money.charge import charges
+from vault.money.refund import following
 from vault.people import contacts
 from vault.personal import Secret
-from vault.processing import inbox, processor_accounts, references
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Disputed, Held, Unknown
+from vault.processing import accounts, inbox, references
+from vault.processing.answers import Disputed, Held, Unknown
+from vault.processing.connecting import Connected
 from vault.protocols import callbacks
 from vault.recovering import webhooks_in
 from vault.sealing import open_value
@@ -76,7 +78,7 @@ class Place:
 
 
 def _credentials(tenant: Tenant, row: Row[Any]) -> str:
-    return processor_accounts.credentials_of(tenant.house.components.keyring, tenant.id, row).api_key.value
+    return accounts.credentials_of(tenant.house.components.keyring, tenant.id, row).api_key.value
 
 
 def _contact(tenant: Tenant, row: Row[Any]) -> str:
@@ -104,12 +106,12 @@ def _charge(tenant: Tenant, row: Row[Any]) -> str:
 
 def _refund(tenant: Tenant, row: Row[Any]) -> str:
     keyring = tenant.house.components.keyring
-    place = refund_following.refund_place(keyring, tenant.id, row.refund_id, row.retained_version)
+    place = following.refund_place(keyring, tenant.id, row.refund_id, row.retained_version)
     return str(open_value(keyring, row.retained, place))
 
 
 def _parameters(tenant: Tenant, row: Row[Any]) -> str:
-    return str(token_deletion.left_to_forget(tenant.house.components.keyring, row))
+    return str(deletion.left_to_forget(tenant.house.components.keyring, row))
 
 
 def _recipient(tenant: Tenant, row: Row[Any]) -> str:
@@ -128,7 +130,7 @@ def _recipient(tenant: Tenant, row: Row[Any]) -> str:
             return Held(subscriptions=0)
 
     parts = tenant.house.components
-    erasure = erasure_completion.read(parts.records, tenant.id, row.erasure_id)
+    erasure = completion.read(parts.records, tenant.id, row.erasure_id)
     processors: Any = {"sandbox": Listening()}
     soon = replace(tenant.caller, at=tenant.caller.at + timedelta(hours=2))
     telling.tell(parts.keyring, processors, soon, erasure, recipients.of_erasure(parts.records, erasure))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from house import Tenant
 from records_scene import Interposed, end_leases, row
 
-from vault.processing.processor_answers import KeyTaken
+from vault.processing.answers import KeyTaken
 from vault.tables import charges, intents
 
 

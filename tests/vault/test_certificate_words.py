@@ -30,9 +30,9 @@ from test_redaction import Kept
 
 from keys.database import transaction
 from vault.erasing import redactions, telling
-from vault.ledger import ledger_entries, ledger_keys
+from vault.ledger import entries, keys
 from vault.personal import Secret
-from vault.processing.processor_answers import Corrected, Forgotten, NotFound
+from vault.processing.answers import Corrected, Forgotten, NotFound
 from vault.tables import erasure_recipients, erasures, intents, processor_accounts
 
 TELLING, REDACTING = [*telling_cells()], [*redaction_cells()]
@@ -106,8 +106,8 @@ def answering(tenant: Tenant, answers: dict[str, object]) -> Tenant:
 def certified(tenant: Tenant, customer: str) -> dict[str, Words]:
     """The words of the latest certificate, whose signature is good, by what the recipient has."""
     entry = certificate_of(tenant, customer)
-    public = ledger_keys.public_key(tenant.house.components.keyring)
-    told = ledger_entries.genuine(json.dumps(entry).encode(), public)["certificate"]
+    public = keys.public_key(tenant.house.components.keyring)
+    told = entries.genuine(json.dumps(entry).encode(), public)["certificate"]
     assert (told["completed_at"] is None) == ("pending" in {each["result"] for each in told["recipients"]})
     return {each["what"]: (each["result"], each["waits_for"], each["looked_for"]) for each in told["recipients"]}
 

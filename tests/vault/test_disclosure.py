@@ -20,11 +20,11 @@ from keys.database import transaction
 from vault import audit
 from vault.cards.tokens import read as read_token
 from vault.errors import Erased
-from vault.exports import exports
+from vault.exports import at_once
 from vault.exports.disclosure import FIELDS, LISTS, PAGE, Source
+from vault.exports.files import harmless
 from vault.exports.notices import notices_of
-from vault.exports.package_files import harmless
-from vault.processing.processor_answers import ActionRequired, Declined, Unknown
+from vault.processing.answers import ActionRequired, Declined, Unknown
 from vault.recovering.replay import replay
 from vault.tables import audit_entries, charges, processor_references, tokens
 
@@ -224,7 +224,7 @@ def test_a_recipient_in_a_third_country_is_told_with_its_safeguard(tenant: Tenan
     """What the policy says of a transfer stands beside that recipient; one that the policy forgot goes by its kind."""
     of_policy = replace(tenant.house.components.policy, recipients={}, transfers={"sandbox": "Atlantis: clauses"})
     source = replace(source_of(tenant, tenant.token()["customer"]), notices=notices_of(of_policy))
-    (found,) = json.loads(b"".join(exports.export(source, "json")))["processing"]["recipients"]
+    (found,) = json.loads(b"".join(at_once.export(source, "json")))["processing"]["recipients"]
     assert (found["name"], found["third_country"]) == ("sandbox", "Atlantis: clauses")
 
 
@@ -300,7 +300,7 @@ def test_equal_input_gives_equal_bytes(tenant: Tenant) -> None:
     """One customer at one moment is one ZIP, byte for byte; nothing of the machine or its clock is in it."""
     customer = lived(tenant)["customer"]
     source = source_of(tenant, customer, "portability", at=datetime(2026, 1, 1, tzinfo=UTC))
-    first, second = (b"".join(exports.export(source, "zip")) for _ in range(2))
+    first, second = (b"".join(at_once.export(source, "zip")) for _ in range(2))
     assert first == second
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert {each.date_time for each in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
@@ -362,7 +362,7 @@ def test_the_export_is_on_the_record_before_its_first_byte(own_house: House) -> 
     """The entry names client, purpose, right and form; with the audit table away nothing is given."""
     tenant = own_house.tenant()
     customer = lived(tenant)["customer"]
-    written = exports.export(source_of(tenant, customer), "zip")
+    written = at_once.export(source_of(tenant, customer), "zip")
     [entry] = rows(own_house, audit_entries, action="customer.export")
     assert json.loads(entry.leaf)["details"] == {"type": "access", "format": "zip"}
     assert b"".join(written)
@@ -407,7 +407,7 @@ def test_an_erasure_breaks_an_export_off(tenant: Tenant, name: str) -> None:
     """Whatever list is next: what is left of a customer's charges is the law's to keep, not to hand out."""
     token = tenant.token(customer={"billing_contact": CONTACT})
     tenant.charge(token["id"], obligation="kanarie")
-    written = exports.export(source_of(tenant, token["customer"]), "json")
+    written = at_once.export(source_of(tenant, token["customer"]), "json")
     for _ in range(1 + list(LISTS).index(name)):  # the head, and the lists before this one
         assert f'"{name}":' not in next(written).decode()
     tenant.call("DELETE", f"/v1/customers/{token['customer']}")
@@ -448,7 +448,7 @@ def test_memory_does_not_grow_with_the_charges(tenant: Tenant, form: str) -> Non
     for more in (2 * PAGE, 3 * PAGE):
         many_charges(tenant, charge, more)
         tracemalloc.start()
-        size = sum(map(len, exports.export(source_of(tenant, token["customer"]), form)))
+        size = sum(map(len, at_once.export(source_of(tenant, token["customer"]), form)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert size > 0

@@ -9,8 +9,8 @@ from house import Tenant
 
 from vault.money import disputes
 from vault.personal import Secret
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Disputed
+from vault.processing.answers import Disputed
+from vault.processing.connecting import Connected
 
 REFERENCE = "du_1"
 

@@ -18,7 +18,7 @@ from running_worker import worker
 from sqlalchemy import make_url
 from standby import Pair
 
-from vault.processing.processor_accounts import credentials_of
+from vault.processing.accounts import credentials_of
 from vault.tables import audit_entries, processor_accounts
 
 SETTINGS = {"PANLESS_RUN_AS_ROOT": "always"}

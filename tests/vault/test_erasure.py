@@ -32,10 +32,10 @@ from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from vault.caller import Caller
-from vault.erasing import erasure, erasure_completion, recipients, telling
+from vault.erasing import completion, erasure, recipients, telling
 from vault.errors import LedgerAway
-from vault.ledger import ledger_keys
-from vault.processing.processor_answers import Unknown
+from vault.ledger import keys
+from vault.processing.answers import Unknown
 from vault.tables import (
     blind_index,
     charges,
@@ -338,7 +338,7 @@ def test_a_crash_after_the_last_answer_still_completes(tenant: Tenant) -> None:
     parts = tenant.house.components
     open_one = row(tenant.house, erasures, customer_id=token["customer"])
     listed = recipients.of_erasure(parts.records, open_one)
-    whole, later_on = erasure_completion.read(parts.records, tenant.id, open_one.erasure_id), soon(tenant)
+    whole, later_on = completion.read(parts.records, tenant.id, open_one.erasure_id), soon(tenant)
     answers = telling.tell(parts.keyring, parts.processors, later_on, whole, listed)
     with transaction(parts.records) as tx:
         recipients.write_answers(tx, listed, answers)
@@ -458,8 +458,8 @@ def test_a_stranger_can_verify_the_certificate(tenant: Tenant) -> None:
     erase(tenant, token["customer"])
     entry = certificate_of(tenant, token["customer"])
     unsigned = {name: value for name, value in entry.items() if name != "signature"}
-    public = ledger_keys.public_key(tenant.house.components.keyring)
-    assert entry["key_id"] == ledger_keys.key_id(public)
+    public = keys.public_key(tenant.house.components.keyring)
+    assert entry["key_id"] == keys.key_id(public)
     Ed25519PublicKey.from_public_bytes(public).verify(b64decode(entry["signature"]), rfc8785.dumps(unsigned))
     assert {each["name"]: each["result"] for each in entry["certificate"]["targets"]} == dict.fromkeys(
         (

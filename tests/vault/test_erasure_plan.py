@@ -12,8 +12,8 @@ from rights_scene import ADA, approved, asked, person, read
 from sqlalchemy import func, select
 
 from keys.database import reading
-from vault.processing.processor_accounts import credentials_of
-from vault.processing.processor_answers import Unknown
+from vault.processing.accounts import credentials_of
+from vault.processing.answers import Unknown
 from vault.tables import audit_entries, erasure_recipients, erasures, ledger_outbox, processor_accounts, rights_requests
 
 

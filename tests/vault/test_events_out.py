@@ -11,7 +11,7 @@ from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from keys.database import transaction
-from vault.events import event_delivery, event_queueing
+from vault.events import delivery, queueing
 from vault.lanes.people import purge_once
 from vault.outgoing import NotPosted, Posted
 from vault.tables import event_deliveries, events, webhook_endpoints
@@ -63,7 +63,7 @@ def test_secrets_overlap(shop: Tenant, receiver: Receiver) -> None:
     for secret in (made["secret"], new):
         Webhook(secret).verify(body, headers)
     [found] = rows(shop.house, webhook_endpoints, endpoint_id=made["id"])
-    later = event_delivery.webhook_endpoints.signing(
+    later = delivery.webhook_endpoints.signing(
         shop.house.components.keyring, found, datetime.now(UTC) + timedelta(hours=24, minutes=1)
     )
     assert [secret.value for secret in later] == [new]
@@ -130,9 +130,9 @@ def test_a_worker_that_dies_between_loses_nothing(shop: Tenant, receiver: Receiv
     endpoint(shop, events=["charge.succeeded"])
     shop.charge(shop.token()["id"])
     parts = shop.house.components.workshop
-    event_queueing.fan_out(parts)
-    [due] = event_delivery.due(parts, event_delivery.ANSWERING, 1)
-    assert event_delivery.take_up(parts, due)
+    queueing.fan_out(parts)
+    [due] = delivery.due(parts, delivery.ANSWERING, 1)
+    assert delivery.take_up(parts, due)
     deliver(shop)
     assert receiver.calls == []
     waiting(shop)

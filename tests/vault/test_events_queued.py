@@ -13,7 +13,7 @@ from records_scene import before_statements, rows
 from sqlalchemy import delete, select
 
 from keys.database import transaction
-from vault.events import event_queueing
+from vault.events import queueing as event_queueing
 from vault.events.webhook_endpoints import MOST
 from vault.lanes.news import deliver_once
 from vault.tables import event_deliveries, events, webhook_endpoints

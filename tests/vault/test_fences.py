@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from api.application import create_app
 from vault.processing import sending
-from vault.processing.processor_answers import NotReached, Refused, Unknown
+from vault.processing.answers import NotReached, Refused, Unknown
 from vault.recovering import resolving
 from vault.tables import charges, intents, refunds, tokens
 

@@ -11,8 +11,8 @@ from records_scene import at_once
 from running_worker import worker
 
 from keys.keystore import BEGINNING
+from vault.ledger.book import chain
 from vault.ledger.guard import inspect
-from vault.ledger.ledger import chain
 
 SECONDS = deep(60, at_least=15)
 FINDINGS = ("records_restored", "keystore_restored", "ledger_cut", "_unavailable", "not_working", "heartbeat_failed")

@@ -28,8 +28,8 @@ from panless.checks.examination import examine
 from panless.errors import SettingsError
 from panless.settings import read_settings
 from panless.store_settings import Bucket
+from vault.ledger.book import chain
 from vault.ledger.guard import Guard
-from vault.ledger.ledger import chain
 from vault.ledger.watermarks import watermark
 from vault.tables import customers, ledger_outbox
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from standardwebhooks.webhooks import Webhook
 from wycheproof import cases, octets
 
-from vault.ledger import ledger_entries
-from vault.ledger.ledger_keys import pair_of
+from vault.ledger import entries
+from vault.ledger.keys import pair_of
 from vault.protocols import opendsr
 
 RFC_8032 = [
@@ -60,13 +60,13 @@ def test_the_ledger_believes_what_ed25519_does(monkeypatch: pytest.MonkeyPatch) 
         message, signature = octets(case, "msg", "sig")
         public = bytes.fromhex(case["publicKey"]["pk"])
         entry = json.dumps({"case": case["tcId"], "signature": b64encode(signature).decode()}).encode()
-        monkeypatch.setattr(ledger_entries, "canonical", lambda _entry, message=message: message)
+        monkeypatch.setattr(entries, "canonical", lambda _entry, message=message: message)
         seen[case["result"]] += 1
         if case["result"] == "valid":
-            assert ledger_entries.genuine(entry, public)["case"] == case["tcId"]
+            assert entries.genuine(entry, public)["case"] == case["tcId"]
         elif case["result"] == "invalid":
             with pytest.raises(ValueError, match="does not fit"):
-                ledger_entries.genuine(entry, public)
+                entries.genuine(entry, public)
     assert seen["valid"] > 110
     assert seen["invalid"] > 60
 

@@ -12,7 +12,7 @@ from records_scene import at_once
 
 from vault.errors import LedgerAway
 from vault.ledger.batches import Batches
-from vault.ledger.ledger import LedgerStore
+from vault.ledger.book import LedgerStore
 
 AT_ONCE = 12
 FAR_AWAY = 0.03

@@ -21,8 +21,8 @@ from keys.database import reading, transaction
 from keys.keystore import BEGINNING, DEPLOYMENT
 from keys.keystore import watermark as keystore_watermark
 from vault.errors import KeystoreRestored, LedgerBroken
+from vault.ledger.book import chain
 from vault.ledger.guard import inspect
-from vault.ledger.ledger import chain
 from vault.ledger.settling import settle
 from vault.ledger.watermarks import watermark
 from vault.tables import customers, deployment, ledger_outbox

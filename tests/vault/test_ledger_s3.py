@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from object_store import ObjectStore
 
 from vault.errors import LedgerAway
-from vault.ledger.ledger import LedgerStore
+from vault.ledger.book import LedgerStore
 from vault.stores.directory import DirectoryStore
 from vault.stores.s3 import LONGEST_CALL, S3Store
 

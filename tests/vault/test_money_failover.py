@@ -10,7 +10,7 @@ from money_scene import assert_money_is_true, book, made, prepared, settled
 from sqlalchemy import delete, insert, select
 
 from keys.database import reading, transaction
-from vault.money import reconcile
+from vault.money import comparing
 from vault.tables import audit_entries, charges, events, intents, refunds
 
 LOST = (charges, refunds, intents, events, audit_entries)
@@ -79,7 +79,7 @@ def test_what_nobody_asks_for_again_is_told(house: House) -> None:
     set_back()
     parts = house.components
     caller = replace(tenant.caller, at=datetime.now(UTC) + timedelta(minutes=10))
-    found = reconcile.compare(
+    found = comparing.compare(
         parts.records, parts.keyring, parts.processors, caller, tenant.account, caller.at - timedelta(days=1)
     )
     [orphan] = found.differences

@@ -24,11 +24,11 @@ from money_scene import book, settled
 from records_scene import Crash, act_then_crash, crash, end_leases, interpose, rows
 
 from keys.database import reading
-from vault.money import refunds_elsewhere
-from vault.money.charges import open_retained
-from vault.processing import processor_accounts
-from vault.processing.processing import connect
-from vault.processing.processor_answers import Marks
+from vault.money.charge.charges import open_retained
+from vault.money.refund import elsewhere
+from vault.processing import accounts
+from vault.processing.answers import Marks
+from vault.processing.connecting import connect
 from vault.tables import charges
 
 RUNS, STEPS = deep(1000), 5
@@ -171,7 +171,7 @@ class Money(RuleBasedStateMachine):
             key=word(),
         )
         for _ in range(times):
-            refunds_elsewhere.follow(
+            elsewhere.follow(
                 parts.records, parts.keyring, self.tenant.caller, connected, row.account_id, charge, reference
             )
         expected.refunded += amount
@@ -180,7 +180,7 @@ class Money(RuleBasedStateMachine):
         parts = self.tenant.house.components
         [row] = rows(self.tenant.house, charges, charge_id=charge)
         with reading(parts.records) as connection:
-            account = processor_accounts.by_id(connection, self.tenant.id, row.account_id)
+            account = accounts.by_id(connection, self.tenant.id, row.account_id)
         return connect(parts.processors, parts.keyring, self.tenant.id, account)
 
     def reference(self, charge: str) -> str:

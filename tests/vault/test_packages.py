@@ -24,7 +24,8 @@ from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
 from vault import audit
 from vault.errors import Erased, Gone, Invalid, NotFoundHere, NotUsable
-from vault.exports import package_building, package_links, packages
+from vault.exports import building, packages
+from vault.exports import links as package_links
 from vault.exports.disclosure import PAGE
 from vault.exports.notices import notices_of
 from vault.ids import new_id
@@ -56,7 +57,7 @@ def files_of(answer: Any) -> dict[str, bytes]:
 def build(tenant: Tenant, package: str, most: int) -> bool:
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    return package_building.build(parts.records, parts.keyring, notices_of(parts.policy), caller, package, most=most)
+    return building.build(parts.records, parts.keyring, notices_of(parts.policy), caller, package, most=most)
 
 
 def key_of(house: House, package: str) -> bytes | None:

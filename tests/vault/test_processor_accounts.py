@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from keys.database import transaction
 from vault.lanes.money import reconcile_once
-from vault.processing.processor_accounts import credentials_of
-from vault.processing.processor_answers import Unknown
+from vault.processing.accounts import credentials_of
+from vault.processing.answers import Unknown
 from vault.processors.stripe.adapter import StripeProcessor
 from vault.tables import charges, intents, processor_accounts
 
@@ -152,7 +152,7 @@ def _row(tenant: Tenant) -> Any:
 
 def forget_whose(tenant: Tenant) -> None:
     """The row as an older version would have left it: its credentials alone."""
-    from vault.processing import processor_accounts as accounts  # noqa: PLC0415  # only here is its inside needed
+    from vault.processing import accounts  # noqa: PLC0415  # only here is its inside needed
 
     keyring, held = tenant.house.components.keyring, _row(tenant)
     sealed = accounts._seal(keyring, tenant.id, held.account_id, {"api_key": key_of(tenant)}, held.credentials_version)  # noqa: SLF001  # as above

@@ -10,22 +10,22 @@ from sqlalchemy import delete, update
 
 from keys.database import transaction
 from vault.lanes.money import reconcile_once
-from vault.money import reconcile
+from vault.money import comparing
 from vault.money.reconciling import Differs
-from vault.processing.processor_answers import PaymentPage, Refused
+from vault.processing.answers import PaymentPage, Refused
 from vault.tables import charges, events, processor_accounts
 
 
-def compared(tenant: Tenant, *, ahead: float = 10) -> reconcile.Report:
+def compared(tenant: Tenant, *, ahead: float = 10) -> comparing.Report:
     """A comparison of the last two days, as if it were so many minutes later."""
     parts = tenant.house.components
     at = datetime.now(UTC) + timedelta(minutes=ahead)
     caller = replace(tenant.caller, at=at)
     since = at - timedelta(days=2)
-    return reconcile.compare(parts.records, parts.keyring, parts.processors, caller, tenant.account, since)
+    return comparing.compare(parts.records, parts.keyring, parts.processors, caller, tenant.account, since)
 
 
-def kinds(report: reconcile.Report) -> list[tuple[str, str | None]]:
+def kinds(report: comparing.Report) -> list[tuple[str, str | None]]:
     return sorted((each.kind, each.charge) for each in report.differences)
 
 
@@ -94,7 +94,7 @@ def test_a_processor_that_is_away(tenant: Tenant) -> None:
     """Not compared is no agreement."""
     tenant.charge(tenant.token()["id"])
     tenant.house.sandbox.fault(path="/v1/payment_intents", method="GET", do="status", status=500, times=9)
-    with pytest.raises(reconcile.NotCompared):
+    with pytest.raises(comparing.NotCompared):
         compared(tenant)
 
 

@@ -13,11 +13,11 @@ from sqlalchemy import update
 
 from keys.database import reading, transaction
 from vault.errors import NeedsHuman
-from vault.money import refunds_elsewhere
-from vault.money.charges import open_retained
-from vault.processing import beats, processor_accounts
-from vault.processing.processing import Connected, connect
-from vault.processing.processor_answers import Marks
+from vault.money.charge.charges import open_retained
+from vault.money.refund import elsewhere
+from vault.processing import accounts, beats
+from vault.processing.answers import Marks
+from vault.processing.connecting import Connected, connect
 from vault.tables import audit_entries, charges, refunds
 from vault.tables import beats as beat_table
 
@@ -46,7 +46,7 @@ def connected(tenant: Tenant, charge: str) -> tuple[Connected, str]:
     """The processor of a charge, and its name there."""
     parts, found = tenant.house.components, row(tenant.house, charges, charge_id=charge)
     with reading(parts.records) as connection:
-        account = processor_accounts.by_id(connection, tenant.id, found.account_id)
+        account = accounts.by_id(connection, tenant.id, found.account_id)
     return connect(parts.processors, parts.keyring, tenant.id, account), open_retained(parts.keyring, found)[
         "reference"
     ]
@@ -56,7 +56,7 @@ def heard_of(tenant: Tenant, charge: str) -> None:
     """What a webhook about a charge's refunds has the worker do."""
     parts, (there, reference) = tenant.house.components, connected(tenant, charge)
     account = row(tenant.house, charges, charge_id=charge).account_id
-    refunds_elsewhere.follow(parts.records, parts.keyring, tenant.caller, there, account, charge, reference)
+    elsewhere.follow(parts.records, parts.keyring, tenant.caller, there, account, charge, reference)
 
 
 def refund_at_dashboard(tenant: Tenant, charge: str, amount: int) -> None:

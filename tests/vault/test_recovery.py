@@ -23,7 +23,7 @@ from records_scene import (
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from vault.processing.processor_answers import NotReached, Unknown
+from vault.processing.answers import NotReached, Unknown
 from vault.tables import charges, intents, processor_references, refunds, tokens
 
 CARDS = ("4242424242424242", "4000056655665556", "5555555555554444", "2223003122003222", "6011111111111117")

@@ -30,8 +30,8 @@ from test_erasure import certificate_of, dek_is_gone, request_of
 from test_erasure_plan import at_sandbox, plan, subscribe
 
 from keys.database import reader_of
-from vault.ledger.ledger import find
-from vault.processing.processor_answers import Refused, Unknown
+from vault.ledger.book import find
+from vault.processing.answers import Refused, Unknown
 from vault.recovering.replay import replay
 from vault.tables import erasure_recipients, erasures
 

@@ -17,8 +17,8 @@ from keys.database import reading
 from keys.errors import KeyDestroyed, RootKeyAway
 from keys.keyring import Keyring
 from vault.errors import LedgerBroken
-from vault.events import event_queueing
-from vault.ledger.ledger import Ledger
+from vault.events import queueing
+from vault.ledger.book import Ledger
 from vault.recovering.replay import replay
 from vault.tables import audit_entries, customers, ledger_outbox
 from vault.tlog import turns
@@ -162,7 +162,7 @@ def test_an_erasure_that_was_complete_is_complete_after_the_replay(own_house: Ho
     assert own_house.components.guard.check().is_good
     assert tenant.call("DELETE", f"/v1/customers/{customer}").status_code == 200
     assert tenant.call("GET", path).get_json() == given_out
-    event_queueing.fan_out(own_house.components.workshop)  # what the backup had not sent on yet
+    queueing.fan_out(own_house.components.workshop)  # what the backup had not sent on yet
     for step in turns.placing(own_house.components.workshop):  # what the replay put on the record
         step()
     assert own_house.work() == (0, [])

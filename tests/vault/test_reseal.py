@@ -21,9 +21,10 @@ from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced
 from keys.rewrapping import rewrap
 from vault import audit
-from vault.ledger import ledger_entries, ledger_keys
+from vault.ledger import entries, keys
 from vault.recovering.replay import replay
-from vault.resealing import key_check, key_rotation, resealing
+from vault.resealing import customers as resealing
+from vault.resealing import key_check, key_rotation
 from vault.tables import audit_entries, blind_index, customers
 from vault.tenancy import clients
 from vault.tenancy.scopes import SCOPES
@@ -158,14 +159,14 @@ def with_new_key(tenant: Tenant, ids: dict[str, str]) -> None:
 def verified(tenant: Tenant, request: str) -> None:
     """The certificate of an erasure is genuine by exactly one of the keys that are published."""
     shown = tenant.call("GET", f"/v1/rights-requests/{request}/certificate").data
-    publics = ledger_keys.public_keys(tenant.house.components.keyring)
+    publics = keys.public_keys(tenant.house.components.keyring)
     assert [is_genuine(shown, public) for public in publics].count(True) == 1
     assert len(publics) == 2
 
 
 def is_genuine(shown: bytes, public: bytes) -> bool:
     try:
-        ledger_entries.genuine(shown, public)
+        entries.genuine(shown, public)
     except ValueError:
         return False
     return True

@@ -14,9 +14,9 @@ from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
 from keys.database import transaction
-from vault.requests import rights, rights_decisions, rights_execution
-from vault.requests.rights_execution import AT_ONCE, Work
-from vault.requests.rights_watch import Watch, watch
+from vault.requests import decisions, execution, rights
+from vault.requests.execution import AT_ONCE, Work
+from vault.requests.watch import Watch, watch
 from vault.tables import audit_entries, customers, rights_requests, rights_targets
 
 
@@ -88,7 +88,7 @@ def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant) -> Non
     request = asked(tenant, "access", customers=[person(tenant)])["id"]
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    assert rights_decisions.approve(parts.records, parts.keyring, parts.policy, caller, request).status == "approved"
+    assert decisions.approve(parts.records, parts.keyring, parts.policy, caller, request).status == "approved"
     for _ in range(2):
         assert work(tenant.house) == []
     assert status_of(tenant, request) == "completed"
@@ -461,7 +461,7 @@ def test_cancelled_before_its_turn(tenant: Tenant) -> None:
     caller = replace(tenant.caller, at=parts.clock())
     seen = rights.read(parts.records, caller, request)
     assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
-    rights_execution.execute(Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller), seen)
+    execution.execute(Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller), seen)
     assert tenant.call("GET", f"/v1/customers/{customer}").status_code == 200
     assert status_of(tenant, request) == "cancelled"
 

@@ -18,12 +18,12 @@ from sqlalchemy import func, select, update
 
 from keys import keystore as keystores
 from keys.database import reading, transaction
-from vault.erasing import erasure_completion
+from vault.erasing import completion
 from vault.errors import NotUsable
 from vault.lanes.people import purge_once
-from vault.processing.processor_answers import Refused
-from vault.requests import rights, rights_decisions, rights_execution
-from vault.requests.rights_execution import AT_ONCE, Work
+from vault.processing.answers import Refused
+from vault.requests import decisions, execution, rights
+from vault.requests.execution import AT_ONCE, Work
 from vault.tables import charges, customers, erasures, refunds, rights_requests, rights_targets
 
 
@@ -52,7 +52,7 @@ def test_a_cancelled_erasure_of_a_held_customer_stays_cancelled(tenant: Tenant) 
     held = hold(tenant, customer)["id"]
     work_, seen = stale(tenant, request)
     assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
-    rights_execution.execute(work_, seen)
+    execution.execute(work_, seen)
     lift(tenant, held)
     work(tenant.house)
     work(tenant.house)
@@ -69,7 +69,7 @@ def test_a_cancelled_right_is_not_carried_out(tenant: Tenant, kind: str) -> None
     assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
     edit = (lambda old: replace(old, name="X")) if kind == "rectification" else None
     with suppress(NotUsable):  # who would have corrected is told
-        rights_execution.execute(work_, seen, edit)
+        execution.execute(work_, seen, edit)
     assert status(tenant, request) == "cancelled"
     found = row(tenant.house, customers, customer_id=customer)
     assert (found.restricted, found.contact_version) == (False, 1)
@@ -125,7 +125,7 @@ def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant) -> N
     caller = replace(tenant.caller, at=parts.clock())
 
     def certify(number: int) -> None:
-        erasure_completion.carry_on(
+        completion.carry_on(
             parts.records, parts.ledger, parts.processors, parts.policy, caller, found[number].erasure_id
         )
 
@@ -210,10 +210,10 @@ def test_subscriptions_are_cancelled_while_the_worker_certifies(tenant: Tenant) 
         try:
             if number:
                 has_erasure.wait(5)
-                rights_decisions.approve(parts.records, parts.keyring, parts.policy, caller, request, cancels=True)
+                decisions.approve(parts.records, parts.keyring, parts.policy, caller, request, cancels=True)
             else:
                 certifying.append(threading.get_ident())
-                erasure_completion.carry_on(
+                completion.carry_on(
                     parts.records, parts.ledger, parts.processors, parts.policy, caller, found.erasure_id
                 )
         except Exception as error:  # noqa: BLE001  # whatever it is, the test says so

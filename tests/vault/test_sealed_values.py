@@ -8,7 +8,7 @@ from records_scene import CONTACT, interpose, rows
 from sealed_scene import MARK, OPENERS, SEALED, Place, live, places_of
 
 from keys.errors import KeysError
-from vault.processing.processor_answers import Declined
+from vault.processing.answers import Declined
 from vault.sealed_columns import SEALED_COLUMNS
 from vault.tables import metadata
 

@@ -10,7 +10,7 @@ from decisions_world import Broken, Rules, World, check, is_settled, moves, star
 
 from vault.money import findings
 from vault.money.findings import Seen, Wait
-from vault.processing.processor_answers import Burnt, KeyTaken
+from vault.processing.answers import Burnt, KeyTaken
 
 WORLDS = {
     "one order": start("order a", "declines", "breaks", "burn lost"),

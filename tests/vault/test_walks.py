@@ -21,8 +21,9 @@ from vault.caller import Caller
 from vault.columns import instance
 from vault.lanes import money
 from vault.personal import Secret
-from vault.processing import beats, intents, processor_accounts
-from vault.processing.processor_answers import Identified, MadePage, PaymentPage, Refused, Unknown
+from vault.processing import accounts as processor_accounts
+from vault.processing import beats, intents
+from vault.processing.answers import Identified, MadePage, PaymentPage, Refused, Unknown
 from vault.tables import beats as beat_table
 from vault.tables import charges
 from vault.tables import processor_accounts as accounts

@@ -18,7 +18,7 @@ from sqlalchemy import update
 
 from keys.database import transaction
 from panless.worker_metrics import WorkerMetrics
-from vault.events.deliveries_watch import watch
+from vault.events.watch import watch
 from vault.outgoing import Posted
 from vault.tables import webhook_endpoints
 

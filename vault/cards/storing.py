@@ -12,11 +12,11 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.cards.tokens import Token, shown_fingerprint
-from vault.events import events
+from vault.events import raising
 from vault.personal import CardMetadata
 from vault.processing import intents, references
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Stored
+from vault.processing.answers import Stored
+from vault.processing.connecting import Connected
 from vault.statements import Change, updated, write
 from vault.tables import tokens as token_table
 
@@ -112,7 +112,7 @@ def told(
 def _told(storing: Storing, action: str, token_id: str) -> Change:
     status = {"token.create": "active", "token.deduplicate": "active"}.get(action, action.partition(".")[2])
     data = {"id": token_id, "object": "token", "customer": storing.customer_id, "status": status}
-    return events.made(storing.caller, f"token.{status}", token_id, data)
+    return raising.made(storing.caller, f"token.{status}", token_id, data)
 
 
 _OPEN = token_table.c.state.in_(("pending", "requires_action"))

@@ -13,17 +13,17 @@ from keys.errors import KeyDestroyed, KeysError
 from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
-from vault.cards import token_sending, tokens
+from vault.cards import sending, tokens
+from vault.cards.outcomes import conclude
 from vault.cards.storing import Storing, Tokenized, token_of
-from vault.cards.token_outcomes import conclude
 from vault.cards.tokens import token_place
 from vault.errors import LedgerAway, MovedOn
-from vault.ledger.ledger import Ledger
+from vault.ledger.book import Ledger
 from vault.ledger.settling import settle
 from vault.people import contacts, customer_index, customer_rows, customers
 from vault.personal import BillingContact, Card
-from vault.processing import intents, processor_accounts, references
-from vault.processing.processing import Connected, Processors, connect
+from vault.processing import accounts, intents, references
+from vault.processing.connecting import Connected, Processors, connect
 from vault.sealing import seal_value
 from vault.statements import Change, inserted, write
 from vault.tables import tokens as token_table
@@ -87,7 +87,7 @@ def tokenize(
             continue
         except intents.Known:
             return _replay(records, keyring, caller, order, attempt)
-        outcome, opened = token_sending.store(keyring, storing, order.source, plan.contact)
+        outcome, opened = sending.store(keyring, storing, order.source, plan.contact)
         try:
             made = conclude(records, keyring, storing, outcome, opened)
         except (SQLAlchemyError, KeysError) as error:
@@ -174,7 +174,7 @@ def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Cal
     with reading(records) as connection:
         account = row = _at_default_account(connection, caller, order)
         if account is None:
-            account = processor_accounts.choose(connection, caller, order.account)
+            account = accounts.choose(connection, caller, order.account)
             row = _customer(connection, keyring, caller, order, account.account_id)
     connected = connect(processors, keyring, caller.tenant, account)
     if row is None:

@@ -1,6 +1,6 @@
 """Tokens, which clients hold for stored cards: reading and listing.
 
-`tokenizing.py` makes them, `token_deletion.py` takes them out of use.
+`tokenizing.py` makes them, `deletion.py` takes them out of use.
 """
 
 from collections.abc import Sequence

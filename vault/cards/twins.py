@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, select, update
 
 from keys.keyring import Keyring
+from vault.cards.deletion import leave_to_forget
 from vault.cards.storing import Overtaken, Storing, intent_ended, reference_value, told, waiting
-from vault.cards.token_deletion import leave_to_forget
 from vault.cards.tokens import Token, fingerprint_digest, found_by, row_of_token, token_place, unsealed
 from vault.personal import CardMetadata
 from vault.processing import references
-from vault.processing.processor_answers import Stored
+from vault.processing.answers import Stored
 from vault.sealing import seal_value
 from vault.statements import Change, updated, write
 from vault.tables import blind_index

@@ -1,4 +1,4 @@
-"""Erasing a customer here: on the ledger, in the keystore, in the records. The processors are `erasure_completion`'s.
+"""Erasing a customer here: on the ledger, in the keystore, in the records. The processors are `completion`'s.
 
 Each step leaves a row that says how far it came, and any process may take it up there. `decided` (on its way through
 the ledger) -> `shredded` (nothing opens any more). What processors must be told is sealed under the request's own key.
@@ -16,18 +16,18 @@ from keys.keystore import Watermark
 from vault import audit
 from vault.caller import Caller
 from vault.erasing import recipients
-from vault.erasing.erasure_look import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
+from vault.erasing.looking import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
 from vault.errors import Erased, NotFoundHere
 from vault.exports import packages
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decided
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decided
 from vault.ledger.settling import settle
 from vault.people import holds
 from vault.policy import Policy
-from vault.requests import rights, rights_progress
+from vault.requests import progress, rights
+from vault.requests.approval import approvals_needed
 from vault.requests.rights import RightsRequest, Target
-from vault.requests.rights_approval import approvals_needed
 from vault.statements import Change, inserted, updated, write
 from vault.tables import (
     customers,
@@ -115,7 +115,7 @@ def _decide(
         )
         if known:
             target = Target(customer=customer_id, status="executing")
-            rights_progress.move_target(tx, caller.at, caller.tenant, known, target)
+            progress.move_target(tx, caller.at, caller.tenant, known, target)
         for start in range(TOGETHER, len(told), TOGETHER):
             write(tx, *told[start : start + TOGETHER])
         if found.package:
@@ -142,7 +142,7 @@ def _allowed(tx: Connection, found: Any, policy: Policy, caller: Caller) -> str 
 
 def _request(tx: Connection, policy: Policy, caller: Caller, known: str | None, customer_id: str) -> RightsRequest:
     if known:
-        rights_progress.refuse_closed(tx, caller.tenant, known)
+        progress.refuse_closed(tx, caller.tenant, known)
         return rights.whole(tx, caller, known)
     regulation = rights.default_regulation(policy)
     return RightsRequest(

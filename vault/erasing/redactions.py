@@ -17,8 +17,8 @@ from vault.erasing import recipients
 from vault.erasing.recipients import Answer
 from vault.erasing.telling import PROOF
 from vault.errors import NotUsable
-from vault.processing.processing import Connected, Processors, connect
-from vault.processing.processor_answers import Failure, Redaction, Refused
+from vault.processing.answers import Failure, Redaction, Refused
+from vault.processing.connecting import Connected, Processors, connect
 
 FINAL = frozenset({"redacted", "not_available"})
 """What ends it, besides `lost`: a restore lost the processor's name for the person."""

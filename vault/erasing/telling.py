@@ -18,8 +18,8 @@ from vault.erasing import recipients
 from vault.erasing.recipients import Answer
 from vault.errors import NotUsable
 from vault.processing import intents
-from vault.processing.processing import Connected, Processors, connect
-from vault.processing.processor_answers import CustomerOpened, Failure, Forgotten, Held, NotFound, Refused
+from vault.processing.answers import CustomerOpened, Failure, Forgotten, Held, NotFound, Refused
+from vault.processing.connecting import Connected, Processors, connect
 
 FINAL = frozenset({"erased", "already_gone", "not_found"})
 SUBSCRIPTIONS, CREDENTIALS, PROCESSOR, PROOF, SEARCH, HUMAN = (

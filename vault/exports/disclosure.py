@@ -22,7 +22,7 @@ from vault.conditions import given, together
 from vault.errors import NotUsable
 from vault.exports import notices
 from vault.exports.notices import Notices
-from vault.money import charges
+from vault.money.charge import charges
 from vault.people import contacts
 from vault.people.customer_rows import row_of
 from vault.tables import LOST, audit_entries, clients, refunds

@@ -2,7 +2,7 @@
 
 `building` -> `ready` -> `taken`; `expired` when seven days pass first, `erased` when a customer in it is erased. Each
 package has a key of its own. To end one is to delete its chunks and to destroy that key along the ledger, so that no
-restore brings back what its link opened. `package_building.py` fills them, `package_links.py` hands them out.
+restore brings back what its link opened. `building.py` fills them, `links.py` hands them out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ from vault.conditions import given, of_row, spelled, together
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import shared_row_of
 from vault.sealing import place_of

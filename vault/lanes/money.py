@@ -9,9 +9,11 @@ from typing import Any
 from sqlalchemy import Row
 
 from vault import turns
-from vault.cards import token_looking
+from vault.cards import looking
 from vault.lanes.steps import Report, guarded, tried
-from vault.money import abandoned, authorized, reconciling, refund_following
+from vault.money import reconciling
+from vault.money.charge import abandoned, authorized
+from vault.money.refund import following
 from vault.processing import beats
 from vault.recovering import resolving, walk_turns, walking, webhooks_in
 from vault.recovering.walk_turns import Turns
@@ -61,9 +63,9 @@ def _follow(shop: Workshop, report: Report, what: str, step: Callable[..., bool 
 
 _FOLLOWED: tuple[tuple[str, Callable[[Workshop], Sequence[Row[Any]]], Callable[..., bool | None]], ...] = (
     ("charge.abandon", abandoned.due, abandoned.call_off),
-    ("token.abandon", token_looking.due, token_looking.call_off),
+    ("token.abandon", looking.due, looking.call_off),
     ("charge.authorized", authorized.due, authorized.look),
-    ("refund", refund_following.due, refund_following.follow_up),
+    ("refund", following.due, following.follow_up),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row
 
-from vault.events import event_delivery, event_queueing
+from vault.events import delivery, queueing
 from vault.lanes.steps import Report, guarded
 from vault.protocols import callbacks
 from vault.workshop import Workshop, caller_of
@@ -45,12 +45,12 @@ def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
 
 def deliver_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
     """Tell tenants what happened, at endpoints that answer; after so many `seconds` no further turn is begun."""
-    return _take_turns(shop, report, event_delivery.ANSWERING, seconds)
+    return _take_turns(shop, report, delivery.ANSWERING, seconds)
 
 
 def retry_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:
     """Deliver to endpoints that did not answer last: in a lane of its own, calls which hang hold up no other."""
-    return _take_turns(shop, report, event_delivery.FAILING, seconds)
+    return _take_turns(shop, report, delivery.FAILING, seconds)
 
 
 def _take_turns(shop: Workshop, report: Report, which: ColumnElement[bool], seconds: float) -> int:
@@ -62,10 +62,10 @@ def _take_turns(shop: Workshop, report: Report, which: ColumnElement[bool], seco
     with ThreadPoolExecutor(AT_ONCE) as pool:
         while True:
             if monotonic() < end:
-                event_queueing.fan_out(shop)
-                for row in event_delivery.due(shop, which, AT_ONCE - len(under_way)):
-                    if event_delivery.take_up(shop, row):
-                        turn = partial(event_delivery.deliver, shop, row)
+                queueing.fan_out(shop)
+                for row in delivery.due(shop, which, AT_ONCE - len(under_way)):
+                    if delivery.take_up(shop, row):
+                        turn = partial(delivery.deliver, shop, row)
                         under_way.add(pool.submit(guarded, report, "event", turn))
             if not under_way:
                 return ended

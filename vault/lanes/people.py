@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from vault.erasing import erasure_completion, retention
-from vault.events import event_delivery
-from vault.exports import package_building, packages
+from vault.erasing import completion, retention
+from vault.events import delivery
+from vault.exports import building, packages
 from vault.exports.notices import notices_of
 from vault.lanes.steps import Report, guarded
 from vault.recovering import forgetting_old
-from vault.requests import rights, rights_execution
-from vault.requests.rights_execution import Work
+from vault.requests import execution, rights
+from vault.requests.execution import Work
 from vault.resealing import reindexing
 from vault.workshop import Workshop, caller_of
 
@@ -20,14 +20,14 @@ from vault.workshop import Workshop, caller_of
 def execute_once(shop: Workshop, report: Report) -> int:
     """Carry out what people asked for and was approved."""
     ended = 0
-    for request in rights_execution.left_approved(shop.records):
+    for request in execution.left_approved(shop.records):
         ended += guarded(report, "rights_request", partial(_execute_whole, shop, request))
-    for target in rights_execution.open_targets(shop.records):
-        if rights_execution.take_up(shop.records, target):
+    for target in execution.open_targets(shop.records):
+        if execution.take_up(shop.records, target):
             ended += guarded(report, "rights_request", partial(_execute, shop, target))
     for package in packages.open_packages(shop.records, shop.clock()):
         ended += guarded(report, "package", partial(_work_on_package, shop, package))
-    for request in rights_execution.packages_to_finish(shop.records):
+    for request in execution.packages_to_finish(shop.records):
         ended += guarded(report, "rights_request", partial(_finish_package, shop, request))
     return ended
 
@@ -35,7 +35,7 @@ def execute_once(shop: Workshop, report: Report) -> int:
 def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
     """Carry out what was approved for one customer; whether it is blocked no more."""
     work = _work(shop, target.tenant_id, live=target.live)
-    rights_execution.carry_on(work, target.request_id, target.customer_id)
+    execution.carry_on(work, target.request_id, target.customer_id)
     request = rights.read(shop.records, work.caller, target.request_id)
     return any(each.customer == target.customer_id and each.status != "blocked" for each in request.targets)
 
@@ -43,12 +43,12 @@ def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
 def _execute_whole(shop: Workshop, request: Row[str, str, bool]) -> bool:
     work = _work(shop, request.tenant_id, live=request.live)
     whole = rights.read(shop.records, work.caller, request.request_id)
-    rights_execution.execute(work, whole, most=len(whole.targets))
+    execution.execute(work, whole, most=len(whole.targets))
     return True
 
 
 def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
-    rights_execution.finish_package(_work(shop, request.tenant_id, live=request.live), request.request_id)
+    execution.finish_package(_work(shop, request.tenant_id, live=request.live), request.request_id)
     return True
 
 
@@ -64,7 +64,7 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
     elif not packages.take_up(shop.records, package):
         return False
     else:
-        package_building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
+        building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
         packages.put_back(shop.records, package)
     return True
 
@@ -72,15 +72,15 @@ def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
 def erase_once(shop: Workshop, report: Report) -> int:
     """Erase at the processors what is erased here, and certify it."""
     ended = 0
-    for erasure in erasure_completion.open_erasures(shop.records):
-        if erasure_completion.take_up(shop.records, erasure):
+    for erasure in completion.open_erasures(shop.records):
+        if completion.take_up(shop.records, erasure):
             ended += guarded(report, "erasure", partial(_carry_on, shop, erasure))
     return ended
 
 
 def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
     caller = caller_of(shop, erasure.tenant_id, live=erasure.live)
-    erasure_completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
+    completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
     return True
 
 
@@ -100,7 +100,7 @@ def purge_once(shop: Workshop, report: Report) -> int:
         gone += guarded(report, "retention", partial(_purge, shop, customer))
     gone += guarded(report, "purge", partial(forgetting_old.forget_keys, shop))
     gone += guarded(report, "purge", partial(forgetting_old.forget_webhooks, shop))
-    return gone + event_delivery.purge(shop)
+    return gone + delivery.purge(shop)
 
 
 def _purge(shop: Workshop, customer: Row[str, str, bool]) -> bool:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from keys.keystore import Watermark
 from vault.columns import database_clock
-from vault.ledger.ledger_keys import ANNOUNCED
+from vault.ledger.keys import ANNOUNCED
 from vault.ledger.protocol import lifts, sets
 from vault.statements import Change, each, updated
 from vault.tables import (

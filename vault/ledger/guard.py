@@ -21,8 +21,8 @@ from keys.identity import Identity, Witness, of_keystore
 from keys.tenant_rows import for_tenant
 from vault.errors import LedgerAway, LedgerBroken, Refused
 from vault.ledger import protocol, vouched
+from vault.ledger.book import Ledger, chain
 from vault.ledger.effects import Entry
-from vault.ledger.ledger import Ledger, chain
 from vault.ledger.protocol import Seen
 from vault.ledger.watermarks import identity as records_identity
 from vault.tables import deployment, ledger_outbox

@@ -1,6 +1,6 @@
 """How what was decided comes into the ledger, and from there into both databases.
 
-1. An entry is decided in a records transaction: a row of the outbox (`ledger_deciding`).
+1. An entry is decided in a records transaction: a row of the outbox (`deciding`).
 2. It is appended to the ledger by its id, unless it stands there already.
 3. The keystore follows the ledger: keys go first.
 4. The records follow as far as the keystore has.
@@ -25,9 +25,9 @@ from vault import audit
 from vault.conditions import given
 from vault.errors import KeystoreRestored, MovedOn, RecordsRestored
 from vault.ledger import protocol
+from vault.ledger.book import Decided, Ledger, chain
 from vault.ledger.effects import EFFECTS, Entry
-from vault.ledger.ledger import Decided, Ledger, chain
-from vault.ledger.ledger_entries import hash_of, parsed, signed
+from vault.ledger.entries import hash_of, parsed, signed
 from vault.ledger.watermarks import watermark, watermark_moved
 from vault.statements import Change, updated
 from vault.tables import guard, ledger_outbox

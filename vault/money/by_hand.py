@@ -10,9 +10,9 @@ from typing import Any
 
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
-from vault.money import charges
+from vault.money.charge import charges
+from vault.processing.answers import Declined
 from vault.processing.intents import Intent
-from vault.processing.processor_answers import Declined
 from vault.sealing import unseal_value
 
 

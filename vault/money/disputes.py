@@ -12,11 +12,11 @@ from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
 from vault.errors import NotFoundHere
-from vault.events import events
+from vault.events import raising
 from vault.ids import new_id
 from vault.processing import references
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Disputed
+from vault.processing.answers import Disputed
+from vault.processing.connecting import Connected
 from vault.sealing import place_of, seal_value
 from vault.statements import insert, updated, write
 from vault.tables import CLOSED_DISPUTES, charges, disputes
@@ -118,7 +118,7 @@ def _write(
     }
     write(
         tx,
-        events.made(caller, told, dispute_id, data),
+        raising.made(caller, told, dispute_id, data),
         audit.entry(tx, keyring, caller, told, customer=customer, resource=dispute_id),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     Authorized,

@@ -10,10 +10,10 @@ from keys.database import reading, transaction
 from vault import leases
 from vault.columns import database_clock
 from vault.conditions import of_row
-from vault.events import events
-from vault.money import reconcile
-from vault.processing import processor_accounts
-from vault.processing.processing import connect
+from vault.events import raising
+from vault.money import comparing
+from vault.processing import accounts as processor_accounts
+from vault.processing.connecting import connect
 from vault.statements import write
 from vault.tables import processor_accounts as accounts
 from vault.workshop import Workshop, caller_of
@@ -46,7 +46,7 @@ def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], No
     if row.proven_at is None:
         processor = connect(shop.processors, shop.keyring, row.tenant_id, row).processor
         processor_accounts.prove(shop.records, shop.keyring, processor, caller, row)
-    found = reconcile.compare(
+    found = comparing.compare(
         shop.records, shop.keyring, shop.processors, caller, row.account_id, caller.at - OVER
     ).differences
     with transaction(shop.records) as tx:
@@ -54,7 +54,7 @@ def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], No
         tx.execute(update(accounts).where(of_row(accounts, row)).values(done))
         if found:
             data = {"id": row.account_id, "object": "processor_account", "differences": len(found)}
-            write(tx, events.made(caller, "reconcile.differences", row.account_id, data))
+            write(tx, raising.made(caller, "reconcile.differences", row.account_id, data))
     if found:
         report("reconcile", Differs(f"{len(found)} differences at {row.account_id}: panless charges reconcile"))
     return True

@@ -15,8 +15,8 @@ from vault.people import contacts
 from vault.people.customer_rows import row_of
 from vault.personal import BillingContact
 from vault.processing import references
-from vault.processing.processing import Connected
-from vault.processing.processor_answers import Corrected
+from vault.processing.answers import Corrected
+from vault.processing.connecting import Connected
 from vault.tables import customers, processor_references
 
 

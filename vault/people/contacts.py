@@ -12,8 +12,8 @@ from vault import audit
 from vault.caller import Caller
 from vault.conditions import given
 from vault.errors import Erased, MovedOn, NotUsable
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people import customer_index
 from vault.people.customer_rows import refuse_restricted, row_of

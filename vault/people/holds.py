@@ -19,8 +19,8 @@ from vault.caller import Caller
 from vault.conditions import together
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import lone_row_of, row_of
 from vault.processing import intents

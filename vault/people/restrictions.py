@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, Row
 from vault import audit
 from vault.caller import Caller
 from vault.errors import Invalid, NotUsable
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import any_row_of, lone_row_of, refuse_erased
 from vault.statements import update_row

@@ -17,8 +17,8 @@ from keys.keyring import Keyring
 from vault.errors import Invalid, NotUsable, ProcessorNotReached
 from vault.personal import Secret
 from vault.processing import account_needs, intents, references
+from vault.processing.answers import Identified, Marks, NotFound, Refused
 from vault.processing.processor import Processor
-from vault.processing.processor_answers import Identified, Marks, NotFound, Refused
 from vault.tables import processor_references
 
 LOOKS = 10

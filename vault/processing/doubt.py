@@ -20,8 +20,8 @@ from vault.columns import database_clock, instance
 from vault.conditions import given
 from vault.errors import InDoubt
 from vault.personal import Secret
+from vault.processing.answers import NotReached, PaymentPage, Refused, Unknown
 from vault.processing.processor import Processor
-from vault.processing.processor_answers import NotReached, PaymentPage, Refused, Unknown
 from vault.processing.sending import BUDGET
 from vault.statements import Change
 from vault.tables import beats

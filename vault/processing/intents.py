@@ -24,7 +24,7 @@ from vault.columns import database_clock
 from vault.conditions import given
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, new_id
-from vault.processing.processor_answers import Marks
+from vault.processing.answers import Marks
 from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
 

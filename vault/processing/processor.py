@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from vault.personal import BillingContact, Card, Secret
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Burnt,
     ChargeOutcome,
     Corrected,

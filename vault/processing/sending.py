@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from vault.caller import Caller
-from vault.processing.processor_answers import NotReached
+from vault.processing.answers import NotReached
 
 BUDGET = 30
 """Seconds after its arrival in which a request may begin a call. An intent's lease is longer by any call's timeout."""

@@ -15,10 +15,10 @@ from vault.conditions import given, together
 from vault.errors import Duplicate, InProgress
 from vault.processing.intents import Attempt
 from vault.protocols.fides import PROTOCOL
-from vault.requests import rights, rights_intake, rights_ordered
+from vault.requests import intake, ordered, rights
+from vault.requests.execution import Work
+from vault.requests.intake import Identity, Order
 from vault.requests.rights import RightsRequest
-from vault.requests.rights_execution import Work
-from vault.requests.rights_intake import Identity, Order
 from vault.tables import callbacks, rights_requests, rights_targets
 
 MOST_OWN = 100
@@ -35,16 +35,16 @@ def erase(
 
     `attempt_of` names the call that makes one of the run's own. Raises InProgress, and what `carry_out` raises.
     """
-    order = Order(type="erasure", identities=identities, verification=rights_ordered.VERIFICATION, protocol=PROTOCOL)
+    order = Order(type="erasure", identities=identities, verification=ordered.VERIFICATION, protocol=PROTOCOL)
     involved, missing = _look(work, run, order)
     for each in _own(run, involved):
         if each.status in {*rights.UNDECIDED, "approved"}:  # the call that made it may have ended right then
-            rights_ordered.carry_out(work, order, attempt_of(str(each.external_id)))
+            ordered.carry_out(work, order, attempt_of(str(each.external_id)))
     for _ in range(MOST_TRIES):
         if missing or not involved:
             name = _names(run)[min(len(_own(run, involved)), MOST_OWN - 1)]
             with suppress(Duplicate):
-                rights_ordered.carry_out(work, _about(order, missing, name), attempt_of(name))
+                ordered.carry_out(work, _about(order, missing, name), attempt_of(name))
         involved, missing = _look(work, run, order)
         if involved and not missing:
             return involved
@@ -74,7 +74,7 @@ def _look(work: Work, run: str, order: Order) -> tuple[list[RightsRequest], list
     """
     caller = work.caller
     with reading(work.records) as connection:
-        matched = rights_intake.meant_by(connection, work.ledger.keyring, caller, order)
+        matched = intake.meant_by(connection, work.ledger.keyring, caller, order)
         named = rights.asked(caller) | {"of_run": run, "of_names": _names(run), "of_customers": matched}
         involved = [rights.whole(connection, caller, each) for each in connection.scalars(_INVOLVED, named).all()]
     covered = {customer for each in involved for customer in each.customers}

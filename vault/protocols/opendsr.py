@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from vault.erasing import erasure_completion
+from vault.erasing import completion
 from vault.errors import Gone, NotFoundHere, NotUsable
-from vault.exports import package_links
+from vault.exports import links as package_links
+from vault.requests.execution import Work
 from vault.requests.rights import COMPLETED, RightsRequest
-from vault.requests.rights_execution import Work
 
 PROTOCOL = "opendsr"
 API_VERSION = "2.0"
@@ -135,7 +135,7 @@ def _certificates(work: Work, request: RightsRequest) -> dict[str, Mapping[str, 
     found = {}
     for target in request.targets:
         try:
-            entry = erasure_completion.certificate(
+            entry = completion.certificate(
                 work.records, work.ledger, work.policy, work.caller, request.id, target.customer
             )
         except NotUsable:

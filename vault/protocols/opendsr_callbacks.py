@@ -9,8 +9,8 @@ from collections.abc import Collection
 from vault.outgoing import Post, failure
 from vault.protocols import callbacks
 from vault.protocols.opendsr import Processor, document, signed, standing, status
+from vault.requests.execution import Work
 from vault.requests.rights import RightsRequest
-from vault.requests.rights_execution import Work
 
 
 def tell(

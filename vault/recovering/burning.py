@@ -12,8 +12,8 @@ from sqlalchemy import Row
 from keys.database import transaction
 from vault.money.findings import after_burn
 from vault.processing import doubt
+from vault.processing.connecting import Connected
 from vault.processing.intents import Intent
-from vault.processing.processing import Connected
 from vault.statements import Change, updated, write
 from vault.tables import intents
 from vault.workshop import Workshop

@@ -11,7 +11,7 @@ from vault import audit
 from vault.columns import database_clock, instance
 from vault.errors import VaultError
 from vault.processing import doubt
-from vault.processing.processing import Processors
+from vault.processing.connecting import Processors
 from vault.recovering import walking
 from vault.tables import beats
 from vault.tables import processor_accounts as accounts

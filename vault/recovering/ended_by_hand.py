@@ -15,9 +15,10 @@ from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import of_row
 from vault.errors import VaultError
-from vault.money import charge_looking, charge_steps, charges, refund_outcomes, refunds, refunds_listed
 from vault.money.by_hand import ByHand
-from vault.money.charge_outcomes import conclude
+from vault.money.charge import charges, looking, steps
+from vault.money.charge.outcomes import conclude
+from vault.money.refund import listed, outcomes, refunds
 from vault.processing.intents import Intent
 from vault.recovering import open_intents, resolving
 from vault.tables import intents as intent_table
@@ -113,27 +114,27 @@ def _details(shop: Workshop, row: Row[Any]) -> Mapping[str, Any]:
     """What is kept of the intent's charge under its customer's key; empty where there is no such key any more."""
     caller, charge_id = _caller(shop, row), row.resource_id
     if row.operation == REFUND:
-        charge_id = refunds_listed.read(shop.records, caller, charge_id).charge
+        charge_id = listed.read(shop.records, caller, charge_id).charge
     with reading(shop.records) as connection:
         charge = charges.row_of_charge(connection, caller, charge_id)
     return charges.unsealed_details(shop.keyring, charge)
 
 
 def _end_charge(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
-    charging = charge_looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
+    charging = looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
     charge = conclude(shop.records, shop.keyring, charging, said)
     return f"{charge.id} is {charge.status}"
 
 
 def _end_step(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
-    charging = charge_looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
-    charge = charge_steps.believe(shop.records, shop.keyring, charging, said)
+    charging = looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
+    charge = steps.believe(shop.records, shop.keyring, charging, said)
     return f"{charge.id} is {charge.status}"
 
 
 def _end_refund(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
     refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    refund = refund_outcomes.conclude(shop.records, shop.keyring, refunding, said)
+    refund = outcomes.conclude(shop.records, shop.keyring, refunding, said)
     return f"{refund.id} is {refund.status}"
 
 

@@ -22,8 +22,8 @@ from vault.caller import Caller
 from vault.canonical import Plain, canonical
 from vault.conditions import given
 from vault.ids import is_id, new_id
+from vault.ledger.book import Ledger, chain
 from vault.ledger.effects import EFFECTS, Entry
-from vault.ledger.ledger import Ledger, chain
 from vault.ledger.settling import follow
 from vault.ledger.watermarks import move_watermark, watermark
 from vault.people import holds

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 from vault.conditions import given
 from vault.ledger.effects import Entry
 from vault.recovering import replay_answers, replay_redactions
-from vault.requests import rights_progress
+from vault.requests import progress
 from vault.requests.rights import Target
 from vault.statements import each, insert_if_absent, update_row, write
 from vault.tables import (
@@ -40,7 +40,7 @@ def begin(tx: Connection, entry: Entry) -> None:
     target = {"request_id": terms["request"], "customer_id": body["subject_id"]}
     fresh = {"state": "executing", "reasons": "", "next_look_at": entry.at}
     insert_if_absent(tx, rights_targets, tenant | target | fresh)
-    rights_progress.move_target(
+    progress.move_target(
         tx, entry.at, body["tenant"], terms["request"], Target(customer=body["subject_id"], status="executing")
     )
     insert_if_absent(tx, erasures, tenant | _erasure(entry))
@@ -66,7 +66,7 @@ def end(tx: Connection, entry: Entry) -> None:
     update_row(tx, erasures, this, {"state": state, "completed_at": at})
     status = "retained" if certificate["retained"] else "done"
     target = Target(customer=this["customer_id"], status=status)
-    rights_progress.move_target(tx, at, this["tenant_id"], found.request_id, target)
+    progress.move_target(tx, at, this["tenant_id"], found.request_id, target)
 
 
 def _tombstone(entry: Entry) -> dict[str, Any]:

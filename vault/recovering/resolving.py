@@ -16,15 +16,18 @@ from keys.database import reading, transaction
 from keys.errors import KeysError
 from vault import leases
 from vault.caller import Caller
-from vault.cards import token_deletion, token_outcomes, token_resuming, tokens
+from vault.cards import deletion, resuming, tokens
+from vault.cards import outcomes as token_outcomes
 from vault.columns import database_clock
 from vault.conditions import of_row, together
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
-from vault.money import charge_looking, charge_steps, refund_outcomes, refunds
+from vault.money.charge import looking, steps
+from vault.money.refund import outcomes as refund_outcomes
+from vault.money.refund import refunds
 from vault.people import contact_sending
 from vault.processing import intents
-from vault.processing.processing import Connected, connect_to
-from vault.processing.processor_answers import ActionRequired, Authorized, CustomerOpened, Failure, Forgotten, NotFound
+from vault.processing.answers import ActionRequired, Authorized, CustomerOpened, Failure, Forgotten, NotFound
+from vault.processing.connecting import Connected, connect_to
 from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
@@ -144,12 +147,12 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
             token = tokens.row_of_token(connection, caller, intent.resource_id)
     except Erased:
         return _forget_customer(shop, intent, row)
-    storing = token_resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
-    outcome, opened = token_resuming.find(storing, since=row.created_at)
+    storing = resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
+    outcome, opened = resuming.find(storing, since=row.created_at)
     if isinstance(outcome, NotFound):
         if not burning.nothing_comes(shop, row, intent, storing.connected):
             return False
-        outcome, opened = token_resuming.find(storing, since=row.created_at)
+        outcome, opened = resuming.find(storing, since=row.created_at)
     if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
@@ -171,19 +174,19 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
 
 def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Ask where the charge stands; where the step was not taken, make sure that it is not taken any more."""
-    resumed = charge_steps.resume(shop.records, shop.keyring, shop.processors, caller, intent)
+    resumed = steps.resume(shop.records, shop.keyring, shop.processors, caller, intent)
     if resumed is None:
         return _done(shop, intent)
     underway, step = resumed
-    outcome = charge_looking.ask(underway)
+    outcome = looking.ask(underway)
     if isinstance(outcome, Authorized | ActionRequired):
         if not burning.nothing_comes(shop, row, intent, underway.connected):
             return False
-        outcome = charge_looking.ask(underway)
+        outcome = looking.ask(underway)
     if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
-        charge_steps.settle(shop.records, shop.keyring, underway, step, outcome)
+        steps.settle(shop.records, shop.keyring, underway, step, outcome)
     return True
 
 
@@ -202,7 +205,7 @@ def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row:
 
 def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
-    told = token_deletion.left_to_forget(shop.keyring, row)
+    told = deletion.left_to_forget(shop.keyring, row)
     connected = _connected(shop, row)
     processor, credentials, key = connected.processor, connected.credentials, intent.processor_key
     answers: list[object] = [

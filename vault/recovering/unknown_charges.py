@@ -14,9 +14,9 @@ from sqlalchemy import Row
 
 from keys.database import reading, transaction
 from vault.charge_states import UNSETTLED
-from vault.money import aftermath, charge_looking, charges, recovered
-from vault.money.charge_looking import Underway
-from vault.money.charge_outcomes import Charging, conclude
+from vault.money.charge import aftermath, charges, looking, recovered
+from vault.money.charge.looking import Underway
+from vault.money.charge.outcomes import Charging, conclude
 from vault.money.findings import (
     Burn,
     CallOff,
@@ -29,9 +29,9 @@ from vault.money.findings import (
     decide,
     own_or_other,
 )
-from vault.processing import doubt, intents, processor_accounts, sending
-from vault.processing.processing import Connected, connect, each_page
-from vault.processing.processor_answers import Approved, Authorized, Failure, Payment, PaymentPage, Voided
+from vault.processing import accounts, doubt, intents, sending
+from vault.processing.answers import Approved, Authorized, Failure, Payment, PaymentPage, Voided
+from vault.processing.connecting import Connected, connect, each_page
 from vault.recovering import burning
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
@@ -77,7 +77,7 @@ Done = tuple[str, Unknown]
 def opened(shop: Workshop, tenant: str, account_id: str) -> Account:
     """The account. Raises NotUsable."""
     with reading(shop.records) as connection:
-        row = processor_accounts.by_id(connection, tenant, account_id)
+        row = accounts.by_id(connection, tenant, account_id)
         since = doubt.since(connection, row) if doubt.is_doubted(connection, tenant, account_id) else None
     return Account(row=row, connected=connect(shop.processors, shop.keyring, tenant, row), lost_since=since)
 
@@ -85,7 +85,7 @@ def opened(shop: Workshop, tenant: str, account_id: str) -> Account:
 def unknown(shop: Workshop, row: Row[Any], intent: intents.Intent) -> Unknown:
     """The charge of an intent that was taken up."""
     caller = caller_of(shop, row.tenant_id, live=row.live)
-    charging = charge_looking.begun(shop.records, shop.keyring, caller, row.resource_id, intent)
+    charging = looking.begun(shop.records, shop.keyring, caller, row.resource_id, intent)
     tag = intents.tag(shop.keyring, row.tenant_id, row.resource_id)
     return Unknown(row=row, charging=charging, tag=tag, burnt=row.burnt, is_settled=bool(row.is_settled))
 
@@ -169,14 +169,14 @@ def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) 
     """Read the object itself: a list may be older than it, and the answer that was lost is older than both."""
     connected = account.connected
     outcome = connected.processor.read_charge(connected.credentials, reference=payment.reference)
-    if not isinstance(outcome, charge_looking.DEFINITE):
+    if not isinstance(outcome, looking.DEFINITE):
         return LATER
     if isinstance(outcome, Approved | Authorized):  # before its end is written: the word waits for that
         caller, account_id = one.charging.caller, account.row.account_id
         with transaction(shop.records) as tx:
             write(tx, aftermath.awaited(shop.keyring, caller, account_id, payment.reference))
     underway = Underway(charging=one.charging, connected=connected, reference=payment.reference)
-    charge = charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+    charge = looking.seen(shop.records, shop.keyring, underway, outcome)
     return LATER if charge.status in UNSETTLED else ENDED
 
 

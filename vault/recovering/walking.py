@@ -22,10 +22,12 @@ from vault.columns import instance
 from vault.conditions import given, of_row
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
-from vault.money import charge_looking, recovered, refunds_elsewhere
-from vault.processing import beats, doubt, intents, processor_accounts, references
-from vault.processing.processing import Connected, connect, each_page
-from vault.processing.processor_answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
+from vault.money.charge import looking, recovered
+from vault.money.refund import elsewhere
+from vault.processing import accounts as processor_accounts
+from vault.processing import beats, doubt, intents, references
+from vault.processing.answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
+from vault.processing.connecting import Connected, connect, each_page
 from vault.recovering.walk_turns import LEASE_SECONDS, whole
 from vault.statements import updated, write
 from vault.tables import beats as beat_table
@@ -114,7 +116,7 @@ def _book_refunds(
     with reading(shop.records) as connection:
         its = and_(charges.c.tenant_id == row.tenant_id, charges.c.charge_id == charge_id)
         is_here = connection.scalar(select(charges.c.charge_id).where(its)) is not None
-    if is_here and not refunds_elsewhere.follow(
+    if is_here and not elsewhere.follow(
         shop.records, shop.keyring, caller, connected, row.account_id, charge_id, payment
     ):
         raise NotWalked(f"The processor did not list the refunds of a payment of {row.account_id}.")
@@ -197,13 +199,13 @@ def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None
 
 def _look_at(shop: Workshop, caller: Caller, charge_id: str) -> None:
     """Raises NotWalked where the processor does not say how the charge stands."""
-    underway = charge_looking.find(shop.records, shop.keyring, shop.processors, caller, charge_id)
+    underway = looking.find(shop.records, shop.keyring, shop.processors, caller, charge_id)
     if underway is None:
         return
-    outcome = charge_looking.ask(underway)
-    if not isinstance(outcome, charge_looking.DEFINITE) and _why(outcome) != MISSING:
+    outcome = looking.ask(underway)
+    if not isinstance(outcome, looking.DEFINITE) and _why(outcome) != MISSING:
         raise NotWalked(f"The processor did not say how {charge_id} stands: {_why(outcome)}.")
-    charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+    looking.seen(shop.records, shop.keyring, underway, outcome)
 
 
 def _keep_lease(shop: Workshop, row: Row[Any]) -> None:

@@ -14,13 +14,17 @@ from sqlalchemy import Engine, Row, and_, exists, select
 from keys.database import reading
 from keys.keyring import Keyring
 from vault.caller import Caller
-from vault.cards import token_looking, token_updates
+from vault.cards import looking as token_looking
+from vault.cards import updates
 from vault.erasing import retention
-from vault.money import aftermath, charge_looking, disputes, recovered, refunds_elsewhere
-from vault.money.charge_looking import DEFINITE
+from vault.money import disputes
+from vault.money.charge import aftermath, recovered
+from vault.money.charge import looking as charge_looking
+from vault.money.charge.looking import DEFINITE
+from vault.money.refund import elsewhere
 from vault.processing import inbox, references
-from vault.processing.processing import Connected, connect_to
-from vault.processing.processor_answers import Declined, Payment, Refused
+from vault.processing.answers import Declined, Payment, Refused
+from vault.processing.connecting import Connected, connect_to
 from vault.tables import charges, intents
 from vault.workshop import Workshop, caller_of
 
@@ -73,10 +77,10 @@ def look(shop: Workshop, row: Row[Any]) -> Seen:
 
 def _at_method(asking: _Asking, method: str) -> Seen:
     shop, caller, account = asking.shop, asking.caller, asking.row.account_id
-    token = token_updates.token_of(shop.records, shop.keyring, caller.tenant, account, method)
+    token = updates.token_of(shop.records, shop.keyring, caller.tenant, account, method)
     if token is None:
         return _unknown_card(asking)
-    return _said(token_updates.follow(shop.records, shop.keyring, caller, asking.connected, token, method))
+    return _said(updates.follow(shop.records, shop.keyring, caller, asking.connected, token, method))
 
 
 def _at_setup(asking: _Asking, setup: str) -> Seen:
@@ -109,7 +113,7 @@ def _at_payment(asking: _Asking, payment: str) -> Seen:
         return _at_charge(asking, charge)
     if dispute := asking.named.get("dispute"):
         return _said(disputes.follow(*_asked(asking, charge), dispute))
-    follow = aftermath.follow if asking.row.type == aftermath.KIND else refunds_elsewhere.follow
+    follow = aftermath.follow if asking.row.type == aftermath.KIND else elsewhere.follow
     if not follow(*_asked(asking, charge), payment):
         return Seen.SILENT
     return Seen.APPLIED if _is_all_listed(asking, charge, payment) else Seen.WAITS
@@ -159,7 +163,7 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
     if not (is_kept and recovered.write_again(shop.records, shop.keyring, asking.caller, row.account_id, seen)):
         return Seen.WAITS
     charge = seen.marks.id if seen.marks else ""
-    if seen.refunded and not refunds_elsewhere.follow(*_asked(asking, charge), payment):
+    if seen.refunded and not elsewhere.follow(*_asked(asking, charge), payment):
         return Seen.SILENT
     return _at_payment(asking, payment)
 

@@ -18,8 +18,8 @@ from vault.columns import database_clock
 from vault.conditions import of_row, spelled, together
 from vault.errors import NeedsHuman
 from vault.ids import is_id
-from vault.processing import inbox, processor_accounts
-from vault.processing.processing import Processors
+from vault.processing import accounts, inbox
+from vault.processing.connecting import Processors
 from vault.recovering import webhook_looks
 from vault.recovering.webhook_looks import Seen
 from vault.statements import write
@@ -61,7 +61,7 @@ def receive(
     if account is None or processor is None:
         return False
     tenant = account.tenant_id
-    secret = processor_accounts.credentials_of(keyring, tenant, account).webhook_secret
+    secret = accounts.credentials_of(keyring, tenant, account).webhook_secret
     notice = processor.parse_webhook(body, headers, secret=secret, now=at) if secret is not None else None
     if notice is None:
         return False

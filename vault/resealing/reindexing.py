@@ -15,7 +15,7 @@ from keys.errors import KeyDestroyed, KeyMissing, Unreadable
 from vault import audit
 from vault.people import customer_index
 from vault.people.contacts import opened_anyway
-from vault.resealing.resealed_values import Told
+from vault.resealing.values import Told
 from vault.statements import insert_if_absent
 from vault.tables import blind_index, customers, tenants
 from vault.tables.cards import OLD_FORMS

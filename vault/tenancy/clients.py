@@ -20,8 +20,8 @@ from vault.canonical import Plain
 from vault.conditions import together
 from vault.errors import NotFoundHere
 from vault.ids import new_id
-from vault.ledger.ledger import Ledger
-from vault.ledger.ledger_deciding import decide
+from vault.ledger.book import Ledger
+from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.personal import Secret
 from vault.tables import client_keys, clients, guard, tenants

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keys.keyring import Keyring
-from vault.ledger.ledger_keys import pair_of
+from vault.ledger.keys import pair_of
 from vault.tlog.notes import Verifier
 
 _SEED = ("audit", "checkpoint-ed25519")

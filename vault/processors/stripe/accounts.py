@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Burnt,
     CustomerOpened,
     Failure,

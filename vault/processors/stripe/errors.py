@@ -7,7 +7,7 @@ quote what was sent.
 import re
 from typing import Any
 
-from vault.processing.processor_answers import Declined, Failure, NotReached, Refused, Unknown
+from vault.processing.answers import Declined, Failure, NotReached, Refused, Unknown
 from vault.processors.stripe.transport import Answer
 
 Object = dict[str, Any]

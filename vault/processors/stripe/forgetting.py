@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from vault.personal import BillingContact
-from vault.processing.processor import METADATA_KEY
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Corrected,
     CustomerOpened,
     Declined,
@@ -21,6 +20,7 @@ from vault.processing.processor_answers import (
     Refused,
     Unknown,
 )
+from vault.processing.processor import METADATA_KEY
 from vault.processors.stripe import lists, marks, outcomes, shapes
 from vault.processors.stripe.contact import whole_billing_details
 from vault.processors.stripe.errors import Object

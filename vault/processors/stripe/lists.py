@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from vault.processing.processor_answers import Declined, Failure, NotFound, Unknown
+from vault.processing.answers import Declined, Failure, NotFound, Unknown
 from vault.processors.stripe import marks, shapes
 from vault.processors.stripe.errors import Object
 from vault.processors.stripe.outcomes import definite, outcome

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from vault.processing.answers import Marks
 from vault.processing.processor import METADATA_FOR, METADATA_ID, METADATA_KEY
-from vault.processing.processor_answers import Marks
 from vault.processors.stripe.errors import Object, dig
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from vault.personal import CardMetadata
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     Authorized,

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Approved,
     Authorized,

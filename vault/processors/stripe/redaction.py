@@ -6,7 +6,7 @@ An account that doesn't have the preview is told that there is no such address: 
 
 import stripe
 
-from vault.processing.processor_answers import Failure, Redaction, Refused
+from vault.processing.answers import Failure, Redaction, Refused
 from vault.processors.stripe import outcomes
 from vault.processors.stripe.errors import Object
 from vault.processors.stripe.outcomes import definite, outcome

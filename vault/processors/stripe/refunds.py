@@ -1,6 +1,6 @@
 """Stripe's Refunds."""
 
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     Failure,
     Marks,
     NotFound,

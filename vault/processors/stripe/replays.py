@@ -6,7 +6,7 @@ Source: docs.stripe.com/api/idempotent_requests; the header `Idempotent-Replayed
 from collections.abc import Callable
 from typing import TypeVar
 
-from vault.processing.processor_answers import Failure, Unknown
+from vault.processing.answers import Failure, Unknown
 from vault.processors.stripe.errors import dig
 from vault.processors.stripe.transport import Answer
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from vault.personal import BillingContact, Card
-from vault.processing.processor_answers import (
+from vault.processing.answers import (
     ActionRequired,
     Declined,
     Failure,

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from vault.personal import Secret
-from vault.processing.processor_answers import Failure, NotReached, Refused, Unknown
+from vault.processing.answers import Failure, NotReached, Refused, Unknown
 
 IDLE_LIMIT = 5.0
 """Seconds. A connection that idled longer is opened anew: its server may be closing it just as we send, and a reset

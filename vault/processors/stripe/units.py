@@ -6,7 +6,7 @@ of SIX as published 2026-01-01, without funds, metals and test codes, which have
 
 from fractions import Fraction
 
-from vault.processing.processor_answers import Misfit
+from vault.processing.answers import Misfit
 
 _ISO = {
     0: "bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from stripe import SignatureVerificationError, WebhookSignature
 
 from vault.personal import Secret
-from vault.processing.processor_answers import Disputed, Notice
+from vault.processing.answers import Disputed, Notice
 from vault.processors.stripe import shapes
 from vault.processors.stripe.errors import Object, dig
 

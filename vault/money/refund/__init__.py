@@ -1,0 +1,1 @@
+"""What is given back: ordered here or made at the processor, followed to its end."""
