@@ -4,7 +4,6 @@ from itertools import count
 from pathlib import Path
 
 import depth
-import durations
 import ports
 import pytest
 from house import OPENED, House, Sandbox, Tenant, build_house, run_sandbox
@@ -18,16 +17,9 @@ BACKENDS = ["sqlite", "postgresql"]
 NAMES: tuple[Tree, ...] = ("records", "keystore")
 
 
-@pytest.hookimpl(trylast=True)  # pytest puts together what shares a house before
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first."""
-    durations.longest_first(items)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How deep this run went, and by which chance; where it was asked for, what took long is written down."""
+    """How deep this run went, and by which chance."""
     terminalreporter.write_line(depth.said())
-    durations.record(terminalreporter.getreports("passed"))
 
 
 @pytest.fixture(scope="session")
