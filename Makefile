@@ -21,7 +21,7 @@ run: .venv/run.stamp  ## Panless, a sandbox processor and the worker, on loopbac
 test: .venv/dev.stamp  ## everything, SQLite and PostgreSQL; what repeats things a tenth as often, with a SEED that changes
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-deep: .venv/dev.stamp  ## the same with all of its repetitions: hours of killing, and of chance
+deep: .venv/dev.stamp  ## everything, with all of its repetitions
 	DEPTH=1 $(BIN)/pytest $(PYTEST_ARGS)
 
 check: .venv/dev.stamp  ## style, types, and which way imports go

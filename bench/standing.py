@@ -64,7 +64,7 @@ def _served(
     address, of_server, of_worker = free_address(), free_address(), free_address()
     both = {
         "PANLESS_AUDIT_ANCHOR": str(home / "anchors"),
-        "PANLESS_POLICY": str(_policy_for_many(home)),
+        "PANLESS_POLICY": str(policy_for_many(home)),
         "SSL_CERT_FILE": _authorities(home, told.certificate),
     }
     served = {**used_by(house, ROLES.app), **both, "PANLESS_BIND": address, "PANLESS_METRICS_BIND": of_server}
@@ -77,7 +77,7 @@ def _served(
         yield f"http://{address}", _named(master, worker), logs
 
 
-def _policy_for_many(home: Path) -> Path:
+def policy_for_many(home: Path) -> Path:
     """Ours, but for erasures in a day: past a thousand a second human must agree, and the soak is there sooner."""
     file = home / "policy.toml"
     file.write_text(re.sub(r"(?m)^erasures_per_day = .*$", "erasures_per_day = 1000000", POLICY.read_text()))

@@ -1,15 +1,15 @@
-import re
 import socket
 import time
 from collections import Counter
 
 import pytest
 from depth import deep
-from house import ROOT, House, Tenant, serve, token_order
+from house import House, Tenant, serve, token_order
 from http_calls import ask
 from records_scene import at_once
 from running_worker import worker
 
+from bench.standing import policy_for_many
 from keys.keystore import BEGINNING
 from vault.ledger.book import chain
 from vault.ledger.guard import inspect
@@ -40,10 +40,7 @@ def erase_until(end: float, here: str, there: str, tenant: Tenant) -> Counter[tu
 
 def allow_any_rate(house: House) -> None:
     """A policy under which one person may erase as many as a fast machine does in a minute."""
-    policy = (ROOT / "panless" / "policy.toml").read_text()
-    file = house.home / "policy.toml"
-    file.write_text(re.sub(r"(?m)^erasures_per_day = .*$", "erasures_per_day = 1000000", policy))
-    house.environment["PANLESS_POLICY"] = str(file)
+    house.environment["PANLESS_POLICY"] = str(policy_for_many(house.home))
 
 
 @pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)

@@ -1,14 +1,14 @@
 """Many DEKs move to a new KEK while clients are served, and the command that moves them is killed."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from random import Random
 
-from depth import deep
+from depth import chance, deep
 from house import ROOT, House, serve
 from http_calls import served
 from sqlalchemy import func, select
@@ -33,12 +33,12 @@ def on_kek(house: House, kek_id: bytes) -> int:
         )
 
 
-def killed(house: House, has_begun: Callable[[], bool]) -> int:
+def killed(house: House, draw: Random, has_begun: Callable[[], bool]) -> int:
     """Start rewrapping, let it do something, kill it at a moment of chance; its exit code."""
     with subprocess.Popen(REWRAP, env=environment(house), stderr=subprocess.DEVNULL) as program:
         while not has_begun() and program.poll() is None:
             time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.1))
+        time.sleep(draw.uniform(0, 0.1))
         program.kill()
     return program.returncode
 
@@ -49,7 +49,7 @@ def environment(house: House) -> dict[str, str]:
 
 def test_killed_and_resumed_under_load(own_house: House, free_port: int) -> None:
     """Killed again and again under load, without an error; then nothing is left on the old KEK, everybody readable."""
-    tenant, ring = own_house.tenant(), own_house.components.keyring
+    tenant, ring, draw = own_house.tenant(), own_house.components.keyring, chance("rewrapping")
     people = [tenant.token(customer={"billing_contact": {"name": f"Person {n}"}}) for n in range(20)]
     old = ring.keks.newest(tenant.id)
     backend = own_house.components.keystore.dialect.name
@@ -59,7 +59,7 @@ def test_killed_and_resumed_under_load(own_house: House, free_port: int) -> None
         assert keks.rotate(ring, tenant.id)
         for _ in range(KILLS[backend]):
             left = on_kek(own_house, old)
-            assert killed(own_house, lambda before=left: on_kek(own_house, old) < before) == -signal.SIGKILL
+            assert killed(own_house, draw, lambda before=left: on_kek(own_house, old) < before) == -signal.SIGKILL
             assert on_kek(own_house, old) > 0
         while len(answers) <= MANY:  # half of it moved, and served on
             time.sleep(0.05)
