@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_scene import problem, processor, work_until
+from backups import backup, restore
 from house import VISA, House, Tenant, serve, word
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
@@ -23,7 +25,7 @@ from vault.money.charge import aftermath
 from vault.processing import inbox, intents
 from vault.recovering import forgetting_old, webhooks_left
 from vault.statements import write
-from vault.tables import charges, processor_accounts, webhook_inbox
+from vault.tables import audit_entries, charges, processor_accounts, webhook_inbox
 from vault.tables import intents as intent_table
 
 SECRET = "whsec_of_the_test_account"  # no secret of anybody's
@@ -33,6 +35,10 @@ DISPUTED = "4000000000000259"
 @pytest.fixture
 def shop(tenant: Tenant) -> Tenant:
     """A tenant whose processor account knows what its webhooks are signed with."""
+    return known_to_webhooks(tenant)
+
+
+def known_to_webhooks(tenant: Tenant) -> Tenant:
     path = f"/v1/processor-accounts/{tenant.account}"
     assert tenant.call("PATCH", path, {"webhook_secret": SECRET}).status_code == 200
     return tenant
@@ -452,6 +458,21 @@ def test_a_refunded_payment_whose_charge_was_lost(shop: Tenant) -> None:
     send(shop, "payment_intent.succeeded", {"id": the_payment(shop)})
     assert heard(shop.house) == []
     assert (stored(shop), shown(shop, f"/v1/charges/{charge}")["amount_refunded"]) == (["applied"], 234)
+
+
+def test_a_payment_whose_customer_was_lost_too(own_house: House, tmp_path: Path) -> None:
+    """They were made by an old primary after the new one's walk: the audit log names them, as a walk would, once."""
+    shop, records = known_to_webhooks(own_house.tenant()), own_house.components.records
+    copy = backup(records, tmp_path / "copy")
+    charge = shop.charge(shop.token(VISA)["id"]).get_json()
+    restore(records, copy)
+    for _ in range(2):
+        send(shop, "payment_intent.succeeded", {"id": the_payment(shop)})
+        assert heard(shop.house) == []
+    assert (stored(shop), shown(shop, f"/v1/charges/{charge['id']}")["customer"]) == (["applied", "applied"], None)
+    left = select(audit_entries.c.resource_id).where(audit_entries.c.action == "customer.left")
+    with reading(records) as connection:
+        assert connection.scalars(left).all() == [charge["customer"]]
 
 
 def test_a_payment_that_is_not_kept_any_longer(shop: Tenant) -> None:

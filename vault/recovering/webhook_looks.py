@@ -23,7 +23,7 @@ from vault.money.charge import looking as charge_looking
 from vault.money.charge.looking import DEFINITE
 from vault.money.refund import elsewhere
 from vault.processing import inbox, references
-from vault.processing.answers import Declined, Payment, Refused
+from vault.processing.answers import Declined, Failure, Payment, Refused
 from vault.processing.connecting import Connected, connect_to
 from vault.tables import charges, intents
 from vault.workshop import Workshop, caller_of
@@ -148,8 +148,8 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
     """With our tag its charge was lost; without, or where the account has no such payment, it is not ours.
 
     A charge is committed before its payment is made. So one that is not there was committed to another history of
-    these records, as by an old primary that went on: it is written again, as the walk does it. An account that is
-    unproven may be another one, which says nothing by not having it.
+    these records, as by an old primary that went on: it is written again, and who paid it is named if they were lost
+    too, as the walk does it. An account that is unproven may be another one, which says nothing by not having it.
     """
     connected, shop, row = asking.connected, asking.shop, asking.row
     seen = connected.processor.read_payment(connected.credentials, reference=payment)
@@ -160,12 +160,21 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
     if not recovered.is_ours(shop.keyring, row.tenant_id, seen):
         return Seen.IGNORED
     is_kept = seen.at >= retention.kept_since(shop.policy, asking.caller.at)
-    if not (is_kept and recovered.write_again(shop.records, shop.keyring, asking.caller, row.account_id, seen)):
-        return Seen.WAITS
-    charge = seen.marks.id if seen.marks else ""
-    if seen.refunded and not elsewhere.follow(*_asked(asking, charge), payment):
+    return _write_again(asking, seen) if is_kept else Seen.WAITS
+
+
+def _write_again(asking: _Asking, payment: Payment) -> Seen:
+    shop, account = asking.shop, asking.row.account_id
+    ours = (shop.records, shop.keyring, asking.caller)
+    left = recovered.lost_payer(*ours, asking.connected, account, payment)
+    if isinstance(left, Failure):
         return Seen.SILENT
-    return _at_payment(asking, payment)
+    if not recovered.write_again(*ours, account, payment, left=left):
+        return Seen.WAITS
+    charge = payment.marks.id if payment.marks else ""
+    if payment.refunded and not elsewhere.follow(*_asked(asking, charge), payment.reference):
+        return Seen.SILENT
+    return _at_payment(asking, payment.reference)
 
 
 def _at_charge(asking: _Asking, charge_id: str) -> Seen:

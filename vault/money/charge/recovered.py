@@ -8,7 +8,7 @@ client comes back for it. What only the client knew (texts, who initiated it) co
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, select, update
+from sqlalchemy import Connection, Engine, and_, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
@@ -19,7 +19,8 @@ from vault.caller import Caller
 from vault.ids import is_id
 from vault.money.charge import charges
 from vault.processing import intents, references
-from vault.processing.answers import ActionRequired, Approved, Authorized, Payment
+from vault.processing.answers import ActionRequired, Approved, Authorized, Failure, Marks, NotFound, Payment
+from vault.processing.connecting import Connected
 from vault.statements import Change, inserted, write
 from vault.tables import charges as charge_table
 from vault.tables import customers, processor_references, tokens
@@ -34,8 +35,13 @@ def is_ours(keyring: Keyring, tenant: str, payment: Payment) -> bool:
     return marks is not None and is_id(marks.id, "chg") and marks.tag == intents.tag(keyring, tenant, marks.id)
 
 
-def write_again(records: Engine, keyring: Keyring, caller: Caller, account_id: str, payment: Payment) -> bool:
-    """Write the charge of a payment that is ours and that these records lack; whether that was done."""
+def write_again(
+    records: Engine, keyring: Keyring, caller: Caller, account_id: str, payment: Payment, *, left: str | None = None
+) -> bool:
+    """Write the charge of a payment that is ours and that these records lack; whether that was done.
+
+    `left` is who has paid it and is lost here too (`lost_payer`): named in the audit log, with the charge.
+    """
     state = STATES.get(type(payment.outcome))
     if state is None or not is_ours(keyring, caller.tenant, payment) or _is_known(records, caller, payment):
         return False
@@ -47,9 +53,30 @@ def write_again(records: Engine, keyring: Keyring, caller: Caller, account_id: s
                 audit.record(
                     tx, keyring, caller, "charge.recover", customer=row["customer_id"], resource=row["charge_id"]
                 )
+            if made and left is not None:
+                audit.record(tx, keyring, caller, "customer.left", resource=left)
     except IntegrityError:  # customer or token went in this moment
         return False
     return made
+
+
+def lost_payer(
+    records: Engine, keyring: Keyring, caller: Caller, connected: Connected, account_id: str, payment: Payment
+) -> str | Failure | None:
+    """Our id of the payment's customer whom these records lost; None of one whom they know or who is not ours."""
+    if payment.customer is None:
+        return None
+    with reading(records) as connection:
+        if _owner(connection, keyring, caller, account_id, payment.customer, customers.c.customer_id) is not None:
+            return None
+    found = connected.processor.read_marks(connected.credentials, customer_reference=payment.customer)
+    if not isinstance(found, Marks):
+        return None if isinstance(found, NotFound) else found
+    if not is_id(found.id, "cus") or found.tag != intents.tag(keyring, caller.tenant, found.id):
+        return None
+    this = and_(customers.c.tenant_id == caller.tenant, customers.c.customer_id == found.id)
+    with reading(records) as connection:
+        return None if connection.scalar(select(exists().where(this))) else found.id
 
 
 def complete(
