@@ -102,11 +102,9 @@ def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
     here = passed()
     house = here.parts
     made = charging.charge(
-        house.records,
-        house.keyring,
+        house.desk(here.caller),
         house.processors,
         caps_of(house.policy),
-        here.caller,
         charging.Order(**order),
         here.attempt("charge.create"),
     )
@@ -119,7 +117,7 @@ def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
 def read(charge_id: str) -> Charge:
     """Look at one charge."""
     here = passed()
-    return charges.read(here.parts.records, here.parts.keyring, here.caller, charge_id)
+    return charges.read(here.desk, charge_id)
 
 
 @blueprint.route("/v1/charges", methods=["GET"])
@@ -130,7 +128,7 @@ def find(query: dict[str, Any]) -> pages.Page[Charge]:
     """List charges, newest first."""
     here = passed()
     page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
-    return charges.find(here.parts.records, here.parts.keyring, here.caller, charges.Filter(**query), page)
+    return charges.find(here.desk, charges.Filter(**query), page)
 
 
 @blueprint.route("/v1/charges/<charge_id>/capture", methods=["POST"])
@@ -160,7 +158,7 @@ def confirm(charge_id: str) -> tuple[Charge, int, dict[str, str]]:
     """Where a charge stands, once the person has authenticated: asked of the processor."""
     here = passed()
     house = here.parts
-    charge = looking.look(house.records, house.keyring, house.processors, here.caller, charge_id)
+    charge = looking.look(house.desk(here.caller), house.processors, charge_id)
     return _answer(charge, {}, settled=200)
 
 
@@ -168,7 +166,7 @@ def _step(charge_id: str, step: Step) -> tuple[Charge, int, dict[str, str]]:
     here = passed()
     house = here.parts
     attempt = here.attempt(f"charge.{step.name}")
-    taken = steps.take(house.records, house.keyring, house.processors, here.caller, charge_id, step, attempt)
+    taken = steps.take(house.desk(here.caller), house.processors, charge_id, step, attempt)
     return _answer(taken.charge, dict(REPLAYED) if taken.replayed else {}, settled=200)
 
 

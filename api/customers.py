@@ -77,9 +77,7 @@ def create(order: dict[str, Any]) -> tuple[Customer, int, dict[str, str]]:
     here = passed()
     contact = order.get("billing_contact")
     customer, replayed = customers.create(
-        here.parts.records,
-        here.parts.keyring,
-        here.caller,
+        here.desk,
         reference=order.get("reference"),
         contact=BillingContact(**contact) if contact else None,
         attempt=here.attempt("customer.create"),
@@ -93,7 +91,7 @@ def create(order: dict[str, Any]) -> tuple[Customer, int, dict[str, str]]:
 def read(customer_id: str) -> Customer:
     """Look at a customer's states and counts."""
     here = passed()
-    return customers.read(here.parts.records, here.caller, customer_id)
+    return customers.read(here.desk, customer_id)
 
 
 @blueprint.route("/v1/customers/search", methods=["POST"])
@@ -104,7 +102,7 @@ def search(wanted: dict[str, str]) -> dict[str, Any]:
     """Find customers by exactly this email, phone or reference. The look is on the record."""
     here = passed()
     [(field, value)] = wanted.items()
-    found = customers.search(here.parts.records, here.parts.keyring, here.caller, field, value)
+    found = customers.search(here.desk, field, value)
     return {"data": found, "next_cursor": None}
 
 
@@ -114,7 +112,7 @@ def search(wanted: dict[str, str]) -> dict[str, Any]:
 def read_contact(customer_id: str) -> BillingContact:
     """Read the billing contact. The look is on the record before the answer goes out."""
     here = passed()
-    return contacts.read(here.parts.records, here.parts.keyring, here.caller, customer_id)
+    return contacts.read(here.desk, customer_id)
 
 
 @blueprint.route("/v1/customers/<customer_id>/billing-contact", methods=["PUT"])
@@ -138,4 +136,4 @@ def correct_contact(changes: dict[str, Any], customer_id: str) -> Corrected:
 def _change(customer_id: str, edit: Any) -> Corrected:  # noqa: ANN401  # a function of BillingContact
     here = passed()
     house = here.parts
-    return contacts.change(house.records, house.keyring, house.ledger, here.caller, customer_id, edit)
+    return contacts.change(house.desk(here.caller), house.ledger, customer_id, edit)

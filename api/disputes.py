@@ -48,7 +48,7 @@ def find(query: dict[str, Any]) -> pages.Page[Dispute]:
     """List disputes, newest first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return disputes.find(here.parts.records, here.caller, query.get("charge"), page)
+    return disputes.find(here.desk, query.get("charge"), page)
 
 
 @blueprint.route("/v1/disputes/<dispute_id>", methods=["GET"])
@@ -57,4 +57,4 @@ def find(query: dict[str, Any]) -> pages.Page[Dispute]:
 def read(dispute_id: str) -> Dispute:
     """Look at one dispute."""
     here = passed()
-    return disputes.read(here.parts.records, here.caller, dispute_id)
+    return disputes.read(here.desk, dispute_id)

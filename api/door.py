@@ -22,6 +22,7 @@ from api.problems import Problem
 from api.request_headers import actor, idempotency_key, purpose_and_reference
 from keys.tenant_rows import for_tenant
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.ids import is_id
 from vault.ledger.book import assure
@@ -89,6 +90,11 @@ class Passed:
 
     caller: Caller
     parts: Parts
+
+    @property
+    def desk(self) -> Desk:
+        """What the caller is served with."""
+        return self.parts.desk(self.caller)
 
     def attempt(self, operation: str) -> Attempt:
         """What tells this call from a retry of it: operation, idempotency key, and what was asked of which path."""

@@ -97,7 +97,7 @@ def plan(customer_id: str) -> Plan:
     """See what erasing a customer would do: what goes, what stays and why, what is in the way, who is told."""
     here = passed()
     house = here.parts
-    return erasure_plan.plan(house.records, house.keyring, house.processors, house.policy, here.caller, customer_id)
+    return erasure_plan.plan(house.desk(here.caller), house.processors, house.policy, customer_id)
 
 
 @blueprint.route("/v1/customers/<customer_id>", methods=["DELETE"])
@@ -108,7 +108,7 @@ def erase(customer_id: str) -> tuple[dict[str, Any], int]:
     """Erase a customer: here at once, at the processors by the worker. Ask again for how far it came."""
     here = passed()
     house = here.parts
-    request = requests.erase(house.records, house.ledger, house.policy, here.caller, customer_id)
+    request = requests.erase(house.desk(here.caller), house.ledger, house.policy, customer_id)
     return shown(request), 200 if request.is_complete else 202
 
 
@@ -121,5 +121,5 @@ def certificate(query: dict[str, str], request_id: str) -> Mapping[str, Any]:
     here = passed()
     house = here.parts
     return completion.certificate(
-        house.records, house.ledger, house.policy, here.caller, request_id, query.get("customer")
+        house.desk(here.caller), house.ledger, house.policy, request_id, query.get("customer")
     )

@@ -48,7 +48,7 @@ def find(query: dict[str, Any]) -> pages.Page[Event]:
     """List events of the last 30 days, newest first."""
     here = passed()
     page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
-    return listed.find(here.parts.records, here.caller, listed.Filter(**query), page)
+    return listed.find(here.desk, listed.Filter(**query), page)
 
 
 @blueprint.route("/v1/events/<event_id>", methods=["GET"])
@@ -57,4 +57,4 @@ def find(query: dict[str, Any]) -> pages.Page[Event]:
 def read(event_id: str) -> Event:
     """Look at one event."""
     here = passed()
-    return listed.read(here.parts.records, here.caller, event_id)
+    return listed.read(here.desk, event_id)

@@ -105,7 +105,7 @@ def _erase(run: str, identities: list[Identity]) -> Sequence[RightsRequest]:
     """The erasures that the run is about: its own, and those that are under way for the same customers."""
     here = passed()
     house = here.parts
-    work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=here.caller)
+    work = Work(desk=here.desk, ledger=house.ledger, policy=house.policy)
     # the name twice, and no body: a retry may know more identities
     return fides_runs.erase(work, run, identities, lambda name: here.attempt_named("fides.request", name, name))
 
@@ -118,4 +118,4 @@ def _have_it_resumed(run: str, waiting: Sequence[RightsRequest]) -> None:
     address = {"privacy_request": run, "token": token}
     with transaction(here.parts.records) as tx:
         for each in waiting:
-            callbacks.ask(tx, here.parts.keyring, here.caller, each.id, run, PROTOCOL, address, told=each.status)
+            callbacks.ask(here.desk, tx, each.id, run, PROTOCOL, address, told=each.status)

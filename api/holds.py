@@ -52,7 +52,7 @@ def hold(order: dict[str, Any], customer_id: str) -> tuple[Hold, int, dict[str, 
     """Hold a customer's records: while it is in force, what is held is not destroyed."""
     here = passed()
     wanted = holds.Order(customer=customer_id, **order)
-    made, replayed = holds.hold(here.parts.records, here.parts.ledger, here.caller, wanted, here.attempt("hold.set"))
+    made, replayed = holds.hold(here.desk, here.parts.ledger, wanted, here.attempt("hold.set"))
     return made, 201, {"Location": f"/v1/holds/{made.id}", **(REPLAYED if replayed else {})}
 
 
@@ -63,7 +63,7 @@ def hold(order: dict[str, Any], customer_id: str) -> tuple[Hold, int, dict[str, 
 def of_customer(query: dict[str, Any], customer_id: str) -> pages.Page[Hold]:
     """List a customer's holds, newest first; those that are over too."""
     here = passed()
-    return holds.of_customer(here.parts.records, here.caller, customer_id, pages.Wanted(**query))
+    return holds.of_customer(here.desk, customer_id, pages.Wanted(**query))
 
 
 @blueprint.route("/v1/holds/<hold_id>", methods=["DELETE"])
@@ -72,4 +72,4 @@ def of_customer(query: dict[str, Any], customer_id: str) -> pages.Page[Hold]:
 def lift(hold_id: str) -> Hold:
     """Lift a hold; lifting it again changes nothing."""
     here = passed()
-    return holds.lift(here.parts.records, here.parts.ledger, here.caller, hold_id)
+    return holds.lift(here.desk, here.parts.ledger, hold_id)

@@ -76,9 +76,7 @@ def submit(sent: dict[str, Any]) -> dict[str, Any]:
 
     def ask(tx: Any, request_id: str) -> None:  # noqa: ANN401  # a connection
         for number, url in enumerate(urls):
-            callbacks.ask(
-                tx, here.parts.keyring, here.caller, request_id, str(number), PROTOCOL, {"url": url}, told="received"
-            )
+            callbacks.ask(here.desk, tx, request_id, str(number), PROTOCOL, {"url": url}, told="received")
 
     attempt = here.attempt_named("opendsr.request", ident, g.body)
     try:
@@ -113,7 +111,7 @@ def cancel(subject_request_id: str) -> dict[str, Any]:
     found = _found(subject_request_id)
     if opendsr.status(found.status) != "pending":
         raise Problem(409, "request_closed", "This request is not pending any more.")
-    decisions.cancel(here.parts.records, here.parts.ledger, here.caller, found.id)
+    decisions.cancel(here.desk, here.parts.ledger, found.id)
     return {
         "controller_id": found.client,
         "received_time": opendsr.moment(here.caller.at),
@@ -147,13 +145,13 @@ def _order(sent: dict[str, Any]) -> Order:
 
 
 def _found(subject_request_id: str) -> RightsRequest:
-    return rights.by_external_id(passed().parts.records, passed().caller, PROTOCOL, subject_request_id)
+    return rights.by_external_id(passed().desk, PROTOCOL, subject_request_id)
 
 
 def _work() -> Work:
     here = passed()
     house = here.parts
-    return Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=here.caller)
+    return Work(desk=here.desk, ledger=house.ledger, policy=house.policy)
 
 
 def _processor() -> Processor:

@@ -53,14 +53,8 @@ class ExportShown(Schema):
 def export(query: dict[str, Any], customer_id: str) -> Response:
     """Export what is kept of a customer. The look is on the record before the answer goes out."""
     here = passed()
-    source = Source(
-        records=here.parts.records,
-        keyring=here.parts.keyring,
-        caller=here.caller,
-        customer_id=customer_id,
-        kind=query["type"],
-        notices=notices_of(here.parts.policy),
-    )
+    notices = notices_of(here.parts.policy)
+    source = Source(desk=here.desk, customer_id=customer_id, kind=query["type"], notices=notices)
     written = at_once.export(source, query["format"])
     return _file(written, ZIP, "export.zip") if query["format"] == "zip" else _file(written, "application/json")
 

@@ -9,6 +9,8 @@ from sqlalchemy import Engine
 
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
+from vault.caller import Caller
+from vault.desk import Desk
 from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
 from vault.policy import Policy
@@ -58,6 +60,11 @@ class Parts:
     resumes_fides: bool = False
     logs: LogWatch = field(default_factory=LogWatch)
     """Where the audit log is anchored, outside of the databases, if anywhere."""
+
+    def desk(self, caller: Caller) -> Desk:
+        """What a caller is served with."""
+        return Desk(self.records, self.keyring, caller)
+
     issued: Callable[[str], Shown | None] | None = None
     """Reads tokens of the issuer that the operator trusts, where there is one. Raises IssuerAway."""
     limits: RateLimits | None = None

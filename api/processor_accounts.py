@@ -68,10 +68,8 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
     if order["kind"] not in here.parts.processors:
         raise Invalid("kind", f"This deployment has: {', '.join(sorted(here.parts.processors))}.")
     account, replayed = accounts.add(
-        here.parts.records,
-        here.parts.keyring,
+        here.desk,
         here.parts.processors,
-        here.caller,
         kind=order["kind"],
         label=order["label"],
         credentials=order["credentials"],
@@ -87,7 +85,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
 def list_all() -> dict[str, Any]:
     """List the processor accounts."""
     here = passed()
-    return {"data": accounts.list_accounts(here.parts.records, here.caller), "next_cursor": None}
+    return {"data": accounts.list_accounts(here.desk), "next_cursor": None}
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["GET"])
@@ -96,7 +94,7 @@ def list_all() -> dict[str, Any]:
 def read(account_id: str) -> Account:
     """Look at one processor account."""
     here = passed()
-    return accounts.read(here.parts.records, here.caller, account_id)
+    return accounts.read(here.desk, account_id)
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["PATCH"])
@@ -107,7 +105,7 @@ def change(credentials: dict[str, Any], account_id: str) -> Account:
     """Put new credentials in place: the secret that webhooks are signed with is known once they are set up."""
     here = passed()
     house = here.parts
-    return accounts.change(house.records, house.keyring, house.processors, here.caller, account_id, credentials)
+    return accounts.change(house.desk(here.caller), house.processors, account_id, credentials)
 
 
 @blueprint.route("/v1/processor-accounts/<account_id>", methods=["DELETE"])
@@ -116,5 +114,5 @@ def change(credentials: dict[str, Any], account_id: str) -> Account:
 def delete(account_id: str) -> ResponseReturnValue:
     """Take a processor account out of use and destroy its credentials."""
     here = passed()
-    accounts.delete(here.parts.records, here.parts.keyring, here.caller, account_id)
+    accounts.delete(here.desk, account_id)
     return "", 204

@@ -51,10 +51,8 @@ def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str
     here = passed()
     house = here.parts
     made, replayed = refunds.refund(
-        house.records,
-        house.keyring,
+        house.desk(here.caller),
         house.processors,
-        here.caller,
         charge_id,
         order.get("amount"),
         order.get("reason"),
@@ -71,7 +69,7 @@ def find(query: dict[str, Any], charge_id: str) -> pages.Page[Refund]:
     """List the refunds of a charge, newest first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return listed.of_charge(here.parts.records, here.caller, charge_id, page)
+    return listed.of_charge(here.desk, charge_id, page)
 
 
 @blueprint.route("/v1/refunds/<refund_id>", methods=["GET"])
@@ -80,4 +78,4 @@ def find(query: dict[str, Any], charge_id: str) -> pages.Page[Refund]:
 def read(refund_id: str) -> Refund:
     """Look at one refund."""
     here = passed()
-    return listed.read(here.parts.records, here.caller, refund_id)
+    return listed.read(here.desk, refund_id)

@@ -42,7 +42,7 @@ class RestrictionShown(Schema):
 def restrict(order: dict[str, Any], customer_id: str) -> Restriction:
     """Restrict processing: charging, tokenizing and billing's look at the contact answer 423."""
     here = passed()
-    return restrictions.restrict(here.parts.records, here.parts.ledger, here.caller, customer_id, order["ground"])
+    return restrictions.restrict(here.desk, here.parts.ledger, customer_id, order["ground"])
 
 
 @blueprint.route("/v1/customers/<customer_id>/restriction", methods=["DELETE"])
@@ -53,4 +53,4 @@ def lift(notice: dict[str, datetime], customer_id: str) -> Restriction:
     """Lift a restriction, after the person was told."""
     here = passed()
     told = notice["notified_at"]
-    return restrictions.lift(here.parts.records, here.parts.ledger, here.caller, customer_id, told)
+    return restrictions.lift(here.desk, here.parts.ledger, customer_id, told)

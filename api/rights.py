@@ -122,7 +122,7 @@ def submit(order: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
         **order,
     )
     attempt = here.attempt("rights.request")
-    request, replayed = intake.submit(house.records, house.ledger, house.policy, here.caller, wanted, attempt)
+    request, replayed = intake.submit(house.desk(here.caller), house.ledger, house.policy, wanted, attempt)
     headers = {"Location": f"/v1/rights-requests/{request.id}", **(REPLAYED if replayed else {})}
     return shown(request), 201, headers
 
@@ -136,7 +136,7 @@ def listed(query: dict[str, Any]) -> dict[str, Any]:
     here = passed()
     filters: dict[str, Any] = {each: query[each] for each in ("status", "type", "customer", "overdue") if each in query}
     wanted = pages.Wanted(**{each: query[each] for each in ("limit", "cursor") if each in query})
-    page = rights_listed.listed(here.parts.records, here.caller, filters, wanted)
+    page = rights_listed.listed(here.desk, filters, wanted)
     return {"data": [shown(each) for each in page.data], "next_cursor": page.next_cursor}
 
 
@@ -146,7 +146,7 @@ def listed(query: dict[str, Any]) -> dict[str, Any]:
 def read(request_id: str) -> dict[str, Any]:
     """Look at a rights request."""
     here = passed()
-    return shown(rights.read(here.parts.records, here.caller, request_id))
+    return shown(rights.read(here.desk, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/approve", methods=["POST"])
@@ -156,14 +156,12 @@ def read(request_id: str) -> dict[str, Any]:
 def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Approve a request and carry it out; erasures above the policy's rate need a second actor."""
     here = passed()
-    house, keyring = here.parts, here.parts.keyring
+    house = here.parts
     correction = approval.get("correction")
     edit = (lambda old: replace(old, **correction)) if correction is not None else None
     request = decisions.approve(
-        house.records,
-        keyring,
+        here.desk,
         house.policy,
-        here.caller,
         request_id,
         approval.get("verification"),
         corrects=edit is not None,
@@ -171,7 +169,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
     )
     if request.status == "approved":
         execution.execute(_work(here.parts, here.caller), request, edit)
-    return shown(rights.read(house.records, here.caller, request_id))
+    return shown(rights.read(house.desk(here.caller), request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/deny", methods=["POST"])
@@ -181,7 +179,7 @@ def approve(approval: dict[str, Any], request_id: str) -> dict[str, Any]:
 def deny(denial: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Refuse a request, after the person was told why and where to complain."""
     here = passed()
-    return shown(decisions.deny(here.parts.records, here.parts.ledger, here.caller, request_id, **denial))
+    return shown(decisions.deny(here.desk, here.parts.ledger, request_id, **denial))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/extend", methods=["POST"])
@@ -192,7 +190,7 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
     """Take the longer time that the law grants, after the person was told."""
     here = passed()
     house = here.parts
-    extended = decisions.extend(house.records, house.keyring, house.policy, here.caller, request_id, **extension)
+    extended = decisions.extend(house.desk(here.caller), house.policy, request_id, **extension)
     return shown(extended)
 
 
@@ -202,7 +200,7 @@ def extend(extension: dict[str, Any], request_id: str) -> dict[str, Any]:
 def cancel(request_id: str) -> dict[str, Any]:
     """Withdraw a request that nothing was done for yet."""
     here = passed()
-    return shown(decisions.cancel(here.parts.records, here.parts.ledger, here.caller, request_id))
+    return shown(decisions.cancel(here.desk, here.parts.ledger, request_id))
 
 
 @blueprint.route("/v1/rights-requests/<request_id>/package", methods=["GET"])
@@ -211,7 +209,7 @@ def cancel(request_id: str) -> dict[str, Any]:
 def package(request_id: str) -> dict[str, Any]:
     """Get a link to the package of an access or portability request: it works once, and the last one given out."""
     here = passed()
-    found, link = links.link_of_request(here.parts.records, here.parts.keyring, here.caller, request_id)
+    found, link = links.link_of_request(here.desk, request_id)
     return {
         "id": found.id,
         "request": found.request,
@@ -225,4 +223,4 @@ def package(request_id: str) -> dict[str, Any]:
 
 
 def _work(house: Parts, caller: Caller) -> Work:
-    return Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=caller)
+    return Work(desk=house.desk(caller), ledger=house.ledger, policy=house.policy)

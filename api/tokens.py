@@ -152,12 +152,7 @@ def create(order: dict[str, Any]) -> Answer:
         scope = "contacts:write"
         raise Problem(403, "insufficient_scope", f"To update a contact takes the scope {scope}.", scope=scope)
     made = tokenizing.tokenize(
-        here.parts.records,
-        here.parts.ledger,
-        here.parts.processors,
-        here.caller,
-        wanted,
-        here.attempt("token.create"),
+        here.desk, here.parts.ledger, here.parts.processors, wanted, here.attempt("token.create")
     )
     return _answer(made)
 
@@ -173,7 +168,7 @@ def confirm(token_id: str) -> Answer:
     """
     here = passed()
     house = here.parts
-    made = resuming.confirm(house.records, house.keyring, house.processors, here.caller, token_id)
+    made = resuming.confirm(house.desk(here.caller), house.processors, token_id)
     if made.looked_at:
         _count_look(here)
     token, status, headers = _answer(made)
@@ -187,7 +182,7 @@ def read(token_id: str) -> tokens.Token:
     """Look at one token."""
     here = passed()
     here.parts.tallies.looked(here.caller)
-    return tokens.read(here.parts.records, here.parts.keyring, here.caller, token_id)
+    return tokens.read(here.desk, token_id)
 
 
 @blueprint.route("/v1/tokens", methods=["GET"])
@@ -198,7 +193,7 @@ def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
     """List a customer's tokens, newest first; those whose storing failed are left out."""
     here = passed()
     wanted = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    page = tokens.of_customer(here.parts.records, here.parts.keyring, here.caller, query["customer"], wanted)
+    page = tokens.of_customer(here.desk, query["customer"], wanted)
     here.parts.tallies.looked(here.caller, len(page.data))
     return page
 
@@ -209,7 +204,7 @@ def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
 def delete(token_id: str) -> tokens.Token:
     """Take a token out of use for good; the processor is told to detach it."""
     here = passed()
-    return deletion.delete(here.parts.records, here.parts.keyring, here.parts.ledger, here.caller, token_id)
+    return deletion.delete(here.desk, here.parts.ledger, token_id)
 
 
 def _count_look(here: Passed) -> None:

@@ -105,7 +105,7 @@ def create(order: dict[str, Any]) -> Endpoint:
     """Add an endpoint and get its secret."""
     here = passed()
     house = here.parts
-    return webhook_endpoints.create(house.records, house.keyring, here.caller, order["url"], order.get("events", []))
+    return webhook_endpoints.create(house.desk(here.caller), order["url"], order.get("events", []))
 
 
 @blueprint.route("/v1/webhook-endpoints", methods=["GET"])
@@ -116,7 +116,7 @@ def find(query: dict[str, Any]) -> pages.Page[Endpoint]:
     """List endpoints, newest first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return webhook_endpoints.find(here.parts.records, here.parts.keyring, here.caller, page)
+    return webhook_endpoints.find(here.desk, page)
 
 
 @blueprint.route("/v1/webhook-endpoints/<endpoint_id>", methods=["GET"])
@@ -125,7 +125,7 @@ def find(query: dict[str, Any]) -> pages.Page[Endpoint]:
 def read(endpoint_id: str) -> Endpoint:
     """Look at one endpoint."""
     here = passed()
-    return webhook_endpoints.read(here.parts.records, here.parts.keyring, here.caller, endpoint_id)
+    return webhook_endpoints.read(here.desk, endpoint_id)
 
 
 @blueprint.route("/v1/webhook-endpoints/<endpoint_id>", methods=["PATCH"])
@@ -135,7 +135,7 @@ def read(endpoint_id: str) -> Endpoint:
 def change(changes: dict[str, Any], endpoint_id: str) -> Endpoint:
     """Change where an endpoint is, what it hears of, or whether it is enabled."""
     here = passed()
-    return webhook_endpoints.change(here.parts.records, here.parts.keyring, here.caller, endpoint_id, changes)
+    return webhook_endpoints.change(here.desk, endpoint_id, changes)
 
 
 @blueprint.route("/v1/webhook-endpoints/<endpoint_id>", methods=["DELETE"])
@@ -144,7 +144,7 @@ def change(changes: dict[str, Any], endpoint_id: str) -> Endpoint:
 def remove(endpoint_id: str) -> None:
     """Take an endpoint away."""
     here = passed()
-    webhook_endpoints.remove(here.parts.records, here.parts.keyring, here.caller, endpoint_id)
+    webhook_endpoints.remove(here.desk, endpoint_id)
 
 
 @blueprint.route("/v1/webhook-endpoints/<endpoint_id>/rotate", methods=["POST"])
@@ -153,7 +153,7 @@ def remove(endpoint_id: str) -> None:
 def rotate(endpoint_id: str) -> Endpoint:
     """Get a new secret; the one before signs beside it for 24 hours."""
     here = passed()
-    return webhook_endpoints.rotate(here.parts.records, here.parts.keyring, here.caller, endpoint_id)
+    return webhook_endpoints.rotate(here.desk, endpoint_id)
 
 
 @blueprint.route("/v1/webhook-endpoints/<endpoint_id>/replay", methods=["POST"])
@@ -164,9 +164,7 @@ def replay(order: dict[str, Any], endpoint_id: str) -> dict[str, int]:
     """Deliver again what an endpoint has missed."""
     here = passed()
     house = here.parts
-    count = listed.replay(
-        house.records, house.keyring, here.caller, endpoint_id, event=order.get("event"), since=order.get("since")
-    )
+    count = listed.replay(house.desk(here.caller), endpoint_id, event=order.get("event"), since=order.get("since"))
     return {"events": count}
 
 
@@ -178,4 +176,4 @@ def deliveries(query: dict[str, Any], endpoint_id: str) -> pages.Page[Delivery]:
     """List what was and will be sent to an endpoint, the newest event first."""
     here = passed()
     page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
-    return listed.deliveries(here.parts.records, here.caller, endpoint_id, page)
+    return listed.deliveries(here.desk, endpoint_id, page)

@@ -110,10 +110,8 @@ def _tenant(parts: Components) -> tuple[str, str]:
         parts.records, parts.keyring, tenant=tenant, name="bench", live=False, scopes=SCOPES, at=at
     )
     accounts.add(
-        parts.records,
-        parts.keyring,
+        parts.desk(Caller(tenant=tenant, client=client, live=False, at=at, request_id="req_bench")),
         parts.processors,
-        Caller(tenant=tenant, client=client, live=False, at=at, request_id="req_bench"),
         kind="sandbox",
         label="stub",
         credentials={"api_key": f"sk_test_{secrets.token_hex(12)}"},

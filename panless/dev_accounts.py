@@ -62,7 +62,7 @@ def _tenant(house: Components) -> str:
 
 def _see_to_account(house: Components, tenant: str) -> None:
     caller = caller_of(house, tenant)
-    if not any(account.kind == KIND for account in accounts.list_accounts(house.records, caller)):
+    if not any(account.kind == KIND for account in accounts.list_accounts(house.desk(caller))):
         credentials = {"api_key": f"sk_test_{secrets.token_hex(16)}"}
         add(house, caller, kind=KIND, label=KIND, default=True, credentials=credentials)
 

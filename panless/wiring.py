@@ -24,6 +24,7 @@ from panless.policies import read_policy
 from panless.settings import Settings
 from vault import deployments
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
@@ -69,6 +70,10 @@ class Components:
     tallies: Tallies
     probes: Sequence[Engine]
     """Both databases on connections of their own, for who asks only whether they answer."""
+
+    def desk(self, caller: Caller) -> Desk:
+        """What a caller is served with."""
+        return Desk(self.records, self.keyring, caller)
 
     @property
     def parts(self) -> Parts:
@@ -266,13 +271,13 @@ def _tellers(house: Components) -> dict[str, Tell]:
     processor, hosts, fides_api = house.opendsr, house.settings.callback_hosts or (), house.settings.fides_url
     if processor is not None:
 
-        def call_back(caller: Caller, request: RightsRequest, told: str, state: str, address: Address) -> str | None:
-            work = Work(records=house.records, ledger=house.ledger, policy=house.policy, caller=caller)
+        def call_back(desk: Desk, request: RightsRequest, told: str, state: str, address: Address) -> str | None:
+            work = Work(desk=desk, ledger=house.ledger, policy=house.policy)
             return opendsr_callbacks.tell(work, house.post, processor, hosts, request, told, state, address["url"])
 
         tellers[opendsr.PROTOCOL] = call_back
     if fides_api is not None:
-        tellers[fides.PROTOCOL] = partial(fides.resume, house.records, house.post_anywhere, fides_api)
+        tellers[fides.PROTOCOL] = partial(fides.resume, house.post_anywhere, fides_api)
     return tellers
 
 

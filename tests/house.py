@@ -28,6 +28,7 @@ from panless.settings import read_settings
 from panless.wiring import Components, build, migrate, utc_now
 from vault import audit
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.exports import building, links, packages
 from vault.exports.notices import notices_of
 from vault.ids import new_id
@@ -91,10 +92,8 @@ class House:
         }
         caller = Caller(tenant=tenant, client="", live=live, at=parts.clock(), request_id="req_test")
         account, _ = accounts.add(
-            parts.records,
-            parts.keyring,
+            parts.desk(caller),
             parts.processors,
-            caller,
             kind="sandbox",
             label="test",
             credentials={"api_key": f"sk_test_{secrets.token_hex(12)}"},
@@ -119,6 +118,11 @@ class Tenant:
     caller: Caller
     account: str
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def desk(self) -> Desk:
+        """What the tenant's caller is served with."""
+        return self.house.components.desk(self.caller)
 
     def call(self, method: str, path: str, body: object = None, *, role: str = "all", **headers: str) -> TestResponse:
         """Call the door as `role`; keyword headers are written with underscores: `Idempotency_Key="1"`."""
@@ -182,11 +186,11 @@ def package_of(tenant: Tenant, *customers: str, kind: str = "access", build: boo
     with audit.transaction(parts.records) as tx:
         insert(tx, rights_requests, {**row, **moments, "client_id": ""})
         package = packages.request_package(
-            tx, parts.keyring, caller, request_id=request_id, kind=kind, customer_ids=customers
+            parts.desk(caller), tx, request_id=request_id, kind=kind, customer_ids=customers
         )
     if build:
         notices = notices_of(parts.policy)
-        assert any(building.build(parts.records, parts.keyring, notices, caller, package) for _ in range(100))
+        assert any(building.build(parts.desk(caller), notices, package) for _ in range(100))
     return package
 
 
@@ -194,7 +198,7 @@ def link_to(tenant: Tenant, package: str) -> str:
     """A new link to a package that is ready."""
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    return links.link(parts.records, parts.keyring, caller, package).id
+    return links.link(parts.desk(caller), package).id
 
 
 def token_order(number: str = VISA, **order: object) -> dict[str, object]:

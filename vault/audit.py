@@ -20,8 +20,8 @@ from sqlalchemy.exc import OperationalError
 from keys import database
 from keys.keyring import Keyring
 from vault import statements
-from vault.caller import Caller
 from vault.canonical import Plain, canonical
+from vault.desk import Desk
 from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
 
@@ -86,9 +86,8 @@ def _written_whole(records: Engine, make: Callable[[Connection], Sequence[Change
 
 
 def record(
+    desk: Desk,
     tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
     action: str,
     *,
     customer: str | None = None,
@@ -96,13 +95,12 @@ def record(
     details: Details | None = None,
 ) -> None:
     """Write one entry into `tx`. `details` are codes, counts and our own ids, never anything personal."""
-    write(tx, entry(tx, keyring, caller, action, customer=customer, resource=resource, details=details))
+    write(tx, entry(desk, tx, action, customer=customer, resource=resource, details=details))
 
 
 def entry(
+    desk: Desk,
     tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
     action: str,
     *,
     customer: str | None = None,
@@ -110,23 +108,23 @@ def entry(
     details: Details | None = None,
 ) -> Change:
     """An entry with the next number of its lane, to be written into `tx` together with what it records."""
-    lane, counter = _next(tx, caller.tenant)
+    lane, counter = _next(tx, desk.caller.tenant)
     leaf = canonical(
         {
             "v": LEAF_VERSION,
-            "deployment": keyring.deployment,
-            "tenant": caller.tenant,
+            "deployment": desk.keyring.deployment,
+            "tenant": desk.caller.tenant,
             "lane": lane,
             "counter": counter,
-            "at": caller.at.isoformat(timespec="microseconds"),
-            "client": caller.client,
-            "actor": caller.actor,
+            "at": desk.caller.at.isoformat(timespec="microseconds"),
+            "client": desk.caller.client,
+            "actor": desk.caller.actor,
             "action": action,
             "customer": customer,
             "resource": resource,
-            "purpose": caller.purpose,
-            "reference": caller.purpose_reference,
-            "request_id": caller.request_id,
+            "purpose": desk.caller.purpose,
+            "reference": desk.caller.purpose_reference,
+            "request_id": desk.caller.request_id,
             "details": {**(details or {})},
         }
     )
@@ -135,14 +133,14 @@ def entry(
     return inserted(
         audit_entries,
         {
-            "tenant_id": caller.tenant,
+            "tenant_id": desk.caller.tenant,
             "lane": lane,
             "counter": counter,
             "leaf": leaf.decode(),
-            "mac": leaf_mac(keyring, caller.tenant, leaf),
-            "at": caller.at,
+            "mac": leaf_mac(desk.keyring, desk.caller.tenant, leaf),
+            "at": desk.caller.at,
             "action": action,
-            "client_id": caller.client or None,
+            "client_id": desk.caller.client or None,
             "customer_id": customer,
             "resource_id": resource,
         },

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.outgoing import Post
@@ -42,7 +43,16 @@ class Workshop:
         """The keys of the deployment."""
         return self.ledger.keyring
 
+    def desk(self, caller: Caller) -> Desk:
+        """What a caller is served with."""
+        return Desk(self.records, self.keyring, caller)
+
 
 def caller_of(shop: Workshop, tenant: str, *, live: bool) -> Caller:
     """The program itself: no client, and each deed under a request id of its own."""
     return Caller(tenant=tenant, client="", live=live, at=shop.clock(), request_id=new_id("req", tenant))
+
+
+def desk_of(shop: Workshop, tenant: str, *, live: bool) -> Desk:
+    """What the program itself is served with, where it works for that tenant."""
+    return shop.desk(caller_of(shop, tenant, live=live))

@@ -68,10 +68,8 @@ def add(
     attempt = Attempt(operation="processor_account.add", key=None, fingerprint=b"")
     try:
         account, _ = accounts.add(
-            house.records,
-            house.keyring,
+            house.desk(caller),
             house.processors,
-            caller,
             kind=kind,
             label=label,
             credentials=credentials,
@@ -99,7 +97,7 @@ def list_accounts(tenant: str, *, live: bool) -> None:
             "yes" if one.is_proven else "no",
             when(one.created_at),
         )
-        for one in accounts.list_accounts(house.records, caller_of(house, tenant, live=live))
+        for one in accounts.list_accounts(house.desk(caller_of(house, tenant, live=live)))
     ]
     click.echo(table(("ACCOUNT", "KIND", "LABEL", "MODE", "DEFAULT", "PROVEN", "ADDED"), rows))
 

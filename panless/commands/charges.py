@@ -45,7 +45,7 @@ def reconcile_(since: datetime, account: str | None, *, as_json: bool) -> None:
 def _compared(house: Components, row: Row[str, str, bool], since: datetime, *, as_json: bool) -> int:
     caller = caller_of(house.workshop, row.tenant_id, live=row.live)
     try:
-        report = comparing.compare(house.records, house.keyring, house.processors, caller, row.account_id, since, _say)
+        report = comparing.compare(house.desk(caller), house.processors, row.account_id, since, _say)
     except (comparing.NotCompared, NotUsable) as error:
         click.echo(f"{row.account_id}: not compared. {error}", err=True)
         return NOT_COMPARED

@@ -40,7 +40,7 @@ def phone_region(tenant: str, region: str) -> None:
     """Say where phone numbers without their country are from: FR, US, ... The worker then reads those anew."""
     house = house_of(tenant)
     try:
-        phone_regions.put(house.records, house.keyring, caller_of(house, tenant), None if region == "none" else region)
+        phone_regions.put(house.desk(caller_of(house, tenant)), None if region == "none" else region)
     except (ValueError, NotFoundHere) as error:
         raise Refused(str(error)) from None
     click.echo("Phone numbers without their country are read so from now on; the worker reads the stored ones anew.")
@@ -129,7 +129,7 @@ def rotate_client(
     house = house_of(tenant)
     caller = caller_of(house, tenant)
     until = caller.at + timedelta(hours=overlap_hours)
-    key = client_rotation.rotate_client(house.records, house.keyring, caller, client, old_until=until, terms=terms)
+    key = client_rotation.rotate_client(house.desk(caller), client, old_until=until, terms=terms)
     click.echo(key.value)
 
 
@@ -170,7 +170,7 @@ def revoke_client(tenant: str, client: str) -> None:
     verdict = house.guard.check()
     if not verdict.is_good:
         raise Refused(verdict.message)
-    clients.revoke_client(house.records, house.keyring, house.ledger, caller_of(house, tenant), client)
+    clients.revoke_client(house.desk(caller_of(house, tenant)), house.ledger, client)
     click.echo(f"{client} is revoked.")
 
 

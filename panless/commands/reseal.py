@@ -67,7 +67,7 @@ def _unproven(house: Components) -> Components:
     """The parts for what can't wait for a proof, after a compromise; it is on the record that it did not."""
     deployment = house.keyring.deployment
     with audit.transaction(house.records) as tx:
-        audit.record(tx, house.keyring, caller_of(house.workshop, deployment, live=True), "keys.unproven")
+        audit.record(house.desk(caller_of(house.workshop, deployment, live=True)), tx, "keys.unproven")
     return replace(house, logs=LogWatch())
 
 

@@ -288,9 +288,8 @@ class Disputing:
 
 def disputed(tenant: Tenant, charge: str) -> str:
     """The id of a dispute of a charge, as the worker hears of one."""
-    parts = tenant.house.components
     asked: Any = Connected(processor=Disputing(), credentials=Secret("none"))
-    disputes.follow(parts.records, parts.keyring, tenant.caller, asked, tenant.account, charge, f"du_{charge}")
+    disputes.follow(tenant.desk, asked, tenant.account, charge, f"du_{charge}")
     return str(tenant.call("GET", f"/v1/disputes?charge={charge}").get_json()["data"][0]["id"])
 
 

@@ -155,7 +155,7 @@ def test_a_revocation_is_not_taken_back(tenant: Tenant) -> None:
     """Whoever writes in the database and clears `revoked_at` has a client whose keys open nothing all the same."""
     client, _, key = _bound_client(tenant)
     parts = tenant.house.components
-    revoke_client(parts.records, parts.keyring, parts.ledger, tenant.caller, client)
+    revoke_client(tenant.desk, parts.ledger, client)
     with transaction(parts.records) as tx:
         tx.execute(update(clients).where(clients.c.client_id == client).values(revoked_at=None))
     assert fixed(ask(tenant, key)) == fixed(ask(tenant, ""))

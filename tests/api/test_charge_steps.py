@@ -146,7 +146,7 @@ def test_authorization_that_ended_at_the_processor(tenant: Tenant) -> None:
     """Called off there by somebody else: capture answers 409, and the charge says voided, its obligation free."""
     charge = authorized(tenant, obligation="INV-1")
     parts = tenant.house.components
-    underway = looking.find(parts.records, parts.keyring, parts.processors, tenant.caller, charge)
+    underway = looking.find(tenant.desk, parts.processors, charge)
     assert underway is not None
     connected = underway.connected
     off = connected.processor.void(connected.credentials, reference=underway.reference, key="elsewhere")

@@ -64,10 +64,8 @@ def edit(tenant: Tenant, client: str, **changes: object) -> None:
 
 
 def rotate(tenant: Tenant, client: str, overlap: timedelta, **terms: Any) -> Secret:
-    parts, now = tenant.house.components, tenant.house.components.clock()
-    return client_rotation.rotate_client(
-        parts.records, parts.keyring, tenant.caller, client, old_until=now + overlap, terms=Terms(**terms)
-    )
+    now = tenant.house.components.clock()
+    return client_rotation.rotate_client(tenant.desk, client, old_until=now + overlap, terms=Terms(**terms))
 
 
 def test_a_key_ends(tenant: Tenant) -> None:
@@ -152,7 +150,7 @@ def test_two_keys_overlap(tenant: Tenant) -> None:
     fourth = rotate(tenant, client, timedelta(days=1)).value
     assert [ask(tenant, key).status_code for key in (first, second, third, fourth)] == [401, 401, 200, 200]
     parts = tenant.house.components
-    clients.revoke_client(parts.records, parts.keyring, parts.ledger, tenant.caller, client)
+    clients.revoke_client(tenant.desk, parts.ledger, client)
     assert [ask(tenant, key).status_code for key in (third, fourth)] == [401, 401]
     with pytest.raises(NotFoundHere):
         rotate(tenant, client, timedelta(0))

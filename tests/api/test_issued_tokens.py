@@ -275,7 +275,7 @@ def test_a_revoked_client_has_no_tokens(scene: Scene) -> None:
     """From the revocation on its tokens are nothing, however long they live."""
     parts, client = scene.tenant.house.components, scene.register("gone")
     assert scene.ask(token(scene, client_id="gone")).status_code == 200
-    clients.revoke_client(parts.records, parts.keyring, parts.ledger, scene.tenant.caller, client)
+    clients.revoke_client(scene.tenant.desk, parts.ledger, client)
     problem(scene.ask(token(scene, client_id="gone")), 401, "unauthenticated")
 
 

@@ -51,8 +51,7 @@ def test_a_person_who_does_not_come(tenant: Tenant) -> None:
     assert shown(tenant, f"/v1/tokens/{token}")["status"] == "requires_action"
     aged(tenant, tokens, "created_at", hours=25)
     work(tenant)
-    parts = tenant.house.components
-    failed = read(parts.records, parts.keyring, tenant.caller, token)
+    failed = read(tenant.desk, token)
     assert (failed.status, (failed.declined or {})["code"]) == ("failed", "authentication_abandoned")
     assert processor(tenant, "GET", f"/v1/setup_intents/{setup}")["status"] == "canceled"
     told = [event["type"] for event in shown(tenant, f"/v1/events?resource={token}")["data"]]
@@ -144,13 +143,13 @@ def connected(tenant: Tenant) -> Connected:
 @pytest.mark.parametrize("is_detached", [True, False])
 def test_a_refusal_of_a_card_that_is_detached_there(tenant: Tenant, *, is_detached: bool) -> None:
     """A charge is refused, the card is looked at: where it is detached, its token is, and later charges are told so."""
-    parts, token = tenant.house.components, tenant.token(customer={"reference": "W-1"})
+    token = tenant.token(customer={"reference": "W-1"})
     [method] = methods_at_processor(tenant)
     if is_detached:
         processor(tenant, "POST", f"/v1/payment_methods/{method['id']}/detach")
         problem(tenant.charge(token["id"]), 422, "processor_refused")
     refused = Refused(code="invalid_request_error")
-    asked = (parts.records, parts.keyring, tenant.caller, connected(tenant), token["id"])
+    asked = (tenant.desk, connected(tenant), token["id"])
     assert not updates.detached_there(*asked, method["id"], Refused(code="x", credentials=True))
     assert not updates.detached_there(*asked, f"pm_{word()}", refused)  # another card by now
     assert updates.detached_there(*asked, method["id"], refused) is is_detached

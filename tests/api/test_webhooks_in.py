@@ -577,7 +577,7 @@ def test_what_happened_while_a_charge_was_unknown(shop: Tenant) -> None:
     parts = shop.house.components
     for _ in range(2):
         with transaction(parts.records) as tx:
-            write(tx, aftermath.awaited(parts.keyring, shop.caller, shop.account, payment))
+            write(tx, aftermath.awaited(shop.desk, shop.account, payment))
     assert heard(shop.house) == []
     assert stored(shop) == ["applied"]
     assert shown(shop, f"/v1/charges/{charge}")["amount_refunded"] == 234

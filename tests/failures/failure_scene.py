@@ -130,10 +130,9 @@ WELL: set[tuple[int, str | None]] = {(201, None), (200, None)}
 
 def paid(tenant: Tenant, told: list[Told]) -> dict[str, int]:
     """How often the processor was paid for each obligation among these charges."""
-    keyring = tenant.house.components.keyring
     known = Counter(each["metadata"].get("panless_for") for each in tenant.house.sandbox.book()["charges"])
     charges = [each.obligation for each in told if each.what == "charge"]
-    digests = {each: obligation_digest(keyring, tenant.caller, each) for each in charges}
+    digests = {each: obligation_digest(tenant.desk, each) for each in charges}
     return {each: known[digest.hex()] for each, digest in digests.items() if digest is not None}
 
 

@@ -46,7 +46,7 @@ from vault.tallies import Tallies
 from vault.tenancy import clients
 from vault.tenancy.scopes import SCOPES
 from vault.tlog.watched import LogWatch
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 ROOT = Path(__file__).parent.parent.parent
 MONEY = ("walks", "intents", "webhooks", "money")
@@ -98,10 +98,8 @@ def found(home: Path, urls: Sequence[str], clock: Callable[[], datetime]) -> Fou
     caller = Caller(tenant=tenant, client="", live=False, at=clock(), request_id="req_simulated")
     api_key = f"sk_test_{'simulated'}"
     account, _ = accounts.add(
-        parts.records,
-        parts.keyring,
+        parts.desk(caller),
         parts.processors,
-        caller,
         kind="sandbox",
         label="simulated",
         credentials={"api_key": api_key, "webhook_secret": WEBHOOK_SECRET},
@@ -297,10 +295,8 @@ class Process:
 
     def differences(self, since: datetime) -> list[str]:
         """What `panless charges reconcile` prints."""
-        caller = caller_of(self.shop, self.founded.tenant, live=False)
-        report = comparing.compare(
-            self.records, self.parts.keyring, self.processors, caller, self.founded.account, since
-        )
+        desk = desk_of(self.shop, self.founded.tenant, live=False)
+        report = comparing.compare(desk, self.processors, self.founded.account, since)
         return [f"{each.kind} {each.charge} {each.ours} {each.theirs}" for each in report.differences]
 
 

@@ -44,7 +44,7 @@ def waits(answer: Any) -> bool:
 
 def payments(tenant: Tenant, obligation: str) -> list[dict[str, Any]]:
     """What the processor has been paid for an obligation, whatever our records say."""
-    digest = obligation_digest(tenant.house.components.keyring, tenant.caller, obligation)
+    digest = obligation_digest(tenant.desk, obligation)
     assert digest is not None
     return [
         each for each in tenant.house.sandbox.book()["charges"] if each["metadata"].get("panless_for") == digest.hex()

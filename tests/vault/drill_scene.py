@@ -260,14 +260,14 @@ def judge(house: House, shops: Sequence[Shop]) -> None:
 
 def _assert_paid_once(shop: Shop, payments: Sequence[dict[str, Any]]) -> None:
     """Each obligation has one payment at most, and one where a client was told so, and only there."""
-    keyring, found = shop.tenant.house.components.keyring, Counter(_paying(payments))
+    found = Counter(_paying(payments))
     told: dict[str, bool] = {}
     for each in shop.asked:
         if each.pays:
             is_paid = each.body.get("status") in PAID or each.body.get("code") == "already_paid"
             told[each.pays] = told.get(each.pays, False) or is_paid
     assert sum(told.values()) > THREADS
-    digests = {name: obligation_digest(keyring, shop.tenant.caller, name) or b"" for name in told}
+    digests = {name: obligation_digest(shop.tenant.desk, name) or b"" for name in told}
     paid = {name: found[digests[name].hex()] for name in told}
     wrong = {name: number for name, number in paid.items() if number != told[name]}
     assert not wrong, [(each.status, each.body) for each in shop.asked if each.pays in wrong]

@@ -116,7 +116,7 @@ def request(house: House, order: dict[str, Any]) -> None:
     caller = Caller(
         tenant=order["tenant"], client="", live=False, at=parts.clock(), request_id=new_id("req", order["tenant"])
     )
-    requests.erase(parts.records, parts.ledger, parts.policy, caller, order["customer"])
+    requests.erase(parts.desk(caller), parts.ledger, parts.policy, order["customer"])
 
 
 def call(house: House, order: dict[str, Any]) -> dict[str, Any]:

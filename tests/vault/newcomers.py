@@ -23,7 +23,7 @@ class Newcomer:
     def digest(self) -> str:
         """The obligation, as the processor's book has it."""
         tenant = self.shop.tenant
-        return (obligation_digest(tenant.house.components.keyring, tenant.caller, self.obligation) or b"").hex()
+        return (obligation_digest(tenant.desk, self.obligation) or b"").hex()
 
     def charge(self, token: str) -> Asked:
         """Order the obligation again, with a fresh key."""

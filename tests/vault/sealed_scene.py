@@ -82,8 +82,7 @@ def _credentials(tenant: Tenant, row: Row[Any]) -> str:
 
 
 def _contact(tenant: Tenant, row: Row[Any]) -> str:
-    parts = tenant.house.components
-    contact = contacts.read(parts.records, parts.keyring, tenant.caller, row.customer_id)
+    contact = contacts.read(tenant.desk, row.customer_id)
     return f"{contact.name} {contact.email} {contact.phone} {contact.address}"
 
 
@@ -92,15 +91,13 @@ def _reference(tenant: Tenant, row: Row[Any]) -> str:
 
 
 def _token(tenant: Tenant, row: Row[Any]) -> str:
-    parts = tenant.house.components
-    token = tokens.read(parts.records, parts.keyring, tenant.caller, row.token_id)
+    token = tokens.read(tenant.desk, row.token_id)
     card = token.card and (token.card.last4, token.card.brand, token.card.exp_year)
     return f"{card} {token.metadata} {token.next_action} {token.declined}"
 
 
 def _charge(tenant: Tenant, row: Row[Any]) -> str:
-    parts = tenant.house.components
-    charge = charges.read(parts.records, parts.keyring, tenant.caller, row.charge_id)
+    charge = charges.read(tenant.desk, row.charge_id)
     return f"{charge.obligation} {charge.metadata}"
 
 
@@ -133,7 +130,7 @@ def _recipient(tenant: Tenant, row: Row[Any]) -> str:
     erasure = completion.read(parts.records, tenant.id, row.erasure_id)
     processors: Any = {"sandbox": Listening()}
     soon = replace(tenant.caller, at=tenant.caller.at + timedelta(hours=2))
-    telling.tell(parts.keyring, processors, soon, erasure, recipients.of_erasure(parts.records, erasure))
+    telling.tell(parts.desk(soon), processors, erasure, recipients.of_erasure(parts.records, erasure))
     return str(told)
 
 
@@ -204,9 +201,7 @@ def live(tenant: Tenant, mark: str) -> None:
     request = asked(tenant, "access", customers=[person])["id"]
     with transaction(tenant.house.components.records) as tx:
         address = {"url": f"https://controller.example.com/{MARK}/{mark}"}
-        callbacks.ask(
-            tx, tenant.house.components.keyring, tenant.caller, request, "here", "opendsr", address, "received"
-        )
+        callbacks.ask(tenant.desk, tx, request, "here", "opendsr", address, "received")
     _told(tenant, mark, charge.get_json()["id"])
     erased = tenant.token()
     with pytest.raises(Crash):
@@ -216,9 +211,9 @@ def live(tenant: Tenant, mark: str) -> None:
 def _told(tenant: Tenant, mark: str, charge: str) -> None:
     """An endpoint, a dispute, and an event that nobody looks into before the end of the century."""
     parts = tenant.house.components
-    webhook_endpoints.create(parts.records, parts.keyring, tenant.caller, f"https://shop.example/{MARK}{mark}", [])
+    webhook_endpoints.create(tenant.desk, f"https://shop.example/{MARK}{mark}", [])
     asked_of = Connected(processor=Disputing(mark), credentials=Secret("none"))
-    disputes.follow(parts.records, parts.keyring, tenant.caller, asked_of, tenant.account, charge, f"du_{mark}")
+    disputes.follow(tenant.desk, asked_of, tenant.account, charge, f"du_{mark}")
     tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"webhook_secret": "whsec_of_theirs"})
     about = {"id": f"pi_{MARK}{mark}"}
     body = dumps(

@@ -203,7 +203,7 @@ def test_lanes_have_no_gap_after_rollbacks_and_concurrency(tenant: Tenant) -> No
 
     def fail_late() -> None:
         with audit.transaction(parts.records) as tx:
-            audit.record(tx, parts.keyring, tenant.caller, "contact.read", customer=token["customer"])
+            audit.record(tenant.desk, tx, "contact.read", customer=token["customer"])
             raise Crash
 
     # Each thread holds up to three connections, and the PostgreSQL of these tests has a hundred for all of them.

@@ -109,9 +109,8 @@ def processor_names(tenant: Tenant) -> set[str]:
     """Whatever the processor calls something of anybody's; our ids are others."""
     book = tenant.house.sandbox.book()
     found = {each["id"] for kind in ("charges", "customers", "payment_methods") for each in book[kind]}
-    parts = tenant.house.components
     kept = [each.token_id for each in rows(tenant.house, tokens, tenant_id=tenant.id)]
-    cards = [read_token(parts.records, parts.keyring, tenant.caller, each).card for each in kept]
+    cards = [read_token(tenant.desk, each).card for each in kept]
     prints = {card.fingerprint for card in cards if card and card.fingerprint}
     assert prints
     return found | prints | {each["payment_intent"] for each in book["charges"]}
@@ -429,7 +428,7 @@ def test_every_row_of_many_pages_once(tenant: Tenant, charged: str) -> None:
     with audit.transaction(tenant.house.components.records) as tx:
         for number in range(PAGE + 10):
             caller = replace(tenant.caller, at=tenant.caller.at + timedelta(seconds=number // 3))
-            audit.record(tx, tenant.house.components.keyring, caller, "contact.read", customer=charged)
+            audit.record(tenant.house.components.desk(caller), tx, "contact.read", customer=charged)
     found = exported(tenant, charged)
     for name, kept in (("charges", charges), ("access_log", audit_entries)):
         assert len(found[name]) == len(rows(tenant.house, kept, customer_id=charged)) > PAGE

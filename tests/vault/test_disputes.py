@@ -40,7 +40,7 @@ def follow(tenant: Tenant, charge: str, processor: Deciding) -> bool:
     parts = tenant.house.components
     asked: Any = Connected(processor=processor, credentials=Secret("none"))
     caller = replace(tenant.caller, at=parts.clock())
-    return disputes.follow(parts.records, parts.keyring, caller, asked, tenant.account, charge, REFERENCE)
+    return disputes.follow(parts.desk(caller), asked, tenant.account, charge, REFERENCE)
 
 
 def paid(tenant: Tenant) -> tuple[str, str]:

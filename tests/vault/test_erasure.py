@@ -339,7 +339,7 @@ def test_a_crash_after_the_last_answer_still_completes(tenant: Tenant) -> None:
     open_one = row(tenant.house, erasures, customer_id=token["customer"])
     listed = recipients.of_erasure(parts.records, open_one)
     whole, later_on = completion.read(parts.records, tenant.id, open_one.erasure_id), soon(tenant)
-    answers = telling.tell(parts.keyring, parts.processors, later_on, whole, listed)
+    answers = telling.tell(parts.desk(later_on), parts.processors, whole, listed)
     with transaction(parts.records) as tx:
         recipients.write_answers(tx, listed, answers)
     assert work(tenant.house) == []
@@ -531,7 +531,7 @@ def test_another_tenants_customer_is_not_there(house: House, tenant: Tenant) -> 
     assert other.call("GET", f"/v1/tokens/{token['id']}").status_code == 200
     parts = house.components
     with pytest.raises(Exception, match="No such customer"):
-        erasure.execute(parts.records, parts.ledger, parts.policy, worker_of(tenant), token["customer"])
+        erasure.execute(parts.desk(worker_of(tenant)), parts.ledger, parts.policy, token["customer"])
 
 
 def test_a_certificate_that_is_on_its_way_is_taken_to_the_ledger(tenant: Tenant) -> None:

@@ -192,12 +192,11 @@ def test_of_two_workers_one_is_last(speaker: Tenant) -> None:
     """Two callbacks of one run that are told at the same time: exactly one of them resumes it, whoever is faster."""
     people = [person(speaker), person(speaker)]
     requests = [asked(speaker, "erasure", customers=[each])["id"] for each in people]
-    parts = speaker.house.components
     for _ in range(5):
         assert announce(speaker).get_json() == WAIT
 
         def ask(number: int) -> bool:
-            return is_last(parts.records, speaker.caller, requests[number], RUN, WAITING, "executing")
+            return is_last(speaker.desk, requests[number], RUN, WAITING, "executing")
 
         assert sorted(at_once(2, ask)) == [False, True]
 

@@ -71,8 +71,7 @@ def meant(tenant: Tenant, kind: str, value: str, form: str = "raw") -> list[str]
 
 
 def region(tenant: Tenant, code: str | None) -> None:
-    parts = tenant.house.components
-    phone_regions.put(parts.records, parts.keyring, tenant.caller, code)
+    phone_regions.put(tenant.desk, code)
 
 
 @pytest.mark.parametrize(("kept", "asked_by"), EMAILS)

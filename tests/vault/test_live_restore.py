@@ -135,12 +135,12 @@ def test_nothing_is_decided_in_other_records(own_house: House, tmp_path: Path) -
     copy = backup(parts.records, tmp_path / "copy")
     attempt = Attempt(operation="hold.set", key=None, fingerprint=b"")
     order = holds.Order(customer=held, reason="litigation")
-    holds.hold(parts.records, parts.ledger, tenant.caller, order, attempt)
+    holds.hold(tenant.desk, parts.ledger, order, attempt)
     restore(parts.records, copy)
     with pytest.raises(Refused, match="were restored"):
-        erasure.execute(parts.records, parts.ledger, parts.policy, tenant.caller, held)
+        erasure.execute(tenant.desk, parts.ledger, parts.policy, held)
     with pytest.raises(Refused, match="were restored"):
-        restrictions.restrict(parts.records, parts.ledger, tenant.caller, held, "objection")
+        restrictions.restrict(tenant.desk, parts.ledger, held, "objection")
     assert rows(own_house, ledger_outbox) == []
 
 

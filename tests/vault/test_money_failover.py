@@ -79,8 +79,6 @@ def test_what_nobody_asks_for_again_is_told(house: House) -> None:
     set_back()
     parts = house.components
     caller = replace(tenant.caller, at=datetime.now(UTC) + timedelta(minutes=10))
-    found = comparing.compare(
-        parts.records, parts.keyring, parts.processors, caller, tenant.account, caller.at - timedelta(days=1)
-    )
+    found = comparing.compare(parts.desk(caller), parts.processors, tenant.account, caller.at - timedelta(days=1))
     [orphan] = found.differences
     assert (orphan.kind, orphan.theirs) == ("theirs_only", {"status": "succeeded", "captured": 1234, "refunded": 0})

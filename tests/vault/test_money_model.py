@@ -155,7 +155,7 @@ class Money(RuleBasedStateMachine):
     @rule(charge=made, amount=st.sampled_from([1, 200]), times=st.integers(1, 3))
     def refund_elsewhere(self, charge: str, amount: int, times: int) -> None:
         """Made at the processor, and told some times: counted once."""
-        expected, parts = self.model[charge], self.tenant.house.components
+        expected = self.model[charge]
         self.settle()
         if amount > expected.captured - expected.refunded:
             return
@@ -171,9 +171,7 @@ class Money(RuleBasedStateMachine):
             key=word(),
         )
         for _ in range(times):
-            elsewhere.follow(
-                parts.records, parts.keyring, self.tenant.caller, connected, row.account_id, charge, reference
-            )
+            elsewhere.follow(self.tenant.desk, connected, row.account_id, charge, reference)
         expected.refunded += amount
 
     def connected(self, charge: str) -> Any:

@@ -174,7 +174,7 @@ def test_the_end_comes_with_its_certificate(speaker: Tenant) -> None:
     parts, found = speaker.house.components, row(speaker.house, erasures, customer_id=token["customer"])
     full, caller = replace(parts.ledger, store=Full(parts.ledger.store)), replace(speaker.caller, at=parts.clock())
     with pytest.raises(LedgerAway):
-        completion.carry_on(parts.records, full, parts.processors, parts.policy, caller, found.erasure_id)
+        completion.carry_on(parts.desk(caller), full, parts.processors, parts.policy, found.erasure_id)
     assert row(speaker.house, rights_requests, external_id=ident).state == "completed_with_retention"
     shown = standing(speaker, ident)
     assert (shown["request_status"], details(shown)["retained"][0]["class"]) == ("completed", "transactions")

@@ -57,7 +57,7 @@ def files_of(answer: Any) -> dict[str, bytes]:
 def build(tenant: Tenant, package: str, most: int) -> bool:
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    return building.build(parts.records, parts.keyring, notices_of(parts.policy), caller, package, most=most)
+    return building.build(parts.desk(caller), notices_of(parts.policy), package, most=most)
 
 
 def key_of(house: House, package: str) -> bytes | None:
@@ -323,11 +323,7 @@ def test_progress_is_counted_and_a_build_goes_on_where_it_stopped(tenant: Tenant
     counts.append(row(tenant.house, package_table, package_id=steps).progress)
     assert counts == sorted(counts)
     assert counts[-1] == 2 * (PAGE + 6) + 3  # charges and one card, in JSON and CSV, and a contact
-    found = packages.of_request(
-        tenant.house.components.records,
-        tenant.caller,
-        row(tenant.house, package_table, package_id=steps).request_id,
-    )
+    found = packages.of_request(tenant.desk, row(tenant.house, package_table, package_id=steps).request_id)
     assert (found.id, found.status, found.progress) == (steps, "ready", counts[-1])
     first, second = (files_of(follow(tenant.house, link_to(tenant, each))) for each in (whole, steps))
     assert first["charges.csv"] == second["charges.csv"]
@@ -529,7 +525,7 @@ def test_a_request_is_shown_in_the_export(tenant: Tenant) -> None:
 def _order_then_crash(tenant: Tenant, order: Any) -> None:
     parts = tenant.house.components
     with audit.transaction(parts.records) as tx:
-        packages.request_package(tx, parts.keyring, tenant.caller, **order)
+        packages.request_package(tenant.desk, tx, **order)
         raise Crash
 
 

@@ -22,7 +22,7 @@ def compared(tenant: Tenant, *, ahead: float = 10) -> comparing.Report:
     at = datetime.now(UTC) + timedelta(minutes=ahead)
     caller = replace(tenant.caller, at=at)
     since = at - timedelta(days=2)
-    return comparing.compare(parts.records, parts.keyring, parts.processors, caller, tenant.account, since)
+    return comparing.compare(parts.desk(caller), parts.processors, tenant.account, since)
 
 
 def kinds(report: comparing.Report) -> list[tuple[str, str | None]]:

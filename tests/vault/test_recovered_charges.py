@@ -54,9 +54,9 @@ def connected(tenant: Tenant, charge: str) -> tuple[Connected, str]:
 
 def heard_of(tenant: Tenant, charge: str) -> None:
     """What a webhook about a charge's refunds has the worker do."""
-    parts, (there, reference) = tenant.house.components, connected(tenant, charge)
+    there, reference = connected(tenant, charge)
     account = row(tenant.house, charges, charge_id=charge).account_id
-    elsewhere.follow(parts.records, parts.keyring, tenant.caller, there, account, charge, reference)
+    elsewhere.follow(tenant.desk, there, account, charge, reference)
 
 
 def refund_at_dashboard(tenant: Tenant, charge: str, amount: int) -> None:

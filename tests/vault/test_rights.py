@@ -88,7 +88,7 @@ def test_a_process_that_ends_before_it_orders_the_package(tenant: Tenant) -> Non
     request = asked(tenant, "access", customers=[person(tenant)])["id"]
     parts = tenant.house.components
     caller = replace(tenant.caller, at=parts.clock())
-    assert decisions.approve(parts.records, parts.keyring, parts.policy, caller, request).status == "approved"
+    assert decisions.approve(parts.desk(caller), parts.policy, request).status == "approved"
     for _ in range(2):
         assert work(tenant.house) == []
     assert status_of(tenant, request) == "completed"
@@ -459,7 +459,7 @@ def test_cancelled_before_its_turn(tenant: Tenant) -> None:
     with transaction(parts.records) as tx:
         tx.execute(rights_requests.update().where(this).values(state="approved"))
     caller = replace(tenant.caller, at=parts.clock())
-    seen = rights.read(parts.records, caller, request)
+    seen = rights.read(parts.desk(caller), request)
     assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
     execution.execute(Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller), seen)
     assert tenant.call("GET", f"/v1/customers/{customer}").status_code == 200

@@ -41,8 +41,8 @@ def stale(tenant: Tenant, request: str) -> tuple[Work, Any]:
     with transaction(parts.records) as tx:
         tx.execute(rights_requests.update().where(rights_requests.c.request_id == request).values(state="approved"))
     caller = replace(tenant.caller, at=parts.clock())
-    doing = Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller)
-    return doing, rights.read(parts.records, caller, request)
+    doing = Work(desk=parts.desk(caller), ledger=parts.ledger, policy=parts.policy)
+    return doing, rights.read(parts.desk(caller), request)
 
 
 def test_a_cancelled_erasure_of_a_held_customer_stays_cancelled(tenant: Tenant) -> None:
@@ -125,9 +125,7 @@ def test_two_targets_certified_at_once_complete_the_request(tenant: Tenant) -> N
     caller = replace(tenant.caller, at=parts.clock())
 
     def certify(number: int) -> None:
-        completion.carry_on(
-            parts.records, parts.ledger, parts.processors, parts.policy, caller, found[number].erasure_id
-        )
+        completion.carry_on(parts.desk(caller), parts.ledger, parts.processors, parts.policy, found[number].erasure_id)
 
     with before_statements(parts.records, "FROM rights_targets", meeting(2, seconds=2)):
         at_once(2, certify)
@@ -210,12 +208,10 @@ def test_subscriptions_are_cancelled_while_the_worker_certifies(tenant: Tenant) 
         try:
             if number:
                 has_erasure.wait(5)
-                decisions.approve(parts.records, parts.keyring, parts.policy, caller, request, cancels=True)
+                decisions.approve(parts.desk(caller), parts.policy, request, cancels=True)
             else:
                 certifying.append(threading.get_ident())
-                completion.carry_on(
-                    parts.records, parts.ledger, parts.processors, parts.policy, caller, found.erasure_id
-                )
+                completion.carry_on(parts.desk(caller), parts.ledger, parts.processors, parts.policy, found.erasure_id)
         except Exception as error:  # noqa: BLE001  # whatever it is, the test says so
             failed.append(str(error)[:80])
 

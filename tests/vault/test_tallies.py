@@ -103,8 +103,8 @@ def test_who_may_call_is_told(own_house: House) -> None:
     scopes = {each["resource"]: each["details"]["scopes"] for each in created}
     [auditor] = [client for client, granted in scopes.items() if granted == "audit:read"]
     terms = {"old_until": parts.clock(), "terms": Terms()}
-    rotate_client(parts.records, parts.keyring, tenant.caller, auditor, **terms)
-    revoke_client(parts.records, parts.keyring, parts.ledger, tenant.caller, auditor)
+    rotate_client(tenant.desk, auditor, **terms)
+    revoke_client(tenant.desk, parts.ledger, auditor)
     for action in ("client.rotate", "client.revoke"):
         [entry] = told(own_house, tenant.id, action)
         assert entry["resource"] == auditor

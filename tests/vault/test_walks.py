@@ -176,10 +176,8 @@ def joined(house: House, slow: Slow, kind: str, tenants: int, of_each: int = 1) 
         caller = Caller(tenant=tenant, client="", live=False, at=parts.clock(), request_id="req_test")
         for _ in range(of_each):
             processor_accounts.add(
-                parts.records,
-                parts.keyring,
+                parts.desk(caller),
                 parts.processors,
-                caller,
                 kind=kind,
                 label="",
                 credentials={"api_key": f"sk_test_{word()}"},

@@ -23,7 +23,7 @@ def _write(tenant: Tenant, *changes: Change) -> bool:
     parts = tenant.house.components
 
     def make(tx: Connection) -> Sequence[Change]:
-        return [*changes, audit.entry(tx, parts.keyring, worker_of(tenant), "test.note")]
+        return [*changes, audit.entry(parts.desk(worker_of(tenant)), tx, "test.note")]
 
     return audit.write_whole(parts.records, make)
 

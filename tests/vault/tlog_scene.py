@@ -21,7 +21,7 @@ def look(tenant: Tenant, count: int = 1) -> None:
     for number in range(count):
         caller = replace(tenant.caller, at=parts.clock(), request_id=f"req_{number}")
         with audit.transaction(parts.records) as tx:
-            audit.record(tx, parts.keyring, caller, "contact.read", customer="cus_x", details={"n": number})
+            audit.record(parts.desk(caller), tx, "contact.read", customer="cus_x", details={"n": number})
 
 
 def log(house: House, tenant: str) -> Row[Any]:

@@ -11,19 +11,19 @@ from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from vault import leases
-from vault.caller import Caller
 from vault.cards import resuming, tokens
 from vault.cards.outcomes import conclude
 from vault.cards.resuming import Waiting, ask
 from vault.columns import database_clock
 from vault.conditions import spelled
+from vault.desk import Desk
 from vault.errors import Erased, NotFoundHere
 from vault.processing import references, sending
 from vault.processing.answers import ActionRequired, Declined, Refused, Stored, StoreOutcome
 from vault.processing.connecting import Processors
 from vault.tables import tokens as token_table
 from vault.turns import a_few_of_each
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 ABANDONED_AFTER = 24 * 3600
 """Seconds that a person has to authenticate, as for a charge."""
@@ -41,13 +41,13 @@ def token_of(records: Engine, keyring: Keyring, tenant: str, account_id: str, se
     return found
 
 
-def look(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> bool:
+def look(desk: Desk, processors: Processors, token_id: str) -> bool:
     """Write down how a token stands that waits for its person; whether the processor said."""
     try:
-        waiting = _find(records, keyring, processors, caller, token_id)
+        waiting = _find(desk, processors, token_id)
     except (Erased, NotFoundHere, KeyDestroyed):  # nothing is left that could follow
         return True
-    return waiting is None or _written(records, keyring, waiting, _settled(waiting, ask(waiting)))
+    return waiting is None or _written(waiting, _settled(waiting, ask(waiting)))
 
 
 def due(shop: Workshop) -> Sequence[Row[Any]]:
@@ -63,9 +63,9 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
     """
     if not leases.take(shop.records, token_table, row, "next_look_at", AGAIN_AFTER, _LEFT_ALONE):
         return None
-    caller = caller_of(shop, row.tenant_id, live=row.live)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
     try:
-        waiting = _find(shop.records, shop.keyring, shop.processors, caller, row.token_id)
+        waiting = _find(desk, shop.processors, row.token_id)
     except (Erased, NotFoundHere, KeyDestroyed):  # nothing is left to call off: the customer goes at the processor too
         return None
     if waiting is None:
@@ -73,15 +73,15 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
     seen = ask(waiting)
     if isinstance(seen, ActionRequired):
         seen = Declined(code="authentication_abandoned")
-    return _written(shop.records, shop.keyring, waiting, _settled(waiting, seen))
+    return _written(waiting, _settled(waiting, seen))
 
 
-def _find(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Waiting | None:
-    with reading(records) as connection:
-        row = tokens.row_of_token(connection, caller, token_id)
+def _find(desk: Desk, processors: Processors, token_id: str) -> Waiting | None:
+    with reading(desk.records) as connection:
+        row = tokens.row_of_token(connection, desk.caller, token_id)
     if row.state != "requires_action":
         return None
-    return resuming.taken_up(records, keyring, processors, caller, row)
+    return resuming.taken_up(desk, processors, row)
 
 
 def _settled(waiting: Waiting, seen: StoreOutcome) -> StoreOutcome:
@@ -90,17 +90,17 @@ def _settled(waiting: Waiting, seen: StoreOutcome) -> StoreOutcome:
         return seen
     connected, key = waiting.storing.connected, f"panless-{waiting.storing.token_id}-call-off"
     call = partial(connected.processor.call_off, connected.credentials, reference=waiting.reference, key=key)
-    off: StoreOutcome = sending.once(waiting.storing.caller, call)
+    off: StoreOutcome = sending.once(waiting.storing.desk.caller, call)
     if isinstance(off, Refused) and not off.credentials:  # it may be over there already
         off = ask(waiting)
     return seen if isinstance(off, Declined) else off
 
 
-def _written(records: Engine, keyring: Keyring, waiting: Waiting, outcome: StoreOutcome) -> bool:
+def _written(waiting: Waiting, outcome: StoreOutcome) -> bool:
     """Write down what is definite; whether the processor said how it stands."""
     if isinstance(outcome, Stored | Declined):
         with suppress(Erased):  # what was stored is forgotten there instead
-            conclude(records, keyring, waiting.storing, outcome, None)
+            conclude(waiting.storing, outcome, None)
     return isinstance(outcome, Stored | Declined | ActionRequired)
 
 

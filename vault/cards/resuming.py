@@ -4,15 +4,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Row
 
 from keys.database import reading
-from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.cards import tokens
 from vault.cards.outcomes import conclude
 from vault.cards.storing import Storing, Tokenized
 from vault.cards.tokens import token_place
+from vault.desk import Desk
 from vault.processing import accounts, intents, references
 from vault.processing.answers import ActionRequired, CustomerOpened, NotFound, StoreOutcome
 from vault.processing.connecting import Processors, connect
@@ -27,24 +26,24 @@ class Waiting:
     reference: str = field(repr=False)
 
 
-def confirm(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, token_id: str) -> Tokenized:
+def confirm(desk: Desk, processors: Processors, token_id: str) -> Tokenized:
     """Take up a token whose person had to authenticate, as the processor has it now."""
-    with reading(records) as connection:
-        row = tokens.row_of_token(connection, caller, token_id)
+    with reading(desk.records) as connection:
+        row = tokens.row_of_token(connection, desk.caller, token_id)
     if row.state != "requires_action":
-        return Tokenized(token=tokens.unsealed(keyring, [row])[0], looked_at=True)
-    waiting = taken_up(records, keyring, processors, caller, row)
+        return Tokenized(token=tokens.unsealed(desk.keyring, [row])[0], looked_at=True)
+    waiting = taken_up(desk, processors, row)
     outcome = ask(waiting)
     if isinstance(outcome, ActionRequired):
-        return Tokenized(token=tokens.unsealed(keyring, [row])[0])
-    return conclude(records, keyring, waiting.storing, outcome, None)
+        return Tokenized(token=tokens.unsealed(desk.keyring, [row])[0])
+    return conclude(waiting.storing, outcome, None)
 
 
-def taken_up(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, row: Row[Any]) -> Waiting:
+def taken_up(desk: Desk, processors: Processors, row: Row[Any]) -> Waiting:
     """The storing of a token that waits for its person, from its row (as `tokens.row_of_token` gives it)."""
-    storing = resume(records, keyring, processors, caller, row, intent=None)
-    place = token_place(keyring, row, "outcome", row.outcome_version)
-    return Waiting(storing=storing, reference=open_near(keyring, storing.dek, row.outcome, place)["reference"])
+    storing = resume(desk, processors, row, intent=None)
+    place = token_place(desk.keyring, row, "outcome", row.outcome_version)
+    return Waiting(storing=storing, reference=open_near(desk.keyring, storing.dek, row.outcome, place)["reference"])
 
 
 def ask(waiting: Waiting) -> StoreOutcome:
@@ -53,31 +52,24 @@ def ask(waiting: Waiting) -> StoreOutcome:
     return connected.processor.confirm(connected.credentials, reference=waiting.reference, key=key)
 
 
-def resume(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caller: Caller,
-    row: Row[Any],
-    intent: intents.Intent | None,
-) -> Storing:
+def resume(desk: Desk, processors: Processors, row: Row[Any], intent: intents.Intent | None) -> Storing:
     """A storing that was begun before, from its token's row (as `tokens.row_of_token` gives it)."""
-    with reading(records) as connection:
-        account = accounts.by_id(connection, caller.tenant, row.account_id)
-        known = references.find(connection, caller.tenant, row.customer_id, row.account_id)
-    dek = keyring.dek(caller.tenant, row.dek_id)
+    with reading(desk.records) as connection:
+        account = accounts.by_id(connection, desk.caller.tenant, row.account_id)
+        known = references.find(connection, desk.caller.tenant, row.customer_id, row.account_id)
+    dek = desk.keyring.dek(desk.caller.tenant, row.dek_id)
     return Storing(
-        caller=caller,
+        desk=desk,
         intent=intent,
-        connected=connect(processors, keyring, caller.tenant, account),
+        connected=connect(processors, desk.keyring, desk.caller.tenant, account),
         account_id=row.account_id,
         kind=row.kind,
         token_id=row.token_id,
         customer_id=row.customer_id,
         dek=dek,
-        customer_reference=references.open_with(keyring, dek, known)["reference"] if known else None,
+        customer_reference=references.open_with(desk.keyring, dek, known)["reference"] if known else None,
         usage=row.usage,
-        metadata=tokens.unsealed(keyring, [row])[0].metadata,
+        metadata=tokens.unsealed(desk.keyring, [row])[0].metadata,
         created_at=row.created_at,
         outcome_version=row.outcome_version + (row.outcome is not None),
         is_shown=True,

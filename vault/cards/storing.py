@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection
 
 from keys.dek import Dek
-from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.cards.tokens import Token, shown_fingerprint
+from vault.desk import Desk
 from vault.events import raising
 from vault.personal import CardMetadata
 from vault.processing import intents, references
@@ -38,7 +37,7 @@ class Overtaken(Exception):
 class Storing:
     """A storing under way: what its end needs. It has no card."""
 
-    caller: Caller
+    desk: Desk
     intent: intents.Intent | None
     """None where a person's authentication is taken up: the intent ended when it was asked for."""
     connected: Connected
@@ -61,7 +60,7 @@ class Storing:
     @property
     def tenant_id(self) -> str:
         """Whose it is."""
-        return self.caller.tenant
+        return self.desk.caller.tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +99,17 @@ def intent_ended(storing: Storing, token_id: str) -> tuple[Change, ...]:
     return () if storing.intent is None else (intents.finished(storing.intent, resource_id=token_id),)
 
 
-def told(
-    tx: Connection, keyring: Keyring, storing: Storing, action: str, token_id: str | None = None
-) -> tuple[Change, ...]:
+def told(storing: Storing, tx: Connection, action: str, token_id: str | None = None) -> tuple[Change, ...]:
     """The event and the deed for the record, to be written into `tx` with what was done."""
     resource = token_id or storing.token_id
-    entry = audit.entry(tx, keyring, storing.caller, action, customer=storing.customer_id, resource=resource)
+    entry = audit.entry(storing.desk, tx, action, customer=storing.customer_id, resource=resource)
     return (_told(storing, action, resource), entry)
 
 
 def _told(storing: Storing, action: str, token_id: str) -> Change:
     status = {"token.create": "active", "token.deduplicate": "active"}.get(action, action.partition(".")[2])
     data = {"id": token_id, "object": "token", "customer": storing.customer_id, "status": status}
-    return raising.made(storing.caller, f"token.{status}", token_id, data)
+    return raising.made(storing.desk.caller, f"token.{status}", token_id, data)
 
 
 _OPEN = token_table.c.state.in_(("pending", "requires_action"))
@@ -127,17 +124,17 @@ def waiting(storing: Storing) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def kept_reference(keyring: Keyring, storing: Storing, owner: str, value: dict[str, str | None]) -> Change:
+def kept_reference(storing: Storing, owner: str, value: dict[str, str | None]) -> Change:
     """What the processor calls the token or its customer, to be kept."""
     return references.kept(
-        keyring,
+        storing.desk.keyring,
         storing.dek,
         tenant=storing.tenant_id,
         owner=owner,
         customer=storing.customer_id,
         account=storing.account_id,
         value=value,
-        at=storing.caller.at,
+        at=storing.desk.caller.at,
     )
 
 
@@ -147,7 +144,6 @@ def reference_value(stored: Stored) -> dict[str, str | None]:
 
 
 def token_of(
-    keyring: Keyring,
     storing: Storing,
     status: str,
     *,
@@ -164,7 +160,7 @@ def token_of(
         processor=storing.kind,
         created_at=storing.created_at,
         card=card,
-        fingerprint=shown_fingerprint(keyring, storing, card.fingerprint) if card else None,
+        fingerprint=shown_fingerprint(storing.desk.keyring, storing, card.fingerprint) if card else None,
         metadata=storing.metadata or {},
         next_action=next_action,
         declined=declined,

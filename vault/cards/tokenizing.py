@@ -4,19 +4,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed, KeysError
-from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.cards import sending, tokens
 from vault.cards.outcomes import conclude
 from vault.cards.storing import Storing, Tokenized, token_of
 from vault.cards.tokens import token_place
+from vault.desk import Desk
 from vault.errors import LedgerAway, MovedOn
 from vault.ledger.book import Ledger
 from vault.ledger.settling import settle
@@ -67,62 +67,48 @@ class _Plan:
     corrects: bool = False
 
 
-def tokenize(
-    records: Engine,
-    ledger: Ledger,
-    processors: Processors,
-    caller: Caller,
-    order: Order,
-    attempt: intents.Attempt,
-) -> Tokenized:
+def tokenize(desk: Desk, ledger: Ledger, processors: Processors, order: Order, attempt: intents.Attempt) -> Tokenized:
     """Store a card at the processor and give out a token for it.
 
     Raises NotFoundHere, Erased, Restricted, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
     """
-    keyring = ledger.keyring
     for _ in range(_TRIES):
         try:
-            storing, plan = _begin(records, ledger, processors, caller, order, attempt)
+            storing, plan = _begin(desk, ledger, processors, order, attempt)
         except IntegrityError:  # a twin made a customer of the same reference first: use that one
             continue
         except intents.Known:
-            return _replay(records, keyring, caller, order, attempt)
-        outcome, opened = sending.store(keyring, storing, order.source, plan.contact)
+            return _replay(desk, order, attempt)
+        outcome, opened = sending.store(storing, order.source, plan.contact)
         try:
-            made = conclude(records, keyring, storing, outcome, opened)
+            made = conclude(storing, outcome, opened)
         except (SQLAlchemyError, KeysError) as error:
             if isinstance(error, KeyDestroyed):
                 raise
-            made = Tokenized(token=token_of(keyring, storing, "pending"))  # it was sent: nobody is to try again
+            made = Tokenized(token=token_of(storing, "pending"))  # it was sent: nobody is to try again
         if plan.corrects:
             with suppress(LedgerAway):  # which loses nothing: the worker takes it there
-                settle(ledger, records)
+                settle(ledger, desk.records)
         return replace(made, contact_differs=plan.differs and not plan.corrects)
     raise MovedOn("This customer reference is being created elsewhere. Try again.")
 
 
 def _begin(
-    records: Engine, ledger: Ledger, processors: Processors, caller: Caller, order: Order, attempt: intents.Attempt
+    desk: Desk, ledger: Ledger, processors: Processors, order: Order, attempt: intents.Attempt
 ) -> tuple[Storing, _Plan]:
     """Commit the intent and the pending token, and what was planned with them.
 
     Raises Known when the client's own key was used before.
     """
-    keyring = ledger.keyring
-    if order.customer is None and intents.replayed(records, keyring, caller, attempt) is not None:
+    if order.customer is None and intents.replayed(desk, attempt) is not None:
         raise intents.Known  # before a key is made for a customer that exists already
-    plan = _plan(records, keyring, processors, caller, order)
-    token_id, account = intents.resource_id("tok", keyring, caller, attempt), plan.account
+    plan = _plan(desk, processors, order)
+    token_id, account = intents.resource_id(desk, "tok", attempt), plan.account
     intent, begun = intents.begun(
-        keyring,
-        caller,
-        attempt,
-        resource_id=token_id,
-        customer_id=plan.customer_id,
-        account_id=account.account_id,
+        desk, attempt, resource_id=token_id, customer_id=plan.customer_id, account_id=account.account_id
     )
     storing = Storing(
-        caller=caller,
+        desk=desk,
         intent=intent,
         connected=plan.connected,
         account_id=account.account_id,
@@ -133,18 +119,18 @@ def _begin(
         customer_reference=plan.reference,
         usage=order.usage,
         metadata=order.metadata,
-        created_at=caller.at,
+        created_at=desk.caller.at,
         contact_version=plan.contact_version,
     )
-    changes = begun, _pending(keyring, storing)
+    changes = begun, _pending(storing)
     if plan.corrects:
-        _correct(records, ledger, caller, plan.customer_id, order, *changes)
-    elif not _written(records, keyring, caller, plan.new, *changes):
+        _correct(desk, ledger, plan.customer_id, order, *changes)
+    elif not _written(desk, plan.new, *changes):
         raise intents.Known
     return storing, plan
 
 
-def _correct(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, order: Order, *changes: Change) -> None:
+def _correct(desk: Desk, ledger: Ledger, customer_id: str, order: Order, *changes: Change) -> None:
     """Commit intent and token with the correction of the contact. Raises Known, Erased, MovedOn."""
 
     def edit(held: BillingContact) -> BillingContact:
@@ -154,31 +140,29 @@ def _correct(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, 
         if not all(write(tx, *changes)):
             raise intents.Known
 
-    contacts.commit(records, ledger.keyring, ledger, caller, customer_id, edit, begin)
+    contacts.commit(desk, ledger, customer_id, edit, begin)
 
 
-def _written(
-    records: Engine, keyring: Keyring, caller: Caller, new: customers.NewCustomer | None, *changes: Change
-) -> bool:
+def _written(desk: Desk, new: customers.NewCustomer | None, *changes: Change) -> bool:
     """Commit intent and token, with a new customer before them; whether the intent is the first of its key."""
     if new is None:
-        return audit.write_whole(records, lambda _: changes)
-    with audit.transaction(records) as tx:
-        customers.insert_new(tx, keyring, caller, new)
+        return audit.write_whole(desk.records, lambda _: changes)
+    with audit.transaction(desk.records) as tx:
+        customers.insert_new(desk, tx, new)
         if not all(write(tx, *changes)):
             raise intents.Known
     return True
 
 
-def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: Order) -> _Plan:
-    with reading(records) as connection:
-        account = row = _at_default_account(connection, caller, order)
+def _plan(desk: Desk, processors: Processors, order: Order) -> _Plan:
+    with reading(desk.records) as connection:
+        account = row = _at_default_account(connection, desk.caller, order)
         if account is None:
-            account = accounts.choose(connection, caller, order.account)
-            row = _customer(connection, keyring, caller, order, account.account_id)
-    connected = connect(processors, keyring, caller.tenant, account)
+            account = accounts.choose(connection, desk.caller, order.account)
+            row = _customer(desk, connection, order, account.account_id)
+    connected = connect(processors, desk.keyring, desk.caller.tenant, account)
     if row is None:
-        new = customers.prepare(keyring, caller, order.reference, order.contact)
+        new = customers.prepare(desk, order.reference, order.contact)
         return _Plan(
             account=account,
             connected=connected,
@@ -189,12 +173,12 @@ def _plan(records: Engine, keyring: Keyring, processors: Processors, caller: Cal
             contact=order.contact,
         )
     customer_rows.refuse_restricted(row)
-    dek = keyring.dek(caller.tenant, row.dek_id)
+    dek = desk.keyring.dek(desk.caller.tenant, row.dek_id)
     reference = None
     if row.reference is not None:
         owner = row.customer_id
-        reference = references.open_record(keyring, dek, row, owner=owner, account=account.account_id)["reference"]
-    held = contacts.held(keyring, row)
+        reference = references.open_record(desk.keyring, dek, row, owner=owner, account=account.account_id)["reference"]
+    held = contacts.held(desk.keyring, row)
     wanted = _wanted(held, order)
     corrects = order.corrects and wanted != held
     return _Plan(
@@ -223,22 +207,20 @@ def _at_default_account(connection: Connection, caller: Caller, order: Order) ->
     return customer_rows.row_with_default_account(connection, caller, order.customer)
 
 
-def _customer(
-    connection: Connection, keyring: Keyring, caller: Caller, order: Order, account_id: str
-) -> Row[Any] | None:
+def _customer(desk: Desk, connection: Connection, order: Order, account_id: str) -> Row[Any] | None:
     """The row of the customer that an order names, with its sealed name at the processor; None for a new one."""
     customer_id = order.customer
     if customer_id is None and order.reference:
-        customer_id = customer_index.by_reference(connection, keyring, caller, order.reference)
+        customer_id = customer_index.by_reference(desk, connection, order.reference)
     if customer_id is None:
         return None
-    return customer_rows.row_with_reference(connection, caller, customer_id, account_id)
+    return customer_rows.row_with_reference(connection, desk.caller, customer_id, account_id)
 
 
-def _pending(keyring: Keyring, storing: Storing) -> Change:
+def _pending(storing: Storing) -> Change:
     metadata = None
     if storing.metadata:
-        metadata = seal_value(storing.dek, storing.metadata, token_place(keyring, storing, "metadata", 1))
+        metadata = seal_value(storing.dek, storing.metadata, token_place(storing.desk.keyring, storing, "metadata", 1))
     row = {
         "tenant_id": storing.tenant_id,
         "token_id": storing.token_id,
@@ -246,24 +228,24 @@ def _pending(keyring: Keyring, storing: Storing) -> Change:
         "account_id": storing.account_id,
         "state": "pending",
         "usage": storing.usage,
-        "live": storing.caller.live,
+        "live": storing.desk.caller.live,
         "metadata": metadata,
         "created_at": storing.created_at,
     }
     return inserted(token_table, row, if_absent=True)  # its id comes from the client's key: a known one is there
 
 
-def _replay(records: Engine, keyring: Keyring, caller: Caller, order: Order, attempt: intents.Attempt) -> Tokenized:
-    first = intents.replayed(records, keyring, caller, attempt)
+def _replay(desk: Desk, order: Order, attempt: intents.Attempt) -> Tokenized:
+    first = intents.replayed(desk, attempt)
     if first is None:
         raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
-    token = tokens.read(records, keyring, caller, first.resource_id)
-    differs = not order.corrects and order.contact is not None and _differs(records, keyring, caller, token, order)
+    token = tokens.read(desk, first.resource_id)
+    differs = not order.corrects and order.contact is not None and _differs(desk, token, order)
     return Tokenized(token=token, replayed=True, deduplicated=token.created_at < first.at, contact_differs=differs)
 
 
-def _differs(records: Engine, keyring: Keyring, caller: Caller, token: tokens.Token, order: Order) -> bool:
+def _differs(desk: Desk, token: tokens.Token, order: Order) -> bool:
     """Whether the contact that is held now is another than the order's."""
-    with reading(records) as connection:
-        held = contacts.held(keyring, customer_rows.row_of(connection, caller, token.customer))
+    with reading(desk.records) as connection:
+        held = contacts.held(desk.keyring, customer_rows.row_of(connection, desk.caller, token.customer))
     return _wanted(held, order) != held

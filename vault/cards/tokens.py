@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from keys.blindindex import NORMALIZATION, digest, label
 from keys.context import Context
@@ -22,6 +22,7 @@ from keys.prepared import Prepared
 from vault import pages
 from vault.caller import Caller
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.errors import Erased, NotFoundHere
 from vault.ids import base32
 from vault.people.customer_rows import row_of
@@ -53,27 +54,22 @@ class Token:
     """Why it is not to be charged again before its card is renewed."""
 
 
-def read(records: Engine, keyring: Keyring, caller: Caller, token_id: str) -> Token:
+def read(desk: Desk, token_id: str) -> Token:
     """One token. Raises NotFoundHere, Erased."""
-    with reading(records) as connection:
-        row = row_of_token(connection, caller, token_id)
-    return unsealed(keyring, [row])[0]
+    with reading(desk.records) as connection:
+        row = row_of_token(connection, desk.caller, token_id)
+    return unsealed(desk.keyring, [row])[0]
 
 
 def of_customer(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    customer_id: str,
-    wanted: pages.Wanted,
-    which: ColumnElement[bool] = STORED,
+    desk: Desk, customer_id: str, wanted: pages.Wanted, which: ColumnElement[bool] = STORED
 ) -> pages.Page[Token]:
     """A customer's tokens, newest first; those whose storing failed are left out. Raises NotFoundHere, Erased."""
-    with reading(records) as connection:
-        row_of(connection, caller, customer_id)
-        statement = _mine(caller).where(tokens.c.customer_id == customer_id, which)
+    with reading(desk.records) as connection:
+        row_of(connection, desk.caller, customer_id)
+        statement = _mine(desk.caller).where(tokens.c.customer_id == customer_id, which)
         order = (tokens.c.created_at, tokens.c.token_id)
-        return pages.page(connection, statement, order, wanted, partial(unsealed, keyring))
+        return pages.page(connection, statement, order, wanted, partial(unsealed, desk.keyring))
 
 
 class OfToken(Protocol):

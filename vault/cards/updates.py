@@ -9,10 +9,10 @@ from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.cards.deletion import unlink
 from vault.cards.tokens import found_by, row_of_token, token_place, unsealed
 from vault.conditions import of_row
+from vault.desk import Desk
 from vault.errors import Erased
 from vault.events import raising
 from vault.processing import references
@@ -36,37 +36,29 @@ def token_of(records: Engine, keyring: Keyring, tenant: str, account_id: str, me
     return found
 
 
-def detached_there(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    connected: Connected,
-    token_id: str,
-    method: str,
-    refused: Refused,
-) -> bool:
+def detached_there(desk: Desk, connected: Connected, token_id: str, method: str, refused: Refused) -> bool:
     """Whether a charge was refused because its payment method is detached at the processor. The token then is, here.
 
     Stripe has no code of its own for it (a 400, `invalid_request_error`), so the payment method is read, whatever the
     refusal of anything but the credentials says.
     """
-    if refused.credentials or not follow(records, keyring, caller, connected, token_id, method):
+    if refused.credentials or not follow(desk, connected, token_id, method):
         return False
-    this = and_(tokens.c.tenant_id == caller.tenant, tokens.c.token_id == token_id)
-    with reading(records) as connection:
+    this = and_(tokens.c.tenant_id == desk.caller.tenant, tokens.c.token_id == token_id)
+    with reading(desk.records) as connection:
         return connection.scalar(select(tokens.c.state).where(this)) == "detached"
 
 
-def follow(records: Engine, keyring: Keyring, caller: Caller, connected: Connected, token_id: str, method: str) -> bool:
+def follow(desk: Desk, connected: Connected, token_id: str, method: str) -> bool:
     """Ask the processor for a token's payment method and let the token follow; whether it said."""
     seen = connected.processor.read_stored(connected.credentials, reference=method)
     if not isinstance(seen, Stored | Forgotten):
         return False
     try:
-        with audit.transaction(records) as tx:
-            row = row_of_token(tx, caller, token_id)
-            if row.state == "active" and _is_charged(tx, keyring, row, method):
-                _follow(tx, keyring, caller, row, seen)
+        with audit.transaction(desk.records) as tx:
+            row = row_of_token(tx, desk.caller, token_id)
+            if row.state == "active" and _is_charged(tx, desk.keyring, row, method):
+                _follow(desk, tx, row, seen)
     except (Erased, KeyDestroyed):  # meanwhile: nothing is left that could follow
         return True
     return True
@@ -79,21 +71,21 @@ def _is_charged(tx: Connection, keyring: Keyring, row: Row[Any], method: str) ->
     return kept is not None and kept.reference_digest == digest
 
 
-def _follow(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], seen: Stored | Forgotten) -> None:
+def _follow(desk: Desk, tx: Connection, row: Row[Any], seen: Stored | Forgotten) -> None:
     if isinstance(seen, Forgotten):
-        _detach(tx, keyring, caller, row)
+        _detach(desk, tx, row)
         return
-    dek = keyring.dek(caller.tenant, row.dek_id)
-    known = unsealed(keyring, [row])[0].card
+    dek = desk.keyring.dek(desk.caller.tenant, row.dek_id)
+    known = unsealed(desk.keyring, [row])[0].card
     if known is None or known == seen.card:
         return
     version = row.card_version + 1
-    card = seal_value(dek, asdict(seen.card), token_place(keyring, row, "card", version))
+    card = seal_value(dek, asdict(seen.card), token_place(desk.keyring, row, "card", version))
     changed = {"card": card, "card_version": version, "blocked_code": None}
     tx.execute(update(tokens).where(of_row(tokens, row)).values(changed))
     if seen.card.fingerprint is not None and seen.card.fingerprint != known.fingerprint:
-        _index(tx, keyring, row, seen.card.fingerprint)
-    _tell(tx, keyring, caller, row, "updated", "active")
+        _index(tx, desk.keyring, row, seen.card.fingerprint)
+    _tell(desk, tx, row, "updated", "active")
 
 
 def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) -> None:
@@ -103,7 +95,7 @@ def _index(tx: Connection, keyring: Keyring, row: Row[Any], fingerprint: str) ->
     write(tx, found_by(keyring, row, fingerprint, live=row.live))
 
 
-def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> None:
+def _detach(desk: Desk, tx: Connection, row: Row[Any]) -> None:
     """Gone there, so it charges nothing here.
 
     Nothing of it goes to the ledger: a restored backup that has it active again only makes the processor refuse it.
@@ -111,13 +103,13 @@ def _detach(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any]) -> 
     unlink(tx, row)
     gone = {"state": "detached", "card": None, "metadata": None, "outcome": None}
     tx.execute(update(tokens).where(of_row(tokens, row)).values(gone))
-    _tell(tx, keyring, caller, row, "detached", "detached")
+    _tell(desk, tx, row, "detached", "detached")
 
 
-def _tell(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], what: str, status: str) -> None:
+def _tell(desk: Desk, tx: Connection, row: Row[Any], what: str, status: str) -> None:
     data = {"id": row.token_id, "object": "token", "customer": row.customer_id, "status": status}
     write(
         tx,
-        raising.made(caller, f"token.{what}", row.token_id, data),
-        audit.entry(tx, keyring, caller, f"token.{what}", customer=row.customer_id, resource=row.token_id),
+        raising.made(desk.caller, f"token.{what}", row.token_id, data),
+        audit.entry(desk, tx, f"token.{what}", customer=row.customer_id, resource=row.token_id),
     )

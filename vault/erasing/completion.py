@@ -15,9 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, 
 from keys import keystore as keystores
 from keys.database import reading, transaction
 from vault import audit, leases
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import spelled, together
+from vault.desk import Desk
 from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
 from vault.errors import EraseIncomplete, Invalid, NotFoundHere, NotUsable
@@ -38,55 +38,53 @@ AWAITED = {"shredded": "pending", "certified": "pending", "redacting": "schedule
 
 
 def certificate(
-    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, request_id: str, customer_id: str | None = None
+    desk: Desk, ledger: Ledger, policy: Policy, request_id: str, customer_id: str | None = None
 ) -> dict[str, Any]:
     """The latest certificate of a request, signed: the first one is made now, if the worker has not come to it yet.
 
     A request about several customers has one for each, and `customer_id` says which. Raises NotFoundHere, Invalid when
     it does not, NotUsable while the customer is not erased here.
     """
-    request = rights.read(records, caller, request_id)
+    request = rights.read(desk, request_id)
     if customer_id is None and len(request.targets) > 1:
         raise Invalid("customer", "This request is about several customers: name one of them.")
     about = customer_id or request.customer
     if about not in request.customers:
         raise NotFoundHere("This request is not about that customer.")
-    erasure = _of_customer(records, caller.tenant, about)
+    erasure = _of_customer(desk.records, desk.caller.tenant, about)
     if erasure is None:
         raise _not_yet()
     if erasure.state == "shredded":
-        listed = recipients.of_erasure(records, erasure)
-        told = [*recipients.as_told(listed, {}), *recipients.open_storings(records, erasure)]
-        certified = _certificate(records, ledger, policy, caller, erasure, told)
-        with audit.transaction(records) as tx:
+        listed = recipients.of_erasure(desk.records, erasure)
+        told = [*recipients.as_told(listed, {}), *recipients.open_storings(desk.records, erasure)]
+        certified = _certificate(desk, ledger, policy, erasure, told)
+        with audit.transaction(desk.records) as tx:
             progress.hold(tx, erasure.tenant_id, erasure.request_id)
-            _certify(tx, ledger, caller, erasure, told, certified)
-        settle(ledger, records)
-    return _published(records, ledger, erasure)
+            _certify(desk, tx, ledger, erasure, told, certified)
+        settle(ledger, desk.records)
+    return _published(desk.records, ledger, erasure)
 
 
-def carry_on(
-    records: Engine, ledger: Ledger, processors: Processors, policy: Policy, caller: Caller, erasure_id: str
-) -> None:
+def carry_on(desk: Desk, ledger: Ledger, processors: Processors, policy: Policy, erasure_id: str) -> None:
     """Take an erasure through every step that is open. Safe to repeat, by any process."""
-    settle(ledger, records)
-    erasure = read(records, caller.tenant, erasure_id)
+    settle(ledger, desk.records)
+    erasure = read(desk.records, desk.caller.tenant, erasure_id)
     if erasure.state not in AWAITED:
         return
-    listed = recipients.of_erasure(records, erasure)
+    listed = recipients.of_erasure(desk.records, erasure)
     ask = redactions.redact if erasure.state == "redacting" else telling.tell
-    answers = ask(ledger.keyring, processors, caller, erasure, listed)
-    storings = recipients.open_storings(records, erasure)
+    answers = ask(desk, processors, erasure, listed)
+    storings = recipients.open_storings(desk.records, erasure)
     told = [*recipients.as_told(listed, answers), *storings]
     if _is_news(erasure, [*recipients.as_told(listed, {}), *storings], told):
-        certified = _certificate(records, ledger, policy, caller, erasure, told)
-        with audit.transaction(records) as tx:
+        certified = _certificate(desk, ledger, policy, erasure, told)
+        with audit.transaction(desk.records) as tx:
             progress.hold(tx, erasure.tenant_id, erasure.request_id)
             recipients.write_answers(tx, listed, answers)
-            _certify(tx, ledger, caller, erasure, told, certified)
-        settle(ledger, records)
+            _certify(desk, tx, ledger, erasure, told, certified)
+        settle(ledger, desk.records)
     else:
-        _put_off(records, caller, erasure, listed, answers)
+        _put_off(desk, erasure, listed, answers)
 
 
 def _is_news(erasure: Row[Any], before: Sequence[Recipient], told: Sequence[Recipient]) -> bool:
@@ -95,16 +93,14 @@ def _is_news(erasure: Row[Any], before: Sequence[Recipient], told: Sequence[Reci
     return erasure.state == "shredded" or before != told or not is_open
 
 
-def _put_off(
-    records: Engine, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]], answers: Mapping[str, Answer]
-) -> None:
+def _put_off(desk: Desk, erasure: Row[Any], listed: Sequence[Row[Any]], answers: Mapping[str, Answer]) -> None:
     """Come again once the lease is over; for redactions when there is something to do, which may be in months."""
-    with transaction(records) as tx:
+    with transaction(desk.records) as tx:
         progress.hold(tx, erasure.tenant_id, erasure.request_id)
         recipients.write_answers(tx, listed, answers)
         if erasure.state == "redacting":
             key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
-            update_row(tx, erasures, key, {"lease_until": redactions.next_look(listed, answers, caller.at)})
+            update_row(tx, erasures, key, {"lease_until": redactions.next_look(listed, answers, desk.caller.at)})
 
 
 def take_up(records: Engine, row: Row[str, str, bool]) -> bool:
@@ -125,25 +121,22 @@ def open_erasures(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 
 def _certificate(
-    records: Engine,
-    ledger: Ledger,
-    policy: Policy,
-    caller: Caller,
-    erasure: Row[Any],
-    told: Sequence[Recipient],
+    desk: Desk, ledger: Ledger, policy: Policy, erasure: Row[Any], told: Sequence[Recipient]
 ) -> dict[str, Any]:
     """Read back, then say what was found. Raises EraseIncomplete."""
-    found = certificates.read_back(records, ledger.keystore, erasure, caller.at)
+    found = certificates.read_back(desk.records, ledger.keystore, erasure, desk.caller.at)
     if not found.is_verified:
         raise EraseIncomplete(f"Erasure {erasure.erasure_id} left something behind; nothing is certified.")
     kept = certificates.retained(found.last_charge, policy)
-    return certificates.certificate(erasure, policy, targets=found.targets, recipients=told, kept=kept, at=caller.at)
+    return certificates.certificate(
+        erasure, policy, targets=found.targets, recipients=told, kept=kept, at=desk.caller.at
+    )
 
 
 def _certify(
+    desk: Desk,
     tx: Connection,
     ledger: Ledger,
-    caller: Caller,
     erasure: Row[Any],
     told: Sequence[Recipient],
     certificate: dict[str, Any],
@@ -151,14 +144,14 @@ def _certify(
     """Decide the certificate; the request's own key goes with the last one. Another process may have been first."""
     pending = sum(recipient.result == "pending" for recipient in told)
     key = {"tenant_id": erasure.tenant_id, "erasure_id": erasure.erasure_id, "state": erasure.state}
-    stands = _stands(erasure, told, caller.at)
+    stands = _stands(erasure, told, desk.caller.at)
     if not update_row(tx, erasures, key, stands):
         return
     dek_id, *former = _keys(ledger, erasure) if stands["state"] == "completed" else (None,)
     decide(
         tx,
         ledger,
-        caller,
+        desk.caller,
         "erase.done",
         erasure.customer_id,
         version=erasure.customer_version,
@@ -169,13 +162,12 @@ def _certify(
     if erasure.state != "redacting":  # the request is complete since then
         status = "awaiting_processor" if pending else "retained" if certificate["retained"] else "done"
         target = Target(customer=erasure.customer_id, status=status)
-        progress.move_target(tx, caller.at, erasure.tenant_id, erasure.request_id, target)
+        progress.move_target(tx, desk.caller.at, erasure.tenant_id, erasure.request_id, target)
     told_of = {"id": erasure.customer_id, "object": "customer", "status": "erased", "request": erasure.request_id}
-    write(tx, raising.made(caller, "customer.erased", erasure.customer_id, {**told_of, "pending": pending}))
+    write(tx, raising.made(desk.caller, "customer.erased", erasure.customer_id, {**told_of, "pending": pending}))
     audit.record(
+        desk,
         tx,
-        ledger.keyring,
-        caller,
         "customer.erased",
         customer=erasure.customer_id,
         resource=erasure.request_id,

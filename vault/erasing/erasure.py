@@ -7,7 +7,7 @@ the ledger) -> `shredded` (nothing opens any more). What processors must be told
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
@@ -15,6 +15,7 @@ from keys.identity import identified
 from keys.keystore import Watermark
 from vault import audit
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.erasing import recipients
 from vault.erasing.looking import CUSTOMER_HELD, OPEN, TOGETHER_AT_MOST, asked, named
 from vault.errors import Erased, NotFoundHere
@@ -49,7 +50,7 @@ class ApprovalNeeded(Exception):  # no error: what rolls back a decision that is
 
 
 def execute(
-    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, approved: str | None = None
+    desk: Desk, ledger: Ledger, policy: Policy, customer_id: str, approved: str | None = None
 ) -> RightsRequest | None:
     """Erase a customer here, for the request `approved`, or for one that is made with it and returned.
 
@@ -57,43 +58,38 @@ def execute(
     for a request that was closed meanwhile.
     """
     with suppress(Erased, KeyDestroyed):  # already, or by a twin of this request
-        request, just = _decide(records, ledger, policy, caller, customer_id, approved)
-        settle(ledger, records, just)
+        request, just = _decide(desk, ledger, policy, customer_id, approved)
+        settle(ledger, desk.records, just)
         return request
     return None
 
 
 def _decide(
-    records: Engine,
-    ledger: Ledger,
-    policy: Policy,
-    caller: Caller,
-    customer_id: str,
-    approved: str | None,
+    desk: Desk, ledger: Ledger, policy: Policy, customer_id: str, approved: str | None
 ) -> tuple[RightsRequest, tuple[Watermark, Change]]:
     """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
     keyring = ledger.keyring
-    erasure_id = new_id("era", caller.tenant)
-    keyring.warm(caller.tenant)
-    with audit.transaction(records) as tx:
-        customer = CUSTOMER_HELD.one_or_none(tx, asked(caller, customer_id))
+    erasure_id = new_id("era", desk.caller.tenant)
+    keyring.warm(desk.caller.tenant)
+    with audit.transaction(desk.records) as tx:
+        customer = CUSTOMER_HELD.one_or_none(tx, asked(desk.caller, customer_id))
         if customer is None:
             raise NotFoundHere("No such customer.")
         if customer.state != "active":
             raise Erased("This customer was erased.")
         expected = ledger.witness.vouched
-        rows = OPEN.all(tx, named(policy, caller, customer_id))
+        rows = OPEN.all(tx, named(policy, desk.caller, customer_id))
         found = rows[0]
         ledger.witness.check(identified(tx, found.identity), expected)
-        known = approved or _allowed(tx, found, policy, caller)
-        request = _request(tx, policy, caller, known, customer_id)
-        _refuse_while_open(tx, caller, customer_id, found)
+        known = approved or _allowed(tx, found, policy, desk.caller)
+        request = _request(tx, policy, desk.caller, known, customer_id)
+        _refuse_while_open(tx, desk.caller, customer_id, found)
         # Only now: what is refused leaves no key.
-        own, former, request_dek = keyring.deks_to_erase(caller.tenant, customer.dek_id, customer_id, erasure_id)
+        own, former, request_dek = keyring.deks_to_erase(desk.caller.tenant, customer.dek_id, customer_id, erasure_id)
         version = customer.version + 1
         entry_id, decided_entry = decided(
             ledger,
-            caller,
+            desk.caller,
             "erase.intent",
             customer_id,
             version=version,
@@ -102,24 +98,24 @@ def _decide(
             terms=_terms(request, erasure_id, request_dek),
         )
         held = [row for row in rows if row.owner_id]
-        told = recipients.all_of(keyring, policy, caller, held, erasure_id, own, request_dek)
-        new = [] if known else [rights.made(caller, request), *_targets(caller, request)]
+        told = recipients.all_of(desk, policy, held, erasure_id, own, request_dek)
+        new = [] if known else [rights.made(desk.caller, request), *_targets(desk.caller, request)]
         write(
             tx,
             *new,
-            _forbidden(caller, customer_id, version),
+            _forbidden(desk.caller, customer_id, version),
             decided_entry,
-            _new_erasure(caller, customer_id, request.id, erasure_id, request_dek, entry_id),
-            audit.entry(tx, keyring, caller, "customer.erase", customer=customer_id, resource=request.id),
+            _new_erasure(desk.caller, customer_id, request.id, erasure_id, request_dek, entry_id),
+            audit.entry(desk, tx, "customer.erase", customer=customer_id, resource=request.id),
             *told[:TOGETHER],
         )
         if known:
             target = Target(customer=customer_id, status="executing")
-            progress.move_target(tx, caller.at, caller.tenant, known, target)
+            progress.move_target(tx, desk.caller.at, desk.caller.tenant, known, target)
         for start in range(TOGETHER, len(told), TOGETHER):
             write(tx, *told[start : start + TOGETHER])
         if found.package:
-            packages.destroy_of_customer(tx, ledger, caller, customer_id)
+            packages.destroy_of_customer(desk, tx, ledger, customer_id)
     return request, (Watermark(found.seq, found.hash), decided_entry)
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, and_, bindparam, func, select
+from sqlalchemy import Connection, Row, Table, and_, bindparam, func, select
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import charge_states
 from vault.caller import Caller
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.erasing import certificates
 from vault.errors import NotUsable
 from vault.people import holds
@@ -79,16 +80,14 @@ class Plan:
         return bool(self.blocked_by)
 
 
-def plan(
-    records: Engine, keyring: Keyring, processors: Processors, policy: Policy, caller: Caller, customer_id: str
-) -> Plan:
+def plan(desk: Desk, processors: Processors, policy: Policy, customer_id: str) -> Plan:
     """The plan for one customer. Raises NotFoundHere, Erased."""
-    named = {"of_tenant": caller.tenant, "of_customer": customer_id}
-    with reading(records) as connection:
-        customer = row_of(connection, caller, customer_id)
+    named = {"of_tenant": desk.caller.tenant, "of_customer": customer_id}
+    with reading(desk.records) as connection:
+        customer = row_of(connection, desk.caller, customer_id)
         found = connection.execute(_FOUND, named).one()._asdict()
         accounts = connection.execute(_ACCOUNTS, named).all()
-        blocked_by = _obstacles(connection, caller, customer_id, found)
+        blocked_by = _obstacles(connection, desk.caller, customer_id, found)
     last_charge = found.pop("last_charge")
     counted = [{"name": name, "records": found[name]} for name in _GOES]
     return Plan(
@@ -96,7 +95,7 @@ def plan(
         blocked_by=blocked_by,
         destroyed=[{"name": "customer_key", "records": 1}, {"name": "billing_contact", "records": 1}, *counted],
         retained=certificates.retained(last_charge, policy),
-        recipients=[_told(keyring, processors, policy, caller, customer, row) for row in accounts],
+        recipients=[_told(desk, processors, policy, customer, row) for row in accounts],
     )
 
 
@@ -106,17 +105,15 @@ def _obstacles(connection: Connection, caller: Caller, customer_id: str, found: 
     return [*opened, *held]
 
 
-def _told(
-    keyring: Keyring, processors: Processors, policy: Policy, caller: Caller, customer: Row[Any], row: Row[Any]
-) -> Told:
+def _told(desk: Desk, processors: Processors, policy: Policy, customer: Row[Any], row: Row[Any]) -> Told:
     days = policy.redaction.get(row.kind) if row.reference is not None else None
     return Told(
         processor=row.kind,
         name=policy.recipients.get(row.kind, row.kind),
         processor_account=row.account_id,
         payment_methods=row.payment_methods,
-        subscriptions=_subscriptions(keyring, processors, customer, row),
-        redaction_at=caller.at + timedelta(days=days) if days else None,
+        subscriptions=_subscriptions(desk.keyring, processors, customer, row),
+        redaction_at=desk.caller.at + timedelta(days=days) if days else None,
     )
 
 

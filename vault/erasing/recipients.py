@@ -17,6 +17,7 @@ from keys.keyring import Keyring
 from vault import leases
 from vault.caller import Caller
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.policy import Policy
 from vault.processing import references
 from vault.sealing import open_near, place_of, seal_value
@@ -51,13 +52,7 @@ class Recipient:
 
 
 def all_of(
-    keyring: Keyring,
-    policy: Policy,
-    caller: Caller,
-    references_held: Sequence[Any],
-    erasure_id: str,
-    own: Dek,
-    request_dek: Dek,
+    desk: Desk, policy: Policy, references_held: Sequence[Any], erasure_id: str, own: Dek, request_dek: Dek
 ) -> list[Change]:
     """One new row for each thing that a processor has of this person, sealed anew under the request's key.
 
@@ -65,11 +60,11 @@ def all_of(
     """
     changes = []
     for held in references_held:
-        value = {"reference": references.open_with(keyring, own, held)["reference"]}
-        for told in _told(policy, caller, held):
-            place = _place(keyring, caller.tenant, erasure_id, told["recipient_id"], 1)
+        value = {"reference": references.open_with(desk.keyring, own, held)["reference"]}
+        for told in _told(policy, desk.caller, held):
+            place = _place(desk.keyring, desk.caller.tenant, erasure_id, told["recipient_id"], 1)
             sealed = {"reference": seal_value(request_dek, value, place)}
-            whose = {"tenant_id": caller.tenant, "erasure_id": erasure_id, "account_id": held.account_id}
+            whose = {"tenant_id": desk.caller.tenant, "erasure_id": erasure_id, "account_id": held.account_id}
             changes.append(inserted(erasure_recipients, whose | told | sealed))
     return changes
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from keys.keyring import Keyring
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.erasing import recipients
 from vault.erasing.recipients import Answer
 from vault.erasing.telling import PROOF
@@ -29,12 +29,10 @@ AGAIN_AFTER = timedelta(days=7)
 UNAVAILABLE = Refused(code="redaction_unavailable")
 
 
-def redact(
-    keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]]
-) -> dict[str, Answer]:
+def redact(desk: Desk, processors: Processors, erasure: Row[Any], listed: Sequence[Row[Any]]) -> dict[str, Answer]:
     """Take every redaction whose day has come a step further; what changes, by recipient. Nothing is written yet."""
-    due = [row for row in listed if row.result == "scheduled" and row.next_attempt_at <= caller.at]
-    return {row.recipient_id: _step(keyring, processors, caller, erasure, row) for row in due}
+    due = [row for row in listed if row.result == "scheduled" and row.next_attempt_at <= desk.caller.at]
+    return {row.recipient_id: _step(desk, processors, erasure, row) for row in due}
 
 
 def next_look(listed: Sequence[Row[Any]], answers: Mapping[str, Answer], at: datetime) -> datetime:
@@ -46,22 +44,22 @@ def next_look(listed: Sequence[Row[Any]], answers: Mapping[str, Answer], at: dat
     )
 
 
-def _step(keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any], row: Row[Any]) -> Answer:
+def _step(desk: Desk, processors: Processors, erasure: Row[Any], row: Row[Any]) -> Answer:
     if row.reference is None:
-        return recipients.answered(caller, row, "lost")
-    dek = keyring.dek(erasure.tenant_id, erasure.dek_id)
-    value = recipients.open_reference(keyring, dek, row)
-    met = _ask(keyring, processors, row, value)
+        return recipients.answered(desk.caller, row, "lost")
+    dek = desk.keyring.dek(erasure.tenant_id, erasure.dek_id)
+    value = recipients.open_reference(desk.keyring, dek, row)
+    met = _ask(desk.keyring, processors, row, value)
     said = _said(met)
     if said == "not_available" and row.proven_at is None:  # another account's key may be told the same
         return {"attempts": row.attempts + 1, "waits_for": PROOF}
     if said in FINAL:
-        return recipients.answered(caller, row, said)
+        return recipients.answered(desk.caller, row, said)
     if said == "failed":
-        anew = recipients.replaced_reference(keyring, dek, row, {"reference": value["reference"]})
-        return {"attempts": 0, "next_attempt_at": caller.at + AGAIN_AFTER, **anew}
+        anew = recipients.replaced_reference(desk.keyring, dek, row, {"reference": value["reference"]})
+        return {"attempts": 0, "next_attempt_at": desk.caller.at + AGAIN_AFTER, **anew}
     if isinstance(met, Redaction) and "job" not in value:
-        kept = recipients.replaced_reference(keyring, dek, row, {**value, "job": met.job})
+        kept = recipients.replaced_reference(desk.keyring, dek, row, {**value, "job": met.job})
         return {"attempts": 0, "waits_for": None, **kept}
     return {"attempts": row.attempts + 1}
 

@@ -1,9 +1,7 @@
 """Asking for one customer's erasure outright (`DELETE /v1/customers/{id}`): it is done at once where that may be."""
 
-from sqlalchemy import Engine
-
 from keys.database import reading
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.erasing import erasure
 from vault.erasing.erasure import ApprovalNeeded
 from vault.errors import Blocked, Erased, NotUsable
@@ -14,7 +12,7 @@ from vault.requests.execution import Work
 from vault.requests.rights import RightsRequest
 
 
-def erase(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> RightsRequest:
+def erase(desk: Desk, ledger: Ledger, policy: Policy, customer_id: str) -> RightsRequest:
     """Erase a customer here, and leave the processors to the worker; asking again finds the same request.
 
     Above the policy's rate it only asks, and a second actor who asks the same approves. What is blocked is kept as a
@@ -22,31 +20,29 @@ def erase(records: Engine, ledger: Ledger, policy: Policy, caller: Caller, custo
     NotUsable where a request about others too waits for approval.
     """
     try:
-        made = erasure.execute(records, ledger, policy, caller, customer_id)
+        made = erasure.execute(desk, ledger, policy, customer_id)
     except ApprovalNeeded as needed:
-        return _ask(records, ledger, policy, caller, customer_id, needed.request_id)
+        return _ask(desk, ledger, policy, customer_id, needed.request_id)
     except Blocked as blocked:
-        kept = intake.ask_to_erase(records, ledger.keyring, policy, caller, customer_id, blocked)
+        kept = intake.ask_to_erase(desk, policy, customer_id, blocked)
         raise Blocked(blocked.reasons, blocked.until, request=kept.id) from None
-    return made or _earlier(records, caller, customer_id)
+    return made or _earlier(desk, customer_id)
 
 
-def _ask(
-    records: Engine, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str, request_id: str | None
-) -> RightsRequest:
+def _ask(desk: Desk, ledger: Ledger, policy: Policy, customer_id: str, request_id: str | None) -> RightsRequest:
     if request_id is None:
-        return intake.ask_to_erase(records, ledger.keyring, policy, caller, customer_id)
-    if len(rights.read(records, caller, request_id).targets) > 1:
+        return intake.ask_to_erase(desk, policy, customer_id)
+    if len(rights.read(desk, request_id).targets) > 1:
         raise NotUsable("request_open", "A request about this and other customers waits for approval: decide that one.")
-    request = decisions.approve(records, ledger.keyring, policy, caller, request_id)
+    request = decisions.approve(desk, policy, request_id)
     if request.status == "approved":
-        execution.execute(Work(records=records, ledger=ledger, policy=policy, caller=caller), request)
-    return rights.read(records, caller, request_id)
+        execution.execute(Work(desk=desk, ledger=ledger, policy=policy), request)
+    return rights.read(desk, request_id)
 
 
-def _earlier(records: Engine, caller: Caller, customer_id: str) -> RightsRequest:
-    with reading(records) as connection:
-        request = rights.of_customer(connection, caller, customer_id)
+def _earlier(desk: Desk, customer_id: str) -> RightsRequest:
+    with reading(desk.records) as connection:
+        request = rights.of_customer(connection, desk.caller, customer_id)
     if request is None:
         raise Erased("This customer was erased, and the request is not in these records.")
     return request

@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, exists, or_, select
 
 from keys.database import reading
-from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.conditions import given, spelled, together
+from vault.desk import Desk
 from vault.policy import Policy
 from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds
 
@@ -35,17 +34,17 @@ def expired(records: Engine, policy: Policy, at: datetime) -> Sequence[Row[str, 
         return connection.execute(_EXPIRED, {"before": kept_since(policy, at), "now": at}).all()
 
 
-def purge(records: Engine, keyring: Keyring, policy: Policy, caller: Caller, customer_id: str) -> int:
+def purge(desk: Desk, policy: Policy, customer_id: str) -> int:
     """Delete one customer's transactions whose time is over, at most CHARGES of them; how many went."""
-    named = {"of_tenant": caller.tenant, "of_customer": customer_id, "before": kept_since(policy, caller.at)}
-    with audit.transaction(records) as tx:
-        if tx.execute(_FREE, named | {"now": caller.at}).first() is None:  # held or restricted since it was found
+    named = {"of_tenant": desk.caller.tenant, "of_customer": customer_id, "before": kept_since(policy, desk.caller.at)}
+    with audit.transaction(desk.records) as tx:
+        if tx.execute(_FREE, named | {"now": desk.caller.at}).first() is None:  # held or restricted since it was found
             return 0
         doomed = [*tx.scalars(_THEIRS, named)]
         if doomed:
-            _delete(tx, caller.tenant, doomed)
+            _delete(tx, desk.caller.tenant, doomed)
             details: audit.Details = {"class": "transactions", "records": len(doomed)}
-            audit.record(tx, keyring, caller, "retention.purge", customer=customer_id, details=details)
+            audit.record(desk, tx, "retention.purge", customer=customer_id, details=details)
     return len(doomed)
 
 

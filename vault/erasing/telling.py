@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from keys.dek import Dek
-from keys.keyring import Keyring
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.erasing import recipients
 from vault.erasing.recipients import Answer
 from vault.errors import NotUsable
@@ -50,30 +50,27 @@ class Said:
     looked_for: str | None = None
 
 
-def tell(
-    keyring: Keyring, processors: Processors, caller: Caller, erasure: Row[Any], listed: Sequence[Row[Any]]
-) -> dict[str, Answer]:
+def tell(desk: Desk, processors: Processors, erasure: Row[Any], listed: Sequence[Row[Any]]) -> dict[str, Answer]:
     """Tell every processor whose turn it is and that has not answered; what each says, by recipient.
 
     Who has not answered is asked again later, each time later. Nothing is written yet.
     """
     pending = [row for row in listed if row.result == "pending"]
-    due = [row for row in pending if row.next_attempt_at <= caller.at]
+    due = [row for row in pending if row.next_attempt_at <= desk.caller.at]
     if not due:
         return {}
     sealed = any(row.reference is not None for row in pending)
-    dek = keyring.dek(erasure.tenant_id, erasure.dek_id) if sealed else None
-    telling = _Telling(keyring=keyring, processors=processors, caller=caller, erasure=erasure, dek=dek)
+    dek = desk.keyring.dek(erasure.tenant_id, erasure.dek_id) if sealed else None
+    telling = _Telling(desk=desk, processors=processors, erasure=erasure, dek=dek)
     waits = {} if erasure.cancel_subscriptions else _waits(telling, pending)
     said = {row.recipient_id: waits.get(row.account_id) or _tell(telling, row) for row in due}
-    return {row.recipient_id: _answer(caller, row, said[row.recipient_id]) for row in due}
+    return {row.recipient_id: _answer(desk.caller, row, said[row.recipient_id]) for row in due}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Telling:
-    keyring: Keyring
+    desk: Desk
     processors: Processors
-    caller: Caller
     erasure: Row[Any]
     dek: Dek | None
 
@@ -114,7 +111,7 @@ def _tell(telling: _Telling, row: Row[Any]) -> Said:
 def _connected(telling: _Telling, row: Row[Any]) -> Connected | None:
     """The account; None where this deployment can't reach it now: it stays on the list."""
     try:
-        return connect(telling.processors, telling.keyring, telling.erasure.tenant_id, row)
+        return connect(telling.processors, telling.desk.keyring, telling.erasure.tenant_id, row)
     except NotUsable:
         return None
 
@@ -122,8 +119,8 @@ def _connected(telling: _Telling, row: Row[Any]) -> Connected | None:
 def _named(telling: _Telling, connected: Connected, row: Row[Any]) -> str | NotFound | Failure:
     """The processor's name for it. After a restore that lost it, the customer is found there by our tag."""
     if row.reference is not None and telling.dek is not None:
-        return recipients.open_reference(telling.keyring, telling.dek, row)["reference"]
-    tag = intents.tag(telling.keyring, telling.erasure.tenant_id, telling.erasure.customer_id)
+        return recipients.open_reference(telling.desk.keyring, telling.dek, row)["reference"]
+    tag = intents.tag(telling.desk.keyring, telling.erasure.tenant_id, telling.erasure.customer_id)
     found = connected.processor.search_customer(connected.credentials, tag=tag)
     return found.customer_reference if isinstance(found, CustomerOpened) else found
 
@@ -153,7 +150,7 @@ def _not_found(telling: _Telling, row: Row[Any]) -> Said:
     """Another account's key is told the same, and an index lags behind: neither proves anything."""
     if row.proven_at is None:
         return Said(waits_for=PROOF)
-    if telling.caller.at < telling.erasure.requested_at + SURE_AFTER:
+    if telling.desk.caller.at < telling.erasure.requested_at + SURE_AFTER:
         return Said(waits_for=SEARCH)
     return Said("not_found", looked_for=TAG if row.reference is None else NAME)
 

@@ -28,7 +28,7 @@ from vault.tables import event_deliveries as deliveries
 from vault.tables import events as event_table
 from vault.tables import tenants
 from vault.tables import webhook_endpoints as endpoints
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 RETRIED_FOR = timedelta(days=3)
 KEPT_DAYS = 30
@@ -120,8 +120,8 @@ def _end_turn(shop: Workshop, endpoint: Row[Any], since: datetime | None) -> Non
             off = update(endpoints).where(this, endpoints.c.state == "enabled").values(state="disabled")
             if tx.execute(off).rowcount == 1:
                 data = {"id": endpoint.endpoint_id, "object": "webhook_endpoint", "status": "disabled"}
-                caller = caller_of(shop, endpoint.tenant_id, live=endpoint.live)
-                write(tx, raising.made(caller, "webhook_endpoint.disabled", endpoint.endpoint_id, data))
+                desk = desk_of(shop, endpoint.tenant_id, live=endpoint.live)
+                write(tx, raising.made(desk.caller, "webhook_endpoint.disabled", endpoint.endpoint_id, data))
 
 
 def _pause(since: datetime | None, at: datetime) -> database_clock | None:

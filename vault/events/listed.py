@@ -7,12 +7,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, select
+from sqlalchemy import Row, and_, select
 
 from keys.database import reading
-from keys.keyring import Keyring
 from vault import audit, pages
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.events import queueing, webhook_endpoints
 from vault.tables import event_deliveries, events
@@ -52,56 +51,50 @@ class Filter:
     since: datetime | None = None
 
 
-def read(records: Engine, caller: Caller, event_id: str) -> Event:
+def read(desk: Desk, event_id: str) -> Event:
     """One event. Raises NotFoundHere."""
-    mine = and_(events.c.tenant_id == caller.tenant, events.c.live == caller.live, events.c.event_id == event_id)
-    with reading(records) as connection:
+    mine = and_(
+        events.c.tenant_id == desk.caller.tenant, events.c.live == desk.caller.live, events.c.event_id == event_id
+    )
+    with reading(desk.records) as connection:
         row = connection.execute(select(events).where(mine)).one_or_none()
     if row is None:
         raise NotFoundHere("No such event.")
     return _event(row)
 
 
-def find(records: Engine, caller: Caller, wanted: Filter, page: pages.Wanted) -> pages.Page[Event]:
+def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Event]:
     """Events, newest first."""
-    statement = select(events).where(events.c.tenant_id == caller.tenant, events.c.live == caller.live)
+    statement = select(events).where(events.c.tenant_id == desk.caller.tenant, events.c.live == desk.caller.live)
     for column, value in ((events.c.type, wanted.type), (events.c.resource_id, wanted.resource)):
         statement = statement if value is None else statement.where(column == value)
     if wanted.since is not None:
         statement = statement.where(events.c.created_at >= wanted.since)
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         order = (events.c.created_at, events.c.event_id)
         return pages.page(connection, statement, order, page, lambda rows: [_event(row) for row in rows])
 
 
-def deliveries(records: Engine, caller: Caller, endpoint_id: str, page: pages.Wanted) -> pages.Page[Delivery]:
+def deliveries(desk: Desk, endpoint_id: str, page: pages.Wanted) -> pages.Page[Delivery]:
     """What was and will be sent to an endpoint, the newest event first. Raises NotFoundHere."""
     sent = event_deliveries
-    statement = select(sent).where(sent.c.tenant_id == caller.tenant, sent.c.endpoint_id == endpoint_id)
-    with reading(records) as connection:
-        endpoint = webhook_endpoints.row_of(connection, caller, endpoint_id)
+    statement = select(sent).where(sent.c.tenant_id == desk.caller.tenant, sent.c.endpoint_id == endpoint_id)
+    with reading(desk.records) as connection:
+        endpoint = webhook_endpoints.row_of(connection, desk.caller, endpoint_id)
         order = (sent.c.created_at, sent.c.event_id)
         return pages.page(connection, statement, order, page, partial(_deliveries, endpoint))
 
 
-def replay(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    endpoint_id: str,
-    *,
-    event: str | None,
-    since: datetime | None,
-) -> int:
+def replay(desk: Desk, endpoint_id: str, *, event: str | None, since: datetime | None) -> int:
     """Deliver one event again, or all since a moment; how many. Raises NotFoundHere."""
     if event is not None:
-        read(records, caller, event)
-    with audit.transaction(records) as tx:
-        webhook_endpoints.row_of(tx, caller, endpoint_id)
+        read(desk, event)
+    with audit.transaction(desk.records) as tx:
+        webhook_endpoints.row_of(tx, desk.caller, endpoint_id)
         which = events.c.event_id == event if event is not None else events.c.created_at >= since
-        count = queueing.replay(tx, caller, endpoint_id, which)
-        webhook_endpoints.end_pause(tx, caller, endpoint_id)
-        audit.record(tx, keyring, caller, "webhook_endpoint.replay", resource=endpoint_id, details={"events": count})
+        count = queueing.replay(tx, desk.caller, endpoint_id, which)
+        webhook_endpoints.end_pause(tx, desk.caller, endpoint_id)
+        audit.record(desk, tx, "webhook_endpoint.replay", resource=endpoint_id, details={"events": count})
     return count
 
 

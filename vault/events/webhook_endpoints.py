@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keys.context import Context
@@ -22,6 +22,7 @@ from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
 from vault.deleting import delete_some
+from vault.desk import Desk
 from vault.errors import Invalid, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
@@ -49,62 +50,62 @@ class Endpoint:
     secret: Secret | None = field(default=None, repr=False)
 
 
-def create(records: Engine, keyring: Keyring, caller: Caller, url: str, types: Sequence[str]) -> Endpoint:
+def create(desk: Desk, url: str, types: Sequence[str]) -> Endpoint:
     """A new endpoint, its secret in it. Raises Invalid for a URL that can't be called, NotUsable beyond `MOST`."""
     _check(url)
-    ident, secret = new_id("whe", caller.tenant), _new_secret()
+    ident, secret = new_id("whe", desk.caller.tenant), _new_secret()
     row = {
-        "tenant_id": caller.tenant,
+        "tenant_id": desk.caller.tenant,
         "endpoint_id": ident,
-        "live": caller.live,
-        "address": _sealed(keyring, caller.tenant, ident, "address", {"url": url}, 1),
-        "secrets": _sealed(keyring, caller.tenant, ident, "secrets", {"now": secret}, 1),
+        "live": desk.caller.live,
+        "address": _sealed(desk.keyring, desk.caller.tenant, ident, "address", {"url": url}, 1),
+        "secrets": _sealed(desk.keyring, desk.caller.tenant, ident, "secrets", {"now": secret}, 1),
         "types": " ".join(sorted(types)),
         "state": "enabled",
-        "created_at": caller.at,
+        "created_at": desk.caller.at,
     }
-    with audit.transaction(records) as tx:
-        if (tx.scalar(select(func.count()).select_from(webhook_endpoints).where(_mine(caller))) or 0) >= MOST:
+    with audit.transaction(desk.records) as tx:
+        if (tx.scalar(select(func.count()).select_from(webhook_endpoints).where(_mine(desk.caller))) or 0) >= MOST:
             raise NotUsable("too_many_endpoints", f"There are {MOST} endpoints. Remove one that is not needed.")
         insert(tx, webhook_endpoints, row)
-        audit.record(tx, keyring, caller, "webhook_endpoint.create", resource=ident)
-    shown = Endpoint(id=ident, url=url, events=sorted(types), status="enabled", created_at=caller.at)
+        audit.record(desk, tx, "webhook_endpoint.create", resource=ident)
+    shown = Endpoint(id=ident, url=url, events=sorted(types), status="enabled", created_at=desk.caller.at)
     return replace(shown, secret=Secret(secret))
 
 
-def read(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> Endpoint:
+def read(desk: Desk, endpoint_id: str) -> Endpoint:
     """One endpoint. Raises NotFoundHere."""
-    with reading(records) as connection:
-        return _endpoint(keyring, row_of(connection, caller, endpoint_id))
+    with reading(desk.records) as connection:
+        return _endpoint(desk.keyring, row_of(connection, desk.caller, endpoint_id))
 
 
-def find(records: Engine, keyring: Keyring, caller: Caller, page: pages.Wanted) -> pages.Page[Endpoint]:
+def find(desk: Desk, page: pages.Wanted) -> pages.Page[Endpoint]:
     """All endpoints of this mode, newest first."""
     order = (webhook_endpoints.c.created_at, webhook_endpoints.c.endpoint_id)
-    with reading(records) as connection:
-        mine = select(webhook_endpoints).where(_mine(caller))
-        return pages.page(connection, mine, order, page, lambda rows: [_endpoint(keyring, row) for row in rows])
+    with reading(desk.records) as connection:
+        mine = select(webhook_endpoints).where(_mine(desk.caller))
+        return pages.page(connection, mine, order, page, lambda rows: [_endpoint(desk.keyring, row) for row in rows])
 
 
-def change(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
+def change(desk: Desk, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:
     """Change those of `url`, `events` and `status` (`enabled`, `disabled`) that are named.
 
     Raises NotFoundHere, Invalid.
     """
-    with audit.transaction(records) as tx:
-        row = row_of(tx, caller, endpoint_id)
+    with audit.transaction(desk.records) as tx:
+        row = row_of(tx, desk.caller, endpoint_id)
         values: dict[str, Any] = {}
         if "url" in changes:
             _check(changes["url"])
-            values |= _resealed(keyring, row, "address", {"url": changes["url"]}) | {"next_call_at": None}
+            values |= _resealed(desk.keyring, row, "address", {"url": changes["url"]}) | {"next_call_at": None}
         if "events" in changes:
             values["types"] = " ".join(sorted(changes["events"]))
         if "status" in changes:
             values |= {"state": changes["status"], "failing_since": None, "next_call_at": None}
         if values:
-            tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
-            audit.record(tx, keyring, caller, "webhook_endpoint.update", resource=endpoint_id)
-        return _endpoint(keyring, row_of(tx, caller, endpoint_id))
+            tx.execute(update(webhook_endpoints).where(_this(desk.caller, endpoint_id)).values(values))
+            audit.record(desk, tx, "webhook_endpoint.update", resource=endpoint_id)
+        return _endpoint(desk.keyring, row_of(tx, desk.caller, endpoint_id))
 
 
 def end_pause(tx: Connection, caller: Caller, endpoint_id: str) -> None:
@@ -113,44 +114,44 @@ def end_pause(tx: Connection, caller: Caller, endpoint_id: str) -> None:
     tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id), failing).values(next_call_at=None))
 
 
-def remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
+def remove(desk: Desk, endpoint_id: str) -> None:
     """Take an endpoint away, and its deliveries, of which there may be more than one statement has time for.
 
     A call that does not end has done part of it, and the next one goes on. Raises NotFoundHere.
     """
-    with reading(records) as connection:
-        row_of(connection, caller, endpoint_id)
-    while delete_some(records, event_deliveries, _to(caller, endpoint_id), event_deliveries.c.created_at):
+    with reading(desk.records) as connection:
+        row_of(connection, desk.caller, endpoint_id)
+    while delete_some(desk.records, event_deliveries, _to(desk.caller, endpoint_id), event_deliveries.c.created_at):
         pass
     for _ in range(REMOVALS - 1):
         with suppress(IntegrityError):  # an event was queued for it between its deliveries and itself
-            return _remove(records, keyring, caller, endpoint_id)
-    return _remove(records, keyring, caller, endpoint_id)
+            return _remove(desk, endpoint_id)
+    return _remove(desk, endpoint_id)
 
 
-def _remove(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> None:
-    with audit.transaction(records) as tx:
-        row_of(tx, caller, endpoint_id)
-        tx.execute(delete(event_deliveries).where(_to(caller, endpoint_id)))
-        tx.execute(delete(webhook_endpoints).where(_this(caller, endpoint_id)))
-        audit.record(tx, keyring, caller, "webhook_endpoint.delete", resource=endpoint_id)
+def _remove(desk: Desk, endpoint_id: str) -> None:
+    with audit.transaction(desk.records) as tx:
+        row_of(tx, desk.caller, endpoint_id)
+        tx.execute(delete(event_deliveries).where(_to(desk.caller, endpoint_id)))
+        tx.execute(delete(webhook_endpoints).where(_this(desk.caller, endpoint_id)))
+        audit.record(desk, tx, "webhook_endpoint.delete", resource=endpoint_id)
 
 
 def _to(caller: Caller, endpoint_id: str) -> ColumnElement[bool]:
     return and_(event_deliveries.c.tenant_id == caller.tenant, event_deliveries.c.endpoint_id == endpoint_id)
 
 
-def rotate(records: Engine, keyring: Keyring, caller: Caller, endpoint_id: str) -> Endpoint:
+def rotate(desk: Desk, endpoint_id: str) -> Endpoint:
     """A new secret; the one before signs beside it for `OVERLAP`. Raises NotFoundHere."""
     secret = _new_secret()
-    with audit.transaction(records) as tx:
-        row = row_of(tx, caller, endpoint_id)
-        before = _opened(keyring, row, "secrets")["now"]
-        value = {"now": secret, "before": before, "until": (caller.at + OVERLAP).isoformat()}
-        values = _resealed(keyring, row, "secrets", value)
-        tx.execute(update(webhook_endpoints).where(_this(caller, endpoint_id)).values(values))
-        audit.record(tx, keyring, caller, "webhook_endpoint.rotate", resource=endpoint_id)
-    return replace(_endpoint(keyring, row), secret=Secret(secret))
+    with audit.transaction(desk.records) as tx:
+        row = row_of(tx, desk.caller, endpoint_id)
+        before = _opened(desk.keyring, row, "secrets")["now"]
+        value = {"now": secret, "before": before, "until": (desk.caller.at + OVERLAP).isoformat()}
+        values = _resealed(desk.keyring, row, "secrets", value)
+        tx.execute(update(webhook_endpoints).where(_this(desk.caller, endpoint_id)).values(values))
+        audit.record(desk, tx, "webhook_endpoint.rotate", resource=endpoint_id)
+    return replace(_endpoint(desk.keyring, row), secret=Secret(secret))
 
 
 def signing(keyring: Keyring, row: Row[Any], at: datetime) -> list[Secret]:

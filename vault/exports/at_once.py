@@ -15,9 +15,9 @@ def export(source: Source, form: str) -> Generator[bytes]:
     Raises NotFoundHere, Erased, Unreadable; an erasure while it is read breaks it off with Erased.
     """
     parts = parts_of([source]) if form == "zip" else json_parts(source)
-    with audit.transaction(source.records) as tx:
-        shared_row_of(tx, source.caller, source.customer_id)
+    with audit.transaction(source.desk.records) as tx:
+        shared_row_of(tx, source.desk.caller, source.customer_id)
         details = {"type": source.kind, "format": form}
-        audit.record(tx, source.keyring, source.caller, "customer.export", customer=source.customer_id, details=details)
+        audit.record(source.desk, tx, "customer.export", customer=source.customer_id, details=details)
     written = ((piece.file, piece.text.encode()) for piece in pieces(parts))
     return as_zip(written) if form == "zip" else (text for _, text in written)

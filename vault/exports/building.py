@@ -12,9 +12,9 @@ from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.envelope import seal
 from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.exports.disclosure import Source
 from vault.exports.files import Piece, parts_of, pieces
@@ -27,30 +27,23 @@ TURN = 20
 """Pieces in a row, at most about a second and a half: what a request may wait for, and the worker's other work."""
 
 
-def build(
-    records: Engine, keyring: Keyring, notices: Notices, caller: Caller, package_id: str, *, most: int = TURN
-) -> bool:
+def build(desk: Desk, notices: Notices, package_id: str, *, most: int = TURN) -> bool:
     """Write at most `most` pieces more; whether the package is ready. Whoever calls has its lease.
 
     Raises NotFoundHere, and Erased for a customer that is being erased: so will be the package.
     """
-    with reading(records) as connection:
-        row = find(connection, caller.tenant, package_id)
-        theirs = customers_of(connection, caller.tenant, package_id)
+    with reading(desk.records) as connection:
+        row = find(connection, desk.caller.tenant, package_id)
+        theirs = customers_of(connection, desk.caller.tenant, package_id)
     if row is None:
         raise NotFoundHere("No such package.")
-    dek = _key(records, keyring, row) if row.state == "building" else None
+    dek = _key(desk.records, desk.keyring, row) if row.state == "building" else None
     if dek is None:
         return bool(row.state == "ready")
-    parts = parts_of(
-        [
-            Source(records=records, keyring=keyring, caller=caller, customer_id=each, kind=row.kind, notices=notices)
-            for each in theirs
-        ]
-    )
+    parts = parts_of([Source(desk=desk, customer_id=each, kind=row.kind, notices=notices) for each in theirs])
     for number, piece in enumerate(islice(pieces(parts, row.part, row.after), most), row.chunks):
         is_last = piece.part == len(parts)
-        if not _write(records, keyring, caller, dek, package_id, number, piece, is_last=is_last):
+        if not _write(desk, dek, package_id, number, piece, is_last=is_last):
             return False
         if is_last:
             return True
@@ -67,32 +60,22 @@ def _key(records: Engine, keyring: Keyring, row: Row[Any]) -> Dek | None:
         return dek if tx.execute(_ADOPT_KEY, named).rowcount == 1 else None
 
 
-def _write(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    dek: Dek,
-    package_id: str,
-    number: int,
-    piece: Piece,
-    *,
-    is_last: bool,
-) -> bool:
+def _write(desk: Desk, dek: Dek, package_id: str, number: int, piece: Piece, *, is_last: bool) -> bool:
     """Commit one piece; False when the package was ended or resealed, or another process wrote this one."""
     plain = piece.file.encode() + b"\0" + piece.text.encode()
-    content = seal(dek, plain, chunk_place(keyring, caller.tenant, package_id, number))
-    named = {"of_tenant": caller.tenant, "of_package": package_id, "of_number": number, "of_dek": dek.id}
+    content = seal(dek, plain, chunk_place(desk.keyring, desk.caller.tenant, package_id, number))
+    named = {"of_tenant": desk.caller.tenant, "of_package": package_id, "of_number": number, "of_dek": dek.id}
     news = {
         "new_part": piece.part,
         "new_after": piece.after,
         "more": piece.rows,
         "new_state": "ready" if is_last else "building",
-        "new_end": caller.at + LIFE if is_last else None,
+        "new_end": desk.caller.at + LIFE if is_last else None,
     }
-    with transaction(records) as tx:
+    with transaction(desk.records) as tx:
         if tx.execute(_ADVANCE, named | news).rowcount != 1:
             return False
-        key = {"tenant_id": caller.tenant, "package_id": package_id, "number": number}
+        key = {"tenant_id": desk.caller.tenant, "package_id": package_id, "number": number}
         insert(tx, package_chunks, key | {"content": content})
     return True
 

@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select, tuple_
+from sqlalchemy import Connection, Row, bindparam, select, tuple_
 
 from keys.database import reading
-from keys.keyring import Keyring
 from vault import pages
-from vault.caller import Caller
 from vault.cards import tokens
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.errors import NotUsable
 from vault.exports import notices
 from vault.exports.notices import Notices
@@ -63,9 +62,7 @@ FIELDS: Mapping[str, Mapping[str, Sequence[str]]] = {
 class Source:
     """Whose data is disclosed, under which right, and where it is read. `kind` is a name in FIELDS."""
 
-    records: Engine
-    keyring: Keyring
-    caller: Caller
+    desk: Desk
     customer_id: str
     kind: str
     notices: Notices
@@ -81,17 +78,17 @@ class Rows:
 
 def about(source: Source) -> dict[str, Any]:
     """What there is one of: who it is, and for access how it is processed. Raises NotFoundHere, Erased, Unreadable."""
-    with reading(source.records) as connection:
-        row = row_of(connection, source.caller, source.customer_id)
+    with reading(source.desk.records) as connection:
+        row = row_of(connection, source.desk.caller, source.customer_id)
         more = _processed(connection, source, row) if source.kind == "access" else {}
-    head = {"kind": source.kind, "generated_at": source.caller.at, "customer": source.customer_id}
+    head = {"kind": source.kind, "generated_at": source.desk.caller.at, "customer": source.customer_id}
     return {**head, "contact": _contact(source, row), **more}
 
 
 def _contact(source: Source, row: Row[Any]) -> dict[str, Any] | None:
     """The billing contact in one level; None where a correction of it was lost, because the old one is wrong."""
     try:
-        reference, contact = contacts.opened(source.keyring, row)
+        reference, contact = contacts.opened(source.desk.keyring, row)
     except NotUsable:
         return None
     flat = {"customer": row.customer_id, "reference": reference, **asdict(contact), **contact.address}
@@ -103,25 +100,25 @@ def _processed(connection: Connection, source: Source, row: Row[Any]) -> dict[st
     return {
         "created_at": row.created_at,
         "restriction": restriction if row.restricted else None,
-        "rights_requests": notices.requests(connection, source.caller, source.customer_id),
-        "processing": notices.processing(connection, source.notices, source.caller, source.customer_id),
+        "rights_requests": notices.requests(connection, source.desk.caller, source.customer_id),
+        "processing": notices.processing(connection, source.notices, source.desk.caller, source.customer_id),
     }
 
 
 def _payment_methods(source: Source, after: str | None) -> Rows:
     which = token_table.c.card.is_not(None) if source.kind == "portability" else token_table.c.state != LOST
     wanted = pages.Wanted(limit=PAGE, cursor=after)
-    page = tokens.of_customer(source.records, source.keyring, source.caller, source.customer_id, wanted, which)
+    page = tokens.of_customer(source.desk, source.customer_id, wanted, which)
     # The token's own fields win: its fingerprint is our digest, the card's is the processor's own.
     found = [(asdict(token.card) if token.card else {}) | asdict(token) for token in page.data]
     return _rows(source, "payment_methods", found, page.next_cursor)
 
 
 def _charges(source: Source, after: str | None) -> Rows:
-    with reading(source.records) as connection:
-        row_of(connection, source.caller, source.customer_id)
+    with reading(source.desk.records) as connection:
+        row_of(connection, source.desk.caller, source.customer_id)
     theirs, wanted = charges.Filter(customer=source.customer_id), pages.Wanted(limit=PAGE, cursor=after)
-    page = charges.find(source.records, source.keyring, source.caller, theirs, wanted)
+    page = charges.find(source.desk, theirs, wanted)
     found = [asdict(charge) | {"payment_method": charge.token} for charge in page.data]
     return _rows(source, "charges", found, page.next_cursor)
 
@@ -129,13 +126,13 @@ def _charges(source: Source, after: str | None) -> Rows:
 def _refunds(source: Source, after: str | None) -> Rows:
     """Along the charges: a page of those may have no refund at all."""
     statement = select(charge_table.c.charge_id, charge_table.c.created_at).where(
-        charge_table.c.tenant_id == source.caller.tenant, charge_table.c.customer_id == source.customer_id
+        charge_table.c.tenant_id == source.desk.caller.tenant, charge_table.c.customer_id == source.customer_id
     )
     order = (charge_table.c.created_at, charge_table.c.charge_id)
-    with reading(source.records) as connection:
-        row_of(connection, source.caller, source.customer_id)
+    with reading(source.desk.records) as connection:
+        row_of(connection, source.desk.caller, source.customer_id)
         page = pages.page(connection, statement, order, pages.Wanted(limit=PAGE, cursor=after), list)
-        named = {"of_tenant": source.caller.tenant, "of_charges": [row.charge_id for row in page.data]}
+        named = {"of_tenant": source.desk.caller.tenant, "of_charges": [row.charge_id for row in page.data]}
         found = [each._asdict() for each in connection.execute(_REFUNDS, named)]
     return _rows(source, "refunds", found, page.next_cursor)
 
@@ -143,9 +140,9 @@ def _refunds(source: Source, after: str | None) -> Rows:
 def _access_log(source: Source, after: str | None) -> Rows:
     """Every audit entry about the customer, out of its leaf: who did what, when and why."""
     statement = _LOOKS if after is None else _LOOKS.where(tuple_(*_ORDER) < tuple_(*_place(after)))
-    named = {"of_tenant": source.caller.tenant, "of_customer": source.customer_id}
-    with reading(source.records) as connection:
-        row_of(connection, source.caller, source.customer_id)
+    named = {"of_tenant": source.desk.caller.tenant, "of_customer": source.customer_id}
+    with reading(source.desk.records) as connection:
+        row_of(connection, source.desk.caller, source.customer_id)
         rows = connection.execute(statement, named).all()
     shown = rows[:PAGE]
     more = json.dumps([shown[-1].at.isoformat(), shown[-1].lane, shown[-1].counter]) if len(rows) > PAGE else None

@@ -28,6 +28,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.exports.archive import as_zip
 from vault.exports.packages import Package, chunk_place, customers_of, end, find, is_over, of_request, record
@@ -52,30 +53,30 @@ class Link:
     expires_at: datetime
 
 
-def link(records: Engine, keyring: Keyring, caller: Caller, package_id: str) -> Link:
+def link(desk: Desk, package_id: str) -> Link:
     """A new link to a package that is ready; the one before it opens nothing from now on.
 
     Raises NotFoundHere, NotUsable while it is being built, Gone.
     """
     secret = base32(secrets.token_bytes(32))
-    key = {"tenant_id": caller.tenant, "package_id": package_id}
-    with audit.transaction(records) as tx:
-        row = find(tx, caller.tenant, package_id)
-        if row is None or row.live != caller.live:
+    key = {"tenant_id": desk.caller.tenant, "package_id": package_id}
+    with audit.transaction(desk.records) as tx:
+        row = find(tx, desk.caller.tenant, package_id)
+        if row is None or row.live != desk.caller.live:
             raise NotFoundHere("No such package.")
         if row.state == "building":
             raise NotUsable("package_not_ready", "This package is still being built. Ask again later.")
-        digest = _digest(keyring.subkey(caller.tenant, *_PEPPER), caller.tenant, package_id, secret)
-        if is_over(row, caller.at) or not update_row(tx, packages, key, {"link_digest": digest}, _IS_READY):
+        digest = _digest(desk.keyring.subkey(desk.caller.tenant, *_PEPPER), desk.caller.tenant, package_id, secret)
+        if is_over(row, desk.caller.at) or not update_row(tx, packages, key, {"link_digest": digest}, _IS_READY):
             raise _gone()
-        record(tx, keyring, caller, "package.link", package_id, customers_of(tx, caller.tenant, package_id))
-    return Link(id=f"lnk_{caller.tenant[4:]}{package_id[4:]}{secret}", expires_at=row.expires_at)
+        record(desk, tx, "package.link", package_id, customers_of(tx, desk.caller.tenant, package_id))
+    return Link(id=f"lnk_{desk.caller.tenant[4:]}{package_id[4:]}{secret}", expires_at=row.expires_at)
 
 
-def link_of_request(records: Engine, keyring: Keyring, caller: Caller, request_id: str) -> tuple[Package, str]:
+def link_of_request(desk: Desk, request_id: str) -> tuple[Package, str]:
     """The package of a request, and a new link to it. Raises as `link`, NotFoundHere where nothing was ordered."""
-    package = of_request(records, caller, request_id)
-    return package, link(records, keyring, caller, package.id).id
+    package = of_request(desk, request_id)
+    return package, link(desk, package.id).id
 
 
 def tenant_of(link_id: str) -> str:
@@ -98,9 +99,9 @@ def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id
     except (KeyDestroyed, KeyMissing):  # the records, or both databases, are older than the end of this package
         raise _gone() from None
     caller = Caller(tenant=row.tenant_id, client="", live=row.live, at=at, request_id=request_id)
-    its_own = for_tenant(records, row.tenant_id)
-    _claim(its_own, ledger.keyring, caller, row, digest)
-    return _streamed(its_own, ledger, caller, row, dek)
+    desk = Desk(for_tenant(records, row.tenant_id), ledger.keyring, caller)
+    _claim(desk, row, digest)
+    return _streamed(desk, ledger, row, dek)
 
 
 def _presented(records: Engine, keyring: Keyring, link_id: str) -> tuple[Row[Any], bytes]:
@@ -120,21 +121,21 @@ def _presented(records: Engine, keyring: Keyring, link_id: str) -> tuple[Row[Any
     return row, row.link_digest
 
 
-def _claim(records: Engine, keyring: Keyring, caller: Caller, row: Row[Any], digest: bytes) -> None:
+def _claim(desk: Desk, row: Row[Any], digest: bytes) -> None:
     """Of all who present the link at once, one gets on from here."""
-    named = {"of_tenant": caller.tenant, "of_package": row.package_id, "of_digest": digest}
-    with audit.transaction(records) as tx:
+    named = {"of_tenant": desk.caller.tenant, "of_package": row.package_id, "of_digest": digest}
+    with audit.transaction(desk.records) as tx:
         if tx.execute(_TAKE, named).rowcount != 1:
             raise _gone()
-        record(tx, keyring, caller, "package.take", row.package_id, customers_of(tx, caller.tenant, row.package_id))
+        record(desk, tx, "package.take", row.package_id, customers_of(tx, desk.caller.tenant, row.package_id))
 
 
-def _streamed(records: Engine, ledger: Ledger, caller: Caller, row: Row[Any], dek: Dek) -> Generator[bytes]:
+def _streamed(desk: Desk, ledger: Ledger, row: Row[Any], dek: Dek) -> Generator[bytes]:
     try:
-        yield from as_zip(_opened(records, ledger.keyring, row, dek))
+        yield from as_zip(_opened(desk.records, ledger.keyring, row, dek))
     finally:
         with suppress(VaultError, SQLAlchemyError):  # what fails here the worker does when the lease is over
-            end(records, ledger, caller, row.package_id)
+            end(desk, ledger, row.package_id)
 
 
 def _opened(records: Engine, keyring: Keyring, row: Row[Any], dek: Dek) -> Iterator[tuple[str, bytes]]:

@@ -17,9 +17,9 @@ from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault import audit, leases
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given, of_row, spelled, together
+from vault.desk import Desk
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
 from vault.ids import new_id
@@ -50,32 +50,36 @@ class Package:
     expires_at: datetime | None
 
 
-def request_package(
-    tx: Connection, keyring: Keyring, caller: Caller, *, request_id: str, kind: str, customer_ids: Iterable[str]
-) -> str:
+def request_package(desk: Desk, tx: Connection, *, request_id: str, kind: str, customer_ids: Iterable[str]) -> str:
     """Order a package of all that these customers' disclosures hold, in `tx`; its id. The worker builds it.
 
     `kind` is `access` or `portability`. Raises Invalid, NotFoundHere, Erased.
     """
     if kind not in FIELDS:
         raise Invalid("type", f"There are packages for: {', '.join(FIELDS)}.")
-    package_id, theirs = new_id("pkg", caller.tenant), sorted(set(customer_ids))
+    package_id, theirs = new_id("pkg", desk.caller.tenant), sorted(set(customer_ids))
     if not theirs:
         raise Invalid("customers", "A package is of one customer at least.")
     for customer_id in theirs:
-        shared_row_of(tx, caller, customer_id)
-    key = {"tenant_id": caller.tenant, "package_id": package_id}
-    row = {"request_id": request_id, "kind": kind, "live": caller.live, "state": "building", "created_at": caller.at}
+        shared_row_of(tx, desk.caller, customer_id)
+    key = {"tenant_id": desk.caller.tenant, "package_id": package_id}
+    row = {
+        "request_id": request_id,
+        "kind": kind,
+        "live": desk.caller.live,
+        "state": "building",
+        "created_at": desk.caller.at,
+    }
     tx.execute(_INSERT, key | row)
     tx.execute(insert(package_customers), [key | {"customer_id": customer_id} for customer_id in theirs])
-    record(tx, keyring, caller, "package.request", package_id, theirs)
+    record(desk, tx, "package.request", package_id, theirs)
     return package_id
 
 
-def of_request(records: Engine, caller: Caller, request_id: str) -> Package:
+def of_request(desk: Desk, request_id: str) -> Package:
     """The newest package of a request. Raises NotFoundHere."""
-    named = {"of_tenant": caller.tenant, "of_live": caller.live, "of_request": request_id}
-    with reading(records) as connection:
+    named = {"of_tenant": desk.caller.tenant, "of_live": desk.caller.live, "of_request": request_id}
+    with reading(desk.records) as connection:
         row = connection.execute(_OF_REQUEST, named).first()
     if row is None:
         raise NotFoundHere("No such package.")
@@ -83,7 +87,7 @@ def of_request(records: Engine, caller: Caller, request_id: str) -> Package:
         id=row.package_id,
         request=row.request_id,
         kind=row.kind,
-        status="expired" if is_over(row, caller.at) else row.state,
+        status="expired" if is_over(row, desk.caller.at) else row.state,
         progress=row.progress,
         created_at=row.created_at,
         expires_at=row.expires_at,
@@ -106,12 +110,10 @@ def customers_of(connection: Connection, tenant: str, package_id: str) -> Sequen
     return connection.scalars(_CUSTOMERS, named).all()
 
 
-def record(
-    tx: Connection, keyring: Keyring, caller: Caller, action: str, package_id: str, customer_ids: Iterable[str]
-) -> None:
+def record(desk: Desk, tx: Connection, action: str, package_id: str, customer_ids: Iterable[str]) -> None:
     """One audit entry for each customer in it: every one of them has a right to know."""
     for customer_id in customer_ids:
-        audit.record(tx, keyring, caller, action, customer=customer_id, resource=package_id)
+        audit.record(desk, tx, action, customer=customer_id, resource=package_id)
 
 
 def chunk_place(keyring: Keyring, tenant: str, package_id: str, number: int, version: int = 1) -> Context:
@@ -119,20 +121,20 @@ def chunk_place(keyring: Keyring, tenant: str, package_id: str, number: int, ver
     return place_of(keyring, tenant, "package_chunks", "content", package_id, number, version=version)
 
 
-def destroy_of_customer(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str) -> None:
+def destroy_of_customer(desk: Desk, tx: Connection, ledger: Ledger, customer_id: str) -> None:
     """End every package that this customer is in, in the transaction that decides the erasure."""
-    named = {"of_tenant": caller.tenant, "of_customer": customer_id}
+    named = {"of_tenant": desk.caller.tenant, "of_customer": customer_id}
     for row in tx.execute(_OF_CUSTOMER, named).all():
-        _destroy(tx, ledger, caller, row, "erased")
+        _destroy(desk, tx, ledger, row, "erased")
 
 
-def end(records: Engine, ledger: Ledger, caller: Caller, package_id: str) -> None:
+def end(desk: Desk, ledger: Ledger, package_id: str) -> None:
     """Destroy what is left of a package that was taken or that nobody took. Again, it changes nothing."""
-    with audit.transaction(records) as tx:
-        row = tx.execute(_HELD, {"of_tenant": caller.tenant, "of_package": package_id}).one()
+    with audit.transaction(desk.records) as tx:
+        row = tx.execute(_HELD, {"of_tenant": desk.caller.tenant, "of_package": package_id}).one()
         if row.dek_id is not None:
-            _destroy(tx, ledger, caller, row, "taken" if row.state == "taken" else "expired")
-    settle(ledger, records)
+            _destroy(desk, tx, ledger, row, "taken" if row.state == "taken" else "expired")
+    settle(ledger, desk.records)
 
 
 def open_packages(records: Engine, at: datetime) -> Sequence[Row[Any]]:
@@ -153,7 +155,7 @@ def put_back(records: Engine, row: Row[Any]) -> None:
         tx.execute(update(packages).where(this).values(lease_until=database_clock()))
 
 
-def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], state: str) -> None:
+def _destroy(desk: Desk, tx: Connection, ledger: Ledger, row: Row[Any], state: str) -> None:
     """Chunks now, the key once the entry has gone through the ledger: from the commit on it will."""
     named = {"of_tenant": row.tenant_id, "of_package": row.package_id}
     tx.execute(_DELETE_CHUNKS, named)
@@ -163,8 +165,8 @@ def _destroy(tx: Connection, ledger: Ledger, caller: Caller, row: Row[Any], stat
         with reading(ledger.keystore) as connection:
             ever = keystores.deks_of(connection, row.tenant_id, row.package_id)
         former = [each for each in ever if each != row.dek_id]
-        decide(tx, ledger, caller, "package.destroy", row.package_id, version=1, dek_id=row.dek_id, former=former)
-    record(tx, ledger.keyring, caller, "package.destroy", row.package_id, tx.scalars(_CUSTOMERS, named).all())
+        decide(tx, ledger, desk.caller, "package.destroy", row.package_id, version=1, dek_id=row.dek_id, former=former)
+    record(desk, tx, "package.destroy", row.package_id, tx.scalars(_CUSTOMERS, named).all())
 
 
 _INSERT = insert(packages).values(lease_until=database_clock())  # free at once: whoever orders one does not build it

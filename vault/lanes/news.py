@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row
 from vault.events import delivery, queueing
 from vault.lanes.steps import Report, guarded
 from vault.protocols import callbacks
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 TELLING_SECONDS = 5.0
 """After this no further call is begun in a round: servers that hang must not hold up charges or erasures."""
@@ -39,8 +39,8 @@ def tell_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) 
 
 
 def _tell(shop: Workshop, row: Row[Any], failing: set[callbacks.Host]) -> bool:
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    return callbacks.tell(shop.records, shop.keyring, shop.tellers, caller, row, failing)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
+    return callbacks.tell(desk, shop.tellers, row, failing)
 
 
 def deliver_once(shop: Workshop, report: Report, seconds: float = TELLING_SECONDS) -> int:

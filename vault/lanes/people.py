@@ -14,7 +14,7 @@ from vault.recovering import forgetting_old
 from vault.requests import execution, rights
 from vault.requests.execution import Work
 from vault.resealing import reindexing
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 
 def execute_once(shop: Workshop, report: Report) -> int:
@@ -36,13 +36,13 @@ def _execute(shop: Workshop, target: Row[str, str, str, bool]) -> bool:
     """Carry out what was approved for one customer; whether it is blocked no more."""
     work = _work(shop, target.tenant_id, live=target.live)
     execution.carry_on(work, target.request_id, target.customer_id)
-    request = rights.read(shop.records, work.caller, target.request_id)
+    request = rights.read(work.desk, target.request_id)
     return any(each.customer == target.customer_id and each.status != "blocked" for each in request.targets)
 
 
 def _execute_whole(shop: Workshop, request: Row[str, str, bool]) -> bool:
     work = _work(shop, request.tenant_id, live=request.live)
-    whole = rights.read(shop.records, work.caller, request.request_id)
+    whole = rights.read(work.desk, request.request_id)
     execution.execute(work, whole, most=len(whole.targets))
     return True
 
@@ -53,19 +53,19 @@ def _finish_package(shop: Workshop, request: Row[str, str, bool]) -> bool:
 
 
 def _work(shop: Workshop, tenant: str, *, live: bool) -> Work:
-    return Work(records=shop.records, ledger=shop.ledger, policy=shop.policy, caller=caller_of(shop, tenant, live=live))
+    return Work(desk=desk_of(shop, tenant, live=live), ledger=shop.ledger, policy=shop.policy)
 
 
 def _work_on_package(shop: Workshop, package: Row[Any]) -> bool:
     """One turn at building a package, so that no large one holds up the rest; or its end. Whether it moved on."""
-    caller = caller_of(shop, package.tenant_id, live=package.live)
+    desk = desk_of(shop, package.tenant_id, live=package.live)
     if package.state != "building":
-        packages.end(shop.records, shop.ledger, caller, package.package_id)
-    elif not packages.take_up(shop.records, package):
+        packages.end(desk, shop.ledger, package.package_id)
+    elif not packages.take_up(desk.records, package):
         return False
     else:
-        building.build(shop.records, shop.keyring, notices_of(shop.policy), caller, package.package_id)
-        packages.put_back(shop.records, package)
+        building.build(desk, notices_of(shop.policy), package.package_id)
+        packages.put_back(desk.records, package)
     return True
 
 
@@ -79,8 +79,8 @@ def erase_once(shop: Workshop, report: Report) -> int:
 
 
 def _carry_on(shop: Workshop, erasure: Row[str, str, bool]) -> bool:
-    caller = caller_of(shop, erasure.tenant_id, live=erasure.live)
-    completion.carry_on(shop.records, shop.ledger, shop.processors, shop.policy, caller, erasure.erasure_id)
+    desk = desk_of(shop, erasure.tenant_id, live=erasure.live)
+    completion.carry_on(desk, shop.ledger, shop.processors, shop.policy, erasure.erasure_id)
     return True
 
 
@@ -104,5 +104,5 @@ def purge_once(shop: Workshop, report: Report) -> int:
 
 
 def _purge(shop: Workshop, customer: Row[str, str, bool]) -> bool:
-    caller = caller_of(shop, customer.tenant_id, live=customer.live)
-    return retention.purge(shop.records, shop.keyring, shop.policy, caller, customer.customer_id) > 0
+    desk = desk_of(shop, customer.tenant_id, live=customer.live)
+    return retention.purge(desk, shop.policy, customer.customer_id) > 0

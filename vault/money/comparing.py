@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, select
+from sqlalchemy import Row, and_, select
 
 from keys.database import reading
-from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.charge_states import OPEN, PAID
+from vault.desk import Desk
 from vault.money.charge import charges as charge_rooms
 from vault.processing import intents, references
 from vault.processing.answers import Approved, Authorized, Declined, Payment, PaymentPage, Refused, Voided
@@ -61,26 +60,22 @@ class NotCompared(Exception):  # it says what did not happen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Books:
-    records: Engine
-    keyring: Keyring
-    caller: Caller
+    desk: Desk
     account: str
     connected: Connected
 
 
 def compare(
-    records: Engine,
-    keyring: Keyring,
+    desk: Desk,
     processors: Processors,
-    caller: Caller,
     account_id: str,
     since: datetime,
     progress: Callable[[datetime, int], None] = lambda _day, _compared: None,
 ) -> Report:
     """Compare an account's payments since then, up to five minutes ago. Raises NotCompared, NotUsable."""
-    connected = connect_to(records, keyring, processors, caller.tenant, account_id)
-    books = _Books(records=records, keyring=keyring, caller=caller, account=account_id, connected=connected)
-    report, until = Report(), caller.at - SETTLING
+    connected = connect_to(desk.records, desk.keyring, processors, desk.caller.tenant, account_id)
+    books = _Books(desk=desk, account=account_id, connected=connected)
+    report, until = Report(), desk.caller.at - SETTLING
     while since < until:
         end = min(since + DAY, until)
         _compare_day(books, since, end, report)
@@ -96,7 +91,7 @@ def _compare_day(books: _Books, since: datetime, until: datetime, report: Report
         report.not_ours += len(page) - len(tagged)
         ours = _ours_named(books, tagged)
         for payment in tagged:
-            digest = references.digest(books.keyring, books.caller.tenant, books.account, payment.reference)
+            digest = references.digest(books.desk.keyring, books.desk.caller.tenant, books.account, payment.reference)
             seen.add(digest)
             _compare_one(books, payment, ours.get(digest), since, until, report)
     for row in _ours_held(books, since, until):
@@ -138,7 +133,7 @@ _STATUS: Mapping[type, str] = {Approved: "succeeded", Authorized: "authorized", 
 
 def _look_for(books: _Books, row: Row[Any], report: Report) -> None:
     """A charge of ours that the day's list does not have: it may stand in the next day's."""
-    reference = charge_rooms.open_retained(books.keyring, row).get("reference")
+    reference = charge_rooms.open_retained(books.desk.keyring, row).get("reference")
     connected = books.connected
     found = connected.processor.read_charge(connected.credentials, reference=reference or "")
     if not isinstance(found, Approved | Authorized):
@@ -155,9 +150,10 @@ def _theirs(books: _Books, since: datetime, until: datetime) -> Iterator[Sequenc
 
 def _ours_named(books: _Books, payments: Sequence[Payment]) -> dict[bytes, Row[Any]]:
     digests = [
-        references.digest(books.keyring, books.caller.tenant, books.account, payment.reference) for payment in payments
+        references.digest(books.desk.keyring, books.desk.caller.tenant, books.account, payment.reference)
+        for payment in payments
     ]
-    with reading(books.records) as connection:
+    with reading(books.desk.records) as connection:
         rows = connection.execute(select(charges).where(_mine(books), charges.c.reference_digest.in_(digests))).all()
     return {row.reference_digest: row for row in rows}
 
@@ -166,9 +162,12 @@ def _ours_tagged(books: _Books, payment: Payment, since: datetime, until: dateti
     """A charge of ours that was never told the payment's name: an open one, or one that is thought to have failed."""
     about = charges.c.created_at.between(since - DAY, until + DAY)
     nameless = select(charges).where(_mine(books), about, charges.c.reference_digest.is_(None))
-    with reading(books.records) as connection:
+    with reading(books.desk.records) as connection:
         for row in connection.execute(nameless):
-            if payment.marks and intents.tag(books.keyring, books.caller.tenant, row.charge_id) == payment.marks.tag:
+            if (
+                payment.marks
+                and intents.tag(books.desk.keyring, books.desk.caller.tenant, row.charge_id) == payment.marks.tag
+            ):
                 return row
     return None
 
@@ -176,12 +175,12 @@ def _ours_tagged(books: _Books, payment: Payment, since: datetime, until: dateti
 def _ours_held(books: _Books, since: datetime, until: datetime) -> Sequence[Row[Any]]:
     held = charges.c.state.in_((*PAID, "authorized"))
     then = and_(charges.c.created_at >= since, charges.c.created_at < until)
-    with reading(books.records) as connection:
+    with reading(books.desk.records) as connection:
         return connection.execute(select(charges).where(_mine(books), held, then)).all()
 
 
 def _mine(books: _Books) -> Any:  # noqa: ANN401  # a condition
-    return and_(charges.c.tenant_id == books.caller.tenant, charges.c.account_id == books.account)
+    return and_(charges.c.tenant_id == books.desk.caller.tenant, charges.c.account_id == books.account)
 
 
 def _difference(kind: str, row: Row[Any] | None, payment: Payment | None) -> Difference:

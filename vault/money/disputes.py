@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, select
+from sqlalchemy import Connection, Row, Select, and_, select
 
 from keys.context import Context
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit, pages
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.events import raising
 from vault.ids import new_id
@@ -36,51 +37,43 @@ class Dispute:
     created_at: datetime
 
 
-def read(records: Engine, caller: Caller, dispute_id: str) -> Dispute:
+def read(desk: Desk, dispute_id: str) -> Dispute:
     """One dispute. Raises NotFoundHere."""
-    with reading(records) as connection:
-        row = connection.execute(_mine(caller).where(disputes.c.dispute_id == dispute_id)).one_or_none()
+    with reading(desk.records) as connection:
+        row = connection.execute(_mine(desk.caller).where(disputes.c.dispute_id == dispute_id)).one_or_none()
     if row is None:
         raise NotFoundHere("No such dispute.")
     return _dispute(row)
 
 
-def find(records: Engine, caller: Caller, charge: str | None, page: pages.Wanted) -> pages.Page[Dispute]:
+def find(desk: Desk, charge: str | None, page: pages.Wanted) -> pages.Page[Dispute]:
     """Disputes, newest first, of one charge or of all."""
-    statement = _mine(caller) if charge is None else _mine(caller).where(disputes.c.charge_id == charge)
-    with reading(records) as connection:
+    statement = _mine(desk.caller) if charge is None else _mine(desk.caller).where(disputes.c.charge_id == charge)
+    with reading(desk.records) as connection:
         order = (disputes.c.created_at, disputes.c.dispute_id)
         return pages.page(connection, statement, order, page, lambda rows: [_dispute(row) for row in rows])
 
 
-def follow(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    connected: Connected,
-    account_id: str,
-    charge_id: str,
-    reference: str,
-) -> bool:
+def follow(desk: Desk, connected: Connected, account_id: str, charge_id: str, reference: str) -> bool:
     """Ask the processor for a dispute of a charge and write down how it stands, in whatever turn it takes.
 
     False where the processor did not say, or somebody wrote meanwhile what may be newer: ask again.
     """
-    digest = references.digest(keyring, caller.tenant, account_id, reference)
-    with reading(records) as connection:
-        known = _known(connection, caller, digest)
+    digest = references.digest(desk.keyring, desk.caller.tenant, account_id, reference)
+    with reading(desk.records) as connection:
+        known = _known(connection, desk.caller, digest)
     seen = connected.processor.read_dispute(connected.credentials, reference=reference)
     if not isinstance(seen, Disputed):
         return False
     of_charge = select(charges.c.customer_id).where(
-        charges.c.tenant_id == caller.tenant, charges.c.charge_id == charge_id
+        charges.c.tenant_id == desk.caller.tenant, charges.c.charge_id == charge_id
     )
-    with audit.transaction(records) as tx:
+    with audit.transaction(desk.records) as tx:
         customer = tx.execute(of_charge.with_for_update()).scalar_one()  # one at a time: the charge's row is held
-        if _known(tx, caller, digest) != known:
+        if _known(tx, desk.caller, digest) != known:
             return False
         if known is None or known.state != seen.status:
-            _write(tx, keyring, caller, charge_id, customer, known, seen, digest)
+            _write(desk, tx, charge_id, customer, known, seen, digest)
     return True
 
 
@@ -91,21 +84,20 @@ def _known(connection: Connection, caller: Caller, digest: bytes) -> Row[str, st
 
 
 def _write(
+    desk: Desk,
     tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
     charge_id: str,
     customer: str,
     known: Row[str, str, datetime] | None,
     seen: Disputed,
     digest: bytes,
 ) -> None:
-    dispute_id = known.dispute_id if known else new_id("dsp", caller.tenant)
+    dispute_id = known.dispute_id if known else new_id("dsp", desk.caller.tenant)
     if known is None:
-        insert(tx, disputes, _row(keyring, caller, charge_id, dispute_id, seen, digest))
+        insert(tx, disputes, _row(desk, charge_id, dispute_id, seen, digest))
     else:
-        changes = {"state": seen.status, "due_at": seen.due_at, "updated_at": caller.at}
-        write(tx, updated(disputes, {"tenant_id": caller.tenant, "dispute_id": dispute_id}, changes))
+        changes = {"state": seen.status, "due_at": seen.due_at, "updated_at": desk.caller.at}
+        write(tx, updated(disputes, {"tenant_id": desk.caller.tenant, "dispute_id": dispute_id}, changes))
     told = f"dispute.{_turn(known, seen)}"
     data = {
         "id": dispute_id,
@@ -118,8 +110,8 @@ def _write(
     }
     write(
         tx,
-        raising.made(caller, told, dispute_id, data),
-        audit.entry(tx, keyring, caller, told, customer=customer, resource=dispute_id),
+        raising.made(desk.caller, told, dispute_id, data),
+        audit.entry(desk, tx, told, customer=customer, resource=dispute_id),
     )
 
 
@@ -132,24 +124,24 @@ def _turn(known: Row[str, str, datetime] | None, seen: Disputed) -> str:
     return "reopened" if known.state in CLOSED_DISPUTES else "updated"
 
 
-def _row(
-    keyring: Keyring, caller: Caller, charge_id: str, dispute_id: str, seen: Disputed, digest: bytes
-) -> dict[str, Any]:
-    place = dispute_place(keyring, caller.tenant, dispute_id)
+def _row(desk: Desk, charge_id: str, dispute_id: str, seen: Disputed, digest: bytes) -> dict[str, Any]:
+    place = dispute_place(desk.keyring, desk.caller.tenant, dispute_id)
     return {
-        "tenant_id": caller.tenant,
+        "tenant_id": desk.caller.tenant,
         "dispute_id": dispute_id,
         "charge_id": charge_id,
-        "live": caller.live,
+        "live": desk.caller.live,
         "state": seen.status,
         "amount": seen.amount,
         "currency": seen.currency,
         "reason": seen.reason,
         "due_at": seen.due_at,
         "reference_digest": digest,
-        "retained": seal_value(keyring.tenant_key(caller.tenant, "retention"), {"reference": seen.reference}, place),
-        "created_at": caller.at,
-        "updated_at": caller.at,
+        "retained": seal_value(
+            desk.keyring.tenant_key(desk.caller.tenant, "retention"), {"reference": seen.reference}, place
+        ),
+        "created_at": desk.caller.at,
+        "updated_at": desk.caller.at,
     }
 
 

@@ -16,7 +16,7 @@ from vault.processing import accounts as processor_accounts
 from vault.processing.connecting import connect
 from vault.statements import write
 from vault.tables import processor_accounts as accounts
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 OVER = timedelta(days=3)
 EVERY, LEASE_SECONDS = 24 * 3600, 3600
@@ -42,19 +42,17 @@ def compare(shop: Workshop, row: Row[Any], report: Callable[[str, Exception], No
 
     One that is not proven is asked first whose it is: by now a customer may be there that shows it.
     """
-    caller = caller_of(shop, row.tenant_id, live=row.live)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
     if row.proven_at is None:
-        processor = connect(shop.processors, shop.keyring, row.tenant_id, row).processor
-        processor_accounts.prove(shop.records, shop.keyring, processor, caller, row)
-    found = comparing.compare(
-        shop.records, shop.keyring, shop.processors, caller, row.account_id, caller.at - OVER
-    ).differences
-    with transaction(shop.records) as tx:
-        done = {"reconcile_at": database_clock(EVERY), "reconciled_at": caller.at, "differences": len(found)}
+        processor = connect(shop.processors, desk.keyring, row.tenant_id, row).processor
+        processor_accounts.prove(desk, processor, row)
+    found = comparing.compare(desk, shop.processors, row.account_id, desk.caller.at - OVER).differences
+    with transaction(desk.records) as tx:
+        done = {"reconcile_at": database_clock(EVERY), "reconciled_at": desk.caller.at, "differences": len(found)}
         tx.execute(update(accounts).where(of_row(accounts, row)).values(done))
         if found:
             data = {"id": row.account_id, "object": "processor_account", "differences": len(found)}
-            write(tx, raising.made(caller, "reconcile.differences", row.account_id, data))
+            write(tx, raising.made(desk.caller, "reconcile.differences", row.account_id, data))
     if found:
         report("reconcile", Differs(f"{len(found)} differences at {row.account_id}: panless charges reconcile"))
     return True

@@ -4,12 +4,12 @@ What is sent is the contact as it is when it is sent, so that a repeated sending
 finds that it was changed meanwhile sends again.
 """
 
-from sqlalchemy import Engine, Row, bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from keys.database import reading
 from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import Erased, NotUsable
 from vault.people import contacts
 from vault.people.customer_rows import row_of
@@ -20,22 +20,22 @@ from vault.processing.connecting import Connected
 from vault.tables import customers, processor_references
 
 
-def send(
-    records: Engine, keyring: Keyring, connected: Connected, caller: Caller, customer_id: str, account_id: str, key: str
-) -> bool:
+def send(desk: Desk, connected: Connected, customer_id: str, account_id: str, key: str) -> bool:
     """Put the contact at every card of the account; whether all of them have it and it is still the newest."""
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         try:
-            customer = row_of(connection, caller, customer_id)
-            _, contact = contacts.opened(keyring, customer)
+            customer = row_of(connection, desk.caller, customer_id)
+            _, contact = contacts.opened(desk.keyring, customer)
         except (Erased, NotUsable):  # nobody's contact, or one that must be entered again, and is sent then
             return True
-        named = {"of_tenant": caller.tenant, "of_customer": customer_id, "of_account": account_id}
+        named = {"of_tenant": desk.caller.tenant, "of_customer": customer_id, "of_account": account_id}
         cards = connection.execute(_CARDS, named).all()
     key = f"{key}-{customer.contact_version}"
-    each = [_put(keyring, connected, card, contact, key) for card in cards]  # every card, whatever one of them says
-    with reading(records) as connection:
-        now = connection.execute(_VERSION, {"of_tenant": caller.tenant, "of_customer": customer_id}).scalar_one()
+    each = [
+        _put(desk.keyring, connected, card, contact, key) for card in cards
+    ]  # every card, whatever one of them says
+    with reading(desk.records) as connection:
+        now = connection.execute(_VERSION, {"of_tenant": desk.caller.tenant, "of_customer": customer_id}).scalar_one()
     return all(each) and now == customer.contact_version
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger.book import Ledger
 from vault.ledger.deciding import decide
@@ -34,25 +34,23 @@ class Corrected:
     version: int
 
 
-def read(records: Engine, keyring: Keyring, caller: Caller, customer_id: str) -> BillingContact:
+def read(desk: Desk, customer_id: str) -> BillingContact:
     """The billing contact, with the look committed to the audit log before it is given out.
 
     Raises NotFoundHere, Erased, Restricted (when the purpose is billing), NotUsable after a lost correction.
     """
-    with reading(records) as connection:
-        row = row_of(connection, caller, customer_id)
-    if caller.purpose == "billing":
+    with reading(desk.records) as connection:
+        row = row_of(connection, desk.caller, customer_id)
+    if desk.caller.purpose == "billing":
         refuse_restricted(row)
-    _, contact = opened(keyring, row)
-    audit.write_whole(records, lambda tx: [audit.entry(tx, keyring, caller, "contact.read", customer=customer_id)])
+    _, contact = opened(desk.keyring, row)
+    audit.write_whole(desk.records, lambda tx: [audit.entry(desk, tx, "contact.read", customer=customer_id)])
     return contact
 
 
 def change(
-    records: Engine,
-    keyring: Keyring,
+    desk: Desk,
     ledger: Ledger,
-    caller: Caller,
     customer_id: str,
     edit: Callable[[BillingContact], BillingContact],
     also: Callable[[Connection], None] = lambda _tx: None,
@@ -61,58 +59,54 @@ def change(
 
     `also` does what belongs to it in the same transaction.
     """
-    changed = commit(records, keyring, ledger, caller, customer_id, edit, also)
-    settle(ledger, records)
+    changed = commit(desk, ledger, customer_id, edit, also)
+    settle(ledger, desk.records)
     return changed
 
 
 def commit(
-    records: Engine,
-    keyring: Keyring,
+    desk: Desk,
     ledger: Ledger,
-    caller: Caller,
     customer_id: str,
     edit: Callable[[BillingContact], BillingContact],
     also: Callable[[Connection], None],
 ) -> Corrected:
     """Do what `change` does, for a caller who settles the ledger afterwards."""
     for _ in range(_LARGEST_RACE):
-        with reading(records) as connection:
-            row = row_of(connection, caller, customer_id)
-        if _replace(records, keyring, ledger, caller, row, edit, also):
+        with reading(desk.records) as connection:
+            row = row_of(connection, desk.caller, customer_id)
+        if _replace(desk, ledger, row, edit, also):
             return Corrected(customer=customer_id, version=row.contact_version + 1)
     raise MovedOn("Others keep changing this contact. Try again.")
 
 
 def _replace(
-    records: Engine,
-    keyring: Keyring,
+    desk: Desk,
     ledger: Ledger,
-    caller: Caller,
     row: Row[Any],
     edit: Callable[[BillingContact], BillingContact],
     also: Callable[[Connection], None],
 ) -> bool:
     """Write the new contact over the one in `row`; False when somebody was faster."""
-    reference, contact = opened(keyring, row) if row.contact_usable else (None, BillingContact())
+    reference, contact = opened(desk.keyring, row) if row.contact_usable else (None, BillingContact())
     edited, version = edit(contact), row.contact_version + 1
-    dek = keyring.dek(caller.tenant, row.dek_id)
-    sealed = seal_contact(keyring, caller.tenant, row.customer_id, dek, reference, edited, version=version)
+    dek = desk.keyring.dek(desk.caller.tenant, row.dek_id)
+    sealed = seal_contact(desk.keyring, desk.caller.tenant, row.customer_id, dek, reference, edited, version=version)
     this = (
-        (customers.c.tenant_id == caller.tenant)
+        (customers.c.tenant_id == desk.caller.tenant)
         & (customers.c.customer_id == row.customer_id)
         & (customers.c.contact_version == row.contact_version)
         & (customers.c.dek_id == row.dek_id)  # resealed meanwhile: the new DEK is the one to seal under
         & (customers.c.state == "active")
     )
-    with audit.transaction(records) as tx:
+    with audit.transaction(desk.records) as tx:
         changed = update(customers).where(this).values(contact=sealed, contact_version=version, contact_usable=True)
         if tx.execute(changed).rowcount != 1:
             return False
-        customer_index.write(tx, keyring, caller, row.customer_id, customer_index.searchable(edited))
-        decide(tx, ledger, caller, "contact.corrected", row.customer_id, version=version)
-        pass_on(tx, keyring, caller, row.customer_id)
-        audit.record(tx, keyring, caller, "contact.correct", customer=row.customer_id)
+        customer_index.write(desk, tx, row.customer_id, customer_index.searchable(edited))
+        decide(tx, ledger, desk.caller, "contact.corrected", row.customer_id, version=version)
+        pass_on(desk, tx, row.customer_id)
+        audit.record(desk, tx, "contact.correct", customer=row.customer_id)
         also(tx)
     return True
 
@@ -127,12 +121,12 @@ def corrected(held: BillingContact, entered: BillingContact) -> BillingContact:
     return replace(held, **{name: value for name, value in asdict(entered).items() if value})
 
 
-def pass_on(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str) -> None:
+def pass_on(desk: Desk, tx: Connection, customer_id: str) -> None:
     """Have the worker send the contact to each account that knows the customer (`contact_sending`)."""
-    for account_id in tx.scalars(_ACCOUNTS, {"of_tenant": caller.tenant, "of_customer": customer_id}).all():
+    for account_id in tx.scalars(_ACCOUNTS, {"of_tenant": desk.caller.tenant, "of_customer": customer_id}).all():
         attempt = intents.Attempt(operation="contact.send", key=None, fingerprint=b"")
         intent = intents.begin(
-            tx, keyring, caller, attempt, resource_id=customer_id, customer_id=customer_id, account_id=account_id
+            desk, tx, attempt, resource_id=customer_id, customer_id=customer_id, account_id=account_id
         )
         if intent is not None:
             intents.leave_to_worker(tx, intent)

@@ -7,39 +7,39 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, sel
 
 from keys.blindindex import Form, digest, label
 from keys.keyring import Keyring
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.people import identities
 from vault.personal import BillingContact
 from vault.tables import blind_index, tenants
 
 
-def write(tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: dict[str, str | None]) -> None:
+def write(desk: Desk, tx: Connection, customer_id: str, values: dict[str, str | None]) -> None:
     """Put a customer's index rows in place of those it had for the same fields."""
     tx.execute(
         delete(blind_index).where(
-            blind_index.c.tenant_id == caller.tenant,
+            blind_index.c.tenant_id == desk.caller.tenant,
             blind_index.c.customer_id == customer_id,
             blind_index.c.field.in_(values),
         )
     )
-    rows = rows_of(tx, keyring, caller, customer_id, values)
+    rows = rows_of(desk, tx, customer_id, values)
     if rows:
         tx.execute(insert(blind_index), rows)
 
 
-def rows_of(
-    tx: Connection, keyring: Keyring, caller: Caller, customer_id: str, values: Mapping[str, str | None]
-) -> list[dict[str, Any]]:
+def rows_of(desk: Desk, tx: Connection, customer_id: str, values: Mapping[str, str | None]) -> list[dict[str, Any]]:
     """The rows that a customer is found by, under every index key of the tenant.
 
     While one key takes another's place, each process knows one of both: so those who know only the old one, and soon
     those who know only the new one, find the customer, and meet its twin.
     """
     return [
-        {"tenant_id": caller.tenant, "customer_id": customer_id, "live": caller.live, **row}
+        {"tenant_id": desk.caller.tenant, "customer_id": customer_id, "live": desk.caller.live, **row}
         for field, value in values.items()
         if value
-        for row in _rows(keyring, caller.tenant, field, value, _region_read_in(tx, caller.tenant, field, value))
+        for row in _rows(
+            desk.keyring, desk.caller.tenant, field, value, _region_read_in(tx, desk.caller.tenant, field, value)
+        )
     ]
 
 
@@ -69,27 +69,27 @@ def searchable(contact: BillingContact | None) -> dict[str, str | None]:
     return {"email": contact.email, "phone": contact.phone} if contact else {}
 
 
-def by_reference(connection: Connection, keyring: Keyring, caller: Caller, reference: str) -> str | None:
+def by_reference(desk: Desk, connection: Connection, reference: str) -> str | None:
     """The id of the customer with this reference."""
-    this = by_value(connection, keyring, caller, "reference", reference)
+    this = by_value(desk, connection, "reference", reference)
     return connection.execute(select(blind_index.c.customer_id).where(this).distinct()).scalar_one_or_none()
 
 
-def by_value(
-    connection: Connection, keyring: Keyring, caller: Caller, field: str, value: str, form: Form = "raw"
-) -> ColumnElement[bool]:
+def by_value(desk: Desk, connection: Connection, field: str, value: str, form: Form = "raw") -> ColumnElement[bool]:
     """The condition for the index rows of this very value, or of the hex SHA-256 of it, in the caller's mode."""
-    keys = keyring.subkeys(caller.tenant, "index", label(field)).values()
+    keys = desk.keyring.subkeys(desk.caller.tenant, "index", label(field)).values()
 
     def among(texts: Iterable[str]) -> ColumnElement[bool]:
         return blind_index.c.digest.in_([digest(key, form=form, value=text) for key in keys for text in texts if text])
 
     return and_(
-        blind_index.c.tenant_id == caller.tenant,
+        blind_index.c.tenant_id == desk.caller.tenant,
         blind_index.c.field == field,
         blind_index.c.form == form,
-        among([value.strip().lower()]) if form == "sha256" else _either(connection, caller.tenant, field, value, among),
-        blind_index.c.live == caller.live,
+        among([value.strip().lower()])
+        if form == "sha256"
+        else _either(connection, desk.caller.tenant, field, value, among),
+        blind_index.c.live == desk.caller.live,
     )
 
 

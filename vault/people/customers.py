@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Label,
     Row,
     Select,
@@ -27,6 +26,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.conditions import together
+from vault.desk import Desk
 from vault.errors import CustomerExists
 from vault.ids import new_id
 from vault.people import customer_index
@@ -62,77 +62,73 @@ class NewCustomer:
 
 
 def create(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    *,
-    reference: str | None,
-    contact: BillingContact | None,
-    attempt: intents.Attempt,
+    desk: Desk, *, reference: str | None, contact: BillingContact | None, attempt: intents.Attempt
 ) -> tuple[Customer, bool]:
     """A new customer, and whether it is a replay. Raises CustomerExists when the reference is taken."""
-    first = intents.replayed(records, keyring, caller, attempt)
+    first = intents.replayed(desk, attempt)
     if first is not None:
-        return read(records, caller, first.resource_id), True
-    new = prepare(keyring, caller, reference, contact)
+        return read(desk, first.resource_id), True
+    new = prepare(desk, reference, contact)
     try:
-        with audit.transaction(records) as tx:
-            intent = intents.begin(tx, keyring, caller, attempt, resource_id=new.id, customer_id=new.id)
+        with audit.transaction(desk.records) as tx:
+            intent = intents.begin(desk, tx, attempt, resource_id=new.id, customer_id=new.id)
             if intent is not None:
-                insert_new(tx, keyring, caller, new)
+                insert_new(desk, tx, new)
                 intents.finish(tx, intent)
     except IntegrityError:
-        raise _taken(records, keyring, caller, reference) from None
+        raise _taken(desk, reference) from None
     if intent is None:
-        return create(records, keyring, caller, reference=reference, contact=contact, attempt=attempt)
-    return read(records, caller, new.id), False
+        return create(desk, reference=reference, contact=contact, attempt=attempt)
+    return read(desk, new.id), False
 
 
-def prepare(keyring: Keyring, caller: Caller, reference: str | None, contact: BillingContact | None) -> NewCustomer:
+def prepare(desk: Desk, reference: str | None, contact: BillingContact | None) -> NewCustomer:
     """Make the DEK of a new customer: keystore first, so that no record is ever without its key."""
-    customer_id = new_id("cus", caller.tenant)
-    dek = keyring.new_dek(caller.tenant, "customer", customer_id)
+    customer_id = new_id("cus", desk.caller.tenant)
+    dek = desk.keyring.new_dek(desk.caller.tenant, "customer", customer_id)
     return NewCustomer(id=customer_id, dek=dek, reference=reference, contact=contact)
 
 
-def insert_new(tx: Connection, keyring: Keyring, caller: Caller, new: NewCustomer) -> None:
+def insert_new(desk: Desk, tx: Connection, new: NewCustomer) -> None:
     """Write a new customer with its index rows and audit entry. Raises IntegrityError if its reference is taken."""
     tx.execute(
         insert(customers),
         {
-            "tenant_id": caller.tenant,
+            "tenant_id": desk.caller.tenant,
             "customer_id": new.id,
-            "live": caller.live,
+            "live": desk.caller.live,
             "state": "active",
             "dek_id": new.dek.id,
-            "contact": seal_contact(keyring, caller.tenant, new.id, new.dek, new.reference, new.contact, version=1),
+            "contact": seal_contact(
+                desk.keyring, desk.caller.tenant, new.id, new.dek, new.reference, new.contact, version=1
+            ),
             "contact_version": 1,
-            "created_at": caller.at,
+            "created_at": desk.caller.at,
         },
     )
-    customer_index.write(
-        tx, keyring, caller, new.id, {"reference": new.reference, **customer_index.searchable(new.contact)}
-    )
-    audit.record(tx, keyring, caller, "customer.create", customer=new.id)
+    customer_index.write(desk, tx, new.id, {"reference": new.reference, **customer_index.searchable(new.contact)})
+    audit.record(desk, tx, "customer.create", customer=new.id)
 
 
-def read(records: Engine, caller: Caller, customer_id: str) -> Customer:
+def read(desk: Desk, customer_id: str) -> Customer:
     """States and counts of one customer. Raises NotFoundHere, Erased."""
-    with reading(records) as connection:
-        row = alive(connection.execute(_counted(caller).where(customers.c.customer_id == customer_id)).one_or_none())
+    with reading(desk.records) as connection:
+        row = alive(
+            connection.execute(_counted(desk.caller).where(customers.c.customer_id == customer_id)).one_or_none()
+        )
     return _customer(row)
 
 
-def search(records: Engine, keyring: Keyring, caller: Caller, field: str, value: str) -> Sequence[Customer]:
+def search(desk: Desk, field: str, value: str) -> Sequence[Customer]:
     """The customers with exactly this email, phone or reference. The look is on the record before they are shown."""
-    with audit.transaction(records) as tx:
-        found = select(blind_index.c.customer_id).where(customer_index.by_value(tx, keyring, caller, field, value))
-        statement = _counted(caller).where(customers.c.customer_id.in_(found), customers.c.state == "active")
+    with audit.transaction(desk.records) as tx:
+        found = select(blind_index.c.customer_id).where(customer_index.by_value(desk, tx, field, value))
+        statement = _counted(desk.caller).where(customers.c.customer_id.in_(found), customers.c.state == "active")
         people = [_customer(row) for row in tx.execute(statement.limit(SEARCH_MOST))]
         details = {"field": field, "found": [person.id for person in people]}
         seen: Sequence[str | None] = details["found"] or [None]
         for customer in seen:  # an entry each: every one of them has a right to know who looked
-            audit.record(tx, keyring, caller, "customer.search", customer=customer, details=details)
+            audit.record(desk, tx, "customer.search", customer=customer, details=details)
     return people
 
 
@@ -151,9 +147,9 @@ def seal_contact(
     return seal_value(dek, {"reference": reference, "contact": asdict(contact) if contact else None}, place)
 
 
-def _taken(records: Engine, keyring: Keyring, caller: Caller, reference: str | None) -> CustomerExists:
-    with reading(records) as connection:
-        existing = customer_index.by_reference(connection, keyring, caller, reference or "")
+def _taken(desk: Desk, reference: str | None) -> CustomerExists:
+    with reading(desk.records) as connection:
+        existing = customer_index.by_reference(desk, connection, reference or "")
     return CustomerExists(existing or "")
 
 

@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, or_, select
+from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from keys.database import reading
 from vault import audit, pages
 from vault.caller import Caller
 from vault.conditions import together
+from vault.desk import Desk
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.book import Ledger
@@ -63,37 +64,39 @@ class Order:
     until: datetime | None = None
 
 
-def hold(records: Engine, ledger: Ledger, caller: Caller, order: Order, attempt: intents.Attempt) -> tuple[Hold, bool]:
+def hold(desk: Desk, ledger: Ledger, order: Order, attempt: intents.Attempt) -> tuple[Hold, bool]:
     """Set a hold, and whether it is a replay. Raises NotFoundHere, Erased, Invalid, KeyReused.
 
     A replay settles too: the first call may have ended before the ledger had its entry.
     """
-    first = intents.replayed(records, ledger.keyring, caller, attempt)
-    hold_id = first.resource_id if first else new_id("hold", caller.tenant)
-    if first is None and not _decide(records, ledger, caller, hold_id, order, attempt):
-        return hold(records, ledger, caller, order, attempt)  # a twin of this call was faster
-    settle(ledger, records)
-    return _read(records, caller, hold_id), first is not None
+    first = intents.replayed(desk, attempt)
+    hold_id = first.resource_id if first else new_id("hold", desk.caller.tenant)
+    if first is None and not _decide(desk, ledger, hold_id, order, attempt):
+        return hold(desk, ledger, order, attempt)  # a twin of this call was faster
+    settle(ledger, desk.records)
+    return _read(desk, hold_id), first is not None
 
 
-def lift(records: Engine, ledger: Ledger, caller: Caller, hold_id: str) -> Hold:
+def lift(desk: Desk, ledger: Ledger, hold_id: str) -> Hold:
     """Lift a hold. Lifting again changes nothing, and waits for the first. Raises NotFoundHere, Erased."""
-    with audit.transaction(records) as tx:
-        row = _there(tx.execute(_ONE_HELD, _asked(caller, of_hold=hold_id)).one_or_none())
+    with audit.transaction(desk.records) as tx:
+        row = _there(tx.execute(_ONE_HELD, _asked(desk.caller, of_hold=hold_id)).one_or_none())
         if row.lift_entry_id is None:
-            entry_id = decide(tx, ledger, caller, "hold.lift", hold_id, version=2)
-            update_row(tx, holds, {"tenant_id": caller.tenant, "hold_id": hold_id}, {"lift_entry_id": entry_id})
-            audit.record(tx, ledger.keyring, caller, "hold.lift", customer=row.customer_id, resource=hold_id)
-    settle(ledger, records)
-    return _read(records, caller, hold_id)
+            entry_id = decide(tx, ledger, desk.caller, "hold.lift", hold_id, version=2)
+            update_row(tx, holds, {"tenant_id": desk.caller.tenant, "hold_id": hold_id}, {"lift_entry_id": entry_id})
+            audit.record(desk, tx, "hold.lift", customer=row.customer_id, resource=hold_id)
+    settle(ledger, desk.records)
+    return _read(desk, hold_id)
 
 
-def of_customer(records: Engine, caller: Caller, customer_id: str, wanted: pages.Wanted) -> pages.Page[Hold]:
+def of_customer(desk: Desk, customer_id: str, wanted: pages.Wanted) -> pages.Page[Hold]:
     """A customer's holds, newest first, those that are over too. Raises NotFoundHere, Erased, Invalid."""
-    with reading(records) as connection:
-        row_of(connection, caller, customer_id)
-        statement = select(holds).where(holds.c.tenant_id == caller.tenant, holds.c.customer_id == customer_id)
-        return pages.page(connection, statement, (holds.c.created_at, holds.c.hold_id), wanted, partial(_all, caller))
+    with reading(desk.records) as connection:
+        row_of(connection, desk.caller, customer_id)
+        statement = select(holds).where(holds.c.tenant_id == desk.caller.tenant, holds.c.customer_id == customer_id)
+        return pages.page(
+            connection, statement, (holds.c.created_at, holds.c.hold_id), wanted, partial(_all, desk.caller)
+        )
 
 
 def in_force(tx: Connection, caller: Caller, customer_id: str) -> Sequence[Hold]:
@@ -132,21 +135,19 @@ def row_of_terms(tenant: str, hold_id: str, at: datetime, terms: Mapping[str, An
     }
 
 
-def _decide(
-    records: Engine, ledger: Ledger, caller: Caller, hold_id: str, order: Order, attempt: intents.Attempt
-) -> bool:
+def _decide(desk: Desk, ledger: Ledger, hold_id: str, order: Order, attempt: intents.Attempt) -> bool:
     """Whether it was decided: not if the same key began before."""
-    terms = _terms(caller, order)
-    with audit.transaction(records) as tx:
-        lone_row_of(tx, caller, order.customer)
-        intent = intents.begin(tx, ledger.keyring, caller, attempt, resource_id=hold_id, customer_id=order.customer)
+    terms = _terms(desk.caller, order)
+    with audit.transaction(desk.records) as tx:
+        lone_row_of(tx, desk.caller, order.customer)
+        intent = intents.begin(desk, tx, attempt, resource_id=hold_id, customer_id=order.customer)
         if intent is None:
             return False
-        decide(tx, ledger, caller, "hold.set", hold_id, version=1, terms=terms)
-        insert(tx, holds, row_of_terms(caller.tenant, hold_id, caller.at, terms))
+        decide(tx, ledger, desk.caller, "hold.set", hold_id, version=1, terms=terms)
+        insert(tx, holds, row_of_terms(desk.caller.tenant, hold_id, desk.caller.at, terms))
         intents.finish(tx, intent)
         details = {name: terms[name] for name in ("reason", "classes", "until") if terms[name] is not None}
-        audit.record(tx, ledger.keyring, caller, "hold.set", customer=order.customer, resource=hold_id, details=details)
+        audit.record(desk, tx, "hold.set", customer=order.customer, resource=hold_id, details=details)
     return True
 
 
@@ -168,10 +169,10 @@ def _terms(caller: Caller, order: Order) -> dict[str, Any]:
     }
 
 
-def _read(records: Engine, caller: Caller, hold_id: str) -> Hold:
-    with reading(records) as connection:
-        row = _there(connection.execute(_ONE, _asked(caller, of_hold=hold_id)).one_or_none())
-    return _all(caller, [row])[0]
+def _read(desk: Desk, hold_id: str) -> Hold:
+    with reading(desk.records) as connection:
+        row = _there(connection.execute(_ONE, _asked(desk.caller, of_hold=hold_id)).one_or_none())
+    return _all(desk.caller, [row])[0]
 
 
 def _there(row: Row[Any] | None) -> Row[Any]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 
 from vault import audit
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import Invalid, NotUsable
 from vault.ledger.book import Ledger
 from vault.ledger.deciding import decide
@@ -34,44 +35,45 @@ class Restriction:
     since: datetime | None
 
 
-def restrict(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> Restriction:
+def restrict(desk: Desk, ledger: Ledger, customer_id: str, ground: str) -> Restriction:
     """Restrict a customer; a second time changes the ground. Raises NotFoundHere, Erased, Invalid."""
     if ground not in GROUNDS:
         raise Invalid("ground", f"One of: {', '.join(GROUNDS)}.")
-    with audit.transaction(records) as tx:
-        since = restrict_in(tx, ledger, caller, customer_id, ground)
-    settle(ledger, records)
+    with audit.transaction(desk.records) as tx:
+        since = restrict_in(desk, tx, ledger, customer_id, ground)
+    settle(ledger, desk.records)
     return Restriction(customer=customer_id, restricted=True, ground=ground, since=since)
 
 
-def restrict_in(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str, ground: str) -> datetime:
+def restrict_in(desk: Desk, tx: Connection, ledger: Ledger, customer_id: str, ground: str) -> datetime:
     """Restrict a customer in `tx`, for a caller who settles the ledger afterwards; since when it is restricted."""
-    row = lone_row_of(tx, caller, customer_id)
-    since: datetime = row.restricted_at or caller.at
-    entry = _decide(tx, ledger, caller, row, "restrict.set", {"ground": ground})
+    row = lone_row_of(tx, desk.caller, customer_id)
+    since: datetime = row.restricted_at or desk.caller.at
+    entry = _decide(tx, ledger, desk.caller, row, "restrict.set", {"ground": ground})
     now = {"restricted": True, "restriction_ground": ground, "restricted_at": since}
     _write(tx, row, entry, now)
-    _record(tx, ledger, caller, "customer.restrict", customer_id, {"ground": ground})
+    audit.record(desk, tx, "customer.restrict", customer=customer_id, details={"ground": ground})
     return since
 
 
-def lift(records: Engine, ledger: Ledger, caller: Caller, customer_id: str, notified_at: datetime) -> Restriction:
+def lift(desk: Desk, ledger: Ledger, customer_id: str, notified_at: datetime) -> Restriction:
     """Lift a restriction whose end the person was told of before (Art. 18(3)).
 
     Raises NotFoundHere, Erased, Invalid for a notice in the future or from before the restriction, NotUsable without
     a restriction.
     """
-    with audit.transaction(records) as tx:
-        row = any_row_of(tx, caller, customer_id)  # an erased customer's transactions stay restricted, too
+    with audit.transaction(desk.records) as tx:
+        row = any_row_of(tx, desk.caller, customer_id)  # an erased customer's transactions stay restricted, too
         if not row.restricted:
             refuse_erased(row)
             raise NotUsable("not_restricted", "This customer is not restricted.")
-        if not row.restricted_at.replace(microsecond=0) <= notified_at <= caller.at:  # notices have whole seconds
+        if not row.restricted_at.replace(microsecond=0) <= notified_at <= desk.caller.at:  # notices have whole seconds
             raise Invalid("notified_at", "The person is told while the restriction stands, before it is lifted.")
-        entry = _decide(tx, ledger, caller, row, "restrict.lift", {"notified_at": notified_at.isoformat()})
+        entry = _decide(tx, ledger, desk.caller, row, "restrict.lift", {"notified_at": notified_at.isoformat()})
         _write(tx, row, entry, {})
-        _record(tx, ledger, caller, "customer.unrestrict", customer_id, {"notified_at": notified_at.isoformat()})
-    settle(ledger, records)
+        told = {"notified_at": notified_at.isoformat()}
+        audit.record(desk, tx, "customer.unrestrict", customer=customer_id, details=told)
+    settle(ledger, desk.records)
     return Restriction(customer=customer_id, restricted=False, ground=None, since=None)
 
 
@@ -86,9 +88,3 @@ def _decide(
 
 def _write(tx: Connection, row: Row[Any], entry: dict[str, Any], now: dict[str, Any]) -> None:
     update_row(tx, customers, {"tenant_id": row.tenant_id, "customer_id": row.customer_id}, {**entry, **now})
-
-
-def _record(
-    tx: Connection, ledger: Ledger, caller: Caller, action: str, customer_id: str, details: dict[str, str]
-) -> None:
-    audit.record(tx, ledger.keyring, caller, action, customer=customer_id, details=details)

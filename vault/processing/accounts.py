@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from keys.context import Context
 from keys.database import reading
@@ -13,6 +13,7 @@ from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
@@ -46,10 +47,8 @@ class Credentials:
 
 
 def add(
-    records: Engine,
-    keyring: Keyring,
+    desk: Desk,
     processors: Mapping[str, Processor],
-    caller: Caller,
     *,
     kind: str,
     label: str,
@@ -62,66 +61,59 @@ def add(
     The processor is asked whose account it is; one that does not answer now is asked again by the worker's walk.
     Raises Invalid for a key of the other mode and one that is refused.
     """
-    account_id, processor, key = new_id("pa", caller.tenant), processors[kind], Secret(credentials["api_key"])
-    account_proofs.refuse_other_mode(processor, key, live=caller.live)
+    account_id, processor, key = new_id("pa", desk.caller.tenant), processors[kind], Secret(credentials["api_key"])
+    account_proofs.refuse_other_mode(processor, key, live=desk.caller.live)
     proof = account_proofs.of_new(processor, key)
     own_id = proof.own_id if proof else None
-    known_on = doubt.known_on(records, processor, key, caller) if proof else None
-    with audit.transaction(records) as tx:
-        _take_turns(tx, caller)
-        first = _default(tx, caller) is None
-        intent = intents.begin(tx, keyring, caller, attempt, resource_id=account_id)
+    known_on = doubt.known_on(desk, processor, key) if proof else None
+    with audit.transaction(desk.records) as tx:
+        _take_turns(tx, desk.caller)
+        first = _default(tx, desk.caller) is None
+        intent = intents.begin(desk, tx, attempt, resource_id=account_id)
         if intent is not None:
             if default and not first:
-                tx.execute(update(processor_accounts).where(_theirs(caller)).values(is_default=False))
-            sealed = _seal(keyring, caller.tenant, account_id, _with_own_id(credentials, own_id))
+                tx.execute(update(processor_accounts).where(_theirs(desk.caller)).values(is_default=False))
+            sealed = _seal(desk.keyring, desk.caller.tenant, account_id, _with_own_id(credentials, own_id))
             row = {
-                "tenant_id": caller.tenant,
+                "tenant_id": desk.caller.tenant,
                 "account_id": account_id,
                 "kind": kind,
-                "live": caller.live,
+                "live": desk.caller.live,
                 "label": label,
                 "credentials": sealed,
-                "proven_at": caller.at if proof and proof.is_proven else None,
-                "named": account_proofs.named(keyring, caller.tenant, kind, own_id) if own_id else None,
-                "known_on": known_on if not doubt.is_any(tx, caller) else None,
+                "proven_at": desk.caller.at if proof and proof.is_proven else None,
+                "named": account_proofs.named(desk.keyring, desk.caller.tenant, kind, own_id) if own_id else None,
+                "known_on": known_on if not doubt.is_any(tx, desk.caller) else None,
                 "is_default": default or first,
-                "created_at": caller.at,
+                "created_at": desk.caller.at,
             }
             insert(tx, processor_accounts, row)
             intents.finish(tx, intent)
-            audit.record(tx, keyring, caller, "processor_account.add", resource=account_id, details={"kind": kind})
+            audit.record(desk, tx, "processor_account.add", resource=account_id, details={"kind": kind})
     if intent is None:
-        before = intents.replayed(records, keyring, caller, attempt)
+        before = intents.replayed(desk, attempt)
         account_id = before.resource_id if before else account_id
-    return read(records, caller, account_id), intent is None
+    return read(desk, account_id), intent is None
 
 
 def _with_own_id(credentials: Mapping[str, str], own_id: str | None) -> dict[str, str]:
     return {**credentials, **({"own_id": own_id} if own_id is not None else {})}
 
 
-def read(records: Engine, caller: Caller, account_id: str) -> Account:
+def read(desk: Desk, account_id: str) -> Account:
     """One account of the caller's mode. Raises NotFoundHere."""
-    with reading(records) as connection:
-        return _account(_one(connection, caller, account_id))
+    with reading(desk.records) as connection:
+        return _account(_one(connection, desk.caller, account_id))
 
 
-def list_accounts(records: Engine, caller: Caller) -> Sequence[Account]:
+def list_accounts(desk: Desk) -> Sequence[Account]:
     """All accounts of the caller's mode, oldest first."""
-    statement = select(processor_accounts).where(_theirs(caller)).order_by(processor_accounts.c.created_at)
-    with reading(records) as connection:
+    statement = select(processor_accounts).where(_theirs(desk.caller)).order_by(processor_accounts.c.created_at)
+    with reading(desk.records) as connection:
         return [_account(row) for row in connection.execute(statement)]
 
 
-def change(
-    records: Engine,
-    keyring: Keyring,
-    processors: Mapping[str, Processor],
-    caller: Caller,
-    account_id: str,
-    credentials: Mapping[str, str],
-) -> Account:
+def change(desk: Desk, processors: Mapping[str, Processor], account_id: str, credentials: Mapping[str, str]) -> Account:
     """Put those credentials that are named in place of the ones before; what waited for them is tried at once.
 
     The secret of webhooks is known later than the account: a processor asks for our address first. Raises NotFoundHere,
@@ -129,21 +121,23 @@ def change(
     that nothing proves while calls are open (`account_unproven`) and a kind that this deployment lacks,
     ProcessorNotReached where the processor does not say whose it is, MovedOn.
     """
-    with reading(records) as connection:
-        row = _one(connection, caller, account_id)
-        whole = {**_opened(keyring, caller.tenant, row), **credentials}
+    with reading(desk.records) as connection:
+        row = _one(connection, desk.caller, account_id)
+        whole = {**_opened(desk.keyring, desk.caller.tenant, row), **credentials}
         before = account_proofs.before(connection, row, whole.get("own_id"))
-    proof = _proof(keyring, processors, row, before, whole) if "api_key" in credentials else None
-    proven = {"proven_at": caller.at if proof.is_proven else None} if proof else {}
-    with audit.transaction(records) as tx:
+    proof = _proof(desk.keyring, processors, row, before, whole) if "api_key" in credentials else None
+    proven = {"proven_at": desk.caller.at if proof.is_proven else None} if proof else {}
+    with audit.transaction(desk.records) as tx:
         is_unproven = proof is not None and not proof.is_proven
-        if is_unproven and account_needs.INTENTS in account_needs.found(tx, caller.tenant, account_id):
+        if is_unproven and account_needs.INTENTS in account_needs.found(tx, desk.caller.tenant, account_id):
             raise NotUsable("account_unproven", account_proofs.BY_NOBODY)
-        if not _put(tx, keyring, row, _with_own_id(whole, proof.own_id) if proof else whole, **proven, walk_at=None):
+        if not _put(
+            tx, desk.keyring, row, _with_own_id(whole, proof.own_id) if proof else whole, **proven, walk_at=None
+        ):
             raise MovedOn("Others changed this account at the same time. Try again.")
-        write(tx, *account_needs.tried_at_once(caller.tenant, account_id, caller.at))
-        audit.record(tx, keyring, caller, "processor_account.update", resource=account_id)
-    return read(records, caller, account_id)
+        write(tx, *account_needs.tried_at_once(desk.caller.tenant, account_id, desk.caller.at))
+        audit.record(desk, tx, "processor_account.update", resource=account_id)
+    return read(desk, account_id)
 
 
 def _proof(
@@ -156,19 +150,19 @@ def _proof(
     return account_proofs.of_known(keyring, processor, before, key)
 
 
-def prove(records: Engine, keyring: Keyring, processor: Processor, caller: Caller, row: Row[Any]) -> None:
+def prove(desk: Desk, processor: Processor, row: Row[Any]) -> None:
     """Ask again whose account one is that is not proven, and keep it, once the key or a customer of ours there says so.
 
     Raises NotUsable (`other_account`), Invalid where the key is refused, ProcessorNotReached.
     """
-    whole = _opened(keyring, row.tenant_id, row)
-    with reading(records) as connection:
+    whole = _opened(desk.keyring, row.tenant_id, row)
+    with reading(desk.records) as connection:
         before = account_proofs.before(connection, row, whole.get("own_id"))
-    proof = account_proofs.of_known(keyring, processor, before, Secret(whole["api_key"]))
+    proof = account_proofs.of_known(desk.keyring, processor, before, Secret(whole["api_key"]))
     if proof.is_proven:
-        with audit.transaction(records) as tx:
-            if _put(tx, keyring, row, _with_own_id(whole, proof.own_id), proven_at=caller.at):
-                audit.record(tx, keyring, caller, "processor_account.prove", resource=row.account_id)
+        with audit.transaction(desk.records) as tx:
+            if _put(tx, desk.keyring, row, _with_own_id(whole, proof.own_id), proven_at=desk.caller.at):
+                audit.record(desk, tx, "processor_account.prove", resource=row.account_id)
 
 
 def _put(tx: Connection, keyring: Keyring, row: Row[Any], whole: Mapping[str, str], **also: Any) -> bool:  # noqa: ANN401  # columns of the table
@@ -179,17 +173,19 @@ def _put(tx: Connection, keyring: Keyring, row: Row[Any], whole: Mapping[str, st
     return update_row(tx, processor_accounts, key, {"credentials": sealed, "credentials_version": version, **also})
 
 
-def delete(records: Engine, keyring: Keyring, caller: Caller, account_id: str) -> None:
+def delete(desk: Desk, account_id: str) -> None:
     """Take an account out of use and destroy its credentials.
 
     Raises Blocked while tokens need it or its processor must still be asked or told something, NotFoundHere.
     """
-    with audit.transaction(records) as tx:
-        _one(tx, caller, account_id)
-        _refuse_while_needed(tx, caller, account_id)
-        key = {"tenant_id": caller.tenant, "account_id": account_id}
-        update_row(tx, processor_accounts, key, {"deleted_at": caller.at, "credentials": None, "is_default": False})
-        audit.record(tx, keyring, caller, "processor_account.delete", resource=account_id)
+    with audit.transaction(desk.records) as tx:
+        _one(tx, desk.caller, account_id)
+        _refuse_while_needed(tx, desk.caller, account_id)
+        key = {"tenant_id": desk.caller.tenant, "account_id": account_id}
+        update_row(
+            tx, processor_accounts, key, {"deleted_at": desk.caller.at, "credentials": None, "is_default": False}
+        )
+        audit.record(desk, tx, "processor_account.delete", resource=account_id)
 
 
 def _refuse_while_needed(tx: Connection, caller: Caller, account_id: str) -> None:

@@ -18,6 +18,7 @@ from vault import statements
 from vault.caller import Caller
 from vault.columns import database_clock, instance
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import InDoubt
 from vault.personal import Secret
 from vault.processing.answers import NotReached, PaymentPage, Refused, Unknown
@@ -54,10 +55,12 @@ def none(caller: Caller, processor: Processor, account_id: str) -> Change:
     return statements.held(_NONE, _asked(caller, processor, account_id))
 
 
-def want(records: Engine, caller: Caller) -> None:
+def want(desk: Desk) -> None:
     """Note that an order waits for this tenant's accounts: they are walked through before others."""
-    mine = and_(accounts.c.tenant_id == caller.tenant, accounts.c.live == caller.live, accounts.c.wanted_at.is_(None))
-    with transaction(records) as tx:
+    mine = and_(
+        accounts.c.tenant_id == desk.caller.tenant, accounts.c.live == desk.caller.live, accounts.c.wanted_at.is_(None)
+    )
+    with transaction(desk.records) as tx:
         tx.execute(update(accounts).where(mine, is_in_doubt()).values(wanted_at=database_clock()))
 
 
@@ -78,11 +81,11 @@ def is_any(connection: Connection, caller: Caller) -> bool:
     return connection.execute(select(accounts.c.account_id).where(*theirs, is_in_doubt()).limit(1)).first() is not None
 
 
-def known_on(records: Engine, processor: Processor, key: Secret, caller: Caller) -> str | None:
+def known_on(desk: Desk, processor: Processor, key: Secret) -> str | None:
     """The instance of the records on which nothing of ours is there to be known; None where it must be walked."""
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         here: str | None = connection.scalar(select(instance()))
-    since = caller.at - (processor.key_lifetime or FIRST_LOOK)
+    since = desk.caller.at - (processor.key_lifetime or FIRST_LOOK)
     page = processor.list_payments(key, since=since, until=None, after=None)
     if isinstance(page, PaymentPage) and page.after is None and not any(each.marks for each in page.payments):
         return here

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, select, update
 
 from keys.database import reading
 from keys.keyring import Keyring
@@ -22,6 +22,7 @@ from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, new_id
 from vault.processing.answers import Marks
@@ -71,9 +72,8 @@ class First:
 
 
 def begin(
+    desk: Desk,
     tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
     attempt: Attempt,
     *,
     resource_id: str,
@@ -81,15 +81,12 @@ def begin(
     account_id: str | None = None,
 ) -> Intent | None:
     """Write the intent and take its lease; None when the same key began before (see `replayed`)."""
-    intent, change = begun(
-        keyring, caller, attempt, resource_id=resource_id, customer_id=customer_id, account_id=account_id
-    )
+    intent, change = begun(desk, attempt, resource_id=resource_id, customer_id=customer_id, account_id=account_id)
     return intent if write(tx, change)[0] else None
 
 
 def begun(
-    keyring: Keyring,
-    caller: Caller,
+    desk: Desk,
     attempt: Attempt,
     *,
     resource_id: str,
@@ -102,15 +99,15 @@ def begun(
     `has_own_key` is False for the charge of an obligation, which the processor's key names.
     """
     intent = Intent(
-        tenant=caller.tenant,
-        intent_id=new_id("int", caller.tenant),
+        tenant=desk.caller.tenant,
+        intent_id=new_id("int", desk.caller.tenant),
         operation=attempt.operation,
         resource_id=resource_id,
-        processor_key=processor_key(keyring, caller, attempt) if has_own_key else None,
+        processor_key=processor_key(desk, attempt) if has_own_key else None,
         word=new_word(),
     )
     row = {
-        **_row(keyring, caller, attempt, intent.intent_id, resource_id, "pending"),
+        **_row(desk, attempt, intent.intent_id, resource_id, "pending"),
         "customer_id": customer_id,
         "account_id": account_id,
         "processor_key": intent.processor_key,
@@ -125,37 +122,35 @@ def new_word() -> bytes:
     return secrets.token_bytes(16)
 
 
-def known(keyring: Keyring, caller: Caller, attempt: Attempt, resource_id: str) -> Change:
+def known(desk: Desk, attempt: Attempt, resource_id: str) -> Change:
     """An intent that is done already: the call with this key is a replay of what made the resource."""
-    row = _row(keyring, caller, attempt, new_id("int", caller.tenant), resource_id, "done")
+    row = _row(desk, attempt, new_id("int", desk.caller.tenant), resource_id, "done")
     return inserted(intents, row, if_absent=True, clocks={"lease_until": 0, "finished_at": 0})
 
 
-def _row(
-    keyring: Keyring, caller: Caller, attempt: Attempt, intent_id: str, resource_id: str, state: str
-) -> dict[str, Any]:
+def _row(desk: Desk, attempt: Attempt, intent_id: str, resource_id: str, state: str) -> dict[str, Any]:
     return {
-        "tenant_id": caller.tenant,
+        "tenant_id": desk.caller.tenant,
         "intent_id": intent_id,
         "operation": attempt.operation,
-        "key_digest": key_digest(keyring, caller, attempt),
+        "key_digest": key_digest(desk, attempt),
         "fingerprint": attempt.fingerprint,
         "resource_id": resource_id,
         "state": state,
-        "created_at": caller.at,
+        "created_at": desk.caller.at,
     }
 
 
-def replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: Attempt) -> First | None:
+def replayed(desk: Desk, attempt: Attempt) -> First | None:
     """The first call with this key, None if there was none.
 
     Raises KeyReused for another body, InProgress while the first call is being worked on.
     """
     if attempt.key is None:
         return None
-    asked = {"of_operation": attempt.operation, "of_key_digest": key_digest(keyring, caller, attempt)}
-    with reading(records) as connection:
-        row = _BY_KEY.one_or_none(connection, {"of_tenant": caller.tenant, **asked})
+    asked = {"of_operation": attempt.operation, "of_key_digest": key_digest(desk, attempt)}
+    with reading(desk.records) as connection:
+        row = _BY_KEY.one_or_none(connection, {"of_tenant": desk.caller.tenant, **asked})
     if row is None:
         return None
     if not hmac.compare_digest(row.fingerprint, attempt.fingerprint):
@@ -228,12 +223,12 @@ def _named(intent: Intent) -> dict[str, Any]:
     return {"of_tenant": intent.tenant, "of_intent": intent.intent_id}
 
 
-def key_digest(keyring: Keyring, caller: Caller, attempt: Attempt) -> bytes | None:
+def key_digest(desk: Desk, attempt: Attempt) -> bytes | None:
     """HMAC-SHA256 of mode, operation and the client's key: what is remembered of it."""
     if attempt.key is None:
         return None
     return hmac.digest(
-        _key(keyring, caller.tenant, "client-key"), _scoped(caller, attempt, attempt.key), hashlib.sha256
+        _key(desk.keyring, desk.caller.tenant, "client-key"), _scoped(desk.caller, attempt, attempt.key), hashlib.sha256
     )
 
 
@@ -243,13 +238,13 @@ def _scoped(caller: Caller, attempt: Attempt, named: str) -> bytes:
     return f"{caller.tenant}\0{mode}\0{attempt.operation}\0{named}".encode()
 
 
-def processor_key(keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
+def processor_key(desk: Desk, attempt: Attempt) -> str:
     """The idempotency key that the processor sees of a call that pays no obligation: from the client's own key.
 
     So that the same client call after a lost database sends the same key. Without a client's key it is random.
     """
     named = attempt.key if attempt.key is not None else secrets.token_hex(16)
-    return _sent(keyring, caller.tenant, _scoped(caller, attempt, named))
+    return _sent(desk.keyring, desk.caller.tenant, _scoped(desk.caller, attempt, named))
 
 
 def obligation_key(keyring: Keyring, tenant: str, *, live: bool, account: bytes, obligation: bytes, number: int) -> str:
@@ -267,16 +262,18 @@ def _sent(keyring: Keyring, tenant: str, about: bytes) -> str:
     return "panless-" + hmac.digest(_key(keyring, tenant, "send"), about, hashlib.sha256).hex()
 
 
-def resource_id(prefix: str, keyring: Keyring, caller: Caller, attempt: Attempt) -> str:
+def resource_id(desk: Desk, prefix: str, attempt: Attempt) -> str:
     """The id of what this call makes: from the client's own key, so that the same call makes the same thing again.
 
     Commits that a failover lost are made again by the client's retry: the processor then sees the same key and the same
     tag, and answers with the payment that is there. Without a client's key it is random.
     """
     if attempt.key is None:
-        return new_id(prefix, caller.tenant)
-    seed = hmac.digest(_key(keyring, caller.tenant, "resource"), _scoped(caller, attempt, attempt.key), hashlib.sha256)
-    return derived_id(prefix, caller.tenant, seed)
+        return new_id(prefix, desk.caller.tenant)
+    seed = hmac.digest(
+        _key(desk.keyring, desk.caller.tenant, "resource"), _scoped(desk.caller, attempt, attempt.key), hashlib.sha256
+    )
+    return derived_id(prefix, desk.caller.tenant, seed)
 
 
 def marks(keyring: Keyring, tenant: str, resource_id: str, obligation: bytes | None = None) -> Marks:

@@ -16,9 +16,9 @@ from keys.context import Context
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault import leases
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import of_row, together
+from vault.desk import Desk
 from vault.errors import CallbackFailed
 from vault.requests import rights
 from vault.requests.rights import RightsRequest
@@ -34,7 +34,7 @@ FINAL = rights.COMPLETED | {"denied", "cancelled"}
 NOT_BEGUN = {*rights.UNDECIDED, "approved"}
 
 Address = Mapping[str, str]
-Tell = Callable[[Caller, RightsRequest, str, str, Address], str | None]
+Tell = Callable[[Desk, RightsRequest, str, str, Address], str | None]
 """Tell an address of a request that was told to stand in the first state that it stands in the second, which is as it
 stands now or where it was on the way; None, or a code that says why it failed."""
 
@@ -60,20 +60,11 @@ def is_allowed(hosts: Collection[str], tenant: str, client: str, url: str) -> bo
     return parts.scheme == "https" and not parts.fragment and not named.isdisjoint(hosts)
 
 
-def ask(
-    tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
-    request_id: str,
-    name: str,
-    protocol: str,
-    address: Address,
-    told: str,
-) -> None:
+def ask(desk: Desk, tx: Connection, request_id: str, name: str, protocol: str, address: Address, told: str) -> None:
     """Have an address told of a request that stands at `told` now, in place of the one of that name."""
-    key = {"tenant_id": caller.tenant, "request_id": request_id, "name": name}
-    place = _place(keyring, caller.tenant, request_id, name)
-    sealed = seal_value(keyring.tenant_key(caller.tenant, "secrets"), address, place)
+    key = {"tenant_id": desk.caller.tenant, "request_id": request_id, "name": name}
+    place = _place(desk.keyring, desk.caller.tenant, request_id, name)
+    sealed = seal_value(desk.keyring.tenant_key(desk.caller.tenant, "secrets"), address, place)
     tx.execute(delete(callbacks).where(_this(**key)))
     row = {**key, "protocol": protocol, "address": sealed, "told": told, "trying": told}
     write(tx, inserted(callbacks, row, clocks={"next_attempt_at": 0}))
@@ -91,9 +82,7 @@ def take_up(records: Engine, row: Row[Any]) -> bool:
     return leases.take(records, callbacks, row, "next_attempt_at", LEASE_SECONDS, same)
 
 
-def tell(
-    records: Engine, keyring: Keyring, tellers: Mapping[str, Tell], caller: Caller, row: Row[Any], failing: set[Host]
-) -> bool:
+def tell(desk: Desk, tellers: Mapping[str, Tell], row: Row[Any], failing: set[Host]) -> bool:
     """Tell one address how its request stands, and how it did on the way there; whether that was done.
 
     A host among `failing` is not called: its turn comes when the lease is over. Raises CallbackFailed, once that is
@@ -101,37 +90,39 @@ def tell(
     """
     told, state, teller = row.told, row.state, tellers.get(row.protocol, _nobody)
     try:
-        request, address = rights.read(records, caller, row.request_id), opened(keyring, row)
+        request, address = rights.read(desk, row.request_id), opened(desk.keyring, row)
         host = row.tenant_id, urlsplit(address.get("url", "")).netloc or row.protocol
         if host in failing:
             return False
         for state in _steps(told, request.status):
-            code = teller(caller, request, told, state, address)
+            code = teller(desk, request, told, state, address)
             failing.update({host} if code and code not in NOT_CALLED else ())
             _check(request, code)
-            _end(records, row, state)
+            _end(desk.records, row, state)
             told = state
     except Exception as error:
-        _put_off(records, caller, row, state)
+        _put_off(desk, row, state)
         if isinstance(error, CallbackFailed):
             raise
         raise CallbackFailed(f"A callback of {row.request_id} failed: {type(error).__name__}.") from error
     return True
 
 
-def is_last(records: Engine, caller: Caller, request_id: str, name: str, waiting: Collection[str], state: str) -> bool:
+def is_last(desk: Desk, request_id: str, name: str, waiting: Collection[str], state: str) -> bool:
     """Whether no callback of that name for another request is still to be told that it is past the `waiting` states.
 
     If one is, then that one says it for both: this one counts as told from the same moment on, so that of several
     which are told at once there is exactly one last.
     """
-    theirs = and_(callbacks.c.tenant_id == caller.tenant, callbacks.c.name == name, callbacks.c.address.is_not(None))
+    theirs = and_(
+        callbacks.c.tenant_id == desk.caller.tenant, callbacks.c.name == name, callbacks.c.address.is_not(None)
+    )
     pending = select(callbacks.c.request_id).where(theirs, callbacks.c.told.in_(waiting))
-    with transaction(records) as tx:
+    with transaction(desk.records) as tx:
         found = set(tx.scalars(pending.order_by(callbacks.c.request_id).with_for_update()))
         if found <= {request_id}:
             return True
-        _changed(tx, _this(caller.tenant, request_id, name), told=state)
+        _changed(tx, _this(desk.caller.tenant, request_id, name), told=state)
     return False
 
 
@@ -156,15 +147,17 @@ def _end(records: Engine, row: Row[Any], state: str) -> None:
         )
 
 
-def _put_off(records: Engine, caller: Caller, row: Row[Any], state: str) -> None:
+def _put_off(desk: Desk, row: Row[Any], state: str) -> None:
     """Try again later, and later each time; after three days that state is not told any more."""
     is_new = row.trying != state
-    since, attempts = (caller.at, 1) if is_new or row.failing_since is None else (row.failing_since, row.attempts + 1)
-    if caller.at - since >= RETRIED_FOR:
-        _end(records, row, state)
+    since, attempts = (
+        (desk.caller.at, 1) if is_new or row.failing_since is None else (row.failing_since, row.attempts + 1)
+    )
+    if desk.caller.at - since >= RETRIED_FOR:
+        _end(desk.records, row, state)
         return
     pause = leases.pause(attempts - 1, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-    with transaction(records) as tx:
+    with transaction(desk.records) as tx:
         _changed(
             tx, _of(row), trying=state, attempts=attempts, failing_since=since, next_attempt_at=database_clock(pause)
         )

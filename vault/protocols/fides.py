@@ -4,9 +4,7 @@ Its `reply-to` header names this path under its API, its `reply-to-token` is the
 `{}` says that we have no further identities of the person.
 """
 
-from sqlalchemy import Engine
-
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.outgoing import Post, failure
 from vault.protocols.callbacks import Address, is_last
 from vault.requests.rights import RightsRequest
@@ -17,14 +15,7 @@ WAITING = frozenset({"verifying", "received", "approved", "blocked"})
 
 
 def resume(
-    records: Engine,
-    post: Post,
-    api: str,
-    caller: Caller,
-    request: RightsRequest,
-    told: str,
-    state: str,
-    address: Address,
+    post: Post, api: str, desk: Desk, request: RightsRequest, told: str, state: str, address: Address
 ) -> str | None:
     """Have a run go on that was told to wait, once; a code where that failed.
 
@@ -33,7 +24,7 @@ def resume(
     """
     if told not in WAITING or state in WAITING:
         return None
-    if not is_last(records, caller, request.id, address["privacy_request"], WAITING, state):
+    if not is_last(desk, request.id, address["privacy_request"], WAITING, state):
         return None
     url = f"{api}/privacy-request/{address['privacy_request']}/resume"
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {address['token']}"}

@@ -72,9 +72,9 @@ def _look(work: Work, run: str, order: Order) -> tuple[list[RightsRequest], list
     Those are its own, what it was told to wait for before, and what is open for somebody who matches. One of others
     that was withdrawn says nothing about the person; one that was denied does.
     """
-    caller = work.caller
-    with reading(work.records) as connection:
-        matched = intake.meant_by(connection, work.ledger.keyring, caller, order)
+    caller = work.desk.caller
+    with reading(work.desk.records) as connection:
+        matched = intake.meant_by(work.desk, connection, order)
         named = rights.asked(caller) | {"of_run": run, "of_names": _names(run), "of_customers": matched}
         involved = [rights.whole(connection, caller, each) for each in connection.scalars(_INVOLVED, named).all()]
     covered = {customer for each in involved for customer in each.customers}

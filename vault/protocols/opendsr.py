@@ -97,7 +97,7 @@ def document(work: Work, processor: Processor, request: RightsRequest, *, links:
         shown["results_count"] = len(request.targets)
         if links and request.type in DELIVERED:
             with suppress(Gone, NotFoundHere, NotUsable):  # it was taken, its seven days are over, nobody matched
-                _, link = package_links.link_of_request(work.records, work.ledger.keyring, work.caller, request.id)
+                _, link = package_links.link_of_request(work.desk, request.id)
                 shown["results_url"] = _url(processor, f"/v1/packages/{link}")
     return shown
 
@@ -135,9 +135,7 @@ def _certificates(work: Work, request: RightsRequest) -> dict[str, Mapping[str, 
     found = {}
     for target in request.targets:
         try:
-            entry = completion.certificate(
-                work.records, work.ledger, work.policy, work.caller, request.id, target.customer
-            )
+            entry = completion.certificate(work.desk, work.ledger, work.policy, request.id, target.customer)
         except NotUsable:
             if target.status == "retained":
                 raise

@@ -24,7 +24,7 @@ def tell(
     url: str,
 ) -> str | None:
     """Call a controller back where the state is another status than the one that it was told; a code if that failed."""
-    if not callbacks.is_allowed(hosts, work.caller.tenant, request.client, url):
+    if not callbacks.is_allowed(hosts, work.desk.caller.tenant, request.client, url):
         return "host_not_allowed"
     if status(told) == status(state):
         return None

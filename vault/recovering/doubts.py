@@ -15,7 +15,7 @@ from vault.processing.connecting import Processors
 from vault.recovering import walking
 from vault.tables import beats
 from vault.tables import processor_accounts as accounts
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 
 class NotWaived(VaultError):
@@ -84,11 +84,11 @@ def waive(shop: Workshop, account_id: str) -> None:
         row = connection.execute(_LISTED.where(accounts.c.account_id == account_id)).one_or_none()
     if row is None:
         raise NotWaived("There is no such processor account in doubt. See: panless doubt list.")
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    with audit.transaction(shop.records) as tx:
+    desk = desk_of(shop, row.tenant_id, live=row.live)
+    with audit.transaction(desk.records) as tx:
         if not walking.end_doubt(tx, row):
             raise NotWaived("The records lie in another database than a moment ago. Start the worker, and try again.")
-        audit.record(tx, shop.keyring, caller, "doubt.waive", resource=account_id)
+        audit.record(desk, tx, "doubt.waive", resource=account_id)
 
 
 _HERE = beats.alias()

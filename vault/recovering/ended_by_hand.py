@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Row, and_, text, update
 
 from keys.database import reading, transaction
 from vault import audit
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import of_row
+from vault.desk import Desk
 from vault.errors import VaultError
 from vault.money.by_hand import ByHand
 from vault.money.charge import charges, looking, steps
@@ -23,7 +23,7 @@ from vault.processing.intents import Intent
 from vault.recovering import open_intents, resolving
 from vault.tables import intents as intent_table
 from vault.tables.work import STILL_OPEN
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 REFUND = "refund.create"
 INSTEAD: Mapping[str, str] = {
@@ -54,7 +54,7 @@ def retry(shop: Workshop, intent_id: str) -> None:
     with audit.transaction(shop.records) as tx:
         if tx.execute(update(intent_table).where(_free(row)).values({**_DUE, **anew})).rowcount != 1:
             raise _held(shop, intent_id)
-        audit.record(tx, shop.keyring, _caller(shop, row), "intent.retry", resource=intent_id)
+        audit.record(_desk(shop, row), tx, "intent.retry", resource=intent_id)
 
 
 def settle(shop: Workshop, intent_id: str, said: ByHand) -> str:
@@ -67,7 +67,7 @@ def settle(shop: Workshop, intent_id: str, said: ByHand) -> str:
         raise NotByHand(INSTEAD[row.operation])
     if not _details(shop, row):
         raise NotByHand("The customer's key is gone, under which the evidence would be kept. Retry it instead.")
-    return _ENDS[row.operation](shop, _caller(shop, row), _taken(shop, row), said)
+    return _ENDS[row.operation](shop, _desk(shop, row), _taken(shop, row), said)
 
 
 def evidence(shop: Workshop, intent_id: str) -> str | None:
@@ -80,7 +80,7 @@ def evidence(shop: Workshop, intent_id: str) -> str | None:
         return None
     with audit.transaction(shop.records) as tx:
         whose = {"customer": row.customer_id, "resource": intent_id}
-        audit.record(tx, shop.keyring, _caller(shop, row), "intent.evidence_read", **whose)
+        audit.record(_desk(shop, row), tx, "intent.evidence_read", **whose)
     return str(said)
 
 
@@ -91,8 +91,8 @@ def _open(shop: Workshop, intent_id: str) -> Row[Any]:
     return row
 
 
-def _caller(shop: Workshop, row: Row[Any]) -> Caller:
-    return caller_of(shop, row.tenant_id, live=bool(row.live))
+def _desk(shop: Workshop, row: Row[Any]) -> Desk:
+    return desk_of(shop, row.tenant_id, live=bool(row.live))
 
 
 def _taken(shop: Workshop, row: Row[Any]) -> Intent:
@@ -112,33 +112,33 @@ def _held(shop: Workshop, intent_id: str) -> NotByHand:
 
 def _details(shop: Workshop, row: Row[Any]) -> Mapping[str, Any]:
     """What is kept of the intent's charge under its customer's key; empty where there is no such key any more."""
-    caller, charge_id = _caller(shop, row), row.resource_id
+    desk, charge_id = _desk(shop, row), row.resource_id
     if row.operation == REFUND:
-        charge_id = listed.read(shop.records, caller, charge_id).charge
-    with reading(shop.records) as connection:
-        charge = charges.row_of_charge(connection, caller, charge_id)
-    return charges.unsealed_details(shop.keyring, charge)
+        charge_id = listed.read(desk, charge_id).charge
+    with reading(desk.records) as connection:
+        charge = charges.row_of_charge(connection, desk.caller, charge_id)
+    return charges.unsealed_details(desk.keyring, charge)
 
 
-def _end_charge(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
-    charging = looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
-    charge = conclude(shop.records, shop.keyring, charging, said)
+def _end_charge(_: Workshop, desk: Desk, intent: Intent, said: ByHand) -> str:
+    charging = looking.begun(desk, intent.resource_id, intent)
+    charge = conclude(charging, said)
     return f"{charge.id} is {charge.status}"
 
 
-def _end_step(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
-    charging = looking.begun(shop.records, shop.keyring, caller, intent.resource_id, intent)
-    charge = steps.believe(shop.records, shop.keyring, charging, said)
+def _end_step(_: Workshop, desk: Desk, intent: Intent, said: ByHand) -> str:
+    charging = looking.begun(desk, intent.resource_id, intent)
+    charge = steps.believe(charging, said)
     return f"{charge.id} is {charge.status}"
 
 
-def _end_refund(shop: Workshop, caller: Caller, intent: Intent, said: ByHand) -> str:
-    refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    refund = outcomes.conclude(shop.records, shop.keyring, refunding, said)
+def _end_refund(shop: Workshop, desk: Desk, intent: Intent, said: ByHand) -> str:
+    refunding = refunds.resume(desk, shop.processors, intent)
+    refund = outcomes.conclude(refunding, said)
     return f"{refund.id} is {refund.status}"
 
 
-_ENDS: Mapping[str, Callable[[Workshop, Caller, Intent, ByHand], str]] = {
+_ENDS: Mapping[str, Callable[[Workshop, Desk, Intent, ByHand], str]] = {
     "charge.create": _end_charge,
     "charge.capture": _end_step,
     "charge.void": _end_step,

@@ -21,6 +21,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
 from vault.conditions import given
+from vault.desk import Desk
 from vault.ids import is_id, new_id
 from vault.ledger.book import Ledger, chain
 from vault.ledger.effects import EFFECTS, Entry
@@ -101,18 +102,23 @@ def _take(ledger: Ledger, records: Engine, mark: Watermark, entry: Entry, *, is_
             return False
         if _learn(tx, entry) and kind in _UNDONE:
             _UNDONE[kind](tx, entry)
-        told = [_told(tx, ledger.keyring, entry)] if is_recorded else []
+        told = [_told(_desk(ledger, records, entry), tx, entry)] if is_recorded else []
         write(tx, *EFFECTS[kind](entry), *told)
     return True
 
 
-def _told(tx: Connection, keyring: Keyring, entry: Entry) -> Change:
+def _desk(ledger: Ledger, records: Engine, entry: Entry) -> Desk:
+    tenant, at = entry.body["tenant"], ledger.keyring.now()
+    request_id = new_id("req", tenant)
+    caller = Caller(tenant=tenant, client="", live=entry.body["live"], at=at, request_id=request_id)
+    return Desk(records, ledger.keyring, caller)
+
+
+def _told(desk: Desk, tx: Connection, entry: Entry) -> Change:
     body = entry.body
-    tenant, at = body["tenant"], keyring.now()
-    caller = Caller(tenant=tenant, client="", live=body["live"], at=at, request_id=new_id("req", tenant))
     customer = body["subject_id"] if is_id(body["subject_id"], "cus") else None
     details: dict[str, Plain] = {"kind": body["kind"], "seq": entry.mark.seq}
-    return audit.entry(tx, keyring, caller, "ledger.replay", customer=customer, resource=entry.id, details=details)
+    return audit.entry(desk, tx, "ledger.replay", customer=customer, resource=entry.id, details=details)
 
 
 def _learn(tx: Connection, entry: Entry) -> bool:

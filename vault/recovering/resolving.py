@@ -15,11 +15,11 @@ from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, text, 
 from keys.database import reading, transaction
 from keys.errors import KeysError
 from vault import leases
-from vault.caller import Caller
 from vault.cards import deletion, resuming, tokens
 from vault.cards import outcomes as token_outcomes
 from vault.columns import database_clock
 from vault.conditions import of_row, together
+from vault.desk import Desk
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
 from vault.money.charge import looking, steps
 from vault.money.refund import outcomes as refund_outcomes
@@ -32,7 +32,7 @@ from vault.recovering import burning, unknown_charges
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table
 from vault.tables.work import STILL_OPEN
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 BATCH = 400
 OF_ONE_ACCOUNT = 100
@@ -137,17 +137,17 @@ def _passes(error: Exception) -> bool:
 
 
 def _resolve(shop: Workshop, row: Row[Any], intent: intents.Intent) -> bool:
-    return _RESOLVERS[row.operation](shop, caller_of(shop, row.tenant_id, live=row.live), intent, row)
+    return _RESOLVERS[row.operation](shop, desk_of(shop, row.tenant_id, live=row.live), intent, row)
 
 
-def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+def _resolve_token(shop: Workshop, desk: Desk, intent: intents.Intent, row: Row[Any]) -> bool:
     """Adopt what the processor stored; where the customer is gone, have it forgotten there."""
     try:
-        with reading(shop.records) as connection:
-            token = tokens.row_of_token(connection, caller, intent.resource_id)
+        with reading(desk.records) as connection:
+            token = tokens.row_of_token(connection, desk.caller, intent.resource_id)
     except Erased:
         return _forget_customer(shop, intent, row)
-    storing = resuming.resume(shop.records, shop.keyring, shop.processors, caller, token, intent)
+    storing = resuming.resume(desk, shop.processors, token, intent)
     outcome, opened = resuming.find(storing, since=row.created_at)
     if isinstance(outcome, NotFound):
         if not burning.nothing_comes(shop, row, intent, storing.connected):
@@ -155,7 +155,7 @@ def _resolve_token(shop: Workshop, caller: Caller, intent: intents.Intent, row: 
         outcome, opened = resuming.find(storing, since=row.created_at)
     if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
-    token_outcomes.conclude(shop.records, shop.keyring, storing, outcome, opened)
+    token_outcomes.conclude(storing, outcome, opened)
     return True
 
 
@@ -172,9 +172,9 @@ def _forget_customer(shop: Workshop, intent: intents.Intent, row: Row[Any]) -> b
     return isinstance(told, Forgotten) and _done(shop, intent)
 
 
-def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+def _resolve_step(shop: Workshop, desk: Desk, intent: intents.Intent, row: Row[Any]) -> bool:
     """Ask where the charge stands; where the step was not taken, make sure that it is not taken any more."""
-    resumed = steps.resume(shop.records, shop.keyring, shop.processors, caller, intent)
+    resumed = steps.resume(desk, shop.processors, intent)
     if resumed is None:
         return _done(shop, intent)
     underway, step = resumed
@@ -186,24 +186,24 @@ def _resolve_step(shop: Workshop, caller: Caller, intent: intents.Intent, row: R
     if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
     with suppress(ProcessorRefused, NotUsable):  # the client that would hear of it is gone; the record says it
-        steps.settle(shop.records, shop.keyring, underway, step, outcome)
+        steps.settle(underway, step, outcome)
     return True
 
 
-def _resolve_refund(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
-    refunding = refunds.resume(shop.records, shop.keyring, shop.processors, caller, intent)
-    outcome = refunds.look_up(shop.keyring, refunding)
+def _resolve_refund(shop: Workshop, desk: Desk, intent: intents.Intent, row: Row[Any]) -> bool:
+    refunding = refunds.resume(desk, shop.processors, intent)
+    outcome = refunds.look_up(refunding)
     if isinstance(outcome, NotFound):
         if not burning.nothing_comes(shop, row, intent, refunding.connected):
             return False
-        outcome = refunds.look_up(shop.keyring, refunding)
+        outcome = refunds.look_up(refunding)
     if isinstance(outcome, Failure):  # the processor is away, or refuses our credentials
         return False
-    refund_outcomes.conclude(shop.records, shop.keyring, refunding, outcome)
+    refund_outcomes.conclude(refunding, outcome)
     return True
 
 
-def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+def _resolve_forget(shop: Workshop, _: Desk, intent: intents.Intent, row: Row[Any]) -> bool:
     """Tell the processor to forget what a deleted or twin token left there."""
     told = deletion.left_to_forget(shop.keyring, row)
     connected = _connected(shop, row)
@@ -217,14 +217,14 @@ def _resolve_forget(shop: Workshop, _: Caller, intent: intents.Intent, row: Row[
     return all(isinstance(answer, Forgotten) for answer in answers) and _done(shop, intent)
 
 
-def _resolve_contact(shop: Workshop, caller: Caller, intent: intents.Intent, row: Row[Any]) -> bool:
+def _resolve_contact(shop: Workshop, desk: Desk, intent: intents.Intent, row: Row[Any]) -> bool:
     """Send a corrected contact on to the processor."""
     connected, key = _connected(shop, row), intent.processor_key or ""
-    sent = contact_sending.send(shop.records, shop.keyring, connected, caller, row.customer_id, row.account_id, key)
+    sent = contact_sending.send(desk, connected, row.customer_id, row.account_id, key)
     return sent and _done(shop, intent)
 
 
-_RESOLVERS: Mapping[str, Callable[[Workshop, Caller, intents.Intent, Row[Any]], bool]] = {
+_RESOLVERS: Mapping[str, Callable[[Workshop, Desk, intents.Intent, Row[Any]], bool]] = {
     "token.create": _resolve_token,
     "charge.capture": _resolve_step,
     "charge.void": _resolve_step,

@@ -35,7 +35,7 @@ from vault.processing.connecting import Connected, connect, each_page
 from vault.recovering import burning
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 ENDED, LATER, AGAIN = "ended", "later", "again"
 ROUNDS = 8
@@ -84,9 +84,9 @@ def opened(shop: Workshop, tenant: str, account_id: str) -> Account:
 
 def unknown(shop: Workshop, row: Row[Any], intent: intents.Intent) -> Unknown:
     """The charge of an intent that was taken up."""
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    charging = looking.begun(shop.records, shop.keyring, caller, row.resource_id, intent)
-    tag = intents.tag(shop.keyring, row.tenant_id, row.resource_id)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
+    charging = looking.begun(desk, row.resource_id, intent)
+    tag = intents.tag(desk.keyring, row.tenant_id, row.resource_id)
     return Unknown(row=row, charging=charging, tag=tag, burnt=row.burnt, is_settled=bool(row.is_settled))
 
 
@@ -148,13 +148,13 @@ def _carry_out(shop: Workshop, account: Account, one: Unknown, seen: Seen) -> Do
     decision = decide(seen, one.burnt, has_number=has_number, is_settled=one.is_settled)
     match decision:
         case Conclude():
-            how = _conclude(shop, account, one, decision.payment)
+            how = _conclude(account, one, decision.payment)
         case CallOff():
             how = _call_off(account, one, decision.payment)
         case PaidElsewhere():
-            how = _give_way(shop, account, one, seen, decision)
+            how = _give_way(account, one, seen, decision)
         case NeverCharged():
-            conclude(shop.records, shop.keyring, one.charging, decision)
+            conclude(one.charging, decision)
             how = ENDED
         case Burn():
             how, one = _burn(shop, account, one)
@@ -165,32 +165,32 @@ def _carry_out(shop: Workshop, account: Account, one: Unknown, seen: Seen) -> Do
     return how, one
 
 
-def _conclude(shop: Workshop, account: Account, one: Unknown, payment: Payment) -> str:
+def _conclude(account: Account, one: Unknown, payment: Payment) -> str:
     """Read the object itself: a list may be older than it, and the answer that was lost is older than both."""
     connected = account.connected
     outcome = connected.processor.read_charge(connected.credentials, reference=payment.reference)
     if not isinstance(outcome, looking.DEFINITE):
         return LATER
     if isinstance(outcome, Approved | Authorized):  # before its end is written: the word waits for that
-        caller, account_id = one.charging.caller, account.row.account_id
-        with transaction(shop.records) as tx:
-            write(tx, aftermath.awaited(shop.keyring, caller, account_id, payment.reference))
+        desk = one.charging.desk
+        with transaction(desk.records) as tx:
+            write(tx, aftermath.awaited(desk, account.row.account_id, payment.reference))
     underway = Underway(charging=one.charging, connected=connected, reference=payment.reference)
-    charge = looking.seen(shop.records, shop.keyring, underway, outcome)
+    charge = looking.seen(underway, outcome)
     return LATER if charge.status in UNSETTLED else ENDED
 
 
 def _call_off(account: Account, one: Unknown, payment: Payment) -> str:
     connected, key = account.connected, f"panless-off-{one.tag}"
     void = partial(connected.processor.void, connected.credentials, reference=payment.reference, key=key)
-    return AGAIN if isinstance(sending.once(one.charging.caller, void), Voided) else LATER
+    return AGAIN if isinstance(sending.once(one.charging.desk.caller, void), Voided) else LATER
 
 
-def _give_way(shop: Workshop, account: Account, one: Unknown, seen: Seen, decision: PaidElsewhere) -> str:
+def _give_way(account: Account, one: Unknown, seen: Seen, decision: PaidElsewhere) -> str:
     """Another charge paid: this one says so, and where these records have lost that one, it is written again."""
-    conclude(shop.records, shop.keyring, one.charging, decision)
+    conclude(one.charging, decision)
     for each in seen.others:
-        recovered.write_again(shop.records, shop.keyring, one.charging.caller, account.row.account_id, each)
+        recovered.write_again(one.charging.desk, account.row.account_id, each)
     return ENDED
 
 

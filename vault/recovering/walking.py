@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Row, and_, func, literal, select, update
 
 from keys.database import reading, transaction
 from vault import audit
-from vault.caller import Caller
 from vault.charge_states import OPEN
 from vault.columns import instance
 from vault.conditions import given, of_row
+from vault.desk import Desk
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.ids import is_id
 from vault.money.charge import looking, recovered
@@ -34,7 +34,7 @@ from vault.tables import beats as beat_table
 from vault.tables import charges, customers, tokens
 from vault.tables import processor_accounts as accounts
 from vault.tables import processor_references as known_names
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 MISSING = "resource_missing"
 """Of a charge that is open here: the account was walked through by then, and does not have it."""
@@ -48,22 +48,22 @@ class NotWalked(VaultError):
 
 def walk(shop: Workshop, row: Row[Any]) -> bool:
     """Walk through an account; whether its doubt ended. Raises NotWalked, NotUsable, NeedsHuman."""
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    connected = connect(shop.processors, shop.keyring, row.tenant_id, row)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
+    connected = connect(shop.processors, desk.keyring, row.tenant_id, row)
     if row.proven_at is None:
-        row = _asked(shop, caller, row, connected)
+        row = _asked(shop, desk, row, connected)
     since, paying = _since(shop, row, connected), set[str | None]()
     for payment in _payments(shop, row, connected, since):
         paying |= {payment.customer, payment.method}
-        recovered.write_again(shop.records, shop.keyring, caller, row.account_id, payment)
-        if payment.refunded and recovered.is_ours(shop.keyring, caller.tenant, payment):
-            _book_refunds(shop, caller, row, connected, payment.marks.id if payment.marks else "", payment.reference)
-    left = _clear_away(shop, caller, row, connected, since, paying)
-    _look_at_open_charges(shop, caller, row)
-    with audit.transaction(shop.records) as tx:
+        recovered.write_again(desk, row.account_id, payment)
+        if payment.refunded and recovered.is_ours(desk.keyring, desk.caller.tenant, payment):
+            _book_refunds(desk, row, connected, payment.marks.id if payment.marks else "", payment.reference)
+    left = _clear_away(desk, row, connected, since, paying)
+    _look_at_open_charges(shop, desk, row)
+    with audit.transaction(desk.records) as tx:
         is_known = end_doubt(tx, row)
         for made in left if is_known else ():  # with the end of the doubt: no later walk would find them again
-            audit.record(tx, shop.keyring, caller, f"{made.kind}.left", resource=made.marks.id)
+            audit.record(desk, tx, f"{made.kind}.left", resource=made.marks.id)
         beats.forget_old(tx)
     if left:
         named = ", ".join(made.marks.id for made in left)
@@ -71,10 +71,10 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
     return is_known
 
 
-def _asked(shop: Workshop, caller: Caller, row: Row[Any], connected: Connected) -> Row[Any]:
+def _asked(shop: Workshop, desk: Desk, row: Row[Any], connected: Connected) -> Row[Any]:
     """The account, once it was asked whose it is: what another one does not have says nothing of this one."""
     try:
-        processor_accounts.prove(shop.records, shop.keyring, connected.processor, caller, row)
+        processor_accounts.prove(desk, connected.processor, row)
     except NotUsable as error:
         raise NeedsHuman(f"{row.account_id}: {error} Until its own key is put in place, it is in doubt.") from None
     except Invalid as error:
@@ -110,28 +110,24 @@ def _why(failure: Any) -> str:  # noqa: ANN401  # a Failure
     return str(getattr(failure, "reason", None) or getattr(failure, "code", "unknown"))
 
 
-def _book_refunds(
-    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, charge_id: str, payment: str
-) -> None:
-    with reading(shop.records) as connection:
+def _book_refunds(desk: Desk, row: Row[Any], connected: Connected, charge_id: str, payment: str) -> None:
+    with reading(desk.records) as connection:
         its = and_(charges.c.tenant_id == row.tenant_id, charges.c.charge_id == charge_id)
         is_here = connection.scalar(select(charges.c.charge_id).where(its)) is not None
-    if is_here and not elsewhere.follow(
-        shop.records, shop.keyring, caller, connected, row.account_id, charge_id, payment
-    ):
+    if is_here and not elsewhere.follow(desk, connected, row.account_id, charge_id, payment):
         raise NotWalked(f"The processor did not list the refunds of a payment of {row.account_id}.")
 
 
 def _clear_away(
-    shop: Workshop, caller: Caller, row: Row[Any], connected: Connected, since: datetime, paying: Collection[str | None]
+    desk: Desk, row: Row[Any], connected: Connected, since: datetime, paying: Collection[str | None]
 ) -> list[Made]:
     """What stays of cards and customers that these records have lost: who paid. The processor forgets the others."""
     left = []
     for kind, column in (("card", tokens.c.token_id), ("customer", customers.c.customer_id)):
         pages = _made(row, connected, kind, since)
-        for made in chain.from_iterable(_lost(shop, caller, row, page, column) for page in pages):
+        for made in chain.from_iterable(_lost(desk, row, page, column) for page in pages):
             has_paid = bool({made.reference, made.method}.intersection(paying) - {None})
-            if (has_paid and kind == "customer") or not (has_paid or _forget(shop, caller, connected, made)):
+            if (has_paid and kind == "customer") or not (has_paid or _forget(desk, connected, made)):
                 left.append(made)
     return left
 
@@ -143,32 +139,32 @@ def _made(row: Row[Any], connected: Connected, kind: str, since: datetime) -> It
         yield page.made
 
 
-def _lost(shop: Workshop, caller: Caller, row: Row[Any], page: Sequence[Made], column: Any) -> list[Made]:  # noqa: ANN401  # a column of ids
+def _lost(desk: Desk, row: Row[Any], page: Sequence[Made], column: Any) -> list[Made]:  # noqa: ANN401  # a column of ids
     """Those that are ours, by the tag that only we can make, and of which these records have neither id nor name.
 
     The card of a token that gave way to its twin is known by its name alone: the twin goes on with it.
     """
-    digest = partial(references.digest, shop.keyring, caller.tenant, row.account_id)
-    ours = [(each, digest(_called(each))) for each in page if _is_ours(shop, caller, each)]
+    digest = partial(references.digest, desk.keyring, desk.caller.tenant, row.account_id)
+    ours = [(each, digest(_called(each))) for each in page if _is_ours(desk, each)]
     by_id = column.in_([made.marks.id for made, _ in ours])
     by_name = known_names.c.reference_digest.in_([called for _, called in ours])
-    with reading(shop.records) as connection:
-        ids = {*connection.scalars(select(column).where(column.table.c.tenant_id == caller.tenant, by_id))}
-        names = select(known_names.c.reference_digest).where(known_names.c.tenant_id == caller.tenant, by_name)
+    with reading(desk.records) as connection:
+        ids = {*connection.scalars(select(column).where(column.table.c.tenant_id == desk.caller.tenant, by_id))}
+        names = select(known_names.c.reference_digest).where(known_names.c.tenant_id == desk.caller.tenant, by_name)
         called_here = {*connection.scalars(names)}
     return [made for made, called in ours if made.marks.id not in ids and called not in called_here]
 
 
-def _is_ours(shop: Workshop, caller: Caller, made: Made) -> bool:
+def _is_ours(desk: Desk, made: Made) -> bool:
     named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
-    return is_id(named, prefix) and made.marks.tag == intents.tag(shop.keyring, caller.tenant, named)
+    return is_id(named, prefix) and made.marks.tag == intents.tag(desk.keyring, desk.caller.tenant, named)
 
 
 def _called(made: Made) -> str:
     return (made.method if made.kind == "card" else made.reference) or ""
 
 
-def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) -> bool:
+def _forget(desk: Desk, connected: Connected, made: Made) -> bool:
     """Whether the processor says that it is gone; False where it refuses. Raises NotWalked where it says neither."""
     processor, credentials, key = connected.processor, connected.credentials, f"panless-lost-{made.marks.tag}"
     if made.kind == "customer":
@@ -178,34 +174,34 @@ def _forget(shop: Workshop, caller: Caller, connected: Connected, made: Made) ->
     else:
         told = processor.forget(credentials, reference=made.method, key=key)
     if isinstance(told, Forgotten):
-        with audit.transaction(shop.records) as tx:
-            audit.record(tx, shop.keyring, caller, f"{made.kind}.lost", resource=made.marks.id)
+        with audit.transaction(desk.records) as tx:
+            audit.record(desk, tx, f"{made.kind}.lost", resource=made.marks.id)
         return True
     if isinstance(told, NotFound) or (isinstance(told, Refused) and not told.credentials):
         return False
     raise NotWalked(f"The processor did not say whether it forgot {made.marks.id}: {_why(told)}.")
 
 
-def _look_at_open_charges(shop: Workshop, caller: Caller, row: Row[Any]) -> None:
+def _look_at_open_charges(shop: Workshop, desk: Desk, row: Row[Any]) -> None:
     """Of charges that wait here a step may be lost: captured, voided, paid by the person."""
     waiting = [state for state in OPEN if state not in {"pending", "unknown"}]
     its = and_(charges.c.tenant_id == row.tenant_id, charges.c.account_id == row.account_id)
-    with reading(shop.records) as connection:
+    with reading(desk.records) as connection:
         found = connection.scalars(select(charges.c.charge_id).where(its, charges.c.state.in_(waiting))).all()
     for charge_id in found:
-        _look_at(shop, caller, charge_id)
+        _look_at(shop, desk, charge_id)
         _keep_lease(shop, row)
 
 
-def _look_at(shop: Workshop, caller: Caller, charge_id: str) -> None:
+def _look_at(shop: Workshop, desk: Desk, charge_id: str) -> None:
     """Raises NotWalked where the processor does not say how the charge stands."""
-    underway = looking.find(shop.records, shop.keyring, shop.processors, caller, charge_id)
+    underway = looking.find(desk, shop.processors, charge_id)
     if underway is None:
         return
     outcome = looking.ask(underway)
     if not isinstance(outcome, looking.DEFINITE) and _why(outcome) != MISSING:
         raise NotWalked(f"The processor did not say how {charge_id} stands: {_why(outcome)}.")
-    looking.seen(shop.records, shop.keyring, underway, outcome)
+    looking.seen(underway, outcome)
 
 
 def _keep_lease(shop: Workshop, row: Row[Any]) -> None:

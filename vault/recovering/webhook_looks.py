@@ -9,13 +9,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, Row, and_, exists, select
+from sqlalchemy import Row, and_, exists, select
 
 from keys.database import reading
-from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.cards import looking as token_looking
 from vault.cards import updates
+from vault.desk import Desk
 from vault.erasing import retention
 from vault.money import disputes
 from vault.money.charge import aftermath, recovered
@@ -26,7 +25,7 @@ from vault.processing import inbox, references
 from vault.processing.answers import Declined, Failure, Payment, Refused
 from vault.processing.connecting import Connected, connect_to
 from vault.tables import charges, intents
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 CLOCKS_APART = timedelta(minutes=1)
 """How far the clocks of two of our processes may be apart."""
@@ -52,7 +51,7 @@ class _Asking:
     """An event, and the processor that is asked about it."""
 
     shop: Workshop
-    caller: Caller
+    desk: Desk
     connected: Connected
     row: Row[Any]
     named: dict[str, str | None]
@@ -62,7 +61,7 @@ def look(shop: Workshop, row: Row[Any]) -> Seen:
     """Ask the processor about what an event names, and write down what is seen."""
     asking = _Asking(
         shop=shop,
-        caller=caller_of(shop, row.tenant_id, live=row.live),
+        desk=desk_of(shop, row.tenant_id, live=row.live),
         connected=connect_to(shop.records, shop.keyring, shop.processors, row.tenant_id, row.account_id),
         row=row,
         named=inbox.named_in(shop.keyring, row),
@@ -76,19 +75,19 @@ def look(shop: Workshop, row: Row[Any]) -> Seen:
 
 
 def _at_method(asking: _Asking, method: str) -> Seen:
-    shop, caller, account = asking.shop, asking.caller, asking.row.account_id
+    shop, caller, account = asking.shop, asking.desk.caller, asking.row.account_id
     token = updates.token_of(shop.records, shop.keyring, caller.tenant, account, method)
     if token is None:
         return _unknown_card(asking)
-    return _said(updates.follow(shop.records, shop.keyring, caller, asking.connected, token, method))
+    return _said(updates.follow(shop.desk(caller), asking.connected, token, method))
 
 
 def _at_setup(asking: _Asking, setup: str) -> Seen:
-    shop, caller, account = asking.shop, asking.caller, asking.row.account_id
+    shop, caller, account = asking.shop, asking.desk.caller, asking.row.account_id
     token = token_looking.token_of(shop.records, shop.keyring, caller.tenant, account, setup)
     if token is None:
         return _unknown_card(asking)
-    return _said(token_looking.look(shop.records, shop.keyring, shop.processors, caller, token))
+    return _said(token_looking.look(shop.desk(caller), shop.processors, token))
 
 
 def _unknown_card(asking: _Asking) -> Seen:
@@ -101,7 +100,7 @@ def _unknown_card(asking: _Asking) -> Seen:
         intents.c.state == "pending",
         intents.c.created_at <= row.received_at + CLOCKS_APART,
     )
-    with reading(asking.shop.records) as connection:
+    with reading(asking.desk.records) as connection:
         return Seen.WAITS if connection.scalar(select(could_be)) else Seen.IGNORED
 
 
@@ -112,9 +111,9 @@ def _at_payment(asking: _Asking, payment: str) -> Seen:
     if asking.row.type.startswith(OF_CHARGES):
         return _at_charge(asking, charge)
     if dispute := asking.named.get("dispute"):
-        return _said(disputes.follow(*_asked(asking, charge), dispute))
+        return _said(disputes.follow(asking.desk, *_asked(asking, charge), dispute))
     follow = aftermath.follow if asking.row.type == aftermath.KIND else elsewhere.follow
-    if not follow(*_asked(asking, charge), payment):
+    if not follow(asking.desk, *_asked(asking, charge), payment):
         return Seen.SILENT
     return Seen.APPLIED if _is_all_listed(asking, charge, payment) else Seen.WAITS
 
@@ -122,24 +121,24 @@ def _at_payment(asking: _Asking, payment: str) -> Seen:
 def _is_all_listed(asking: _Asking, charge: str, payment: str) -> bool:
     """Whether all that went back is booked: lists may be behind for a while, the payment itself says how much."""
     connected = asking.connected
-    if asking.caller.at >= asking.row.received_at + connected.processor.list_lag:
+    if asking.desk.caller.at >= asking.row.received_at + connected.processor.list_lag:
         return True
     seen = connected.processor.read_payment(connected.credentials, reference=payment)
     its = and_(charges.c.tenant_id == asking.row.tenant_id, charges.c.charge_id == charge)
-    with reading(asking.shop.records) as connection:
+    with reading(asking.desk.records) as connection:
         booked = connection.scalars(select(charges.c.amount_refunded).where(its)).one()
     return isinstance(seen, Payment) and booked >= seen.refunded
 
 
-def _asked(asking: _Asking, charge: str) -> tuple[Engine, Keyring, Caller, Connected, str, str]:
-    return asking.shop.records, asking.shop.keyring, asking.caller, asking.connected, asking.row.account_id, charge
+def _asked(asking: _Asking, charge: str) -> tuple[Connected, str, str]:
+    return asking.connected, asking.row.account_id, charge
 
 
 def _charge_of(asking: _Asking, payment: str) -> str | None:
     row = asking.row
-    digest = references.digest(asking.shop.keyring, row.tenant_id, row.account_id, payment)
+    digest = references.digest(asking.desk.keyring, row.tenant_id, row.account_id, payment)
     mine = and_(charges.c.tenant_id == row.tenant_id, charges.c.live == row.live, charges.c.reference_digest == digest)
-    with reading(asking.shop.records) as connection:
+    with reading(asking.desk.records) as connection:
         found: str | None = connection.scalar(select(charges.c.charge_id).where(mine))
     return found
 
@@ -159,31 +158,30 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
         return Seen.SILENT
     if not recovered.is_ours(shop.keyring, row.tenant_id, seen):
         return Seen.IGNORED
-    is_kept = seen.at >= retention.kept_since(shop.policy, asking.caller.at)
+    is_kept = seen.at >= retention.kept_since(shop.policy, asking.desk.caller.at)
     return _write_again(asking, seen) if is_kept else Seen.WAITS
 
 
 def _write_again(asking: _Asking, payment: Payment) -> Seen:
-    shop, account = asking.shop, asking.row.account_id
-    ours = (shop.records, shop.keyring, asking.caller)
-    left = recovered.lost_payer(*ours, asking.connected, account, payment)
+    account = asking.row.account_id
+    left = recovered.lost_payer(asking.desk, asking.connected, account, payment)
     if isinstance(left, Failure):
         return Seen.SILENT
-    if not recovered.write_again(*ours, account, payment, left=left):
+    if not recovered.write_again(asking.desk, account, payment, left=left):
         return Seen.WAITS
     charge = payment.marks.id if payment.marks else ""
-    if payment.refunded and not elsewhere.follow(*_asked(asking, charge), payment.reference):
+    if payment.refunded and not elsewhere.follow(asking.desk, *_asked(asking, charge), payment.reference):
         return Seen.SILENT
     return _at_payment(asking, payment.reference)
 
 
 def _at_charge(asking: _Asking, charge_id: str) -> Seen:
     shop = asking.shop
-    underway = charge_looking.find(shop.records, shop.keyring, shop.processors, asking.caller, charge_id)
+    underway = charge_looking.find(asking.desk, shop.processors, charge_id)
     if underway is None:
         return Seen.APPLIED
     outcome = charge_looking.ask(underway)
-    charge = charge_looking.seen(shop.records, shop.keyring, underway, outcome)
+    charge = charge_looking.seen(underway, outcome)
     failed_open = isinstance(outcome, Declined) and charge.status == "requires_action"  # it could not be called off
     return _said(isinstance(outcome, DEFINITE) and not failed_open)
 

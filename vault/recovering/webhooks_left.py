@@ -12,7 +12,7 @@ from vault import audit
 from vault.columns import database_clock
 from vault.conditions import spelled
 from vault.tables import processor_accounts, webhook_inbox
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 LEFT = ("unmatched", "given_up")
 """Ours by its tag, and no row of ours came within a day; nothing that the processor said in three days."""
@@ -56,6 +56,6 @@ def retry(shop: Workshop, account_id: str) -> int:
         again = {"state": "pending", "attempts": 0, "next_attempt_at": database_clock()}
         given: int = tx.execute(update(webhook_inbox).where(*left).values(again)).rowcount
         if given:
-            caller = caller_of(shop, row.tenant_id, live=row.live)
-            audit.record(tx, shop.keyring, caller, "webhook.retry", resource=account_id)
+            desk = desk_of(shop, row.tenant_id, live=row.live)
+            audit.record(desk, tx, "webhook.retry", resource=account_id)
     return given

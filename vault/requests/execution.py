@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, Row, and_, or_, select
 
 from keys.database import reading, transaction
 from vault import audit, leases
-from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import spelled, together
+from vault.desk import Desk
 from vault.erasing import erasure
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable
 from vault.exports import packages
@@ -35,10 +35,9 @@ LOOK_AGAIN_SECONDS = 10
 class Work:
     """What carrying out needs."""
 
-    records: Engine
+    desk: Desk
     ledger: Ledger
     policy: Policy
-    caller: Caller
 
 
 def execute(
@@ -107,7 +106,7 @@ def take_up(records: Engine, row: Row[str, str, str, bool]) -> bool:
 
 def carry_on(work: Work, request_id: str, customer_id: str) -> None:
     """Carry out what waits of one target."""
-    request = rights.read(work.records, work.caller, request_id)
+    request = rights.read(work.desk, request_id)
     for target in request.targets:
         if target.customer == customer_id and target.status in {"waiting", "blocked"}:
             _each(work, request, target)
@@ -131,11 +130,11 @@ def packages_to_finish(records: Engine) -> Sequence[Row[str, str, bool]]:
 
 def finish_package(work: Work, request_id: str) -> None:
     """The package stands: the request is complete. One that went with an erased customer is made anew without."""
-    request = rights.read(work.records, work.caller, request_id)
+    request = rights.read(work.desk, request_id)
     there = [each for each in request.targets if _lives(work, each.customer)]
-    ended = packages.of_request(work.records, work.caller, request_id).status == "erased"
-    with audit.transaction(work.records) as tx:
-        if progress.hold(tx, work.caller.tenant, request_id) != "executing":
+    ended = packages.of_request(work.desk, request_id).status == "erased"
+    with audit.transaction(work.desk.records) as tx:
+        if progress.hold(tx, work.desk.caller.tenant, request_id) != "executing":
             return
         gone = [each for each in request.targets if each not in there]
         if ended and there:
@@ -154,45 +153,43 @@ def _each(work: Work, request: RightsRequest, target: Target) -> None:
 
 def _restrict(work: Work, request: RightsRequest, target: Target) -> None:
     """In one transaction with the request, which may have been withdrawn; an upheld objection stays restricted."""
-    with suppress(NotUsable), audit.transaction(work.records) as tx:
+    with suppress(NotUsable), audit.transaction(work.desk.records) as tx:
         with suppress(Erased):
             ground = request.ground or "objection"
-            restrictions.restrict_in(tx, work.ledger, work.caller, target.customer, ground)
-        progress.refuse_closed(tx, work.caller.tenant, request.id)
+            restrictions.restrict_in(work.desk, tx, work.ledger, target.customer, ground)
+        progress.refuse_closed(tx, work.desk.caller.tenant, request.id)
         _move_in(tx, work, request, [target], "done")
-    settle(work.ledger, work.records)
+    settle(work.ledger, work.desk.records)
 
 
 def _erase(work: Work, request: RightsRequest, target: Target) -> None:
     """Erase, or say what stands in the way and until when. Another request's erasure of the same customer counts."""
     try:
-        made = erasure.execute(
-            work.records, work.ledger, work.policy, work.caller, target.customer, approved=request.id
-        )
+        made = erasure.execute(work.desk, work.ledger, work.policy, target.customer, approved=request.id)
     except NotUsable:  # it was cancelled meanwhile
         return
     except Blocked as blocked:
         until = max(blocked.until.values(), default=None)
         found = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
         if found != target:
-            with transaction(work.records) as tx:
-                progress.move_target(tx, work.caller.at, work.caller.tenant, request.id, found)
+            with transaction(work.desk.records) as tx:
+                progress.move_target(tx, work.desk.caller.at, work.desk.caller.tenant, request.id, found)
         return
     if made is None and not _is_under_way(work, request, target):
-        with transaction(work.records) as tx:
+        with transaction(work.desk.records) as tx:
             _move_in(tx, work, request, [target], "done")
 
 
 def _is_under_way(work: Work, request: RightsRequest, target: Target) -> bool:
     """Whether another process erases it for this very request."""
-    now = rights.read(work.records, work.caller, request.id)
+    now = rights.read(work.desk, request.id)
     return any(each.customer == target.customer and each.status not in {"waiting", "blocked"} for each in now.targets)
 
 
 def _order_package(work: Work, request: RightsRequest) -> None:
     """Order one package for all targets that are not erased, in the transaction that says so."""
-    with audit.transaction(work.records) as tx:
-        row = rights.lone_row_of(tx, work.caller, request.id)
+    with audit.transaction(work.desk.records) as tx:
+        row = rights.lone_row_of(tx, work.desk.caller, request.id)
         if row.state != "approved":
             return
         there = [each for each in request.targets if _lives(work, each.customer)]
@@ -204,32 +201,28 @@ def _order_package(work: Work, request: RightsRequest) -> None:
 
 def _request_package(tx: Connection, work: Work, request: RightsRequest, targets: Sequence[Target]) -> None:
     theirs = [each.customer for each in targets]
-    packages.request_package(
-        tx, work.ledger.keyring, work.caller, request_id=request.id, kind=request.type, customer_ids=theirs
-    )
+    packages.request_package(work.desk, tx, request_id=request.id, kind=request.type, customer_ids=theirs)
 
 
 def _rectify(work: Work, request: RightsRequest, edit: Callable[[BillingContact], BillingContact] | None) -> None:
     """The correction and the end of the request in one transaction; there is nothing to correct of who is gone."""
 
     def end(tx: Connection) -> None:
-        progress.refuse_closed(tx, work.caller.tenant, request.id)
+        progress.refuse_closed(tx, work.desk.caller.tenant, request.id)
         _move_in(tx, work, request, request.targets, "done")
 
     if edit is not None and request.customer is not None:
         with suppress(Erased):
-            contacts.change(
-                work.records, work.ledger.keyring, work.ledger, work.caller, request.customer, edit, also=end
-            )
+            contacts.change(work.desk, work.ledger, request.customer, edit, also=end)
             return
-    with transaction(work.records) as tx:
+    with transaction(work.desk.records) as tx:
         end(tx)
 
 
 def _lives(work: Work, customer_id: str) -> bool:
-    with reading(work.records) as connection:
+    with reading(work.desk.records) as connection:
         try:
-            customer_rows.row_of(connection, work.caller, customer_id)
+            customer_rows.row_of(connection, work.desk.caller, customer_id)
         except (Erased, NotFoundHere):
             return False
     return True
@@ -237,9 +230,9 @@ def _lives(work: Work, customer_id: str) -> bool:
 
 def _move_in(tx: Connection, work: Work, request: RightsRequest, targets: Sequence[Target], status: str) -> None:
     moved = [replace(target, status=status, reasons=(), until=None) for target in targets]
-    progress.move_target(tx, work.caller.at, work.caller.tenant, request.id, *moved)
+    progress.move_target(tx, work.desk.caller.at, work.desk.caller.tenant, request.id, *moved)
 
 
 def _settle(work: Work, request: RightsRequest) -> None:
-    with transaction(work.records) as tx:
-        progress.settle(tx, work.caller.at, work.caller.tenant, request.id)
+    with transaction(work.desk.records) as tx:
+        progress.settle(tx, work.desk.caller.at, work.desk.caller.tenant, request.id)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.blindindex import Form
 from keys.database import reading
-from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.conditions import given
+from vault.desk import Desk
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.book import Ledger
@@ -66,10 +66,9 @@ class Order:
 
 
 def submit(
-    records: Engine,
+    desk: Desk,
     ledger: Ledger,
     policy: Policy,
-    caller: Caller,
     order: Order,
     attempt: intents.Attempt,
     also: Callable[[Connection, str], None] | None = None,
@@ -79,70 +78,67 @@ def submit(
     `also` writes what belongs to the new request, whose id it is given, in the same transaction. Raises NotFoundHere
     for a customer that never was, Invalid, Duplicate, ActorNeeded, KeyReused.
     """
-    first = _replayed(records, ledger.keyring, caller, attempt)
+    first = _replayed(desk, attempt)
     if first is not None:
         return first, True
     try:
-        request, intent = _take_in(records, ledger, policy, caller, order, attempt, also)
+        request, intent = _take_in(desk, ledger, policy, order, attempt, also)
     except (Duplicate, IntegrityError) as error:  # of a twin of this very call, perhaps, that was faster
-        first = _replayed(records, ledger.keyring, caller, attempt)
+        first = _replayed(desk, attempt)
         if first is None:
-            raise _duplicate(records, caller, order, error) from None
+            raise _duplicate(desk, order, error) from None
         return first, True
     if intent is None:  # the same, where nobody matches
-        return submit(records, ledger, policy, caller, order, attempt, also)
+        return submit(desk, ledger, policy, order, attempt, also)
     if request.type == "objection":
-        settle(ledger, records)
+        settle(ledger, desk.records)
     return request, False
 
 
-def _duplicate(records: Engine, caller: Caller, order: Order, error: Duplicate | IntegrityError) -> Exception:
+def _duplicate(desk: Desk, order: Order, error: Duplicate | IntegrityError) -> Exception:
     """The one that stands in the way; the database, too, keeps a controller's id from being given twice."""
     if isinstance(error, Duplicate) or order.external_id is None:
         return error
-    with reading(records) as connection:
-        other = rights.external(connection, caller, order.protocol, order.external_id)
+    with reading(desk.records) as connection:
+        other = rights.external(connection, desk.caller, order.protocol, order.external_id)
     return error if other is None else Duplicate(other)
 
 
-def _replayed(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> RightsRequest | None:
-    first = intents.replayed(records, keyring, caller, attempt)
-    return None if first is None else rights.read(records, caller, first.resource_id)
+def _replayed(desk: Desk, attempt: intents.Attempt) -> RightsRequest | None:
+    first = intents.replayed(desk, attempt)
+    return None if first is None else rights.read(desk, first.resource_id)
 
 
 def _take_in(
-    records: Engine,
+    desk: Desk,
     ledger: Ledger,
     policy: Policy,
-    caller: Caller,
     order: Order,
     attempt: intents.Attempt,
     also: Callable[[Connection, str], None] | None,
 ) -> tuple[RightsRequest, intents.Intent | None]:
-    with audit.transaction(records) as tx:
-        request = _request(tx, ledger.keyring, policy, caller, order)
-        intent = intents.begin(tx, ledger.keyring, caller, attempt, resource_id=request.id)
+    with audit.transaction(desk.records) as tx:
+        request = _request(desk, tx, policy, order)
+        intent = intents.begin(desk, tx, attempt, resource_id=request.id)
         if intent is not None:
-            keep(tx, ledger.keyring, caller, request)
+            keep(desk, tx, request)
             if also is not None:
                 also(tx, request.id)
             if request.type == "objection":
                 for target in request.targets:
-                    _restrict(tx, ledger, caller, target.customer)
+                    _restrict(desk, tx, ledger, target.customer)
             intents.finish(tx, intent)
     return request, intent
 
 
-def _restrict(tx: Connection, ledger: Ledger, caller: Caller, customer_id: str) -> None:
+def _restrict(desk: Desk, tx: Connection, ledger: Ledger, customer_id: str) -> None:
     """Who is restricted already keeps that ground; of who is erased there is nothing to restrict."""
-    row = any_row_of(tx, caller, customer_id)
+    row = any_row_of(tx, desk.caller, customer_id)
     if row.state == "active" and not row.restricted:
-        restrict_in(tx, ledger, caller, customer_id, "objection")
+        restrict_in(desk, tx, ledger, customer_id, "objection")
 
 
-def ask_to_erase(
-    records: Engine, keyring: Keyring, policy: Policy, caller: Caller, customer_id: str, blocked: Blocked | None = None
-) -> RightsRequest:
+def ask_to_erase(desk: Desk, policy: Policy, customer_id: str, blocked: Blocked | None = None) -> RightsRequest:
     """Keep a request for an erasure that may not be done yet: it waits for a second actor, or is blocked."""
     regulation = rights.default_regulation(policy)
     target = Target(customer=customer_id, status="waiting")
@@ -150,62 +146,65 @@ def ask_to_erase(
         until = max(blocked.until.values(), default=None)
         target = replace(target, status="blocked", reasons=tuple(blocked.reasons), until=until)
     request = RightsRequest(
-        id=new_id("rr", caller.tenant),
+        id=new_id("rr", desk.caller.tenant),
         type="erasure",
         status="received" if blocked is None else "blocked",
         regulation=regulation,
-        submitted_at=caller.at,
-        received_at=caller.at,
-        due_at=rights.due_at(policy, caller, regulation, caller.at),
+        submitted_at=desk.caller.at,
+        received_at=desk.caller.at,
+        due_at=rights.due_at(policy, desk.caller, regulation, desk.caller.at),
         targets=[target],
         verification="controller",
         approvals_needed=2 if blocked is None else 1,
     )
-    with audit.transaction(records) as tx:
-        _hold(tx, caller, [customer_id])
-        twin = _twin(tx, caller, request)
+    with audit.transaction(desk.records) as tx:
+        _hold(tx, desk.caller, [customer_id])
+        twin = _twin(tx, desk.caller, request)
         if twin is not None:
-            return rights.whole(tx, caller, twin)
-        keep(tx, keyring, caller, request)
+            return rights.whole(tx, desk.caller, twin)
+        keep(desk, tx, request)
         if blocked is None:
-            approved_by(tx, caller, request.id)
+            approved_by(tx, desk.caller, request.id)
             request = replace(request, approvals=1)
     return request
 
 
-def keep(tx: Connection, keyring: Keyring, caller: Caller, request: RightsRequest) -> None:
+def keep(desk: Desk, tx: Connection, request: RightsRequest) -> None:
     """Write a new request with its targets, and an audit entry for each of them."""
-    write(tx, rights.made(caller, request))
+    write(tx, rights.made(desk.caller, request))
     for target in request.targets:
-        write(tx, rights.made_target(caller, request.id, target))
+        write(tx, rights.made_target(desk.caller, request.id, target))
     details: audit.Details = {"type": request.type, "customers": len(request.targets)}
     about: Sequence[str | None] = request.customers or [None]
     for customer in about:
-        audit.record(tx, keyring, caller, "rights.request", customer=customer, resource=request.id, details=details)
+        audit.record(desk, tx, "rights.request", customer=customer, resource=request.id, details=details)
 
 
-def _request(tx: Connection, keyring: Keyring, policy: Policy, caller: Caller, order: Order) -> RightsRequest:
+def _request(desk: Desk, tx: Connection, policy: Policy, order: Order) -> RightsRequest:
     """The request that `order` asks for, in `tx`. Raises NotFoundHere, Invalid, Duplicate, ActorNeeded."""
-    _check(caller, order)
-    regulation, submitted_at = order.regulation or rights.default_regulation(policy), order.submitted_at or caller.at
-    theirs = _hold(tx, caller, meant_by(tx, keyring, caller, order))
+    _check(desk.caller, order)
+    regulation, submitted_at = (
+        order.regulation or rights.default_regulation(policy),
+        order.submitted_at or desk.caller.at,
+    )
+    theirs = _hold(tx, desk.caller, meant_by(desk, tx, order))
     request = RightsRequest(
-        id=new_id("rr", caller.tenant),
+        id=new_id("rr", desk.caller.tenant),
         type=order.type,
         status="received" if order.verification else "verifying",
         regulation=regulation,
         submitted_at=submitted_at,
-        received_at=caller.at,
-        due_at=rights.due_at(policy, caller, regulation, submitted_at),
+        received_at=desk.caller.at,
+        due_at=rights.due_at(policy, desk.caller, regulation, submitted_at),
         targets=[Target(customer=each, status="waiting") for each in theirs],
         protocol=order.protocol,
         external_id=order.external_id,
         verification=order.verification,
-        verified_at=order.verified_at or (caller.at if order.verification else None),
+        verified_at=order.verified_at or (desk.caller.at if order.verification else None),
         ground=order.ground,
-        approvals_needed=approvals_needed(tx, policy, caller, order.type, len(theirs)),
+        approvals_needed=approvals_needed(tx, policy, desk.caller, order.type, len(theirs)),
     )
-    twin = _twin(tx, caller, request)
+    twin = _twin(tx, desk.caller, request)
     if twin is not None:
         raise Duplicate(twin)
     return request
@@ -226,13 +225,13 @@ def _check(caller: Caller, order: Order) -> None:
             raise Invalid(name, "This lies in the future, or before the year 2000.")
 
 
-def meant_by(tx: Connection, keyring: Keyring, caller: Caller, order: Order) -> list[str]:
+def meant_by(desk: Desk, tx: Connection, order: Order) -> list[str]:
     """The customers that an order names; of identities those that match, perhaps nobody."""
     if order.customers:
         return sorted(set(order.customers))
     found: set[str] = set()
     for each in order.identities:
-        of_value = customer_index.by_value(tx, keyring, caller, each.field, each.value, each.form)
+        of_value = customer_index.by_value(desk, tx, each.field, each.value, each.form)
         found |= set(tx.scalars(select(blind_index.c.customer_id).where(of_value)))
     if len(found) > MOST_CUSTOMERS:
         raise Invalid("identities", f"More than {MOST_CUSTOMERS} customers match: ask in parts.")

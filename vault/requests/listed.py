@@ -4,26 +4,25 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, not_, select
+from sqlalchemy import ColumnElement, and_, func, not_, select
 
 from keys.database import reading
 from vault import pages
 from vault.caller import Caller
+from vault.desk import Desk
 from vault.requests.rights import OPEN, RightsRequest, assembled
 from vault.tables import rights_requests, rights_targets
 
 
-def listed(
-    records: Engine, caller: Caller, filters: Mapping[str, Any], wanted: pages.Wanted
-) -> pages.Page[RightsRequest]:
+def listed(desk: Desk, filters: Mapping[str, Any], wanted: pages.Wanted) -> pages.Page[RightsRequest]:
     """One page of requests, newest first; `filters` may name `status`, `type`, `customer` and `overdue`."""
     statement = select(rights_requests).where(
-        rights_requests.c.tenant_id == caller.tenant, rights_requests.c.live == caller.live
+        rights_requests.c.tenant_id == desk.caller.tenant, rights_requests.c.live == desk.caller.live
     )
     for name, value in filters.items():
-        statement = statement.where(_FILTERS[name](value, caller))
+        statement = statement.where(_FILTERS[name](value, desk.caller))
     order = (rights_requests.c.received_at, rights_requests.c.request_id)
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         return pages.page(connection, statement, order, wanted, lambda rows: assembled(connection, rows))
 
 

@@ -25,12 +25,10 @@ def carry_out(
 
     Raises what `intake.submit` raises.
     """
-    taken, _ = intake.submit(work.records, work.ledger, work.policy, work.caller, order, attempt, also)
+    taken, _ = intake.submit(work.desk, work.ledger, work.policy, order, attempt, also)
     if taken.status in {*rights.UNDECIDED, "approved"}:
         with suppress(ActorNeeded):
-            approved = decisions.approve(
-                work.records, work.ledger.keyring, work.policy, work.caller, taken.id, VERIFICATION
-            )
+            approved = decisions.approve(work.desk, work.policy, taken.id, VERIFICATION)
             if approved.status == "approved":
                 execution.execute(work, approved)
-    return rights.read(work.records, work.caller, taken.id)
+    return rights.read(work.desk, taken.id)

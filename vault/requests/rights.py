@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, bindparam, case, exists, select
+from sqlalchemy import Connection, Row, bindparam, case, exists, select
 
 from keys.database import reading
 from keys.prepared import Prepared
 from vault.caller import Caller
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.policy import Policy
 from vault.requests import deadlines
@@ -146,16 +147,16 @@ def made_target(caller: Caller, request_id: str, target: Target) -> Change:
     return inserted(rights_targets, row, clocks={"next_look_at": 0})
 
 
-def read(records: Engine, caller: Caller, request_id: str) -> RightsRequest:
+def read(desk: Desk, request_id: str) -> RightsRequest:
     """One request. Raises NotFoundHere."""
-    with reading(records) as connection:
-        return whole(connection, caller, request_id)
+    with reading(desk.records) as connection:
+        return whole(connection, desk.caller, request_id)
 
 
-def by_external_id(records: Engine, caller: Caller, protocol: str, external_id: str) -> RightsRequest:
+def by_external_id(desk: Desk, protocol: str, external_id: str) -> RightsRequest:
     """The request that came by `protocol` under this id of the controller's. Raises NotFoundHere."""
-    with reading(records) as connection:
-        return whole(connection, caller, external(connection, caller, protocol, external_id) or "")
+    with reading(desk.records) as connection:
+        return whole(connection, desk.caller, external(connection, desk.caller, protocol, external_id) or "")
 
 
 def external(connection: Connection, caller: Caller, protocol: str, external_id: str) -> str | None:

@@ -19,7 +19,7 @@ from vault import audit
 from vault.canonical import Plain
 from vault.resealing.values import left, move
 from vault.sealed_columns import HOLDERS, SEALED_COLUMNS
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 DONE, AGAIN, CLOSED = "done", "again", "closed"
 """What a second pass came to: nothing is left; a later one is needed; a value does not open, so the old DEK stays."""
@@ -101,8 +101,8 @@ def tell(tx: Connection, shop: Workshop, tenant: str, purpose: str, subject: str
     """The audit entry of one DEK that took the place of another."""
     customer = subject if purpose == "customer" else None
     details: dict[str, Plain] = {"purpose": purpose, "subject": subject, "values": values}
-    caller = caller_of(shop, tenant, live=True)
-    audit.record(tx, shop.keyring, caller, "dek.resealed", customer=customer, resource=dek_id.hex(), details=details)
+    desk = desk_of(shop, tenant, live=True)
+    audit.record(desk, tx, "dek.resealed", customer=customer, resource=dek_id.hex(), details=details)
 
 
 def _swept(shop: Workshop, tenant: str, purpose: str, subject: str, dek_id: bytes, old: list[bytes]) -> str:

@@ -14,7 +14,7 @@ from keys.rewrapping import rewrap
 from keys.rootkey import RootKey
 from vault import audit
 from vault.tlog.lateness import require_fresh
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 
 def require_proof(shop: Workshop, tenant: str) -> None:
@@ -95,6 +95,6 @@ def backups(shop: Workshop) -> timedelta:
 
 def _tell(shop: Workshop, tenant: str, action: str, resource: str, **counts: int) -> None:
     """Write the audit entry, of the deployment's own keys into its own log."""
-    caller = caller_of(shop, tenant, live=True)
-    with audit.transaction(shop.records) as tx:
-        audit.record(tx, shop.keyring, caller, action, resource=resource[:40], details={"name": resource, **counts})
+    desk = desk_of(shop, tenant, live=True)
+    with audit.transaction(desk.records) as tx:
+        audit.record(desk, tx, action, resource=resource[:40], details={"name": resource, **counts})

@@ -19,7 +19,7 @@ from vault.resealing.values import Told
 from vault.statements import insert_if_absent
 from vault.tables import blind_index, customers, tenants
 from vault.tables.cards import OLD_FORMS
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 FIELDS = ("email", "phone", "reference")
 BATCH = 200
@@ -127,8 +127,8 @@ def _write(
     found_by: dict[str, str | None],
     key_ids: Collection[bytes] | None,
 ) -> None:
-    caller = caller_of(shop, tenant, live=person.live)
-    for row in customer_index.rows_of(tx, shop.keyring, caller, person.customer_id, found_by):
+    desk = desk_of(shop, tenant, live=person.live)
+    for row in customer_index.rows_of(desk, tx, person.customer_id, found_by):
         if key_ids is None or row["key_id"] in key_ids:
             insert_if_absent(tx, blind_index, row)
 

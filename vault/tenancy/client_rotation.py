@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import NotFoundHere, NotVouchedFor
 from vault.personal import Secret
 from vault.tables import client_keys, clients
@@ -17,20 +17,18 @@ from vault.tenancy.client_keys import Terms, form_of, key_row, new_key, rebound,
 from vault.tenancy.clients import ITS_CLIENT, OF_KEY
 
 
-def rotate_client(
-    records: Engine, keyring: Keyring, caller: Caller, client_id: str, *, old_until: datetime, terms: Terms
-) -> Secret:
+def rotate_client(desk: Desk, client_id: str, *, old_until: datetime, terms: Terms) -> Secret:
     """A new API key for a client, shown this once; those that it has end at `old_until`, or before it as they did.
 
     Raises NotFoundHere; NotVouchedFor if a row was edited, because the new key would make that good.
     """
-    with audit.transaction(records) as tx:
-        rows = _untouched(keyring, _rows(tx, caller.tenant, client_id))
+    with audit.transaction(desk.records) as tx:
+        rows = _untouched(desk.keyring, _rows(tx, desk.caller.tenant, client_id))
         for row in rows:
-            _end(tx, keyring, row, old_until)
-        presented = new_key(caller.tenant, live=rows[0].live)
-        tx.execute(insert(client_keys), key_row(keyring, rows[0], presented, terms, caller.at))
-        audit.record(tx, keyring, caller, "client.rotate", resource=client_id, details={"until": old_until.isoformat()})
+            _end(tx, desk.keyring, row, old_until)
+        presented = new_key(desk.caller.tenant, live=rows[0].live)
+        tx.execute(insert(client_keys), key_row(desk.keyring, rows[0], presented, terms, desk.caller.at))
+        audit.record(desk, tx, "client.rotate", resource=client_id, details={"until": old_until.isoformat()})
     return Secret(write_key(presented))
 
 

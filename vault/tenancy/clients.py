@@ -18,6 +18,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.conditions import together
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.ids import new_id
 from vault.ledger.book import Ledger
@@ -80,7 +81,7 @@ def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at
     keyring.create_tenant(tenant_id)
     with audit.transaction(records) as tx:
         tx.execute(insert(tenants), {"tenant_id": tenant_id, "name": name, "created_at": at})
-        audit.record(tx, keyring, _operator(tenant_id, at), "tenant.create", resource=tenant_id)
+        audit.record(Desk(records, keyring, _operator(tenant_id, at)), tx, "tenant.create", resource=tenant_id)
     return tenant_id
 
 
@@ -135,7 +136,9 @@ def _keep(records: Engine, keyring: Keyring, row: dict[str, Any], presented: Pre
             tx.execute(insert(client_keys), key)
             details: dict[str, Plain] = {"scopes": client.scopes, "live": client.live, "key": presented.key_id}
             caller = _operator(client.tenant_id, client.created_at)
-            audit.record(tx, keyring, caller, "client.create", resource=client.client_id, details=details)
+            audit.record(
+                Desk(records, keyring, caller), tx, "client.create", resource=client.client_id, details=details
+            )
     except IntegrityError:  # a new API key has a new id
         raise ValueError("This tenant has a client of that name at the issuer already.") from None
     return str(client.client_id)
@@ -186,35 +189,28 @@ def list_keys(records: Engine, tenant: str) -> Sequence[KeyShown]:
         return [_shown(row) for row in connection.execute(statement)]
 
 
-def revoke_client(records: Engine, keyring: Keyring, ledger: Ledger, caller: Caller, client_id: str) -> None:
+def revoke_client(desk: Desk, ledger: Ledger, client_id: str) -> None:
     """Take a client's keys out of use for good, on the ledger, whichever mode they are of.
 
     From the commit on they open nothing. Revoking again changes nothing. Raises NotFoundHere.
     """
-    this = and_(clients.c.tenant_id == caller.tenant, clients.c.client_id == client_id)
-    with reading(records) as connection:
+    this = and_(clients.c.tenant_id == desk.caller.tenant, clients.c.client_id == client_id)
+    with reading(desk.records) as connection:
         row = connection.execute(select(clients).where(this)).one_or_none()
     if row is None:
         raise NotFoundHere("No such client.")
-    if row.revoked_at is None and _decide_revocation(records, keyring, ledger, caller, row, this):
-        settle(ledger, records)
+    if row.revoked_at is None and _decide_revocation(desk, ledger, row, this):
+        settle(ledger, desk.records)
 
 
-def _decide_revocation(
-    records: Engine,
-    keyring: Keyring,
-    ledger: Ledger,
-    caller: Caller,
-    row: Row[tuple[object, ...]],
-    this: ColumnElement[bool],
-) -> bool:
+def _decide_revocation(desk: Desk, ledger: Ledger, row: Row[tuple[object, ...]], this: ColumnElement[bool]) -> bool:
     version = row.version + 1
     revoked = update(clients).where(this, clients.c.revoked_at.is_(None))
-    with audit.transaction(records) as tx:
-        if tx.execute(revoked.values(revoked_at=caller.at, version=version)).rowcount != 1:
+    with audit.transaction(desk.records) as tx:
+        if tx.execute(revoked.values(revoked_at=desk.caller.at, version=version)).rowcount != 1:
             return False  # somebody was faster, and tells the ledger
-        decide(tx, ledger, caller, REVOKED, row.client_id, version=version)
-        audit.record(tx, keyring, caller, REVOKED, resource=row.client_id)
+        decide(tx, ledger, desk.caller, REVOKED, row.client_id, version=version)
+        audit.record(desk, tx, REVOKED, resource=row.client_id)
     return True
 
 

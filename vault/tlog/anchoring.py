@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
 from keys.database import reading, transaction
 from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.canonical import Plain
+from vault.desk import Desk
 from vault.errors import LedgerAway, LogBroken
 from vault.tables import audit_logs
 from vault.tlog import kept, sequencing
@@ -48,28 +48,28 @@ class Anchor(NamedTuple):
     checkpoint: Checkpoint | None
 
 
-def look(records: Engine, keyring: Keyring, watch: LogWatch, caller: Caller) -> None:
+def look(desk: Desk, watch: LogWatch) -> None:
     """See how far the tenant's log was signed; begin a new generation if that is further than its row says.
 
     Asks the anchors, so it takes as long as those. Raises LogBroken, LedgerAway.
     """
-    tenant, keys, mine = caller.tenant, verifiers(keyring, caller.tenant), watch.of(caller.tenant)
-    sequencing.found(records, tenant)
-    with reading(records) as connection:
+    tenant, keys, mine = desk.caller.tenant, verifiers(desk.keyring, desk.caller.tenant), watch.of(desk.caller.tenant)
+    sequencing.found(desk.records, tenant)
+    with reading(desk.records) as connection:
         log = kept.log_of(connection, tenant)
     if log is None:
         raise LogBroken(f"The audit log of {tenant} was deleted while it was begun.")
-    name = name_of(keyring.deployment, tenant)
+    name = name_of(desk.keyring.deployment, tenant)
     known = log.generation, log.anchored_size
     anchored = iter(()) if watch.anchors is None else anchors_of(watch.anchors, keys, name, known=known)
     newest = [*islice(anchored, 1)]
     _refuse_unsound(watch, log, *newest)
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         lost = _lost(connection, mine.seen, log, chain(newest, anchored))
     if lost is None:
         mine.seen, mine.is_unsure = Known(log.generation, log.size, _opened(keys, log.checkpoint)), False
     else:
-        _begin_generation(records, keyring, caller, log, lost)
+        _begin_generation(desk, log, lost)
         mine.seen = None  # the next look holds it against anchors of the new one
 
 
@@ -234,17 +234,17 @@ def _opened(keys: Sequence[Verifier], note: bytes) -> Checkpoint | None:
         return None
 
 
-def _begin_generation(records: Engine, keyring: Keyring, caller: Caller, log: Row[Any], lost: Lost) -> None:
+def _begin_generation(desk: Desk, log: Row[Any], lost: Lost) -> None:
     """Let the log go on in a generation of its own, which says what it lost. Another worker may be first."""
     signed = lost.signed
     next_one = max(log.generation, _order(signed)[0]) + 1
     this = update(audit_logs).where(
-        audit_logs.c.tenant_id == caller.tenant,
+        audit_logs.c.tenant_id == desk.caller.tenant,
         audit_logs.c.generation == log.generation,
         audit_logs.c.size == log.size,
     )
     details: dict[str, Plain] = {"origin": signed.origin, "size": signed.size, "root": signed.root.hex()}
     details |= {"kept": lost.kept, "generation": next_one}
-    with audit.transaction(records) as tx:
+    with audit.transaction(desk.records) as tx:
         if tx.execute(this.values(generation=next_one, anchored_size=0)).rowcount == 1:
-            audit.record(tx, keyring, caller, RESTORED, details=details)
+            audit.record(desk, tx, RESTORED, details=details)

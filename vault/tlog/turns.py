@@ -114,7 +114,7 @@ def _refuse_held(shop: Workshop, tenant: str, log: Watched) -> None:
 
 def _look(shop: Workshop, tenant: str) -> bool:
     with _turn(shop, tenant):
-        anchors.look(shop.records, shop.keyring, shop.logs, caller_of(shop, tenant, live=True))
+        anchors.look(shop.desk(caller_of(shop, tenant, live=True)), shop.logs)
     return True
 
 

@@ -15,7 +15,7 @@ from vault.processing import intents
 from vault.statements import updated, write
 from vault.tables import charges
 from vault.turns import a_few_of_each
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 ABANDONED_AFTER = 24 * 3600
 """Seconds that a person has to authenticate: a page that is open for longer has lost its session."""
@@ -39,12 +39,10 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
     with transaction(shop.records) as tx:
         if not write(tx, updated(charges, key, {}, _LEFT_ALONE, clocks={"updated_at": 0}))[0]:
             return None
-    caller = caller_of(shop, row.tenant_id, live=row.live)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
     attempt = intents.Attempt(operation="charge.abandon", key=None, fingerprint=b"")
     try:
-        taken = steps.take(
-            shop.records, shop.keyring, shop.processors, caller, row.charge_id, Step(name="abandon"), attempt
-        )
+        taken = steps.take(desk, shop.processors, row.charge_id, Step(name="abandon"), attempt)
     except ProcessorNotReached:
         return False
     except (NotUsable, ProcessorRefused):  # it came to another end, or its turn comes again

@@ -17,7 +17,7 @@ from vault.money.charge.looking import DEFINITE
 from vault.statements import updated, write
 from vault.tables import charges
 from vault.turns import a_few_of_each
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 LOOK_EVERY = 24 * 3600
 """Seconds between two looks at an authorization."""
@@ -36,14 +36,14 @@ def look(shop: Workshop, row: Row[Any]) -> bool | None:
     """Look at one, unless another worker does: True where it came to its end, False where the processor did not say."""
     if not _touch(shop, row, AGAIN_AFTER - LOOK_EVERY):
         return None
-    caller = caller_of(shop, row.tenant_id, live=row.live)
-    underway = looking.find(shop.records, shop.keyring, shop.processors, caller, row.charge_id)
+    desk = desk_of(shop, row.tenant_id, live=row.live)
+    underway = looking.find(desk, shop.processors, row.charge_id)
     if underway is None:
         return None
     outcome = looking.ask(underway)
     if not isinstance(outcome, DEFINITE):
         return False
-    charge = looking.seen(shop.records, shop.keyring, underway, outcome)
+    charge = looking.seen(underway, outcome)
     if charge.status != "authorized":
         return True
     _touch(shop, row, 0)

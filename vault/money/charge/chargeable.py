@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Engine,
     Integer,
     Row,
     ScalarSelect,
@@ -29,6 +28,7 @@ from vault.caller import Caller
 from vault.cards.tokens import there
 from vault.charge_states import UNPAID
 from vault.columns import Id
+from vault.desk import Desk
 from vault.errors import NotUsable
 from vault.money.charge import retrying
 from vault.money.charge.retrying import Caps
@@ -67,25 +67,17 @@ class Route:
         )
 
 
-def find(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caps: Caps,
-    caller: Caller,
-    token_id: str,
-    obligation: bytes | None,
-) -> Route:
+def find(desk: Desk, processors: Processors, caps: Caps, token_id: str, obligation: bytes | None) -> Route:
     """The route of a charge that pays `obligation` (its digest), in one look.
 
     Raises NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, KeyDestroyed.
     """
-    asked = {**_asked(caller, token_id), **retrying.asked(caps), "of_obligation": obligation}
-    with reading(records) as connection:
+    asked = {**_asked(desk.caller, token_id), **retrying.asked(caps), "of_obligation": obligation}
+    with reading(desk.records) as connection:
         token = there(_WHOLE.one_or_none(connection, asked))
     _refuse_unchargeable(token)
-    retrying.refuse(token, caller.at)
-    return _route(keyring, processors, token)
+    retrying.refuse(token, desk.caller.at)
+    return _route(desk.keyring, processors, token)
 
 
 def hold(tx: Connection, caller: Caller, token_id: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, select
+from sqlalchemy import Connection, Row, Select, select
 
 from keys.blindindex import digest, label, normalize
 from keys.context import Context
@@ -19,6 +19,7 @@ from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.processing import intents
 from vault.sealing import open_own, place_of, seal_value, unseal_value
@@ -64,26 +65,26 @@ class Filter:
     status: str | None = None
 
 
-def read(records: Engine, keyring: Keyring, caller: Caller, charge_id: str) -> Charge:
+def read(desk: Desk, charge_id: str) -> Charge:
     """One charge, an erased customer's too. Raises NotFoundHere."""
-    with reading(records) as connection:
-        row = row_of_charge(connection, caller, charge_id)
-    return unsealed(keyring, [row])[0]
+    with reading(desk.records) as connection:
+        row = row_of_charge(connection, desk.caller, charge_id)
+    return unsealed(desk.keyring, [row])[0]
 
 
-def find(records: Engine, keyring: Keyring, caller: Caller, wanted: Filter, page: pages.Wanted) -> pages.Page[Charge]:
+def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Charge]:
     """Charges, newest first. Raises ValueError for a bad cursor."""
-    statement = _mine(caller)
+    statement = _mine(desk.caller)
     for column, value in (
         (charges.c.customer_id, wanted.customer),
         (charges.c.token_id, wanted.token),
         (charges.c.state, wanted.status),
-        (charges.c.obligation_digest, obligation_digest(keyring, caller, wanted.obligation)),
+        (charges.c.obligation_digest, obligation_digest(desk, wanted.obligation)),
     ):
         statement = statement if value is None else statement.where(column == value)
-    with reading(records) as connection:
+    with reading(desk.records) as connection:
         order = (charges.c.created_at, charges.c.charge_id)
-        return pages.page(connection, statement, order, page, partial(unsealed, keyring))
+        return pages.page(connection, statement, order, page, partial(unsealed, desk.keyring))
 
 
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:
@@ -95,16 +96,18 @@ def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row
     return row
 
 
-def obligation_digest(keyring: Keyring, caller: Caller, obligation: str | None) -> bytes | None:
+def obligation_digest(desk: Desk, obligation: str | None) -> bytes | None:
     """What an obligation is found and kept unique by: a keyed digest, apart for test and live.
 
     Its key never rotates: with another digest beside it, what was paid could be paid again.
     """
     if obligation is None:
         return None
-    mode = "live" if caller.live else "test"
+    mode = "live" if desk.caller.live else "test"
     value = f"{mode}\0{normalize('reference', obligation)}"
-    return digest(keyring.subkey(caller.tenant, "processor_key", label("obligation")), form="raw", value=value)
+    return digest(
+        desk.keyring.subkey(desk.caller.tenant, "processor_key", label("obligation")), form="raw", value=value
+    )
 
 
 def unsealed(keyring: Keyring, rows: Sequence[Row[Any]]) -> list[Charge]:

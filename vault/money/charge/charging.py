@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.errors import KeysError
-from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.cards import updates
 from vault.charge_states import OPEN, UNPAID
+from vault.desk import Desk
 from vault.errors import DoNotRetry, InDoubt, Invalid, MovedOn, NotUsable, ObligationTaken
 from vault.money.charge import chargeable, charges, recovered
 from vault.money.charge.chargeable import Route
@@ -62,15 +62,7 @@ class _Recovered(Exception):  # no error: what rolls back all that was to begin
         self.charge_id = charge_id
 
 
-def charge(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caps: Caps,
-    caller: Caller,
-    order: Order,
-    attempt: intents.Attempt,
-) -> Charged:
+def charge(desk: Desk, processors: Processors, caps: Caps, order: Order, attempt: intents.Attempt) -> Charged:
     """Charge a token, once per idempotency key and once per obligation.
 
     Raises Invalid, NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, ObligationTaken, InDoubt, KeyReused,
@@ -78,42 +70,34 @@ def charge(
     """
     if order.initiator == "merchant" and order.obligation is None:
         raise Invalid("obligation", "A charge that the merchant initiates names what it pays.")
-    obligation = charges.obligation_digest(keyring, caller, order.obligation)
+    obligation = charges.obligation_digest(desk, order.obligation)
     try:
-        route = chargeable.find(records, keyring, processors, caps, caller, order.token, obligation)
+        route = chargeable.find(desk, processors, caps, order.token, obligation)
     except (NotUsable, DoNotRetry):  # what was charged with this key may be gone, or blocked, since
-        replay = _replay(records, keyring, caller, attempt)
+        replay = _replay(desk, attempt)
         if replay is None:
             raise
         return replay
     _refuse_misfit(route, order)
     try:
-        charging = _begin(records, keyring, caller, order, attempt, route)
+        charging = _begin(desk, order, attempt, route)
     except intents.Known:
-        if (replay := _replay(records, keyring, caller, attempt)) is None:
+        if (replay := _replay(desk, attempt)) is None:
             raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.") from None
         return replay
     except InDoubt:
-        doubt.want(records, caller)
+        doubt.want(desk)
         raise
     except _Recovered as found:
-        _adopt(records, keyring, caller, found.charge_id, order, attempt, route)
-        return Charged(charge=charges.read(records, keyring, caller, found.charge_id), replayed=True)
-    outcome = sending.once(caller, _call(keyring, charging, order, route))
+        _adopt(desk, found.charge_id, order, attempt, route)
+        return Charged(charge=charges.read(desk, found.charge_id), replayed=True)
+    outcome = sending.once(desk.caller, _call(charging, order, route))
     if isinstance(outcome, Refused):  # perhaps because the card was detached there, of which nobody told us
-        updates.detached_there(records, keyring, caller, route.connected, order.token, route.reference, outcome)
-    return Charged(charge=_concluded(records, keyring, charging, outcome))
+        updates.detached_there(desk, route.connected, order.token, route.reference, outcome)
+    return Charged(charge=_concluded(charging, outcome))
 
 
-def _adopt(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    charge_id: str,
-    order: Order,
-    attempt: intents.Attempt,
-    route: Route,
-) -> None:
+def _adopt(desk: Desk, charge_id: str, order: Order, attempt: intents.Attempt, route: Route) -> None:
     """Give a charge that was written again what only its client knew: this order is its replay."""
     known = {
         "token_id": route.token.token_id,
@@ -122,8 +106,8 @@ def _adopt(
         "reason": order.reason,
     }
     texts = {"obligation": order.obligation, "details": _details(order)}
-    intent = intents.known(keyring, caller, attempt, charge_id)
-    recovered.complete(records, keyring, caller, charge_id, route.dek, known, texts, intent)
+    intent = intents.known(desk, attempt, charge_id)
+    recovered.complete(desk, charge_id, route.dek, known, texts, intent)
 
 
 def _refuse_misfit(route: Route, order: Order) -> None:
@@ -132,24 +116,23 @@ def _refuse_misfit(route: Route, order: Order) -> None:
         raise Invalid(misfit.field, misfit.message)
 
 
-def _concluded(records: Engine, keyring: Keyring, charging: Charging, outcome: ChargeOutcome) -> Charge:
+def _concluded(charging: Charging, outcome: ChargeOutcome) -> Charge:
     """Write the outcome down. Where that fails nobody may be told to try again: what was sent is unknown."""
     try:
-        believed = doubt.believed(records, charging.caller.tenant, charging.row["account_id"], outcome)
-        return conclude(records, keyring, charging, believed)
+        believed = doubt.believed(
+            charging.desk.records, charging.desk.caller.tenant, charging.row["account_id"], outcome
+        )
+        return conclude(charging, believed)
     except (SQLAlchemyError, KeysError):
         return charges.charge_of({**charging.row, "state": "unknown"}, charging.retained, charging.details)
 
 
-def _begin(
-    records: Engine, keyring: Keyring, caller: Caller, order: Order, attempt: intents.Attempt, route: Route
-) -> Charging:
+def _begin(desk: Desk, order: Order, attempt: intents.Attempt, route: Route) -> Charging:
     """Commit the intent and the pending charge. Raises Known when the client's key was used before."""
-    charge_id = intents.resource_id("chg", keyring, caller, attempt)
-    row = pending(keyring, caller, order, route, charge_id)
+    charge_id = intents.resource_id(desk, "chg", attempt)
+    row = pending(desk, order, route, charge_id)
     intent, begun = intents.begun(
-        keyring,
-        caller,
+        desk,
         attempt,
         resource_id=charge_id,
         customer_id=route.token.customer_id,
@@ -157,12 +140,12 @@ def _begin(
         has_own_key=order.obligation is None,
     )
     charge = inserted(charge_table, row, if_absent=True)
-    needed = [chargeable.held(caller, order.token), charge, begun, *_free_to_pay(caller, route, row)]
-    if not audit.write_whole(records, lambda _: needed):
-        _begin_slowly(records, caller, order, route, begun, charge)
+    needed = [chargeable.held(desk.caller, order.token), charge, begun, *_free_to_pay(desk.caller, route, row)]
+    if not audit.write_whole(desk.records, lambda _: needed):
+        _begin_slowly(desk, order, route, begun, charge)
     defaults = {"kind": route.token.kind, "amount_captured": 0, "amount_refunded": 0, "step": None, "recovered": False}
     return Charging(
-        caller=caller,
+        desk=desk,
         intent=intent,
         dek=route.dek,
         row={**row, **defaults},
@@ -181,18 +164,18 @@ def _free_to_pay(caller: Caller, route: Route, row: dict[str, Any]) -> list[Chan
     return [clear, chargeable.number_is_free(route, obligation)]
 
 
-def _begin_slowly(records: Engine, caller: Caller, order: Order, route: Route, begun: Change, charge: Change) -> None:
+def _begin_slowly(desk: Desk, order: Order, route: Route, begun: Change, charge: Change) -> None:
     """Begin where something stands in the way, and say what. Raises as `charge` does, Known and _Recovered."""
-    with audit.transaction(records) as tx:
-        chargeable.hold(tx, caller, order.token)
+    with audit.transaction(desk.records) as tx:
+        chargeable.hold(tx, desk.caller, order.token)
         is_unpaid, is_first = write(tx, charge, begun)
         if not is_first:
             raise intents.Known
         if not is_unpaid:
-            raise _taken(tx, caller, order, charge)
-        free_to_pay = _free_to_pay(caller, route, dict(charge.values))
+            raise _taken(tx, desk.caller, order, charge)
+        free_to_pay = _free_to_pay(desk.caller, route, dict(charge.values))
         if free_to_pay:
-            doubt.refuse(tx, caller, route.connected.processor, route.token.account_id)
+            doubt.refuse(tx, desk.caller, route.connected.processor, route.token.account_id)
             if not write(tx, free_to_pay[-1])[0]:
                 raise MovedOn("Another charge for this obligation has just been declined. Try again.")
 
@@ -201,16 +184,16 @@ def _details(order: Order) -> dict[str, Any]:
     return {"statement_descriptor": order.statement_descriptor, "metadata": order.metadata}
 
 
-def pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charge_id: str) -> dict[str, Any]:
+def pending(desk: Desk, order: Order, route: Route, charge_id: str) -> dict[str, Any]:
     """The row of a charge that is about to be sent over this route."""
     token = route.token
-    named = {"tenant_id": caller.tenant, "charge_id": charge_id, "customer_id": token.customer_id}
-    obligation = charges.obligation_digest(keyring, caller, order.obligation)
+    named = {"tenant_id": desk.caller.tenant, "charge_id": charge_id, "customer_id": token.customer_id}
+    obligation = charges.obligation_digest(desk, order.obligation)
     return {
         **named,
         "token_id": token.token_id,
         "account_id": token.account_id,
-        "live": caller.live,
+        "live": desk.caller.live,
         "state": "pending",
         "amount": order.amount,
         "currency": order.currency,
@@ -221,14 +204,16 @@ def pending(keyring: Keyring, caller: Caller, order: Order, route: Route, charge
         "key_number": None if obligation is None else route.key_number,
         "retained_version": 1,
         "details_version": 1,
-        "retained": charges.seal_retained(keyring, caller.tenant, charge_id, 1, {"obligation": order.obligation}),
-        "details": charges.seal_details(keyring, route.dek, named, 1, _details(order)),
-        "created_at": caller.at,
-        "updated_at": caller.at,
+        "retained": charges.seal_retained(
+            desk.keyring, desk.caller.tenant, charge_id, 1, {"obligation": order.obligation}
+        ),
+        "details": charges.seal_details(desk.keyring, route.dek, named, 1, _details(order)),
+        "created_at": desk.caller.at,
+        "updated_at": desk.caller.at,
     }
 
 
-def _call(keyring: Keyring, charging: Charging, order: Order, route: Route) -> Callable[[], ChargeOutcome]:
+def _call(charging: Charging, order: Order, route: Route) -> Callable[[], ChargeOutcome]:
     """The one call, with all that has to be read for it read.
 
     Its body is a function of the committed order alone, so that a replay is known as one.
@@ -246,8 +231,10 @@ def _call(keyring: Keyring, charging: Charging, order: Order, route: Route) -> C
         reason=order.reason,
         network_transaction_id=route.network_transaction_id,
         statement_descriptor=order.statement_descriptor,
-        marks=intents.marks(keyring, charging.caller.tenant, row["charge_id"], row["obligation_digest"]),
-        key=charges.processor_key(keyring, charging.begun, row, route.token),
+        marks=intents.marks(
+            charging.desk.keyring, charging.desk.caller.tenant, row["charge_id"], row["obligation_digest"]
+        ),
+        key=charges.processor_key(charging.desk.keyring, charging.begun, row, route.token),
     )
 
 
@@ -265,8 +252,8 @@ def _taken(tx: Connection, caller: Caller, order: Order, charge: Change) -> Obli
     return ObligationTaken(first.charge_id, in_doubt=first.state in OPEN)
 
 
-def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Charged | None:
-    first = intents.replayed(records, keyring, caller, attempt)
+def _replay(desk: Desk, attempt: intents.Attempt) -> Charged | None:
+    first = intents.replayed(desk, attempt)
     if first is None:
         return None
-    return Charged(charge=charges.read(records, keyring, caller, first.resource_id), replayed=True)
+    return Charged(charge=charges.read(desk, first.resource_id), replayed=True)

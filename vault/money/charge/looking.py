@@ -3,13 +3,10 @@
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from sqlalchemy import Engine
-
 from keys.database import reading
 from keys.envelope import dek_id_of
-from keys.keyring import Keyring
-from vault.caller import Caller
 from vault.charge_states import OPEN
+from vault.desk import Desk
 from vault.money.charge import charges
 from vault.money.charge.charges import Charge
 from vault.money.charge.outcomes import Charging, conclude
@@ -35,47 +32,40 @@ class Underway:
         return charges.charge_of(self.charging.row, self.charging.retained, self.charging.details)
 
 
-def find(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caller: Caller,
-    charge_id: str,
-    intent: intents.Intent | None = None,
-) -> Underway | None:
+def find(desk: Desk, processors: Processors, charge_id: str, intent: intents.Intent | None = None) -> Underway | None:
     """A charge that is open, None for one whose end is known or of which the processor never told a name.
 
     Raises NotFoundHere, NotUsable.
     """
-    charging = begun(records, keyring, caller, charge_id, intent)
+    charging = begun(desk, charge_id, intent)
     reference = charging.retained.get("reference")
     if charging.row["state"] not in OPEN or not reference:
         return None
-    connected = connect_to(records, keyring, processors, caller.tenant, charging.row["account_id"])
+    connected = connect_to(desk.records, desk.keyring, processors, desk.caller.tenant, charging.row["account_id"])
     return Underway(charging=charging, connected=connected, reference=reference)
 
 
-def begun(records: Engine, keyring: Keyring, caller: Caller, charge_id: str, intent: intents.Intent | None) -> Charging:
+def begun(desk: Desk, charge_id: str, intent: intents.Intent | None) -> Charging:
     """A charge that was begun before, from its row. Raises NotFoundHere."""
-    with reading(records) as connection:
-        row = charges.row_of_charge(connection, caller, charge_id)
-    dek = keyring.dek(caller.tenant, dek_id_of(row.details)) if row.details is not None else None
+    with reading(desk.records) as connection:
+        row = charges.row_of_charge(connection, desk.caller, charge_id)
+    dek = desk.keyring.dek(desk.caller.tenant, dek_id_of(row.details)) if row.details is not None else None
     return Charging(
-        caller=caller,
+        desk=desk,
         intent=intent,
         dek=dek,
         row=row._asdict(),
-        retained=charges.open_retained(keyring, row),
-        details=charges.open_details(keyring, row, {dek.id: dek} if dek is not None else {}),
+        retained=charges.open_retained(desk.keyring, row),
+        details=charges.open_details(desk.keyring, row, {dek.id: dek} if dek is not None else {}),
     )
 
 
-def look(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, charge_id: str) -> Charge:
+def look(desk: Desk, processors: Processors, charge_id: str) -> Charge:
     """How a charge stands, asked of the processor if its end is open. Raises NotFoundHere, NotUsable."""
-    underway = find(records, keyring, processors, caller, charge_id)
+    underway = find(desk, processors, charge_id)
     if underway is None:
-        return charges.read(records, keyring, caller, charge_id)
-    return seen(records, keyring, underway, ask(underway))
+        return charges.read(desk, charge_id)
+    return seen(underway, ask(underway))
 
 
 def ask(underway: Underway) -> ChargeOutcome:
@@ -84,14 +74,14 @@ def ask(underway: Underway) -> ChargeOutcome:
     return connected.processor.read_charge(connected.credentials, reference=underway.reference)
 
 
-def seen(records: Engine, keyring: Keyring, underway: Underway, outcome: ChargeOutcome) -> Charge:
+def seen(underway: Underway, outcome: ChargeOutcome) -> Charge:
     """Write down what was seen, where it is news; what decides nothing changes nothing."""
     charging = underway.charging
     if not isinstance(outcome, DEFINITE) or charging.row["state"] == AS_BEFORE.get(type(outcome)):
         return underway.charge
     if isinstance(outcome, Declined) and _may_be_paid(charging):
-        return _failed_for_good(records, keyring, underway, outcome)
-    return conclude(records, keyring, charging, outcome)
+        return _failed_for_good(underway, outcome)
+    return conclude(charging, outcome)
 
 
 def _may_be_paid(charging: Charging) -> bool:
@@ -99,19 +89,19 @@ def _may_be_paid(charging: Charging) -> bool:
     return bool(charging.row["state"] == "requires_action" or charging.row["initiator"] == "customer")
 
 
-def _failed_for_good(records: Engine, keyring: Keyring, underway: Underway, declined: Declined) -> Charge:
+def _failed_for_good(underway: Underway, declined: Declined) -> Charge:
     """The person's page could still pay what failed there, with another card: call it off before it is called declined.
 
     Paid meanwhile is paid. Where the processor does not say, it stays as it is, and is looked at again.
     """
     charging, connected = underway.charging, underway.connected
     attempt = intents.Attempt(operation="charge.release", key=charging.row["charge_id"], fingerprint=b"")
-    key = intents.processor_key(keyring, charging.caller, attempt)
+    key = intents.processor_key(charging.desk, attempt)
     void = partial(connected.processor.void, connected.credentials, reference=underway.reference, key=key)
-    off = sending.once(charging.caller, void)
+    off = sending.once(charging.desk.caller, void)
     outcome = off if isinstance(off, DEFINITE) else ask(underway)
     if isinstance(outcome, Voided):
-        return conclude(records, keyring, charging, replace(declined, reference=underway.reference))
+        return conclude(charging, replace(declined, reference=underway.reference))
     if isinstance(outcome, Approved | Authorized):
-        return conclude(records, keyring, charging, outcome)
+        return conclude(charging, outcome)
     return underway.charge

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, update
 
 from keys.dek import Dek
-from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.charge_states import FOLLOWS, UNSETTLED
+from vault.desk import Desk
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.events import raising
 from vault.money import by_hand
@@ -43,7 +42,7 @@ class _Overtaken(Exception):
 class Charging:
     """A charge under way: its row, and what is sealed in it. No intent, where somebody just looked how it stands."""
 
-    caller: Caller
+    desk: Desk
     intent: intents.Intent | None
     dek: Dek | None
     """The customer's key; None of a charge whose customer these records have lost."""
@@ -61,67 +60,62 @@ class Charging:
         return self.intent
 
 
-def conclude(
-    records: Engine,
-    keyring: Keyring,
-    charging: Charging,
-    outcome: ChargeOutcome | NeverCharged | PaidElsewhere | ByHand,
-) -> Charge:
+def conclude(charging: Charging, outcome: ChargeOutcome | NeverCharged | PaidElsewhere | ByHand) -> Charge:
     """Write down what the processor answered, or a human says. Raises ProcessorRefused, ProcessorNotReached."""
     try:
-        charge: Charge = _CONCLUSIONS[type(outcome)](records, keyring, charging, outcome)
+        charge: Charge = _CONCLUSIONS[type(outcome)](charging, outcome)
     except _Overtaken:
-        return read(records, keyring, charging.caller, charging.row["charge_id"])
+        return read(charging.desk, charging.row["charge_id"])
     return charge
 
 
-def _succeed(records: Engine, keyring: Keyring, charging: Charging, outcome: Approved) -> Charge:
+def _succeed(charging: Charging, outcome: Approved) -> Charge:
     state = "captured" if charging.row["capture_method"] == "manual" else "succeeded"
     changes = {"state": state, "amount_captured": outcome.amount}
-    also = _first(keyring, charging, outcome)
-    return _end(records, keyring, charging, changes, retained=_named(outcome), also=also)
+    also = _first(charging, outcome)
+    return _end(charging, changes, retained=_named(outcome), also=also)
 
 
-def _authorize(records: Engine, keyring: Keyring, charging: Charging, outcome: Authorized) -> Charge:
-    also = _first(keyring, charging, outcome)
-    return _end(records, keyring, charging, {"state": "authorized"}, retained=_named(outcome), also=also)
+def _authorize(charging: Charging, outcome: Authorized) -> Charge:
+    also = _first(charging, outcome)
+    return _end(charging, {"state": "authorized"}, retained=_named(outcome), also=also)
 
 
-def _first(keyring: Keyring, charging: Charging, outcome: Approved | Authorized) -> tuple[Change, ...]:
+def _first(charging: Charging, outcome: Approved | Authorized) -> tuple[Change, ...]:
     """The card's first charge: later ones refer to its network transaction id (Visa's and Mastercard's frameworks)."""
     if charging.first_of is None or charging.dek is None or outcome.network_transaction_id is None:
         return ()
-    return (references.chained(keyring, charging.dek, charging.first_of, outcome.network_transaction_id),)
+    return (references.chained(charging.desk.keyring, charging.dek, charging.first_of, outcome.network_transaction_id),)
 
 
 def _named(outcome: Approved | Authorized) -> dict[str, Any]:
     return {"reference": outcome.reference, "network_transaction_id": outcome.network_transaction_id}
 
 
-def _void(records: Engine, keyring: Keyring, charging: Charging, outcome: Voided) -> Charge:
+def _void(charging: Charging, outcome: Voided) -> Charge:
     """Called off. What nobody called off but the worker, because the person never came, is a decline to its client."""
     retained = {"reference": outcome.reference}
     if charging.row["step"] != "abandon":
-        return _end(records, keyring, charging, {"state": "voided"}, retained=retained)
+        return _end(charging, {"state": "voided"}, retained=retained)
     details = {"declined": asdict(Declined(code="authentication_abandoned"))}
-    return _end(records, keyring, charging, {"state": "declined"}, retained=retained, details=details)
+    return _end(charging, {"state": "declined"}, retained=retained, details=details)
 
 
 GAVE_BACK = {"state": "failed", "key_number": None}
 """Failed, and nothing proves that the processor knows the key that it was sent with: the next one takes it."""
 
 
-def _decline(records: Engine, keyring: Keyring, charging: Charging, outcome: Declined) -> Charge:
+def _decline(charging: Charging, outcome: Declined) -> Charge:
     details = asdict(outcome)
     retained = {"reference": details.pop("reference")}
     also = _blocked(charging, retrying.code_for_good(outcome))
     changes = {"state": "declined"}
-    return _end(records, keyring, charging, changes, retained=retained, details={"declined": details}, also=also)
+    return _end(charging, changes, retained=retained, details={"declined": details}, also=also)
 
 
 def _blocked(charging: Charging, code: str | None) -> tuple[Change, ...]:
     """The token is not to be charged again before its card is renewed."""
-    key = {"of_tenant": charging.caller.tenant, "of_token": charging.row["token_id"]}
+    key = {"of_tenant": charging.desk.caller.tenant, "of_token": charging.row["token_id"]}
     return () if code is None else each({**key, "why": code}, _BLOCK)
 
 
@@ -132,57 +126,57 @@ _BLOCK = (
 )
 
 
-def _await_person(records: Engine, keyring: Keyring, charging: Charging, outcome: ActionRequired) -> Charge:
+def _await_person(charging: Charging, outcome: ActionRequired) -> Charge:
     details = {"next_action": outcome.next_action}
     changes = {"state": "requires_action"}
-    return _end(records, keyring, charging, changes, retained={"reference": outcome.reference}, details=details)
+    return _end(charging, changes, retained={"reference": outcome.reference}, details=details)
 
 
-def _refuse(records: Engine, keyring: Keyring, charging: Charging, outcome: Refused) -> Charge:
+def _refuse(charging: Charging, outcome: Refused) -> Charge:
     details = {"refused": {"code": outcome.code, "param": outcome.param}}
-    _end(records, keyring, charging, GAVE_BACK, details=details)
+    _end(charging, GAVE_BACK, details=details)
     raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
 
 
-def _leave(records: Engine, keyring: Keyring, charging: Charging, _outcome: Unknown) -> Charge:
+def _leave(charging: Charging, _outcome: Unknown) -> Charge:
     """Nobody knows: say so, and leave it to the worker to look it up."""
-    changes = {"state": "unknown", "updated_at": charging.caller.at}
-    with audit.transaction(records) as tx:
+    changes = {"state": "unknown", "updated_at": charging.desk.caller.at}
+    with audit.transaction(charging.desk.records) as tx:
         told = _told(charging, charge_of({**charging.row, **changes}, charging.retained, charging.details))
-        left, noted = intents.left_to_worker(charging.begun), entry(tx, keyring, charging, "charge.unknown")
+        left, noted = intents.left_to_worker(charging.begun), entry(charging, tx, "charge.unknown")
         if not all(write(tx, _moved(charging, changes), left, told, noted)):
             raise _Overtaken
     return charge_of({**charging.row, **changes}, charging.retained, charging.details)
 
 
-def _take_back(records: Engine, keyring: Keyring, charging: Charging, outcome: NotReached) -> Charge:
+def _take_back(charging: Charging, outcome: NotReached) -> Charge:
     """Nothing happened: no charge is left, obligation and idempotency key are free again."""
-    with audit.transaction(records) as tx:
+    with audit.transaction(charging.desk.records) as tx:
         if not intents.forget_attempt(tx, charging.begun):
             raise _Overtaken
         if tx.execute(delete(charge_table).where(_open(charging))).rowcount != 1:
             raise _Overtaken
-        write(tx, entry(tx, keyring, charging, "charge.not_sent"))
+        write(tx, entry(charging, tx, "charge.not_sent"))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
 
-def _fail(records: Engine, keyring: Keyring, charging: Charging, _outcome: NeverCharged) -> Charge:
+def _fail(charging: Charging, _outcome: NeverCharged) -> Charge:
     """It was never carried out and can't be any more: it failed, and its obligation is free, under another key."""
     refused = {"code": "never_charged", "param": None}
-    return _end(records, keyring, charging, {"state": "failed"}, details={"refused": refused})
+    return _end(charging, {"state": "failed"}, details={"refused": refused})
 
 
-def _give_way(records: Engine, keyring: Keyring, charging: Charging, outcome: PaidElsewhere) -> Charge:
+def _give_way(charging: Charging, outcome: PaidElsewhere) -> Charge:
     """Another charge paid the obligation: this one took nothing, and says which did."""
     refused = {"code": "already_paid", "param": None, "charge": outcome.charge_id}
-    return _end(records, keyring, charging, GAVE_BACK, details={"refused": refused})
+    return _end(charging, GAVE_BACK, details={"refused": refused})
 
 
-def _believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand) -> Charge:
+def _believe(charging: Charging, said: ByHand) -> Charge:
     """A human says how it, or the step that is being taken with it, ended."""
     changes, details = by_hand.end_of(charging.row, said)
     details |= by_hand.with_evidence(charging.details, charging.begun, said)
-    return _end(records, keyring, charging, changes, details=details, how="_by_hand")
+    return _end(charging, changes, details=details, how="_by_hand")
 
 
 _CONCLUSIONS: dict[type, Any] = {
@@ -201,8 +195,6 @@ _CONCLUSIONS: dict[type, Any] = {
 
 
 def _end(
-    records: Engine,
-    keyring: Keyring,
     charging: Charging,
     changes: dict[str, Any],
     *,
@@ -211,41 +203,46 @@ def _end(
     also: tuple[Change, ...] = (),
     how: str = "",
 ) -> Charge:
-    changes = {**changes, "updated_at": charging.caller.at, "step": None, "step_amount": None}
+    changes = {**changes, "updated_at": charging.desk.caller.at, "step": None, "step_amount": None}
     if charging.row["state"] == "requires_action":
         details = {"next_action": None, **(details or {})}
     retained_now = {**charging.retained, **(retained or {})}
     details_now = {**charging.details, **(details or {})}
     if retained and retained_now != charging.retained:
-        changes |= _sealed_retained(keyring, charging, retained_now)
+        changes |= _sealed_retained(charging, retained_now)
     if details:
-        changes |= _sealed_details(keyring, charging, details_now)
+        changes |= _sealed_details(charging, details_now)
     charge = charge_of({**charging.row, **changes}, retained_now, details_now)
     written = [_moved(charging, changes), _told(charging, charge), *_intent_ended(charging), *also]
     action = f"charge.{changes['state']}{how}"
-    if not audit.write_whole(records, lambda tx: [*written, entry(tx, keyring, charging, action)]):
+    if not audit.write_whole(charging.desk.records, lambda tx: [*written, entry(charging, tx, action)]):
         raise _Overtaken
     return charge
 
 
-def _sealed_retained(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
-    tenant, version = charging.caller.tenant, charging.row["retained_version"] + 1
-    sealed = seal_retained(keyring, tenant, charging.row["charge_id"], version, value)
+def _sealed_retained(charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
+    tenant, version = charging.desk.caller.tenant, charging.row["retained_version"] + 1
+    sealed = seal_retained(charging.desk.keyring, tenant, charging.row["charge_id"], version, value)
     reference = value.get("reference")  # a decline may come without a payment
-    named = references.digest(keyring, tenant, charging.row["account_id"], reference) if reference else None
+    named = (
+        references.digest(charging.desk.keyring, tenant, charging.row["account_id"], reference) if reference else None
+    )
     return {"retained": sealed, "retained_version": version, "reference_digest": named}
 
 
-def _sealed_details(keyring: Keyring, charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
+def _sealed_details(charging: Charging, value: dict[str, Any]) -> dict[str, Any]:
     if charging.dek is None:  # nobody's: there is no key that it could be sealed under
         return {}
     version = charging.row["details_version"] + 1
-    return {"details": seal_details(keyring, charging.dek, charging.row, version, value), "details_version": version}
+    return {
+        "details": seal_details(charging.desk.keyring, charging.dek, charging.row, version, value),
+        "details_version": version,
+    }
 
 
 def _moved(charging: Charging, changes: dict[str, Any]) -> Change:
     """The charge changed if it is where that may follow: only one process ends it, and none moves it back."""
-    key = {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
+    key = {"tenant_id": charging.desk.caller.tenant, "charge_id": charging.row["charge_id"]}
     return updated(charge_table, key, changes, _MAY_COME_TO[changes["state"]])
 
 
@@ -257,25 +254,25 @@ def _intent_ended(charging: Charging) -> tuple[Change, ...]:
     """The intent that brought it here; without one, whatever intent of it is open: its question is answered."""
     if charging.intent is not None:
         return (intents.finished(charging.intent),)
-    return intents.finished_of(charging.caller.tenant, charging.row["charge_id"])
+    return intents.finished_of(charging.desk.caller.tenant, charging.row["charge_id"])
 
 
 def _told(charging: Charging, charge: Charge) -> Change:
-    return raising.made(charging.caller, f"charge.{charge.status}", charge.id, shown_in_event(charge))
+    return raising.made(charging.desk.caller, f"charge.{charge.status}", charge.id, shown_in_event(charge))
 
 
 def _open(charging: Charging) -> ColumnElement[bool]:
     return and_(
-        charge_table.c.tenant_id == charging.caller.tenant,
+        charge_table.c.tenant_id == charging.desk.caller.tenant,
         charge_table.c.charge_id == charging.row["charge_id"],
         _OPEN,
     )
 
 
-def entry(tx: Connection, keyring: Keyring, charging: Charging, action: str) -> Change:
+def entry(charging: Charging, tx: Connection, action: str) -> Change:
     """What the audit log says of something that was done with a charge."""
     row = charging.row
     details = {"amount": row["amount"], "currency": row["currency"]}
     return audit.entry(
-        tx, keyring, charging.caller, action, customer=row["customer_id"], resource=row["charge_id"], details=details
+        charging.desk, tx, action, customer=row["customer_id"], resource=row["charge_id"], details=details
     )

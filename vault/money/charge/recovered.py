@@ -8,14 +8,14 @@ client comes back for it. What only the client knew (texts, who initiated it) co
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, exists, select, update
+from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.ids import is_id
 from vault.money.charge import charges
 from vault.processing import intents, references
@@ -35,110 +35,95 @@ def is_ours(keyring: Keyring, tenant: str, payment: Payment) -> bool:
     return marks is not None and is_id(marks.id, "chg") and marks.tag == intents.tag(keyring, tenant, marks.id)
 
 
-def write_again(
-    records: Engine, keyring: Keyring, caller: Caller, account_id: str, payment: Payment, *, left: str | None = None
-) -> bool:
+def write_again(desk: Desk, account_id: str, payment: Payment, *, left: str | None = None) -> bool:
     """Write the charge of a payment that is ours and that these records lack; whether that was done.
 
     `left` is who has paid it and is lost here too (`lost_payer`): named in the audit log, with the charge.
     """
     state = STATES.get(type(payment.outcome))
-    if state is None or not is_ours(keyring, caller.tenant, payment) or _is_known(records, caller, payment):
+    if state is None or not is_ours(desk.keyring, desk.caller.tenant, payment) or _is_known(desk, payment):
         return False
     try:
-        with audit.transaction(records) as tx:
-            row = _row(tx, keyring, caller, account_id, payment, state)
+        with audit.transaction(desk.records) as tx:
+            row = _row(desk, tx, account_id, payment, state)
             made = write(tx, inserted(charge_table, row, if_absent=True))[0]
             if made:
-                audit.record(
-                    tx, keyring, caller, "charge.recover", customer=row["customer_id"], resource=row["charge_id"]
-                )
+                audit.record(desk, tx, "charge.recover", customer=row["customer_id"], resource=row["charge_id"])
             if made and left is not None:
-                audit.record(tx, keyring, caller, "customer.left", resource=left)
+                audit.record(desk, tx, "customer.left", resource=left)
     except IntegrityError:  # customer or token went in this moment
         return False
     return made
 
 
-def lost_payer(
-    records: Engine, keyring: Keyring, caller: Caller, connected: Connected, account_id: str, payment: Payment
-) -> str | Failure | None:
+def lost_payer(desk: Desk, connected: Connected, account_id: str, payment: Payment) -> str | Failure | None:
     """Our id of the payment's customer whom these records lost; None of one whom they know or who is not ours."""
     if payment.customer is None:
         return None
-    with reading(records) as connection:
-        if _owner(connection, keyring, caller, account_id, payment.customer, customers.c.customer_id) is not None:
+    with reading(desk.records) as connection:
+        if _owner(desk, connection, account_id, payment.customer, customers.c.customer_id) is not None:
             return None
     found = connected.processor.read_marks(connected.credentials, customer_reference=payment.customer)
     if not isinstance(found, Marks):
         return None if isinstance(found, NotFound) else found
-    if not is_id(found.id, "cus") or found.tag != intents.tag(keyring, caller.tenant, found.id):
+    if not is_id(found.id, "cus") or found.tag != intents.tag(desk.keyring, desk.caller.tenant, found.id):
         return None
-    this = and_(customers.c.tenant_id == caller.tenant, customers.c.customer_id == found.id)
-    with reading(records) as connection:
+    this = and_(customers.c.tenant_id == desk.caller.tenant, customers.c.customer_id == found.id)
+    with reading(desk.records) as connection:
         return None if connection.scalar(select(exists().where(this))) else found.id
 
 
 def complete(
-    records: Engine,
-    keyring: Keyring,
-    caller: Caller,
-    charge_id: str,
-    dek: Dek,
-    known: Mapping[str, Any],
-    texts: Mapping[str, Any],
-    intent: Change,
+    desk: Desk, charge_id: str, dek: Dek, known: Mapping[str, Any], texts: Mapping[str, Any], intent: Change
 ) -> None:
     """Give such a charge what only its client knew, once: `known` are columns, `texts` its obligation and details.
 
     `intent` is the client's key, which names the charge from now on. Where another call has completed it, nothing is
     written, and the caller reads what that one left.
     """
-    with reading(records) as connection:
-        row = charges.row_of_charge(connection, caller, charge_id)
+    with reading(desk.records) as connection:
+        row = charges.row_of_charge(connection, desk.caller, charge_id)
     whose = (
         {**known} if row.customer_id in {None, known["customer_id"]} else {}
     )  # it may have been paid by another's card
     version = row.retained_version + 1
-    retained = {**charges.open_retained(keyring, row), "obligation": texts["obligation"]}
+    retained = {**charges.open_retained(desk.keyring, row), "obligation": texts["obligation"]}
     changes = {
         **whose,
         "recovered": False,
-        "retained": charges.seal_retained(keyring, caller.tenant, charge_id, version, retained),
+        "retained": charges.seal_retained(desk.keyring, desk.caller.tenant, charge_id, version, retained),
         "retained_version": version,
     }
     if whose:
         named = {"tenant_id": row.tenant_id, "charge_id": charge_id, "customer_id": known["customer_id"]}
-        changes["details"] = charges.seal_details(keyring, dek, named, row.details_version + 1, texts["details"])
+        changes["details"] = charges.seal_details(desk.keyring, dek, named, row.details_version + 1, texts["details"])
         changes["details_version"] = row.details_version + 1
-    this = and_(charge_table.c.tenant_id == caller.tenant, charge_table.c.charge_id == charge_id)
-    with audit.transaction(records) as tx:
+    this = and_(charge_table.c.tenant_id == desk.caller.tenant, charge_table.c.charge_id == charge_id)
+    with audit.transaction(desk.records) as tx:
         if tx.execute(update(charge_table).where(this, charge_table.c.recovered).values(changes)).rowcount == 1:
             write(tx, intent)
-            audit.record(tx, keyring, caller, "charge.adopt", customer=known["customer_id"], resource=charge_id)
+            audit.record(desk, tx, "charge.adopt", customer=known["customer_id"], resource=charge_id)
 
 
-def _is_known(records: Engine, caller: Caller, payment: Payment) -> bool:
+def _is_known(desk: Desk, payment: Payment) -> bool:
     charge_id = payment.marks.id if payment.marks else ""
-    this = and_(charge_table.c.tenant_id == caller.tenant, charge_table.c.charge_id == charge_id)
-    with reading(records) as connection:
+    this = and_(charge_table.c.tenant_id == desk.caller.tenant, charge_table.c.charge_id == charge_id)
+    with reading(desk.records) as connection:
         return connection.scalar(select(charge_table.c.charge_id).where(this)) is not None
 
 
-def _row(
-    tx: Connection, keyring: Keyring, caller: Caller, account_id: str, payment: Payment, state: str
-) -> dict[str, Any]:
+def _row(desk: Desk, tx: Connection, account_id: str, payment: Payment, state: str) -> dict[str, Any]:
     charge_id = payment.marks.id if payment.marks else ""
     obligation = payment.marks.obligation if payment.marks else None
-    token, customer = _whose(tx, keyring, caller, account_id, payment)
+    token, customer = _whose(desk, tx, account_id, payment)
     retained = {"obligation": None, "reference": payment.reference}
     return {
-        "tenant_id": caller.tenant,
+        "tenant_id": desk.caller.tenant,
         "charge_id": charge_id,
         "customer_id": customer,
         "token_id": token,
         "account_id": account_id,
-        "live": caller.live,
+        "live": desk.caller.live,
         "state": "captured" if payment.manual and state == "succeeded" else state,
         "amount": payment.amount,
         "currency": payment.currency,
@@ -146,42 +131,39 @@ def _row(
         "amount_refunded": 0,  # the refunds themselves are looked for, and counted as they are found
         "capture_method": "manual" if payment.manual else "automatic",
         "obligation_digest": bytes.fromhex(obligation) if obligation else None,
-        "reference_digest": references.digest(keyring, caller.tenant, account_id, payment.reference),
+        "reference_digest": references.digest(desk.keyring, desk.caller.tenant, account_id, payment.reference),
         "recovered": True,
-        "retained": charges.seal_retained(keyring, caller.tenant, charge_id, 1, retained),
+        "retained": charges.seal_retained(desk.keyring, desk.caller.tenant, charge_id, 1, retained),
         "retained_version": 1,
         "details": None,
         "details_version": 0,
         "created_at": payment.at,
-        "updated_at": caller.at,
+        "updated_at": desk.caller.at,
     }
 
 
-def _whose(
-    tx: Connection, keyring: Keyring, caller: Caller, account_id: str, payment: Payment
-) -> tuple[str | None, str | None]:
+def _whose(desk: Desk, tx: Connection, account_id: str, payment: Payment) -> tuple[str | None, str | None]:
     """Our token and customer, by what the processor calls them, where these records know them and they are there."""
-    token = _owner(tx, keyring, caller, account_id, payment.method, tokens.c.token_id)
-    customer = _owner(tx, keyring, caller, account_id, payment.customer, customers.c.customer_id)
+    token = _owner(desk, tx, account_id, payment.method, tokens.c.token_id)
+    customer = _owner(desk, tx, account_id, payment.customer, customers.c.customer_id)
     return (token, customer) if customer is not None else (None, None)
 
 
 def _owner(
+    desk: Desk,
     tx: Connection,
-    keyring: Keyring,
-    caller: Caller,
     account_id: str,
     named: str | None,
     column: Any,  # noqa: ANN401  # a column
 ) -> str | None:
     if named is None:
         return None
-    digest = references.digest(keyring, caller.tenant, account_id, named)
+    digest = references.digest(desk.keyring, desk.caller.tenant, account_id, named)
     its = and_(
-        processor_references.c.tenant_id == caller.tenant,
+        processor_references.c.tenant_id == desk.caller.tenant,
         processor_references.c.account_id == account_id,
         processor_references.c.reference_digest == digest,
     )
-    of_it = and_(column.table.c.tenant_id == caller.tenant, column == processor_references.c.owner_id)
+    of_it = and_(column.table.c.tenant_id == desk.caller.tenant, column == processor_references.c.owner_id)
     found: str | None = tx.scalar(select(column).join(processor_references, of_it).where(its))
     return found

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.errors import KeysError
-from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
 from vault.charge_states import STEPS
+from vault.desk import Desk
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.money import by_hand
 from vault.money.by_hand import ByHand
@@ -55,44 +54,34 @@ class Taken:
     replayed: bool = False
 
 
-def take(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caller: Caller,
-    charge_id: str,
-    step: Step,
-    attempt: intents.Attempt,
-) -> Taken:
+def take(desk: Desk, processors: Processors, charge_id: str, step: Step, attempt: intents.Attempt) -> Taken:
     """Take a step with a charge, once per idempotency key.
 
     Raises Invalid, NotFoundHere, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
     """
-    replay = _replay(records, keyring, caller, attempt)
+    replay = _replay(desk, attempt)
     if replay is not None:
         return replay
-    underway = looking.find(records, keyring, processors, caller, charge_id)
+    underway = looking.find(desk, processors, charge_id)
     if underway is None:
-        raise _unfit(step, charges.read(records, keyring, caller, charge_id))
+        raise _unfit(step, charges.read(desk, charge_id))
     step = _whole(step, underway.charge)
-    begun = _begin(records, keyring, caller, underway, step, attempt)
+    begun = _begin(desk, underway, step, attempt)
     if begun is None:
-        replay = _replay(records, keyring, caller, attempt)
+        replay = _replay(desk, attempt)
         if replay is None:
             raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
         return replay
     outcome = send(begun, step)
     try:
-        return Taken(charge=settle(records, keyring, begun, step, outcome))
+        return Taken(charge=settle(begun, step, outcome))
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
         return Taken(charge=begun.charge)
 
 
-def resume(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, intent: intents.Intent
-) -> tuple[Underway, Step] | None:
+def resume(desk: Desk, processors: Processors, intent: intents.Intent) -> tuple[Underway, Step] | None:
     """A step that was begun before, from its charge's row; None where it came to its end by another way."""
-    underway = looking.find(records, keyring, processors, caller, intent.resource_id, intent)
+    underway = looking.find(desk, processors, intent.resource_id, intent)
     if underway is None or underway.charging.row["step"] is None:
         return None
     row = underway.charging.row
@@ -107,87 +96,78 @@ def send(underway: Underway, step: Step) -> ChargeOutcome:
         amount, captured = step.amount or underway.charge.amount, connected.processor.capture
         of_payment = partial(captured, connected.credentials, reference=underway.reference, key=key)
         call = partial(of_payment, amount=amount, currency=underway.charge.currency)
-    return sending.once(underway.charging.caller, call)
+    return sending.once(underway.charging.desk.caller, call)
 
 
-def settle(records: Engine, keyring: Keyring, underway: Underway, step: Step, outcome: ChargeOutcome) -> Charge:
+def settle(underway: Underway, step: Step, outcome: ChargeOutcome) -> Charge:
     """Write down what became of the step. Raises ProcessorRefused, ProcessorNotReached, NotUsable."""
     refusal = outcome if isinstance(outcome, Declined | Refused) else None
     if refusal is not None and not _of_credentials(refusal):  # it may have been done before, or be over there
         outcome = looking.ask(underway)
         outcome = outcome if isinstance(outcome, DEFINITE) else Unknown(reason="refused")
     if isinstance(outcome, Unknown):
-        return _leave(records, keyring, underway, step)
+        return _leave(underway, step)
     if isinstance(outcome, NotReached):
-        if not _release(records, keyring, underway.charging, f"charge.{step.name}_not_sent", intents.forget_attempt):
-            return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
+        if not _release(underway.charging, f"charge.{step.name}_not_sent", intents.forget_attempt):
+            return charges.read(underway.charging.desk, underway.charge.id)
         raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was done. Try again.")
     if isinstance(outcome, Authorized | ActionRequired | Refused):
         certain = refusal is not None and _of_credentials(refusal)  # nothing was done: the same key may begin again
         end = intents.forget_attempt if certain else intents.finish
-        if not _release(records, keyring, underway.charging, f"charge.{step.name}_refused", end):
-            return charges.read(records, keyring, underway.charging.caller, underway.charge.id)
+        if not _release(underway.charging, f"charge.{step.name}_refused", end):
+            return charges.read(underway.charging.desk, underway.charge.id)
         raise _refused(step, refusal)
-    charge = conclude(records, keyring, underway.charging, outcome)
+    charge = conclude(underway.charging, outcome)
     if charge.status not in _DONE[step.name] and charge.step is None:  # else the worker has it, and will end it
         raise _unfit(step, charge)
     return charge
 
 
-def believe(records: Engine, keyring: Keyring, charging: Charging, said: ByHand) -> Charge:
+def believe(charging: Charging, said: ByHand) -> Charge:
     """Write down what a human says of a step: that it was taken, or that it was not and another one may be."""
     if said.succeeded:
-        return conclude(records, keyring, charging, said)
-    sealed = by_hand.sealed_evidence(keyring, charging.row, charging.begun, said)
-    _release(records, keyring, charging, f"charge.{charging.row['step']}_failed_by_hand", intents.finish, **sealed)
-    return charges.read(records, keyring, charging.caller, charging.row["charge_id"])
+        return conclude(charging, said)
+    sealed = by_hand.sealed_evidence(charging.desk.keyring, charging.row, charging.begun, said)
+    _release(charging, f"charge.{charging.row['step']}_failed_by_hand", intents.finish, **sealed)
+    return charges.read(charging.desk, charging.row["charge_id"])
 
 
-def _begin(
-    records: Engine, keyring: Keyring, caller: Caller, underway: Underway, step: Step, attempt: intents.Attempt
-) -> Underway | None:
+def _begin(desk: Desk, underway: Underway, step: Step, attempt: intents.Attempt) -> Underway | None:
     """Commit the intent, and the step in the charge's row; None where the same key began before. Raises NotUsable."""
     row = underway.charging.row
     intent, begun = intents.begun(
-        keyring,
-        caller,
-        attempt,
-        resource_id=row["charge_id"],
-        customer_id=row["customer_id"],
-        account_id=row["account_id"],
+        desk, attempt, resource_id=row["charge_id"], customer_id=row["customer_id"], account_id=row["account_id"]
     )
-    named = {"step": step.name, "step_amount": step.amount, "updated_at": caller.at}
+    named = {"step": step.name, "step_amount": step.amount, "updated_at": desk.caller.at}
     taken = updated(charge_table, _key_of(underway.charging), named, _NO_STEP, _STEPPABLE[step.name])
-    if not audit.write_whole(records, lambda _: [taken, begun]):
-        if intents.replayed(records, keyring, caller, attempt) is None:  # not the key: the charge is not fit any more
-            raise _unfit(step, charges.read(records, keyring, caller, row["charge_id"]))
+    if not audit.write_whole(desk.records, lambda _: [taken, begun]):
+        if intents.replayed(desk, attempt) is None:  # not the key: the charge is not fit any more
+            raise _unfit(step, charges.read(desk, row["charge_id"]))
         return None
     charging = replace(underway.charging, intent=intent, row={**row, **named})
     return replace(underway, charging=charging)
 
 
-def _leave(records: Engine, keyring: Keyring, underway: Underway, step: Step) -> Charge:
+def _leave(underway: Underway, step: Step) -> Charge:
     """Nobody knows: the step stays open, and the worker looks it up."""
-    with audit.transaction(records) as tx:
+    with audit.transaction(underway.charging.desk.records) as tx:
         if intents.leave_to_worker(tx, underway.charging.begun):
-            write(tx, entry(tx, keyring, underway.charging, f"charge.{step.name}_unknown"))
+            write(tx, entry(underway.charging, tx, f"charge.{step.name}_unknown"))
     return underway.charge
 
 
 def _release(
-    records: Engine,
-    keyring: Keyring,
     charging: Charging,
     action: str,
     end: Callable[[Connection, intents.Intent], bool],
     **also: Any,  # noqa: ANN401  # columns of the charge
 ) -> bool:
     """The step was not taken: the charge is free for another one. Whether this process still had its lease."""
-    nothing = {"step": None, "step_amount": None, "updated_at": charging.caller.at, **also}
-    with audit.transaction(records) as tx:
+    nothing = {"step": None, "step_amount": None, "updated_at": charging.desk.caller.at, **also}
+    with audit.transaction(charging.desk.records) as tx:
         if not end(tx, charging.begun):
             return False
-        write(tx, updated(charge_table, _key_of(charging), nothing), entry(tx, keyring, charging, action))
+        write(tx, updated(charge_table, _key_of(charging), nothing), entry(charging, tx, action))
     return True
 
 
@@ -226,15 +206,15 @@ def _refused(step: Step, refusal: Declined | Refused | None) -> ProcessorRefused
     return ProcessorRefused(refusal.code, param, credentials=_of_credentials(refusal))
 
 
-def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Taken | None:
-    first = intents.replayed(records, keyring, caller, attempt)
+def _replay(desk: Desk, attempt: intents.Attempt) -> Taken | None:
+    first = intents.replayed(desk, attempt)
     if first is None:
         return None
-    return Taken(charge=charges.read(records, keyring, caller, first.resource_id), replayed=True)
+    return Taken(charge=charges.read(desk, first.resource_id), replayed=True)
 
 
 def _key_of(charging: Charging) -> dict[str, str]:
-    return {"tenant_id": charging.caller.tenant, "charge_id": charging.row["charge_id"]}
+    return {"tenant_id": charging.desk.caller.tenant, "charge_id": charging.row["charge_id"]}
 
 
 _DONE = {"capture": ("captured",), "void": ("voided",), "abandon": ("declined", "voided")}

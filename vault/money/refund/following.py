@@ -13,6 +13,7 @@ from vault import audit, leases
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given, together
+from vault.desk import Desk
 from vault.events import raising
 from vault.money.refund.listed import refund_of, shown_in_event
 from vault.processing.answers import Refunded
@@ -22,7 +23,7 @@ from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
 from vault.turns import a_few_of_each
-from vault.workshop import Workshop, caller_of
+from vault.workshop import Workshop, desk_of
 
 LOOK_EVERY = 3600
 """Seconds between two looks at a refund that is pending: banks take days, and a webhook tells it sooner."""
@@ -46,11 +47,11 @@ def follow_up(shop: Workshop, row: Row[Any]) -> bool | None:
     if outcome.status == "pending":
         return None
     with audit.transaction(shop.records) as tx:
-        caller = caller_of(shop, row.tenant_id, live=row.live)
-        return follow_seen(tx, shop.keyring, caller, row, outcome.status)
+        desk = desk_of(shop, row.tenant_id, live=row.live)
+        return follow_seen(desk, tx, row, outcome.status)
 
 
-def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], status: str) -> bool:
+def follow_seen(desk: Desk, tx: Connection, row: Row[Any], status: str) -> bool:
     """Write down how a refund stands that is known; one that failed gives its amount back. Whether it was news.
 
     A bank may still return what had succeeded. `row` is of `WITH_CHARGE`.
@@ -58,11 +59,11 @@ def follow_seen(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any],
     if status not in _MAY_COME_FROM:
         return False
     key = {"tenant_id": row.tenant_id, "refund_id": row.refund_id}
-    ended = {"state": status, "next_look_at": None, "updated_at": caller.at}
-    told = event_of(caller, row, status)
+    ended = {"state": status, "next_look_at": None, "updated_at": desk.caller.at}
+    told = event_of(desk.caller, row, status)
     if not write(tx, updated(refunds, key, ended, _MAY_COME_FROM[status]))[0]:
         return False
-    write(tx, told, recorded(tx, keyring, caller, row, f"refund.{status}"))
+    write(tx, told, recorded(desk, tx, row, f"refund.{status}"))
     if status == "failed":
         recount(tx, row.tenant_id, row.charge_id)
     return True
@@ -95,10 +96,10 @@ def reference_of(keyring: Keyring, row: Row[Any]) -> str:
     return named
 
 
-def recorded(tx: Connection, keyring: Keyring, caller: Caller, row: Row[Any], action: str) -> Change:
+def recorded(desk: Desk, tx: Connection, row: Row[Any], action: str) -> Change:
     """What the audit log says of a refund; `row` is of `WITH_CHARGE`."""
     details = {"charge": row.charge_id, "amount": row.amount}
-    return audit.entry(tx, keyring, caller, action, customer=row.customer_id, resource=row.refund_id, details=details)
+    return audit.entry(desk, tx, action, customer=row.customer_id, resource=row.refund_id, details=details)
 
 
 _GIVEN = (

@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, and_, select
+from sqlalchemy import Row, Select, and_, select
 
 from keys.database import reading
 from vault import pages
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.conditions import together
+from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.money.charge.charges import row_of_charge
 from vault.tables import charges, refunds
@@ -31,21 +32,21 @@ class Refund:
     created_at: datetime
 
 
-def read(records: Engine, caller: Caller, refund_id: str) -> Refund:
+def read(desk: Desk, refund_id: str) -> Refund:
     """One refund. Raises NotFoundHere."""
-    with reading(records) as connection:
-        row = connection.execute(_mine(caller).where(refunds.c.refund_id == refund_id)).one_or_none()
+    with reading(desk.records) as connection:
+        row = connection.execute(_mine(desk.caller).where(refunds.c.refund_id == refund_id)).one_or_none()
     if row is None:
         raise NotFoundHere("No such refund.")
     return refund_of(row)
 
 
-def of_charge(records: Engine, caller: Caller, charge_id: str, page: pages.Wanted) -> pages.Page[Refund]:
+def of_charge(desk: Desk, charge_id: str, page: pages.Wanted) -> pages.Page[Refund]:
     """The refunds of a charge, newest first. Raises NotFoundHere, Invalid for a bad cursor."""
-    with reading(records) as connection:
-        row_of_charge(connection, caller, charge_id)
+    with reading(desk.records) as connection:
+        row_of_charge(connection, desk.caller, charge_id)
         order = (refunds.c.created_at, refunds.c.refund_id)
-        return pages.page(connection, _mine(caller).where(refunds.c.charge_id == charge_id), order, page, _all)
+        return pages.page(connection, _mine(desk.caller).where(refunds.c.charge_id == charge_id), order, page, _all)
 
 
 def shown_in_event(refund: Refund) -> dict[str, Plain]:

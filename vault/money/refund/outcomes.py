@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete
+from sqlalchemy import Connection, Row, and_, delete
 
-from keys.keyring import Keyring
 from vault import audit
-from vault.caller import Caller
+from vault.desk import Desk
 from vault.errors import ProcessorNotReached, ProcessorRefused
 from vault.events import raising
 from vault.money import by_hand
@@ -32,7 +31,7 @@ class _Overtaken(Exception):  # no error: what rolls back what another process h
 class Refunding:
     """A refund under way: its charge, and the processor that took the money."""
 
-    caller: Caller
+    desk: Desk
     intent: intents.Intent
     connected: Connected
     charge: Row[Any]
@@ -42,102 +41,98 @@ class Refunding:
     created_at: datetime
 
 
-def conclude(
-    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
-) -> Refund:
+def conclude(refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand) -> Refund:
     """Write down what the processor answered, or a human says; NotFound of one that won't be carried out any more.
 
     Raises ProcessorRefused, ProcessorNotReached.
     """
     try:
-        _write_down(records, keyring, refunding, outcome)
+        _write_down(refunding, outcome)
     except _Overtaken:
-        return read(records, refunding.caller, refunding.refund_id)
+        return read(refunding.desk, refunding.refund_id)
     if isinstance(outcome, NotReached):
         raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was refunded. Try again.")
     if isinstance(outcome, Refused):
         raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
-    return read(records, refunding.caller, refunding.refund_id)
+    return read(refunding.desk, refunding.refund_id)
 
 
-def _write_down(
-    records: Engine, keyring: Keyring, refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand
-) -> None:
+def _write_down(refunding: Refunding, outcome: RefundOutcome | NotFound | ByHand) -> None:
     match outcome:
         case ByHand():
-            _believe(records, keyring, refunding, outcome)
+            _believe(refunding, outcome)
         case Refunded():
-            _end(records, keyring, refunding, outcome.status, reference=outcome.reference)
+            _end(refunding, outcome.status, reference=outcome.reference)
         case Unknown():
-            _leave(records, keyring, refunding)
+            _leave(refunding)
         case NotReached() | Refused(credentials=True):  # nothing was done: the same key may begin again
-            _take_back(records, keyring, refunding)
+            _take_back(refunding)
         case Refused() | Declined() | NotFound():
-            _end(records, keyring, refunding, "failed", reference=None)
+            _end(refunding, "failed", reference=None)
 
 
-def _end(records: Engine, keyring: Keyring, refunding: Refunding, state: str, *, reference: str | None) -> None:
+def _end(refunding: Refunding, state: str, *, reference: str | None) -> None:
     """What the processor made of it. One that is pending there is followed from now on; nothing is left of the call."""
-    caller = refunding.caller
-    changes = {"state": state, "updated_at": caller.at, **_sealed(keyring, refunding, reference)}
+    caller = refunding.desk.caller
+    changes = {"state": state, "updated_at": caller.at, **_sealed(refunding, reference)}
     clocks = {"next_look_at": LOOK_EVERY} if state == "pending" else {}
-    with audit.transaction(records) as tx:
+    with audit.transaction(refunding.desk.records) as tx:
         moved = updated(refunds, _key_of(refunding), changes, _OPEN, clocks=clocks)
         if not all(write(tx, moved, intents.finished(refunding.intent))):
             raise _Overtaken
         if state == "failed":
             recount(tx, caller.tenant, refunding.charge.charge_id)
-        _record(tx, keyring, refunding, state)
+        _record(refunding, tx, state)
 
 
-def _believe(records: Engine, keyring: Keyring, refunding: Refunding, said: ByHand) -> None:
+def _believe(refunding: Refunding, said: ByHand) -> None:
     """A human says how it ended: the evidence is kept with its charge, which the customer's key opens."""
-    caller, charge = refunding.caller, refunding.charge
+    caller, charge = refunding.desk.caller, refunding.charge
     state = "succeeded" if said.succeeded else "failed"
-    sealed = by_hand.sealed_evidence(keyring, charge._asdict(), refunding.intent, said)
+    sealed = by_hand.sealed_evidence(refunding.desk.keyring, charge._asdict(), refunding.intent, said)
     of_charge = {name: getattr(charge, name) for name in ("tenant_id", "charge_id", "details_version")}
-    with audit.transaction(records) as tx:
+    with audit.transaction(refunding.desk.records) as tx:
         moved = updated(refunds, _key_of(refunding), {"state": state, "updated_at": caller.at}, _OPEN)
         kept = updated(charge_table, of_charge, sealed)
         if not all(write(tx, moved, intents.finished(refunding.intent), kept)):
             raise _Overtaken
         recount(tx, caller.tenant, charge.charge_id)
-        _record(tx, keyring, refunding, state, how="_by_hand")
+        _record(refunding, tx, state, how="_by_hand")
 
 
-def _sealed(keyring: Keyring, refunding: Refunding, reference: str | None) -> dict[str, Any]:
+def _sealed(refunding: Refunding, reference: str | None) -> dict[str, Any]:
     if reference is None:
         return {}
-    tenant = refunding.caller.tenant
-    place = refund_place(keyring, tenant, refunding.refund_id, 1)
-    sealed = seal_value(keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
-    digest = references.digest(keyring, tenant, refunding.charge.account_id, reference)
+    tenant = refunding.desk.caller.tenant
+    place = refund_place(refunding.desk.keyring, tenant, refunding.refund_id, 1)
+    sealed = seal_value(refunding.desk.keyring.tenant_key(tenant, "retention"), {"reference": reference}, place)
+    digest = references.digest(refunding.desk.keyring, tenant, refunding.charge.account_id, reference)
     return {"retained": sealed, "reference_digest": digest}
 
 
-def _leave(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
-    unknown = {"state": "unknown", "updated_at": refunding.caller.at}
-    with audit.transaction(records) as tx:
+def _leave(refunding: Refunding) -> None:
+    unknown = {"state": "unknown", "updated_at": refunding.desk.caller.at}
+    with audit.transaction(refunding.desk.records) as tx:
         moved = updated(refunds, _key_of(refunding), unknown, _OPEN)
         if not all(write(tx, moved, intents.left_to_worker(refunding.intent))):
             raise _Overtaken
-        _record(tx, keyring, refunding, "unknown")
+        _record(refunding, tx, "unknown")
 
 
-def _take_back(records: Engine, keyring: Keyring, refunding: Refunding) -> None:
-    caller = refunding.caller
+def _take_back(refunding: Refunding) -> None:
+    caller = refunding.desk.caller
     this = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == refunding.refund_id)
-    with audit.transaction(records) as tx:
+    with audit.transaction(refunding.desk.records) as tx:
         if not intents.forget_attempt(tx, refunding.intent):
             raise _Overtaken
         if tx.execute(delete(refunds).where(this, _OPEN)).rowcount != 1:
             raise _Overtaken
         recount(tx, caller.tenant, refunding.charge.charge_id)
-        write(tx, _entry(tx, keyring, refunding, "refund.not_sent"))
+        write(tx, _entry(refunding, tx, "refund.not_sent"))
 
 
 def _key_of(refunding: Refunding) -> dict[str, str]:
-    return {"tenant_id": refunding.caller.tenant, "refund_id": refunding.refund_id}
+    return {"tenant_id": refunding.desk.caller.tenant, "refund_id": refunding.refund_id}
 
 
 def shown(refunding: Refunding, state: str) -> Refund:
@@ -154,24 +149,18 @@ def shown(refunding: Refunding, state: str) -> Refund:
     )
 
 
-def _record(tx: Connection, keyring: Keyring, refunding: Refunding, state: str, how: str = "") -> None:
+def _record(refunding: Refunding, tx: Connection, state: str, how: str = "") -> None:
     """The audit entry of a refund that now stands at `state`, and its event."""
     told = raising.made(
-        refunding.caller, f"refund.{state}", refunding.refund_id, shown_in_event(shown(refunding, state))
+        refunding.desk.caller, f"refund.{state}", refunding.refund_id, shown_in_event(shown(refunding, state))
     )
-    write(tx, told, _entry(tx, keyring, refunding, f"refund.{state}{how}"))
+    write(tx, told, _entry(refunding, tx, f"refund.{state}{how}"))
 
 
-def _entry(tx: Connection, keyring: Keyring, refunding: Refunding, action: str) -> Change:
+def _entry(refunding: Refunding, tx: Connection, action: str) -> Change:
     details = {"charge": refunding.charge.charge_id, "amount": refunding.amount}
     return audit.entry(
-        tx,
-        keyring,
-        refunding.caller,
-        action,
-        customer=refunding.charge.customer_id,
-        resource=refunding.refund_id,
-        details=details,
+        refunding.desk, tx, action, customer=refunding.charge.customer_id, resource=refunding.refund_id, details=details
     )
 
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, select
+from sqlalchemy import Connection, Row, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.database import reading
 from keys.errors import KeysError
-from keys.keyring import Keyring
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import PAID
+from vault.desk import Desk
 from vault.errors import Invalid, MovedOn, NotUsable, ProcessorNotReached
 from vault.money.charge.charges import open_retained, row_of_charge
 from vault.money.refund import elsewhere
@@ -33,14 +33,7 @@ class _Doubtful(Exception):  # no error: what rolls back what must first be look
 
 
 def refund(
-    records: Engine,
-    keyring: Keyring,
-    processors: Processors,
-    caller: Caller,
-    charge_id: str,
-    amount: int | None,
-    reason: str | None,
-    attempt: intents.Attempt,
+    desk: Desk, processors: Processors, charge_id: str, amount: int | None, reason: str | None, attempt: intents.Attempt
 ) -> tuple[Refund, bool]:
     """Give back `amount` minor units, or all that is left; the refund, and whether it is a replay.
 
@@ -48,16 +41,16 @@ def refund(
     """
     order = _Order(charge_id=charge_id, amount=amount, reason=reason, attempt=attempt)
     try:
-        refunding = _begin(records, keyring, processors, caller, order, is_looked=False)
+        refunding = _begin(desk, processors, order, is_looked=False)
     except _Doubtful:
-        _look_first(records, keyring, processors, caller, order)
-        refunding = _begin(records, keyring, processors, caller, order, is_looked=True)
+        _look_first(desk, processors, order)
+        refunding = _begin(desk, processors, order, is_looked=True)
     if refunding is None:
-        return _replay(records, keyring, caller, attempt), True
-    outcome = sending.once(caller, _call(keyring, refunding))
+        return _replay(desk, attempt), True
+    outcome = sending.once(desk.caller, _call(refunding))
     try:
-        believed = doubt.believed(records, caller.tenant, refunding.charge.account_id, outcome)
-        return conclude(records, keyring, refunding, believed), False
+        believed = doubt.believed(desk.records, desk.caller.tenant, refunding.charge.account_id, outcome)
+        return conclude(refunding, believed), False
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
         return shown(refunding, "unknown"), False
 
@@ -70,39 +63,42 @@ class _Order:
     attempt: intents.Attempt
 
 
-def _call(keyring: Keyring, refunding: Refunding) -> Callable[[], RefundOutcome]:
+def _call(refunding: Refunding) -> Callable[[], RefundOutcome]:
     """The one call, with all that has to be read for it read."""
     return partial(
         refunding.connected.processor.refund,
         refunding.connected.credentials,
-        reference=open_retained(keyring, refunding.charge)["reference"],
+        reference=open_retained(refunding.desk.keyring, refunding.charge)["reference"],
         amount=refunding.amount,
         currency=refunding.charge.currency,
         reason=refunding.reason,
-        marks=intents.marks(keyring, refunding.caller.tenant, refunding.refund_id, refunding.charge.obligation_digest),
+        marks=intents.marks(
+            refunding.desk.keyring,
+            refunding.desk.caller.tenant,
+            refunding.refund_id,
+            refunding.charge.obligation_digest,
+        ),
         key=refunding.intent.processor_key or "",
     )
 
 
-def look_up(keyring: Keyring, refunding: Refunding) -> RefundOutcome | NotFound:
+def look_up(refunding: Refunding) -> RefundOutcome | NotFound:
     """What the processor has of a refund that broke off, among all of its payment."""
-    reference = open_retained(keyring, refunding.charge)["reference"]
+    reference = open_retained(refunding.desk.keyring, refunding.charge)["reference"]
     connected = refunding.connected
     return connected.processor.find_refund(connected.credentials, id=refunding.refund_id, reference=reference)
 
 
-def resume(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, intent: intents.Intent
-) -> Refunding:
+def resume(desk: Desk, processors: Processors, intent: intents.Intent) -> Refunding:
     """A refund that was begun before, from its rows."""
-    with reading(records) as connection:
-        mine = and_(refunds.c.tenant_id == caller.tenant, refunds.c.refund_id == intent.resource_id)
+    with reading(desk.records) as connection:
+        mine = and_(refunds.c.tenant_id == desk.caller.tenant, refunds.c.refund_id == intent.resource_id)
         row = connection.execute(select(refunds).where(mine)).one()
-        charge = row_of_charge(connection, caller, row.charge_id)
+        charge = row_of_charge(connection, desk.caller, row.charge_id)
     return Refunding(
-        caller=caller,
+        desk=desk,
         intent=intent,
-        connected=connect_to(records, keyring, processors, caller.tenant, charge.account_id),
+        connected=connect_to(desk.records, desk.keyring, processors, desk.caller.tenant, charge.account_id),
         charge=charge,
         refund_id=row.refund_id,
         amount=row.amount,
@@ -111,56 +107,48 @@ def resume(
     )
 
 
-def _begin(
-    records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order, *, is_looked: bool
-) -> Refunding | None:
+def _begin(desk: Desk, processors: Processors, order: _Order, *, is_looked: bool) -> Refunding | None:
     """Commit the intent and the pending refund, its amount taken off what is left; None for a known key.
 
     Raises _Doubtful where the payment's refunds must be looked through first.
     """
-    with reading(records) as connection:
-        row = row_of_charge(connection, caller, order.charge_id)
-    connected = connect_to(records, keyring, processors, caller.tenant, row.account_id)
-    refund_id = intents.resource_id("rfd", keyring, caller, order.attempt)
-    with audit.transaction(records) as tx:
+    with reading(desk.records) as connection:
+        row = row_of_charge(connection, desk.caller, order.charge_id)
+    connected = connect_to(desk.records, desk.keyring, processors, desk.caller.tenant, row.account_id)
+    refund_id = intents.resource_id(desk, "rfd", order.attempt)
+    with audit.transaction(desk.records) as tx:
         intent = intents.begin(
-            tx,
-            keyring,
-            caller,
-            order.attempt,
-            resource_id=refund_id,
-            customer_id=row.customer_id,
-            account_id=row.account_id,
+            desk, tx, order.attempt, resource_id=refund_id, customer_id=row.customer_id, account_id=row.account_id
         )
         if intent is None:
             return None
-        if not is_looked and doubt.is_doubted(tx, caller.tenant, row.account_id):
+        if not is_looked and doubt.is_doubted(tx, desk.caller.tenant, row.account_id):
             raise _Doubtful
-        if _is_recovered(tx, caller, refund_id):
+        if _is_recovered(tx, desk.caller, refund_id):
             intents.finish(tx, intent)
             return None
-        taken = _take_off(tx, caller, row, order.amount)
+        taken = _take_off(tx, desk.caller, row, order.amount)
         new = {
-            "tenant_id": caller.tenant,
+            "tenant_id": desk.caller.tenant,
             "refund_id": refund_id,
             "charge_id": order.charge_id,
             "state": "pending",
             "amount": taken,
             "reason": order.reason,
-            "created_at": caller.at,
-            "updated_at": caller.at,
+            "created_at": desk.caller.at,
+            "updated_at": desk.caller.at,
         }
         write(tx, inserted(refunds, new))
-        recount(tx, caller.tenant, order.charge_id)
+        recount(tx, desk.caller.tenant, order.charge_id)
     return Refunding(
-        caller=caller,
+        desk=desk,
         intent=intent,
         connected=connected,
         charge=row,
         refund_id=refund_id,
         amount=taken,
         reason=order.reason,
-        created_at=caller.at,
+        created_at=desk.caller.at,
     )
 
 
@@ -170,23 +158,25 @@ def _is_recovered(tx: Connection, caller: Caller, refund_id: str) -> bool:
     return tx.scalar(select(refunds.c.refund_id).where(this)) is not None
 
 
-def _look_first(records: Engine, keyring: Keyring, processors: Processors, caller: Caller, order: _Order) -> None:
+def _look_first(desk: Desk, processors: Processors, order: _Order) -> None:
     """Book what the processor has of refunds that these records may have lost.
 
     Raises NotUsable where one of ours is as large as this one: it may be the very same, ordered under another key; and
     for a charge that these records do not know as paid: without the payment's name, another's refunds would be listed.
     """
-    with reading(records) as connection:
-        row = row_of_charge(connection, caller, order.charge_id)
-        account = accounts.by_id(connection, caller.tenant, row.account_id)
+    with reading(desk.records) as connection:
+        row = row_of_charge(connection, desk.caller, order.charge_id)
+        account = accounts.by_id(connection, desk.caller.tenant, row.account_id)
         since = doubt.since(connection, account)
     _refuse_unpaid(row.state, row)
-    connected = connect(processors, keyring, caller.tenant, account)
-    seen = connected.processor.refunds_of(connected.credentials, reference=open_retained(keyring, row)["reference"])
+    connected = connect(processors, desk.keyring, desk.caller.tenant, account)
+    seen = connected.processor.refunds_of(
+        connected.credentials, reference=open_retained(desk.keyring, row)["reference"]
+    )
     if not isinstance(seen, list):
         raise ProcessorNotReached("The processor did not say what was refunded; nothing was refunded. Try again.")
-    elsewhere.book(records, keyring, caller, row.account_id, order.charge_id, seen)
-    refund_id = intents.resource_id("rfd", keyring, caller, order.attempt)
+    elsewhere.book(desk, row.account_id, order.charge_id, seen)
+    refund_id = intents.resource_id(desk, "rfd", order.attempt)
     for each in seen:
         is_new = since is None or each.at >= since
         if each.marks is not None and each.marks.id != refund_id and is_new and each.amount == order.amount:
@@ -219,8 +209,8 @@ def _refuse_unpaid(state: str, row: Row[Any]) -> None:
         )
 
 
-def _replay(records: Engine, keyring: Keyring, caller: Caller, attempt: intents.Attempt) -> Refund:
-    first = intents.replayed(records, keyring, caller, attempt)
+def _replay(desk: Desk, attempt: intents.Attempt) -> Refund:
+    first = intents.replayed(desk, attempt)
     if first is None:
         raise MovedOn("The first call with this Idempotency-Key has just been taken back. Try again.")
-    return read(records, caller, first.resource_id)
+    return read(desk, first.resource_id)
