@@ -10,9 +10,9 @@ from typing import Any
 
 from api.admission import ARRIVED, LONG, TURN, Admission, Overloaded, has_hung_up
 from api.door import new_request_id
-from api.headers import FIXED, UNDER_TLS
-from api.health import PROBES
 from api.problems import answer_to_overload
+from api.routes.health import PROBES
+from api.wire.headers import FIXED, UNDER_TLS
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

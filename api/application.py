@@ -9,12 +9,17 @@ import structlog
 from flask import Flask, Response, g, request
 from flask_smorest import Api
 
-from api import (
+from api.admission import ARRIVED
+from api.bodies import LARGEST, take_the_rest
+from api.door import new_request_id
+from api.openapi import document
+from api.parts import NAME, Parts, parts
+from api.problems import answer_errors
+from api.routes import (
     audit,
     charges,
     customers,
     disputes,
-    document,
     erasures,
     events,
     fides,
@@ -31,12 +36,7 @@ from api import (
     webhook_endpoints,
     webhooks,
 )
-from api.admission import ARRIVED
-from api.bodies import LARGEST, take_the_rest
-from api.door import new_request_id
-from api.headers import FIXED, UNDER_TLS
-from api.parts import NAME, Parts, parts
-from api.problems import answer_errors
+from api.wire.headers import FIXED, UNDER_TLS
 
 ROOMS = (
     tokens,

@@ -129,7 +129,7 @@ def needs(
     `query` names its query fields, `body` says whether it takes one, `optional` whether it can do without, `raw`
     whether it looks at the body's very bytes, `reads` the lenient schema beyond which nothing of it is looked at,
     `purpose` and `key` which headers it can't do without, `provable` whether it has to wait while the audit log is not
-    anchored, `refusals` the statuses of refusals that few routes have (api/document.py).
+    anchored, `refusals` the statuses of refusals that few routes have (api/openapi/document.py).
     """
     known = reads() if reads is not None else None
 

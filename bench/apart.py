@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from bench.house import House
 from migrations.roles import Roles
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import migrate
 
 ROLES = Roles(app="panless_app", worker="panless_worker", keys="panless_keys")

@@ -16,8 +16,8 @@ from flask import Flask
 from api.application import create_app
 from bench.door import Call, hand_over, prepare
 from keys.providers import keyfile
-from panless import logs
-from panless.settings import read_settings
+from panless.process import logs
+from panless.settings.environment import read_settings
 from panless.wiring import Components, build, migrate
 from vault.caller import Caller
 from vault.processing import accounts, intents

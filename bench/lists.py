@@ -20,7 +20,7 @@ from bench.figures import Figure
 from bench.grown import BUSY, EVER_MORE, OUTCOME, Sent, explained, growing, id_made, made_id, sent_to
 from bench.house import House, build_house, make_app
 from keys.database import transaction
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import build
 from vault import tables
 

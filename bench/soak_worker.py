@@ -4,9 +4,10 @@ import signal
 from dataclasses import replace
 from functools import partial
 
-from panless import logs, outgoing, wiring
-from panless.settings import read_settings
-from panless.stopping import Stop
+from panless import outgoing, wiring
+from panless.process import logs
+from panless.process.stopping import Stop
+from panless.settings.environment import read_settings
 from panless.worker import lanes_of, run
 from panless.worker_metrics import measured
 from vault.processing import beats

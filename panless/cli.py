@@ -23,8 +23,8 @@ from panless.commands import (
     running,
     webhooks,
 )
-from panless.hardening import harden
-from panless.trouble import EXPECTED, sentence
+from panless.process.hardening import harden
+from panless.shown.trouble import EXPECTED, sentence
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from panless.errors import WiringError
-from panless.settings import Settings
-from panless.store_settings import Bucket
+from panless.settings.environment import Settings
+from panless.settings.stores import Bucket
 from vault.ledger.book import LedgerStore
 from vault.stores.directory import DirectoryStore
 from vault.stores.kinds import ANCHORS, LEDGER, Kind

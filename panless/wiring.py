@@ -17,11 +17,12 @@ from keys.keyring import Keyring
 from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
-from panless import opendsr_files, outgoing, root_keys, stores
+from panless import outgoing, stores
 from panless.errors import WiringError
-from panless.limits_store import rate_limits
-from panless.policies import read_policy
-from panless.settings import Settings
+from panless.serving.limits_store import rate_limits
+from panless.settings import opendsr_files, root_keys
+from panless.settings.environment import Settings
+from panless.settings.policies import read_policy
 from vault import deployments
 from vault.caller import Caller
 from vault.desk import Desk
@@ -254,11 +255,11 @@ def _issued(settings: Settings) -> Callable[[str], Shown | None] | None:
     """What reads tokens of the issuer that the settings name, if they name one. Raises SettingsError, OSError."""
     if settings.oauth_issuer is None or settings.oauth_jwks is None:
         return None
-    from panless import issuer, issuer_keys  # noqa: PLC0415  # four megabytes, and most do without
+    from panless.issuing import issuer, keys  # noqa: PLC0415  # four megabytes, and most do without
 
-    issuer_keys.check_file(settings.oauth_jwks)
-    keys = issuer_keys.IssuerKeys(issuer_keys.loader(settings.oauth_jwks), monotonic)
-    return issuer.reader(issuer.trust_of(settings), keys)
+    keys.check_file(settings.oauth_jwks)
+    published = keys.IssuerKeys(keys.loader(settings.oauth_jwks), monotonic)
+    return issuer.reader(issuer.trust_of(settings), published)
 
 
 def _uncounted(_became: str, _waited: float) -> None:

@@ -11,7 +11,7 @@ from time import monotonic
 
 import structlog
 
-from panless import configuration
+from panless.process import configuration
 from panless.wiring import Components
 from vault.lanes.rounds import LANES
 from vault.ledger.guard import Guard, Verdict

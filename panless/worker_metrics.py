@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from panless.heartbeat import beat
-from panless.metrics import serve_metrics
+from panless.process.heartbeat import beat
+from panless.serving.metrics import serve_metrics
 from panless.wiring import Components
 from vault.events.watch import Waiting, watch
 

@@ -14,13 +14,13 @@ from api.admission import Admission
 from api.admitting import admitted
 from api.application import create_app
 from keys.keks import status
-from panless import configuration, logs
-from panless.heartbeat import beat
-from panless.metrics import Metrics, of_all_processes, serve_metrics
-from panless.proxies import behind
-from panless.settings import Settings, read_settings
-from panless.slow_clients import SlowClients
-from panless.trouble import EXPECTED, sentence
+from panless.process import configuration, logs
+from panless.process.heartbeat import beat
+from panless.serving.metrics import Metrics, of_all_processes, serve_metrics
+from panless.serving.proxies import behind
+from panless.serving.slow_clients import SlowClients
+from panless.settings.environment import Settings, read_settings
+from panless.shown.trouble import EXPECTED, sentence
 from panless.wiring import Components, build
 from vault.processing import beats
 from vault.recovering import open_intents, webhooks_left

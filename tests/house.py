@@ -24,7 +24,7 @@ from api.admitting import admitted
 from api.application import create_app
 from keys.database import transaction
 from keys.providers import keyfile
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import Components, build, migrate, utc_now
 from vault import audit
 from vault.caller import Caller

@@ -14,7 +14,7 @@ from sqlalchemy import make_url, text
 from keys.database import open_database
 from keys.providers import keyfile
 from migrations.roles import Roles
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import migrate
 
 URLS = ("PANLESS_RECORDS_URL", "PANLESS_KEYSTORE_URL")

@@ -1,7 +1,7 @@
 """What the policy file says: why personal data is read, what is retained, who is told, and by when people are answered.
 
-The file is TOML, read and checked at start by `panless/policies.py`; this is its shape. docs/policy.md explains
-each key.
+The file is TOML, read and checked at start by `panless/settings/policies.py`; this is its shape. docs/policy.md
+explains each key.
 """
 
 from collections.abc import Mapping

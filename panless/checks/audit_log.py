@@ -5,8 +5,8 @@ from pathlib import Path
 
 from panless.checks.finding import Finding, note
 from panless.checks.places import databases, file_of, same_disk
-from panless.settings import Settings
-from panless.store_settings import Bucket
+from panless.settings.environment import Settings
+from panless.settings.stores import Bucket
 from panless.wiring import Components
 from vault.tlog.lateness import STALE, lateness
 

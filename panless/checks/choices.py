@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 from panless.checks.finding import Finding, note
-from panless.settings import Settings
+from panless.settings.environment import Settings
 
 LONG_TTL = 300.0
 DEBUGGING = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from panless.checks.finding import Finding
 from panless.checks.places import databases, file_of, same_disk
 from panless.checks.roots import setting
-from panless.root_keys import KeyfilePlace
-from panless.settings import Settings
+from panless.settings.environment import Settings
+from panless.settings.root_keys import KeyfilePlace
 
 MOUNTS = Path("/proc/self/mountinfo")
 SHARED = {

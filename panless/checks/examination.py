@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from panless.checks import audit_log, choices, disks, listening, money, people, roots, running, servers, transit, upkeep
 from panless.checks.finding import Finding, OfHouse, OfSettings, broken
-from panless.settings import Settings, read_settings
-from panless.trouble import EXPECTED
+from panless.settings.environment import Settings, read_settings
+from panless.shown.trouble import EXPECTED
 from panless.wiring import build
 
 T = TypeVar("T")

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from panless.settings import Settings
-from panless.trouble import sentence
+from panless.settings.environment import Settings
+from panless.shown.trouble import sentence
 from panless.wiring import Components
 
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 from cryptography.x509 import load_pem_x509_certificate
 
-from panless import tls
 from panless.checks.finding import SOON, Finding
-from panless.ports import split
-from panless.privilege import in_container
-from panless.root_keys import LOOPBACK
-from panless.settings import Settings
+from panless.process.privilege import in_container
+from panless.serving import tls
+from panless.serving.ports import split
+from panless.settings.environment import Settings
+from panless.settings.root_keys import LOOPBACK
 
 NARROWEST = {4: 8, 6: 16}
 """Bits of a network, by version of IP, that somebody could have to themselves."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, make_url
 
-from panless.settings import Settings
+from panless.settings.environment import Settings
 
 
 def databases(settings: Settings) -> tuple[tuple[str, URL], ...]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from keys.errors import KeyMissing, RootKeyAway, RootKeyDenied, Unreadable
 from panless.checks.finding import Finding
-from panless.settings import Settings
-from panless.trouble import sentence
+from panless.settings.environment import Settings
+from panless.shown.trouble import sentence
 from panless.wiring import Components
 
 

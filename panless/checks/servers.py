@@ -9,8 +9,8 @@ from keys.database import reading
 from keys.tenant_rows import is_kept_apart, open_tables
 from panless.checks.finding import Finding, note
 from panless.checks.places import databases, same_server
-from panless.root_keys import LOOPBACK
-from panless.settings import Settings
+from panless.settings.environment import Settings
+from panless.settings.root_keys import LOOPBACK
 from panless.wiring import Components
 from vault.tables import metadata
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from keys import keks
-from panless import opendsr_files
 from panless.checks.finding import SOON, Finding, note
-from panless.policies import read_policy
-from panless.settings import Settings
-from panless.store_settings import Bucket
+from panless.settings import opendsr_files
+from panless.settings.environment import Settings
+from panless.settings.policies import read_policy
+from panless.settings.stores import Bucket
 from panless.wiring import Components
 from vault.tenancy import key_ends
 

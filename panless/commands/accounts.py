@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from keys.errors import KeyMissing
-from panless import secret_files
 from panless.commands.tenancy import caller_of, house_of, mode, mode_of, of_tenant, when
-from panless.tables import table
-from panless.trouble import Refused
+from panless.settings import secret_files
+from panless.shown.tables import table
+from panless.shown.trouble import Refused
 from panless.wiring import Components
 from vault.caller import Caller
 from vault.processing import accounts

@@ -9,10 +9,10 @@ import click
 from sqlalchemy import Row, select
 
 from keys.database import reading
-from panless.progress import progress
-from panless.settings import read_settings
-from panless.tables import table
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.progress import progress
+from panless.shown.tables import table
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.pages import Wanted
 from vault.stores.kinds import checked_folder

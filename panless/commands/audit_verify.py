@@ -12,9 +12,9 @@ from sqlalchemy import Row, select
 from keys.database import reading
 from keys.errors import KeyMissing
 from panless.commands.audit import KEYS, logs, of_logs
-from panless.progress import progress
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.progress import progress
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.tables import audit_entries
 from vault.tlog import rows, signing

@@ -11,8 +11,8 @@ import click
 from sqlalchemy import Row, select
 
 from keys.database import reading
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.errors import NotUsable
 from vault.money import comparing

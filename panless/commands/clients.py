@@ -9,9 +9,9 @@ import click
 
 from keys.errors import KeyMissing
 from panless.commands.tenancy import caller_of, house_of, mode, mode_of, of_tenant, when
-from panless.settings import read_settings
-from panless.tables import table
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.tables import table
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.errors import NotFoundHere
 from vault.tenancy import client_keys, client_rotation, clients, phone_regions

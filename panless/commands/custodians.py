@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from panless.root_keys import need
+from panless.settings.root_keys import need
 
 SENTENCE = "Splitting a key file needs shamir-mnemonic"
 

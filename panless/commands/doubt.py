@@ -3,8 +3,8 @@
 import click
 
 from panless.commands.tenancy import mode_of, when
-from panless.settings import read_settings
-from panless.tables import table
+from panless.settings.environment import read_settings
+from panless.shown.tables import table
 from panless.wiring import build
 from vault.recovering import doubts
 

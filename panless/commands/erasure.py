@@ -6,8 +6,8 @@ from typing import BinaryIO
 
 import click
 
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.trouble import Refused
 from panless.wiring import build
 from vault.ledger import entries, keys
 from vault.recovering.replay import replay

@@ -10,9 +10,9 @@ from sqlalchemy import Row
 
 from api.pan_guard import has_card_number
 from panless.commands.tenancy import mode_of, when
-from panless.settings import read_settings
-from panless.tables import table
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.tables import table
+from panless.shown.trouble import Refused
 from panless.wiring import build
 from vault.money.by_hand import ByHand
 from vault.recovering import ended_by_hand, open_intents

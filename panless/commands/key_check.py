@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from panless.progress import progress
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
+from panless.shown.progress import progress
 from panless.wiring import build
 from vault.resealing import key_check
 from vault.resealing.key_check import Looked, Trouble

@@ -11,10 +11,10 @@ from keys import keks, roots
 from keys.keks import KekStatus
 from keys.providers import keyfile
 from keys.rewrapping import rewrap
-from panless.progress import progress
-from panless.settings import read_settings
-from panless.tables import table
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.progress import progress
+from panless.shown.tables import table
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.resealing import key_rotation
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from panless import opendsr_files
-from panless.settings import DOMAIN
-from panless.trouble import Refused
+from panless.settings import opendsr_files
+from panless.settings.environment import DOMAIN
+from panless.shown.trouble import Refused
 from panless.wiring import utc_now
 
 

@@ -11,9 +11,9 @@ from keys import keks, renewal
 from keys.database import reading
 from keys.errors import KeyMissing
 from keys.renewal import Doomed
-from panless.progress import progress
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.progress import progress
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault import audit
 from vault.processing.intents import LEASE_SECONDS

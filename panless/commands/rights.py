@@ -4,8 +4,8 @@ import json
 
 import click
 
-from panless.records_page import page
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
+from panless.shown.records_page import page
 from panless.wiring import build
 from vault.requests import processing_records
 

@@ -10,14 +10,16 @@ from pathlib import Path
 import click
 
 from migrations.roles import Roles
-from panless import logs, tls, wiring
-from panless.dev import run_dev
-from panless.hardening import memory_folder
-from panless.ports import refuse_taken
-from panless.privilege import in_container, refuse_root
-from panless.settings import Settings, read_settings
-from panless.stopping import Stop
-from panless.trouble import Refused
+from panless import wiring
+from panless.dev.running import run_dev
+from panless.process import logs
+from panless.process.hardening import memory_folder
+from panless.process.privilege import in_container, refuse_root
+from panless.process.stopping import Stop
+from panless.serving import tls
+from panless.serving.ports import refuse_taken
+from panless.settings.environment import Settings, read_settings
+from panless.shown.trouble import Refused
 from panless.worker import lanes_of, report, run
 from panless.worker_metrics import measured
 from vault.lanes.rounds import work_once
@@ -59,14 +61,14 @@ def _refuse_root(settings: Settings) -> None:
 def gunicorn_command(settings: Settings, application: str = APPLICATION) -> list[str]:
     """What `panless serve` becomes: many gevent workers on PostgreSQL, one process with threads on SQLite."""
     if settings.is_sqlite:
-        kind = ["--worker-class", "panless.slow_clients.Threads", "--workers", "1", "--threads", "1"]
+        kind = ["--worker-class", "panless.serving.slow_clients.Threads", "--workers", "1", "--threads", "1"]
     else:
-        kind = ["--worker-class", "panless.greenlets.Greenlets", "--workers", str(settings.workers)]
+        kind = ["--worker-class", "panless.serving.greenlets.Greenlets", "--workers", str(settings.workers)]
     listening = ["--bind", settings.bind, "--worker-connections", str(settings.client_connections)]
     if settings.tls_key_file is not None:
         listening += ["--certfile", str(settings.tls_certificate_file), "--keyfile", str(settings.tls_key_file)]
     said = ["--log-level", settings.log_level.lower()]
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:panless.serving.with_gunicorn"]
     return [*command, *kind, *listening, *said, application]
 
 

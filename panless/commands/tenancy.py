@@ -4,8 +4,8 @@ from datetime import datetime
 
 import click
 
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.trouble import Refused
 from panless.wiring import Components, build
 from vault.caller import Caller
 from vault.ids import is_id, new_id

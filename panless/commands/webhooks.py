@@ -2,8 +2,8 @@
 
 import click
 
-from panless.settings import read_settings
-from panless.trouble import Refused
+from panless.settings.environment import read_settings
+from panless.shown.trouble import Refused
 from panless.wiring import build
 from vault.processing import inbox
 from vault.recovering import webhooks_left

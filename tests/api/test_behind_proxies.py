@@ -13,7 +13,7 @@ from house import House, Tenant, make_app
 from test_client_terms import bound_client
 from werkzeug.test import TestResponse
 
-from panless.proxies import behind
+from panless.serving.proxies import behind
 
 PROXY, STRANGER = "10.0.0.7", "198.51.100.7"
 DER = b"not really a certificate, but bytes that a proxy hands on"

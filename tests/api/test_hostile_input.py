@@ -10,7 +10,7 @@ import pytest
 from api_scene import Stock, leaves, never_was, problem, rows, with_value, writing
 from house import PURPOSE, Tenant
 
-from api.document import CONVERTED
+from api.openapi.document import CONVERTED
 
 REFUSED = range(400, 500)
 JSON = "application/json"

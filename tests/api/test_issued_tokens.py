@@ -25,8 +25,8 @@ from jwt.algorithms import get_default_algorithms
 from werkzeug.test import TestResponse
 
 from api.parts import IssuerAway
-from panless.issuer import Trust, reader, scopes_of
-from panless.issuer_keys import FETCH_SECONDS, WAIT_SECONDS, IssuerKeys, loader, parse
+from panless.issuing.issuer import Trust, reader, scopes_of
+from panless.issuing.keys import FETCH_SECONDS, WAIT_SECONDS, IssuerKeys, loader, parse
 from vault.tenancy import clients
 from vault.tenancy.client_keys import Terms, of_issuer
 from vault.tenancy.scopes import ROLES, SCOPES

@@ -16,7 +16,7 @@ from limits.storage import MemoryStorage, Storage
 from werkzeug.test import TestResponse
 
 from api.rate_limits import REST_SECONDS, RateLimits
-from panless.limits_store import InProcess
+from panless.serving.limits_store import InProcess
 
 LIMIT = re.compile(r'"(client|failures)";r=(\d+);t=(\d+)')
 Limited = Callable[..., Flask]

@@ -14,8 +14,8 @@ from house import House, Tenant, make_app
 from redis_standin import Store
 from test_rate_limits import LIMIT, ask
 
-from panless.limits_store import PATIENCE, rate_limits
-from panless.settings import Settings
+from panless.serving.limits_store import PATIENCE, rate_limits
+from panless.settings.environment import Settings
 from vault.personal import Secret
 
 

@@ -13,7 +13,7 @@ from house import PURPOSE, House, Tenant
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_roles import NEEDED
 
-from api.document import CONVERTED
+from api.openapi.document import CONVERTED
 from api.problems import TABLE
 from vault.ledger.guard import NOT_CHECKED
 from vault.ledger.protocol import KEYSTORE_RESTORED, RECORDS_RESTORED

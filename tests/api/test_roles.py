@@ -8,7 +8,7 @@ from api_scene import LINKED, headers_of, never_was, nothing, operations, proble
 from house import House, Tenant
 from sqlalchemy import select
 
-from api.document import CONVERTED
+from api.openapi.document import CONVERTED
 from api.parts import NAME
 from keys.database import reading
 from vault.tables import audit_entries

@@ -18,7 +18,7 @@ from noticing import logged
 from ports import free_port
 
 from api.parts import IssuerAway
-from panless.issuer_keys import ONCE_A_MINUTE, TOO_OLD, IssuerKeys, loader
+from panless.issuing.keys import ONCE_A_MINUTE, TOO_OLD, IssuerKeys, loader
 from vault.tenancy import clients
 from vault.tenancy.client_keys import of_issuer
 from vault.tenancy.scopes import SCOPES

@@ -20,7 +20,7 @@ import psutil
 from commands import PLAIN
 from ports import free_port
 
-from panless.hardening import memory_folder
+from panless.process.hardening import memory_folder
 
 PANLESS = str(Path(sys.executable).with_name("panless"))
 PAN = "4242424242424242"

@@ -19,7 +19,7 @@ from panless.checks import disks, listening
 from panless.checks.choices import DEBUGGING
 from panless.checks.examination import examine
 from panless.checks.finding import Finding
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import build
 from vault.tables import client_keys, clients
 

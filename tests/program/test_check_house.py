@@ -11,7 +11,7 @@ from keys.database import transaction
 from panless.checks import audit_log, money, people, running, upkeep
 from panless.checks.finding import Finding, OfHouse
 from panless.errors import SettingsError
-from panless.store_settings import Bucket
+from panless.settings.stores import Bucket
 from panless.wiring import Components
 from vault.columns import database_clock
 from vault.tables import beats, erasures, intents, processor_accounts

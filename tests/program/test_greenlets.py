@@ -8,7 +8,7 @@ import gevent
 import pytest
 from gevent.pool import Pool  # type: ignore[import-untyped]  # it has none
 
-from panless.greenlets import AT_ONCE, Greenlets
+from panless.serving.greenlets import AT_ONCE, Greenlets
 
 
 class Taking(Greenlets):

@@ -9,7 +9,7 @@ PAN = "4242424242424242"
 WAYS = """
 import logging, sys, threading, types, warnings
 import structlog
-from panless import logs
+from panless.process import logs
 logs.start("DEBUG")
 log, pan = structlog.get_logger(), "4242424242424242"
 number = int(pan)

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from program_scene import refusal
 
 from keys.errors import KeyfileRefused
-from panless import opendsr_files
 from panless.checks.examination import examine
 from panless.errors import SettingsError
-from panless.settings import Settings, read_settings
+from panless.settings import opendsr_files
+from panless.settings.environment import Settings, read_settings
 
 DOMAIN = "vault.example.com"
 REQUIRED = ("RECORDS_URL", "KEYSTORE_URL", "KEYFILE", "LEDGER", "POLICY")

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from panless import opendsr_files, outgoing
+from panless import outgoing
 from panless.outgoing import is_global
+from panless.settings import opendsr_files
 from vault.outgoing import NotPosted, Posted
 
 HOST = "controller.example.com"

@@ -6,7 +6,7 @@ import pytest
 from commands import ROOT, panless
 from program_scene import refusal
 
-from panless.policies import PolicyError, example_policy, read_policy
+from panless.settings.policies import PolicyError, example_policy, read_policy
 
 EXAMPLE = (ROOT / "panless" / "policy.toml").read_text()
 

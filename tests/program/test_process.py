@@ -14,9 +14,9 @@ from commands import PLAIN, ROOT, panless
 from ports import free_port
 from program_scene import PANLESS, answers, folder_of_figures, refusal, settings_in, until
 
-from panless.privilege import RUN_AS_ROOT, in_container, refuse_root
-from panless.settings import SECRETS, read_settings
-from panless.trouble import Refused
+from panless.process.privilege import RUN_AS_ROOT, in_container, refuse_root
+from panless.settings.environment import SECRETS, read_settings
+from panless.shown.trouble import Refused
 from vault.personal import Secret
 
 Deployment = dict[str, str]

@@ -7,7 +7,7 @@ import pytest
 from commands import panless
 from program_scene import environment
 
-from panless.policies import read_policy
+from panless.settings.policies import read_policy
 from vault.policy import Policy
 
 Deployment = dict[str, str]

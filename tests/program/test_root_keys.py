@@ -9,11 +9,11 @@ from commands import panless
 from house import ROOT
 
 from keys.providers import keyfile
-from panless import root_keys, transit_signin
 from panless.errors import SettingsError, WiringError
-from panless.root_keys import KeyfilePlace, KmsPlace, Pkcs11Place, TransitPlace
-from panless.settings import read_settings
-from panless.transit_signin import AppRole, GivenToken, Kubernetes, TransitSignIn
+from panless.settings import root_keys, transit_signin
+from panless.settings.environment import read_settings
+from panless.settings.root_keys import KeyfilePlace, KmsPlace, Pkcs11Place, TransitPlace
+from panless.settings.transit_signin import AppRole, GivenToken, Kubernetes, TransitSignIn
 from vault.personal import Secret
 
 PIN, TOKEN = Secret("canary-pin"), Secret("canary-token")

@@ -16,7 +16,7 @@ from program_scene import answers, ask, folder_of_figures, refusal, until
 from serving_scene import Server
 
 from panless.commands.running import APPLICATION, gunicorn_command
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 
 Deployment = dict[str, str]
 Serve = Callable[..., Server]
@@ -47,14 +47,14 @@ def test_postgresql_is_waited_for_by_greenlets(serve_probed: Callable[..., Serve
         start = time.monotonic()
         assert {one.status for one in pool.map(lambda _: ask(f"{server.url}/slow"), range(10))} == {200}
     assert time.monotonic() - start < 2.5
-    assert "Using worker: panless.greenlets.Greenlets" in server.log
+    assert "Using worker: panless.serving.greenlets.Greenlets" in server.log
     assert '"level": "warning"' not in server.log
 
 
 def test_sqlite_is_served_by_one_process(serve: Serve, deployment: Deployment) -> None:
     """One process with threads, however many workers were asked for; ready at once; stopped by SIGTERM with 0."""
     server = serve(deployment | {"PANLESS_WORKERS": "4"})
-    assert "Using worker: panless.slow_clients.Threads" in server.log
+    assert "Using worker: panless.serving.slow_clients.Threads" in server.log
     assert len(server.workers) == 1
     assert ask(f"{server.url}/readyz").status == 200
     server.process.terminate()

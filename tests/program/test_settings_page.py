@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from commands import ROOT
 
-from panless.settings import Settings, read_settings
+from panless.settings.environment import Settings, read_settings
 
 ROWS = re.findall(r"^\| `(PANLESS_\w+)` \| (.*?) \| (.+?) \|$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
 

@@ -7,7 +7,7 @@ import pytest
 from fuzzing import answered, fuzz, worker
 from house import House, Sandbox, build_house, serve
 
-from panless import opendsr_files
+from panless.settings import opendsr_files
 from panless.wiring import utc_now
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "45"))

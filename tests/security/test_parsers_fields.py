@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_up import anything, moments, over_http
 from marshmallow import ValidationError
 
-from api.opendsr_wire import SubjectRequest
+from api.wire.opendsr import SubjectRequest
 from panless import outgoing
 from vault.ids import is_id, new_id
 from vault.outgoing import NotPosted

@@ -25,9 +25,10 @@ from api.parts import NAME, Parts
 from keys.database import NOT_BACK, open_database, reader_of, reading
 from keys.keyring import Keyring
 from keys.providers import keyfile
-from panless import root_keys, wiring
-from panless.policies import read_policy
-from panless.settings import read_settings
+from panless import wiring
+from panless.settings import root_keys
+from panless.settings.environment import read_settings
+from panless.settings.policies import read_policy
 from vault.caller import Caller
 from vault.errors import LedgerAway
 from vault.lanes.rounds import LANES

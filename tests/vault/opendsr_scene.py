@@ -14,7 +14,7 @@ from typing import Any
 from house import Tenant, make_app
 from werkzeug.test import TestResponse
 
-from panless import opendsr_files
+from panless.settings import opendsr_files
 from panless.wiring import utc_now
 from vault.outgoing import NotPosted, Posted
 from vault.protocols.opendsr import Processor

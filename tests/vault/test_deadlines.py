@@ -8,7 +8,7 @@ from house import Tenant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panless.policies import read_policy
+from panless.settings.policies import read_policy
 from vault.errors import Invalid
 from vault.policy import Policy
 from vault.requests import deadlines

@@ -26,8 +26,8 @@ from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from panless.checks.examination import examine
 from panless.errors import SettingsError
-from panless.settings import read_settings
-from panless.store_settings import Bucket
+from panless.settings.environment import read_settings
+from panless.settings.stores import Bucket
 from vault.ledger.book import chain
 from vault.ledger.guard import Guard
 from vault.ledger.watermarks import watermark

@@ -336,7 +336,7 @@ def test_no_verdict_no_service(own_house: House) -> None:
 
 SETTLE = """
 import sys
-from panless.settings import read_settings
+from panless.settings.environment import read_settings
 from panless.wiring import build
 from vault.ledger.settling import settle
 parts = build(read_settings())

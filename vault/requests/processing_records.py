@@ -1,7 +1,7 @@
 """Records of processing activities (GDPR art. 30(1)), out of the policy file and of what is really there.
 
 They speak of the whole deployment, in numbers: no name or id of a tenant, a client or a customer is among them.
-`panless/records_page.py` writes them for people.
+`panless/shown/records_page.py` writes them for people.
 """
 
 from collections.abc import Mapping
