@@ -53,7 +53,7 @@ def conclude(storing: Storing, outcome: StoreOutcome | NotFound, opened: str | N
     Raises Erased, ProcessorRefused, ProcessorNotReached.
     """
     try:
-        concluded: Tokenized = _CONCLUSIONS[type(outcome)](storing, outcome, opened)
+        return _concluded(storing, outcome, opened)
     except Resealed as resealed:
         dek = storing.desk.keyring.dek(storing.tenant_id, resealed.dek_id)
         return conclude(replace(storing, dek=dek), outcome, opened)
@@ -67,7 +67,24 @@ def conclude(storing: Storing, outcome: StoreOutcome | NotFound, opened: str | N
         elif token.status == "failed" and isinstance(outcome, Stored):  # given up, and then it was stored after all
             _forget_instead(storing, outcome, None)
         return Tokenized(token=token)
-    return concluded
+
+
+def _concluded(storing: Storing, outcome: StoreOutcome | NotFound, opened: str | None) -> Tokenized:  # noqa: PLR0911  # one an outcome
+    match outcome:
+        case Stored():
+            return _keep(storing, outcome, opened)
+        case ActionRequired():
+            return _await_person(storing, outcome, opened)
+        case Declined():
+            return _fail(storing, outcome, opened)
+        case Refused():
+            return _refuse(storing, outcome, opened)
+        case NotFound():
+            return _abandon(storing, opened)
+        case Unknown():
+            return _leave(storing, opened)
+        case NotReached():
+            return _take_back(storing, outcome, opened)
 
 
 def _keep(storing: Storing, stored: Stored, opened: str | None) -> Tokenized:
@@ -86,9 +103,8 @@ def _keep(storing: Storing, stored: Stored, opened: str | None) -> Tokenized:
     held = customer_rows.held(storing.desk.caller, storing.customer_id, storing.dek.id, storing.contact_version)
     if audit.write_whole(storing.desk.records, lambda tx: [held, *changes(tx)]):
         return Tokenized(token=token)
-    with audit.transaction(
-        storing.desk.records
-    ) as tx:  # the customer is gone, corrected, or known there with this card
+    # The customer is gone, corrected, or known there with this card.
+    with audit.transaction(storing.desk.records) as tx:
         contact_version = _hold_customer(storing, tx, opened)
         if deduplicated := not claim_card(storing, tx, stored):
             token = merge(storing, tx, stored)
@@ -123,14 +139,14 @@ def _refuse(storing: Storing, outcome: Refused, opened: str | None) -> Tokenized
     raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
 
 
-def _abandon(storing: Storing, _outcome: NotFound, opened: str | None) -> Tokenized:
+def _abandon(storing: Storing, opened: str | None) -> Tokenized:
     """It was not stored and won't be: no fault of the card, so it may be stored anew under another key."""
     refused = {"code": "never_stored", "param": None}
     _note(storing, "failed", {"refused": refused}, opened)
     return Tokenized(token=token_of(storing, "failed"))
 
 
-def _leave(storing: Storing, _outcome: Unknown, opened: str | None) -> Tokenized:
+def _leave(storing: Storing, opened: str | None) -> Tokenized:
     """Nobody knows: the token stays pending and the worker looks it up."""
     with audit.transaction(storing.desk.records) as tx:
         _hold_customer(storing, tx, opened)
@@ -148,17 +164,6 @@ def _take_back(storing: Storing, outcome: NotReached, opened: str | None) -> Tok
                 raise Overtaken
             tx.execute(delete(token_table).where(*waiting(storing)))
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was stored. Try again.")
-
-
-_CONCLUSIONS: dict[type, Any] = {
-    Stored: _keep,
-    ActionRequired: _await_person,
-    Declined: _fail,
-    Refused: _refuse,
-    NotFound: _abandon,
-    Unknown: _leave,
-    NotReached: _take_back,
-}
 
 
 def _hold_customer(storing: Storing, tx: Connection, opened: str | None) -> int:

@@ -63,10 +63,37 @@ class Charging:
 def conclude(charging: Charging, outcome: ChargeOutcome | NeverCharged | PaidElsewhere | ByHand) -> Charge:
     """Write down what the processor answered, or a human says. Raises ProcessorRefused, ProcessorNotReached."""
     try:
-        charge: Charge = _CONCLUSIONS[type(outcome)](charging, outcome)
+        return _concluded(charging, outcome)
     except _Overtaken:
         return read(charging.desk, charging.row["charge_id"])
-    return charge
+
+
+def _concluded(  # noqa: C901, PLR0911  # one case an outcome
+    charging: Charging, outcome: ChargeOutcome | NeverCharged | PaidElsewhere | ByHand
+) -> Charge:
+    match outcome:
+        case Approved():
+            return _succeed(charging, outcome)
+        case Authorized():
+            return _authorize(charging, outcome)
+        case Voided():
+            return _void(charging, outcome)
+        case Declined():
+            return _decline(charging, outcome)
+        case ActionRequired():
+            return _await_person(charging, outcome)
+        case Refused():
+            return _refuse(charging, outcome)
+        case Unknown():
+            return _leave(charging)
+        case NotReached():
+            return _take_back(charging, outcome)
+        case NeverCharged():
+            return _fail(charging)
+        case PaidElsewhere():
+            return _give_way(charging, outcome)
+        case ByHand():
+            return _believe(charging, outcome)
 
 
 def _succeed(charging: Charging, outcome: Approved) -> Charge:
@@ -138,7 +165,7 @@ def _refuse(charging: Charging, outcome: Refused) -> Charge:
     raise ProcessorRefused(outcome.code, outcome.param, credentials=outcome.credentials)
 
 
-def _leave(charging: Charging, _outcome: Unknown) -> Charge:
+def _leave(charging: Charging) -> Charge:
     """Nobody knows: say so, and leave it to the worker to look it up."""
     changes = {"state": "unknown", "updated_at": charging.desk.caller.at}
     with audit.transaction(charging.desk.records) as tx:
@@ -160,7 +187,7 @@ def _take_back(charging: Charging, outcome: NotReached) -> Charge:
     raise ProcessorNotReached(f"The processor was not reached ({outcome.reason}); nothing was charged. Try again.")
 
 
-def _fail(charging: Charging, _outcome: NeverCharged) -> Charge:
+def _fail(charging: Charging) -> Charge:
     """It was never carried out and can't be any more: it failed, and its obligation is free, under another key."""
     refused = {"code": "never_charged", "param": None}
     return _end(charging, {"state": "failed"}, details={"refused": refused})
@@ -177,21 +204,6 @@ def _believe(charging: Charging, said: ByHand) -> Charge:
     changes, details = by_hand.end_of(charging.row, said)
     details |= by_hand.with_evidence(charging.details, charging.begun, said)
     return _end(charging, changes, details=details, how="_by_hand")
-
-
-_CONCLUSIONS: dict[type, Any] = {
-    Approved: _succeed,
-    Authorized: _authorize,
-    Voided: _void,
-    Declined: _decline,
-    ActionRequired: _await_person,
-    Refused: _refuse,
-    Unknown: _leave,
-    NotReached: _take_back,
-    NeverCharged: _fail,
-    PaidElsewhere: _give_way,
-    ByHand: _believe,
-}
 
 
 def _end(
