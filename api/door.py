@@ -50,8 +50,6 @@ _NO_IDS = frozenset({"level", "place"})
 """Parts of a path whose form the route looks at."""
 
 _NEEDS = "_panless_needs"
-SENDING = frozenset({"tokens:create", "charges:create", "refunds:create"})
-"""Scopes of what sends money or cards to a processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

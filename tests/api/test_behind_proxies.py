@@ -10,7 +10,7 @@ import pytest
 from api_scene import fixed
 from flask import Flask
 from house import House, Tenant, make_app
-from test_client_terms import bound_client
+from terms_scene import bound_client
 from werkzeug.test import TestResponse
 
 from panless.serving.proxies import behind

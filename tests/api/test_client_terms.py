@@ -13,6 +13,7 @@ import pytest
 from api_scene import fixed, problem
 from house import House, Tenant
 from sqlalchemy import event, select, update
+from terms_scene import bound_client
 from werkzeug.test import TestResponse
 
 from keys.database import reader_of, reading, transaction
@@ -23,24 +24,6 @@ from vault.tables import clients as client_table
 from vault.tenancy import client_rotation, clients
 from vault.tenancy.client_keys import Terms, networks, parse_key
 from vault.tenancy.key_uses import HOUR, KeyUses
-
-SCOPES = {"accounts:write"}
-
-
-def bound_client(tenant: Tenant, **terms: Any) -> tuple[str, str]:
-    """A client whose key is bound to these terms: its id, and the key."""
-    parts = tenant.house.components
-    made, key = clients.create_client(
-        parts.records,
-        parts.keyring,
-        tenant=tenant.id,
-        name="bound",
-        live=False,
-        scopes=SCOPES,
-        at=parts.clock(),
-        terms=Terms(**terms),
-    )
-    return made, key.value
 
 
 def ask(tenant: Tenant, key: str, address: str = "127.0.0.1") -> TestResponse:

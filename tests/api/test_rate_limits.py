@@ -1,6 +1,5 @@
 """How often clients may call: told on every answer, refused beyond it, and let through when nobody can count."""
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,12 +12,11 @@ from flask import Flask
 from house import House, Tenant, make_app
 from limits import parse
 from limits.storage import MemoryStorage, Storage
-from werkzeug.test import TestResponse
+from limits_scene import LIMIT, ask
 
 from api.rate_limits import REST_SECONDS, RateLimits
 from panless.serving.limits_store import InProcess
 
-LIMIT = re.compile(r'"(client|failures)";r=(\d+);t=(\d+)')
 Limited = Callable[..., Flask]
 
 
@@ -42,11 +40,6 @@ def limits(store: Storage, clients: str = "5/hour", failures: str = "3/hour", **
 
 def door(house: House, made: RateLimits) -> Flask:
     return make_app(replace(house.components, limits=made))
-
-
-def ask(app: Flask, key: str, address: str = "127.0.0.1", path: str = "/v1/processor-accounts") -> TestResponse:
-    headers = {"Authorization": f"Bearer {key}"}
-    return app.test_client().get(path, headers=headers, environ_base={"REMOTE_ADDR": address})
 
 
 def test_a_client_is_told_and_refused(tenant: Tenant) -> None:

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 from house import House, Tenant, make_app
+from limits_scene import LIMIT, ask
 from redis_standin import Store
-from test_rate_limits import LIMIT, ask
 
 from panless.serving.limits_store import PATIENCE, rate_limits
 from panless.settings.environment import Settings

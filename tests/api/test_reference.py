@@ -11,7 +11,7 @@ import pytest
 from api_scene import never_was, operations, problem
 from house import PURPOSE, House, Tenant
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from test_roles import NEEDED
+from roles_scene import NEEDED
 
 from api.openapi.document import CONVERTED
 from api.problems import TABLE

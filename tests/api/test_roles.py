@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from api_scene import LINKED, headers_of, never_was, nothing, operations, problem
 from house import House, Tenant
+from roles_scene import NEEDED
 from sqlalchemy import select
 
 from api.openapi.document import CONVERTED
@@ -15,70 +16,6 @@ from vault.tables import audit_entries
 from vault.tenancy import clients
 from vault.tenancy.scopes import ROLES, SCOPES
 
-NEEDED = {
-    ("POST", "/v1/tokens"): "tokens:create",
-    ("POST", "/v1/tokens/{token_id}/confirm"): "tokens:create",
-    ("GET", "/v1/tokens/{token_id}"): "tokens:read",
-    ("GET", "/v1/tokens"): "tokens:read",
-    ("DELETE", "/v1/tokens/{token_id}"): "tokens:delete",
-    ("POST", "/v1/charges"): "charges:create",
-    ("POST", "/v1/charges/{charge_id}/capture"): "charges:create",
-    ("POST", "/v1/charges/{charge_id}/void"): "charges:create",
-    ("POST", "/v1/charges/{charge_id}/confirm"): "charges:create",
-    ("POST", "/v1/charges/{charge_id}/refunds"): "refunds:create",
-    ("GET", "/v1/charges/{charge_id}/refunds"): "charges:read",
-    ("GET", "/v1/refunds/{refund_id}"): "charges:read",
-    ("GET", "/v1/charges/{charge_id}"): "charges:read",
-    ("GET", "/v1/charges"): "charges:read",
-    ("POST", "/v1/customers"): "customers:write",
-    ("GET", "/v1/customers/{customer_id}"): "customers:read",
-    ("GET", "/v1/customers/{customer_id}/billing-contact"): "contacts:read",
-    ("POST", "/v1/customers/search"): "contacts:read",
-    ("PUT", "/v1/customers/{customer_id}/billing-contact"): "contacts:write",
-    ("PATCH", "/v1/customers/{customer_id}/billing-contact"): "contacts:write",
-    ("GET", "/v1/customers/{customer_id}/erasure-plan"): "rights:read",
-    ("POST", "/v1/rights-requests"): "rights:write",
-    ("GET", "/v1/rights-requests"): "rights:read",
-    ("GET", "/v1/rights-requests/{request_id}"): "rights:read",
-    ("POST", "/v1/rights-requests/{request_id}/approve"): "rights:write",
-    ("POST", "/v1/rights-requests/{request_id}/deny"): "rights:write",
-    ("POST", "/v1/rights-requests/{request_id}/extend"): "rights:write",
-    ("DELETE", "/v1/rights-requests/{request_id}"): "rights:write",
-    ("GET", "/v1/rights-requests/{request_id}/package"): "rights:read",
-    ("GET", "/v1/rights-requests/{request_id}/certificate"): "rights:read",
-    ("GET", "/v1/customers/{customer_id}/export"): "rights:read",
-    ("DELETE", "/v1/customers/{customer_id}"): "rights:write",
-    ("PUT", "/v1/customers/{customer_id}/restriction"): "rights:write",
-    ("DELETE", "/v1/customers/{customer_id}/restriction"): "rights:write",
-    ("POST", "/v1/customers/{customer_id}/holds"): "rights:write",
-    ("GET", "/v1/customers/{customer_id}/holds"): "rights:read",
-    ("DELETE", "/v1/holds/{hold_id}"): "rights:write",
-    ("POST", "/opendsr/v2/requests"): "rights:write",
-    ("GET", "/opendsr/v2/requests/{subject_request_id}"): "rights:read",
-    ("GET", "/opendsr/v2/requests/{subject_request_id}/status"): "rights:read",
-    ("DELETE", "/opendsr/v2/requests/{subject_request_id}"): "rights:write",
-    ("POST", "/fides/pre-execution"): "rights:write",
-    ("GET", "/v1/disputes"): "charges:read",
-    ("GET", "/v1/disputes/{dispute_id}"): "charges:read",
-    ("GET", "/v1/events"): "events:read",
-    ("GET", "/v1/events/{event_id}"): "events:read",
-    ("POST", "/v1/webhook-endpoints"): "webhooks:write",
-    ("GET", "/v1/webhook-endpoints"): "webhooks:write",
-    ("GET", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
-    ("PATCH", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
-    ("DELETE", "/v1/webhook-endpoints/{endpoint_id}"): "webhooks:write",
-    ("POST", "/v1/webhook-endpoints/{endpoint_id}/rotate"): "webhooks:write",
-    ("POST", "/v1/webhook-endpoints/{endpoint_id}/replay"): "webhooks:write",
-    ("GET", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): "webhooks:write",
-    ("GET", "/v1/audit/checkpoint"): "audit:read",
-    ("GET", "/v1/audit/tile/{level}/{place}"): "audit:read",
-    ("GET", "/v1/audit/entries"): "audit:read",
-    ("POST", "/v1/processor-accounts"): "accounts:write",
-    ("GET", "/v1/processor-accounts"): "accounts:write",
-    ("GET", "/v1/processor-accounts/{account_id}"): "accounts:write",
-    ("PATCH", "/v1/processor-accounts/{account_id}"): "accounts:write",
-    ("DELETE", "/v1/processor-accounts/{account_id}"): "accounts:write",
-}
 OPEN = {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/docs"), ("GET", "/openapi.json")}
 SIGNED = {("POST", "/webhooks/{processor_account}")}
 OPEN |= SIGNED

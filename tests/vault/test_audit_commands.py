@@ -2,12 +2,12 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import panless
+from audit_commands_scene import run
 from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, later
 from sqlalchemy import delete, update
@@ -15,10 +15,6 @@ from tlog_scene import log, look
 
 from keys.database import transaction
 from vault.tables import audit_entries, audit_logs, audit_tiles
-
-
-def run(environment: Mapping[str, str], *words: object) -> subprocess.CompletedProcess[str]:
-    return panless("audit", *map(str, words), env=environment)
 
 
 @pytest.fixture

@@ -21,12 +21,12 @@ from certificate_words_scene import (
     stage,
     telling_cells,
 )
+from erasure_scene import certificate_of
 from house import House, Tenant
 from records_scene import CONTACT, LONG_AGO, Interposed, at_processor, crash, interpose, later, row, work
+from redaction_scene import Kept
 from rights_scene import with_policy
 from sqlalchemy import delete, update
-from test_erasure import certificate_of
-from test_redaction import Kept
 
 from keys.database import transaction
 from vault.erasing import redactions, telling

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from house import PURPOSE, Tenant, token_order
+from plan_scene import at_sandbox
 from records_scene import at_processor, interpose, row, rows, work
 from rights_scene import ADA, asked
-from test_erasure_plan import at_sandbox
 
 from vault.tables import audit_entries, customers, ledger_outbox
 from vault.tenancy import clients

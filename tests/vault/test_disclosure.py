@@ -73,14 +73,8 @@ def table(content: bytes) -> list[dict[str, str]]:
 
 def source_of(tenant: Tenant, customer: str, kind: str = "access", **caller: Any) -> Source:
     parts = tenant.house.components
-    return Source(
-        records=parts.records,
-        keyring=parts.keyring,
-        caller=replace(tenant.caller, **caller),
-        customer_id=customer,
-        kind=kind,
-        notices=notices_of(parts.policy),
-    )
+    desk = parts.desk(replace(tenant.caller, **caller))
+    return Source(desk=desk, customer_id=customer, kind=kind, notices=notices_of(parts.policy))
 
 
 def lived(tenant: Tenant, mark: str = "") -> dict[str, Any]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from accounts_scene import changed, key_of
 from backups import backup, restore
 from doubt_scene import known, last_alive, let_go, payments, waits
 from house import House, Sandbox, build_house, word
 from postgres import create_database, own_server
 from records_scene import catch_up, rows, second_account, work
 from sqlalchemy import update
-from test_processor_accounts import changed, key_of
 
 from keys.database import transaction
 from vault.columns import database_clock

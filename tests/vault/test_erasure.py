@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from erasure_scene import certificate_of, dek_is_gone, request_of
 from house import PURPOSE, VISA, House, Tenant
 from records_scene import (
     CONTACT,
@@ -27,7 +28,7 @@ from records_scene import (
 )
 from sqlalchemy import text
 
-from keys.database import reading, transaction
+from keys.database import transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
@@ -72,25 +73,6 @@ def _rename(house: House, old: str, new: str) -> None:
 
 def erase(tenant: Tenant, customer: str) -> Any:
     return tenant.erase(customer)
-
-
-def request_of(tenant: Tenant, customer: str) -> dict[str, Any]:
-    request = row(tenant.house, erasures, customer_id=customer).request_id
-    return tenant.call("GET", f"/v1/rights-requests/{request}").get_json()
-
-
-def certificate_of(tenant: Tenant, customer: str) -> dict[str, Any]:
-    request = row(tenant.house, erasures, customer_id=customer).request_id
-    answer = tenant.call("GET", f"/v1/rights-requests/{request}/certificate")
-    assert answer.status_code == 200, answer.get_data(as_text=True)
-    return answer.get_json()
-
-
-def dek_is_gone(tenant: Tenant, dek_id: bytes) -> bool:
-    """Whether its tombstone stands."""
-    with reading(tenant.house.components.keystore) as connection:
-        statement = text("SELECT wrapped FROM deks WHERE tenant_id = :tenant AND dek_id = :dek")
-        return connection.execute(statement, {"tenant": tenant.id, "dek": dek_id}).one().wrapped is None
 
 
 def assert_erased(tenant: Tenant, customer: str) -> None:

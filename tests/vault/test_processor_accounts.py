@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from accounts_scene import changed, key_of
 from house import House, Sandbox, Tenant, make_app, word
 from records_scene import end_leases, interpose, row, rows
 from sqlalchemy import update
@@ -18,23 +19,8 @@ from vault.tables import charges, intents, processor_accounts
 BAD_ANSWERS = ({"do": "reset"}, {"do": "status", "status": 500}, {"do": "status", "status": 429})
 
 
-def key_of(tenant: Tenant) -> str:
-    account = row(tenant.house, processor_accounts, account_id=tenant.account)
-    return credentials_of(tenant.house.components.keyring, tenant.id, account).api_key.value
-
-
 def shown(tenant: Tenant) -> Any:
     return tenant.call("GET", f"/v1/processor-accounts/{tenant.account}").get_json()
-
-
-def changed(tenant: Tenant, api_key: str, code: int = 200) -> Any:
-    """The answer to another key for the tenant's account; a refused one has changed nothing."""
-    before = row(tenant.house, processor_accounts, account_id=tenant.account)
-    answer = tenant.call("PATCH", f"/v1/processor-accounts/{tenant.account}", {"api_key": api_key})
-    assert answer.status_code == code, answer.get_data(as_text=True)
-    if code != 200:
-        assert row(tenant.house, processor_accounts, account_id=tenant.account) == before
-    return answer.get_json()
 
 
 def added(tenant: Tenant, api_key: str, code: int = 201, kind: str = "sandbox") -> Any:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backups import backup, restore
+from backups import backup
+from erasure_scene import certificate_of, dek_is_gone, request_of
 from house import House, Tenant, open_house, run_sandbox
+from plan_scene import at_sandbox, plan, subscribe
 from records_scene import (
     CONTACT,
     Crash,
@@ -24,18 +26,14 @@ from records_scene import (
     rows,
     work,
 )
+from redaction_scene import DAYS, Kept
 from rights_scene import with_policy
 from sqlalchemy import event
-from test_erasure import certificate_of, dek_is_gone, request_of
-from test_erasure_plan import at_sandbox, plan, subscribe
 
 from keys.database import reader_of
 from vault.ledger.book import find
 from vault.processing.answers import Refused, Unknown
-from vault.recovering.replay import replay
 from vault.tables import erasure_recipients, erasures
-
-DAYS = 90
 
 
 @pytest.fixture
@@ -296,23 +294,6 @@ def test_its_processor_account_is_needed_until_then(tenant: Tenant) -> None:
     assert day == redaction_of(tenant).next_attempt_at.replace(microsecond=0)
     on_day(tenant, DAYS + 1, rounds=3)
     assert tenant.call("DELETE", path).status_code == 204
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A tenant whose records can be restored to how they stood when they were saved."""
-
-    tenant: Tenant
-    copy: Path
-
-    def save(self) -> Any:
-        return backup(self.tenant.house.components.records, self.copy)
-
-    def restore(self, saved: Any) -> None:
-        parts = self.tenant.house.components
-        restore(parts.records, saved)
-        replay(parts.ledger, parts.records, lambda _done, _total: None)
-        assert parts.guard.check().is_good
 
 
 @pytest.fixture

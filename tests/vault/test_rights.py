@@ -461,7 +461,7 @@ def test_cancelled_before_its_turn(tenant: Tenant) -> None:
     caller = replace(tenant.caller, at=parts.clock())
     seen = rights.read(parts.desk(caller), request)
     assert tenant.call("DELETE", f"/v1/rights-requests/{request}").get_json()["status"] == "cancelled"
-    execution.execute(Work(records=parts.records, ledger=parts.ledger, policy=parts.policy, caller=caller), seen)
+    execution.execute(Work(desk=parts.desk(caller), ledger=parts.ledger, policy=parts.policy), seen)
     assert tenant.call("GET", f"/v1/customers/{customer}").status_code == 200
     assert status_of(tenant, request) == "cancelled"
 

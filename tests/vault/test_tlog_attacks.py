@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attacked_log import change, taken, write
+from audit_commands_scene import run
 from house import House, Tenant
 from records_scene import rows
+from sequencing_scene import put_back, rounds
 from sqlalchemy import delete, insert, select, text, update
-from test_audit_commands import run
-from test_tlog_sequencing import put_back, rounds
 from tlog_scene import exported, findings, log, look
 
-from keys.database import reading, transaction
+from keys.database import transaction
 from vault.errors import LogBroken
 from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
@@ -29,26 +30,6 @@ def tenant(own_house: House) -> Tenant:
     look(tenant, 5)
     rounds(tenant)
     return tenant
-
-
-def taken(tenant: Tenant) -> dict[str, list[dict[str, object]]]:
-    """All rows of the log as they are."""
-    with reading(tenant.house.components.records) as connection:
-        found = {}
-        for table in (audit_entries, audit_logs, audit_tiles):
-            mine = connection.execute(select(table).where(table.c.tenant_id == tenant.id))
-            found[table.name] = [dict(row) for row in mine.mappings()]
-        return found
-
-
-def write(tenant: Tenant, *statements: Any) -> None:
-    with transaction(tenant.house.components.records) as tx:
-        for statement in statements:
-            tx.execute(statement)
-
-
-def change(tenant: Tenant, **values: object) -> None:
-    write(tenant, update(audit_logs).where(audit_logs.c.tenant_id == tenant.id).values(**values))
 
 
 def restart(tenant: Tenant) -> None:

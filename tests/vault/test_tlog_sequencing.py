@@ -7,19 +7,16 @@ from pathlib import Path
 
 import pytest
 from house import PURPOSE, House, Tenant, make_app
-from records_scene import CONTACT, at_once, later, rows
+from records_scene import CONTACT, at_once, rows
 from rights_scene import approved, asked
+from sequencing_scene import Older, put_back, rounds
 from sqlalchemy import delete, select, update
 from tlog_scene import exported, findings, in_records, log, look, place, settle
 
 from keys.database import reading, transaction
 from vault.errors import LogBroken
-from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog import lateness
-
-Older = dict[str, list[dict[str, object]]]
-Reported = list[tuple[str, Exception]]
 
 
 @pytest.fixture
@@ -31,20 +28,15 @@ def tenant(tenant: Tenant) -> Iterator[Tenant]:
             tx.execute(delete(table).where(table.c.tenant_id == tenant.id))
 
 
-def rounds(tenant: Tenant, count: int = 1) -> Reported:
-    """Rounds of the two lanes of one worker, half a minute later each; what they reported of this tenant's log."""
-    reported: Reported = []
-    house = tenant.house
-
-    def report(what: str, error: Exception) -> None:
-        reported.append((what, error))
-
-    for number in range(count):
-        shop = later(house, seconds=30 * (number + 1)).components.workshop
-        anchor_once(shop, report)
-        sequence_once(shop, report)
-        anchor_once(later(house, seconds=30 * (number + 2)).components.workshop, report)
-    return [each for each in reported if tenant.id in str(each[1])]
+@pytest.fixture
+def older(tenant: Tenant) -> Older:
+    """What the records had of this log when it was younger."""
+    look(tenant, 5)
+    rounds(tenant)
+    tables = (audit_entries, audit_logs, audit_tiles)
+    with reading(tenant.house.components.records) as connection:
+        found = {each.name: connection.execute(select(each).where(each.c.tenant_id == tenant.id)) for each in tables}
+        return {name: [dict(row) for row in result.mappings()] for name, result in found.items()}
 
 
 def test_every_entry_gets_one_place(tenant: Tenant) -> None:
@@ -165,25 +157,6 @@ def test_anchors_follow_the_log(tenant: Tenant) -> None:
     assert [path.name for path in sorted(folder.iterdir())] == [f"{row.size:020}.checkpoint" for row in (first, second)]
     assert [path.read_bytes() for path in sorted(folder.iterdir())] == [first.checkpoint, second.checkpoint]
     assert (second.anchored_size, second.waiting_since) == (second.size, None)
-
-
-@pytest.fixture
-def older(tenant: Tenant) -> Older:
-    """What the records had of this log when it was younger."""
-    look(tenant, 5)
-    rounds(tenant)
-    tables = (audit_entries, audit_logs, audit_tiles)
-    with reading(tenant.house.components.records) as connection:
-        found = {each.name: connection.execute(select(each).where(each.c.tenant_id == tenant.id)) for each in tables}
-        return {name: [dict(row) for row in result.mappings()] for name, result in found.items()}
-
-
-def put_back(tenant: Tenant, older: Older) -> None:
-    with transaction(tenant.house.components.records) as tx:
-        for table in (audit_entries, audit_logs, audit_tiles):
-            tx.execute(delete(table).where(table.c.tenant_id == tenant.id))
-            tx.execute(table.insert(), older[table.name])
-    tenant.house.components.records.dispose()  # lanes end with their connections
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["other worker", "same worker"])

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from attacked_log import change, taken, write
 from house import House, Tenant
 from records_scene import later
 from sqlalchemy import delete, insert, update
-from test_tlog_attacks import change, taken, write
 from tlog_scene import log, look
 
 from vault.lanes.keeping import anchor_once, sequence_once

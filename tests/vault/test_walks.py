@@ -10,11 +10,11 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from accounts_scene import changed, key_of
 from backups import backup, restore
 from house import House, Tenant, make_app, word
 from records_scene import LONG_AGO, Interposed, interpose, row, rows
 from sqlalchemy import insert, select, update
-from test_processor_accounts import changed, key_of
 
 from keys.database import reading, transaction
 from vault.caller import Caller
