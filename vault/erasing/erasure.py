@@ -4,6 +4,7 @@ Each step leaves a row that says how far it came, and any process may take it up
 the ledger) -> `shredded` (nothing opens any more). What processors must be told is sealed under the request's own key.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from keys.dek import Dek
 from keys.errors import KeyDestroyed
 from keys.identity import identified
+from keys.keyring import ToErase
 from keys.keystore import Watermark
 from vault import audit
 from vault.caller import Caller
@@ -30,10 +32,7 @@ from vault.requests import progress, rights
 from vault.requests.approval import approvals_needed
 from vault.requests.rights import RightsRequest, Target
 from vault.statements import Change, inserted, updated, write
-from vault.tables import (
-    customers,
-    erasures,
-)
+from vault.tables import customers, erasures
 
 LEASE_SECONDS = 60
 TOGETHER = 4
@@ -67,45 +66,32 @@ def execute(
 def _decide(
     desk: Desk, ledger: Ledger, policy: Policy, customer_id: str, approved: str | None
 ) -> tuple[RightsRequest, tuple[Watermark, Change]]:
-    """One transaction: nothing open or held, no more charges, what processors are told under the request's own key."""
-    keyring = ledger.keyring
+    """Decide in one transaction, and in this order, since what is refused is to leave nothing behind, no key either.
+
+    1. the customer's row is held: nothing of theirs begins any more;
+    2. what is open or held is read, with the mark of the ledger, which the witness must know;
+    3. the request is found, or one is made; it is refused while anything is open;
+    4. the keys that are to be destroyed are named, and the request gets one of its own;
+    5. all of it is written, with the entry that goes to the ledger.
+    """
     erasure_id = new_id("era", desk.caller.tenant)
-    keyring.warm(desk.caller.tenant)
+    desk.keyring.warm(desk.caller.tenant)
     with audit.transaction(desk.records) as tx:
-        customer = CUSTOMER_HELD.one_or_none(tx, asked(desk.caller, customer_id))
-        if customer is None:
-            raise NotFoundHere("No such customer.")
-        if customer.state != "active":
-            raise Erased("This customer was erased.")
-        expected = ledger.witness.vouched
-        rows = OPEN.all(tx, named(policy, desk.caller, customer_id))
+        customer = _hold(desk, tx, customer_id)
+        rows = _open(desk, tx, ledger, policy, customer_id)
         found = rows[0]
-        ledger.witness.check(identified(tx, found.identity), expected)
         known = approved or _allowed(tx, found, policy, desk.caller)
         request = _request(tx, policy, desk.caller, known, customer_id)
         _refuse_while_open(tx, desk.caller, customer_id, found)
-        # Only now: what is refused leaves no key.
-        own, former, request_dek = keyring.deks_to_erase(desk.caller.tenant, customer.dek_id, customer_id, erasure_id)
-        version = customer.version + 1
-        entry_id, decided_entry = decided(
-            ledger,
-            desk.caller,
-            "erase.intent",
-            customer_id,
-            version=version,
-            dek_id=customer.dek_id,
-            former=former,
-            terms=_terms(request, erasure_id, request_dek),
-        )
-        held = [row for row in rows if row.owner_id]
-        told = recipients.all_of(desk, policy, held, erasure_id, own, request_dek)
-        new = [] if known else [rights.made(desk.caller, request), *_targets(desk.caller, request)]
+        keys = desk.keyring.deks_to_erase(desk.caller.tenant, customer.dek_id, customer_id, erasure_id)
+        entry_id, entry = _entry(desk, ledger, (customer_id, customer), request, erasure_id, keys)
+        told = recipients.all_of(desk, policy, [row for row in rows if row.owner_id], erasure_id, keys.own, keys.new)
         write(
             tx,
-            *new,
-            _forbidden(desk.caller, customer_id, version),
-            decided_entry,
-            _new_erasure(desk.caller, customer_id, request.id, erasure_id, request_dek, entry_id),
+            *([] if known else [rights.made(desk.caller, request), *_targets(desk.caller, request)]),
+            _forbidden(desk.caller, customer_id, customer.version + 1),
+            entry,
+            _new_erasure(desk.caller, customer_id, request.id, erasure_id, keys.new, entry_id),
             audit.entry(desk, tx, "customer.erase", customer=customer_id, resource=request.id),
             *told[:TOGETHER],
         )
@@ -116,7 +102,46 @@ def _decide(
             write(tx, *told[start : start + TOGETHER])
         if found.package:
             packages.destroy_of_customer(desk, tx, ledger, customer_id)
-    return request, (Watermark(found.seq, found.hash), decided_entry)
+    return request, (Watermark(found.seq, found.hash), entry)
+
+
+def _hold(desk: Desk, tx: Connection, customer_id: str) -> Any:  # noqa: ANN401  # a row of `CUSTOMER_HELD`
+    customer = CUSTOMER_HELD.one_or_none(tx, asked(desk.caller, customer_id))
+    if customer is None:
+        raise NotFoundHere("No such customer.")
+    if customer.state != "active":
+        raise Erased("This customer was erased.")
+    return customer
+
+
+def _open(desk: Desk, tx: Connection, ledger: Ledger, policy: Policy, customer_id: str) -> Sequence[Any]:
+    """What is open, in the first row; whom processors are told of, in each that has an owner."""
+    expected = ledger.witness.vouched
+    rows = OPEN.all(tx, named(policy, desk.caller, customer_id))
+    ledger.witness.check(identified(tx, rows[0].identity), expected)
+    return rows
+
+
+def _entry(
+    desk: Desk,
+    ledger: Ledger,
+    held: tuple[str, Any],
+    request: RightsRequest,
+    erasure_id: str,
+    keys: ToErase,
+) -> tuple[str, Change]:
+    """The ledger's entry about a customer, as an id and a row of `CUSTOMER_HELD`."""
+    customer_id, customer = held
+    return decided(
+        ledger,
+        desk.caller,
+        "erase.intent",
+        customer_id,
+        version=customer.version + 1,
+        dek_id=customer.dek_id,
+        former=keys.former,
+        terms=_terms(request, erasure_id, keys.new),
+    )
 
 
 def _refuse_while_open(tx: Connection, caller: Caller, customer_id: str, found: Any) -> None:  # noqa: ANN401  # a row of `OPEN`
