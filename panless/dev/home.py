@@ -159,7 +159,7 @@ def _refuse_missing(home: Home) -> None:
         home.keystore: "Without it nothing in records.db can be read.",
         home.records: "The keys in keystore.db are of no use without it.",
         home.keyfile: "Without it nothing in keystore.db opens.",
-        home.policy: "Copy panless/settings/policy.toml there, if you never changed it.",
+        home.policy: "Copy panless/policy.toml there, if you never changed it.",
     }
     missing = [file for file in whole if not file.exists()]
     if len(missing) == len(whole):

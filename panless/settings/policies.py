@@ -25,14 +25,12 @@ def read_policy(file: Path) -> Policy:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PolicyError(f"The policy file {file} can't be read: {error}") from None
     except ValueError as error:
-        raise PolicyError(
-            f"The policy file {file} is wrong: {error}. Compare it with panless/settings/policy.toml."
-        ) from None
+        raise PolicyError(f"The policy file {file} is wrong: {error}. Compare it with panless/policy.toml.") from None
 
 
 def example_policy() -> str:
     """The policy file that `panless dev` starts with."""
-    return files("panless.settings").joinpath("policy.toml").read_text(encoding="utf-8")
+    return files("panless").joinpath("policy.toml").read_text(encoding="utf-8")
 
 
 def _policy(file: Table) -> Policy:

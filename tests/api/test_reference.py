@@ -192,7 +192,7 @@ def _codes() -> set[str]:
         RECORDS_RESTORED,
         KEYSTORE_RESTORED,
     }
-    for file in [*ROOT.glob("api/*.py"), *ROOT.glob("vault/**/*.py")]:
+    for file in [*ROOT.glob("api/**/*.py"), *ROOT.glob("vault/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RAISED:
                 words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
