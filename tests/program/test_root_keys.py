@@ -197,7 +197,7 @@ def test_a_missing_library_is_told_by_its_extra(library: str, text: str, extra: 
     """Without the SDK the sentence says what to install."""
     program = (
         f"import sys; sys.modules[{library!r}] = None\n"
-        "from panless import root_keys, transit_signin; from vault.personal import Secret\n"
+        "from panless.settings import root_keys, transit_signin; from vault.personal import Secret\n"
         "sign_in = transit_signin.GivenToken(token=Secret('x'))\n"
         f"root_keys.load(root_keys.read({text!r}, Secret('x'), sign_in))"
     )
