@@ -12,6 +12,8 @@ from typing import Any
 from house import Tenant
 from records_scene import worker_of
 
+from vault.caller import Caller
+from vault.desk import Desk
 from vault.erasing import completion, recipients
 from vault.processing.answers import (
     CustomerOpened,
@@ -144,10 +146,12 @@ class Stage:
         decided = {"requested_at": caller.at - timedelta(days=cell.days)}
         erasure = SimpleNamespace(**{**self.erasure._asdict(), **decided, **cell.erasure})
         listed = [self._row(row, cell) for row in self.listed if row.what in ("customer", cell.what)]
-        keyring = self.tenant.house.components.keyring
-        answers = module.tell(keyring, self._processors(cell), caller, erasure, listed)
+        answers = module.tell(self._desk(caller), self._processors(cell), erasure, listed)
         [answer] = answers.values()
         return answer.get("result", "pending"), answer.get("waits_for"), answer.get("looked_for")
+
+    def _desk(self, caller: Caller) -> Desk:
+        return self.tenant.house.components.desk(caller)
 
     def stepped(self, module: Any, cell: Cell) -> tuple[object, ...]:
         """What `module`, in place of `redactions`, makes of a cell."""
@@ -157,7 +161,7 @@ class Stage:
             dek = keyring.dek(self.tenant.id, self.erasure.dek_id)
             value = {**recipients.open_reference(keyring, dek, row), "job": str(job)}
             row = SimpleNamespace(**{**vars(row), **recipients.replaced_reference(keyring, dek, row, value)})
-        [answer] = module.redact(keyring, self._processors(cell), caller, self.erasure, [row]).values()
+        [answer] = module.redact(self._desk(caller), self._processors(cell), self.erasure, [row]).values()
         later = answer.get("next_attempt_at", caller.at) > caller.at + timedelta(days=6)
         return answer.get("result", "scheduled"), answer.get("waits_for"), later
 
