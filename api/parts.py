@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from api.rate_limits import RateLimits
 from keys.keyring import Keyring
 from vault.caller import Caller
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
 from vault.policy import Policy
@@ -63,7 +63,7 @@ class Parts:
 
     def desk(self, caller: Caller) -> Desk:
         """What a caller is served with."""
-        return Desk(self.records, self.keyring, caller)
+        return desk_for(self.records, self.keyring, caller)
 
     issued: Callable[[str], Shown | None] | None = None
     """Reads tokens of the issuer that the operator trusts, where there is one. Raises IssuerAway."""

@@ -60,9 +60,9 @@ def keep_apart(engine: Engine) -> Engine:
 
 
 def for_tenant(engine: Engine, tenant: str) -> Engine:
-    """The engine bound to the rows of `tenant`; where nothing keeps tenants apart, the very same engine."""
+    """The engine bound to the rows of `tenant`: the very same where it is already, or nothing keeps tenants apart."""
     options = engine.get_execution_options()
-    if _KEPT_APART not in options:
+    if _KEPT_APART not in options or options.get(_BEGINS_FOR) == tenant:
         return engine
     if not _TENANT.fullmatch(tenant):
         raise ValueError("this is no tenant's id")

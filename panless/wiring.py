@@ -25,7 +25,7 @@ from panless.settings.environment import Settings
 from panless.settings.policies import read_policy
 from vault import deployments
 from vault.caller import Caller
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.ledger.guard import Guard
@@ -74,7 +74,7 @@ class Components:
 
     def desk(self, caller: Caller) -> Desk:
         """What a caller is served with."""
-        return Desk(self.records, self.keyring, caller)
+        return desk_for(self.records, self.keyring, caller)
 
     @property
     def parts(self) -> Parts:

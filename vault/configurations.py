@@ -12,7 +12,7 @@ from keys.keyring import Keyring
 from keys.tenant_rows import for_tenant
 from vault import audit
 from vault.caller import Caller
-from vault.desk import Desk
+from vault.desk import desk_for
 from vault.ids import new_id
 from vault.tables import deployment
 
@@ -37,7 +37,7 @@ def note(records: Engine, keyring: Keyring, kind: str, values: Mapping[str, str]
                 tenant=keyring.deployment, client="", live=True, at=at, request_id=new_id("req", keyring.deployment)
             )
             details = {"kind": kind, "changed": changed}
-            audit.record(Desk(records, keyring, caller), tx, "configuration.changed", details=details)
+            audit.record(desk_for(records, keyring, caller), tx, "configuration.changed", details=details)
     return changed
 
 

@@ -5,17 +5,23 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from keys.keyring import Keyring
+from keys.tenant_rows import for_tenant
 from vault.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What one caller is served with; domain functions take it first.
-
-    `records` are bound to the caller's tenant (`keys.tenant_rows.for_tenant`), except on the command line, which works
-    as the owner of the database.
-    """
+    """What one caller is served with; domain functions take it first. Made by `desk_for`."""
 
     records: Engine = field(repr=False)
     keyring: Keyring = field(repr=False)
     caller: Caller
+
+
+def desk_for(records: Engine, keyring: Keyring, caller: Caller) -> Desk:
+    """A desk whose records are those of the caller's tenant, whatever they were bound to before.
+
+    Where the database keeps tenants apart for this program (`keys.tenant_rows`), no statement at the desk sees another
+    one's rows. That is so for the server; the worker and the commands serve all tenants.
+    """
+    return Desk(for_tenant(records, caller.tenant), keyring, caller)

@@ -19,7 +19,7 @@ from keys.tenant_rows import for_tenant
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
-from vault.desk import Desk
+from vault.desk import desk_for
 from vault.ids import new_id
 
 MINUTE = timedelta(minutes=1)
@@ -135,4 +135,4 @@ def _write(records: Engine, keyring: Keyring, now: datetime, tenant: str, counts
             caller = Caller(tenant=tenant, client=key.client, live=key.live, at=now, request_id=new_id("req", tenant))
             details: dict[str, Plain] = {key.unit: count, "minute": key.minute.isoformat()}
             details |= {"root": key.root} if key.root else {}
-            audit.record(Desk(records, keyring, caller), tx, key.action, resource=key.resource, details=details)
+            audit.record(desk_for(records, keyring, caller), tx, key.action, resource=key.resource, details=details)

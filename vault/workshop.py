@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from keys.keyring import Keyring
 from vault.caller import Caller
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.outgoing import Post
@@ -45,7 +45,7 @@ class Workshop:
 
     def desk(self, caller: Caller) -> Desk:
         """What a caller is served with."""
-        return Desk(self.records, self.keyring, caller)
+        return desk_for(self.records, self.keyring, caller)
 
 
 def caller_of(shop: Workshop, tenant: str, *, live: bool) -> Caller:

@@ -39,6 +39,7 @@ from keys.prepared import Prepared
 from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
 from vault import audit
+from vault.desk import desk_for
 from vault.ledger.deciding import decide
 from vault.ledger.settling import append
 from vault.ledger.watermarks import watermark
@@ -125,6 +126,17 @@ def test_a_query_that_forgot_its_tenant(
             assert tenants_in(connection, table) == there & {tenant.id}
     with open_one(served(apart)) as connection:  # the same one, back from its pool
         assert tenants_in(connection, table) == set()
+
+
+def test_a_desk_is_of_its_callers_tenant(apart: House, two: tuple[Tenant, Tenant]) -> None:
+    """Made of records that are bound to somebody else, it sees its caller's rows alone, read and in a transaction."""
+    one, other = two
+    bound = for_tenant(served(apart), other.id)
+    desk = desk_for(bound, apart.components.keyring, one.caller)
+    for open_one in (reading, transaction):
+        with open_one(desk.records) as connection:
+            assert tenants_in(connection, charges) == {one.id}
+    assert desk_for(desk.records, desk.keyring, one.caller).records is desk.records  # bound once is enough
 
 
 def test_both_tenants_have_rows_to_hide(apart: House, two: tuple[Tenant, Tenant]) -> None:

@@ -6,9 +6,11 @@ It remembers in build/simulation/ how far it came with a range, and goes on ther
 import argparse
 import json
 import multiprocessing
+import queue
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +119,20 @@ def _in_processes(
     waiting: dict[int, Any] = {}
     for seed in range(first, last + 1):
         while seed not in waiting:
-            told = results.get()
+            told = _next(results, every)
             waiting[told[0]] = told
         yield waiting.pop(seed)
     for one in every:
         one.join()
+
+
+def _next(results: Any, every: Sequence[Any]) -> Any:
+    """What a process tells next. Raises SystemExit where one of them ended before it was through."""
+    while True:
+        with suppress(queue.Empty):
+            return results.get(timeout=2.0)
+        if any(one.exitcode for one in every):
+            raise SystemExit("A process of the simulator ended early; what it said stands above.")
 
 
 def _child(seeds: range, outside: frozenset[str], shrink: bool, results: Any) -> None:  # noqa: FBT001  # another process' argument

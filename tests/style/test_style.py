@@ -9,6 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("keys", "vault", "api", "panless", "sandbox")
 LONGEST_FILE = 300
+LONGER_FILES = {
+    "migrations/records/versions/0001_records.py": "one list of tables; databases stand at it, so it stays one step",
+}
 LONGEST_FUNCTION = 50
 """Lines of a function's body, its docstring apart."""
 
@@ -53,8 +56,9 @@ def defined(text: str) -> Iterator[str]:
 
 
 def test_no_file_is_too_long() -> None:
-    """At 300 lines one asks why; nobody had an answer yet."""
-    assert [path for path, text in modules(*PACKAGES) if text.count("\n") > LONGEST_FILE] == []
+    """At 300 lines one asks why; LONGER_FILES has the answers, as long as they are needed."""
+    long = {path for path, text in modules(*PACKAGES, "migrations", "bench") if text.count("\n") > LONGEST_FILE}
+    assert long == LONGER_FILES.keys()
 
 
 def test_no_function_is_too_long() -> None:

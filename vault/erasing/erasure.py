@@ -77,14 +77,14 @@ def _decide(
     erasure_id = new_id("era", desk.caller.tenant)
     desk.keyring.warm(desk.caller.tenant)
     with audit.transaction(desk.records) as tx:
-        customer = _hold(desk, tx, customer_id)
-        rows = _open(desk, tx, ledger, policy, customer_id)
+        customer = _hold(tx, desk.caller, customer_id)
+        rows = _open(tx, ledger, policy, desk.caller, customer_id)
         found = rows[0]
         known = approved or _allowed(tx, found, policy, desk.caller)
         request = _request(tx, policy, desk.caller, known, customer_id)
         _refuse_while_open(tx, desk.caller, customer_id, found)
         keys = desk.keyring.deks_to_erase(desk.caller.tenant, customer.dek_id, customer_id, erasure_id)
-        entry_id, entry = _entry(desk, ledger, (customer_id, customer), request, erasure_id, keys)
+        entry_id, entry = _entry(ledger, desk.caller, (customer_id, customer), request, erasure_id, keys)
         told = recipients.all_of(desk, policy, [row for row in rows if row.owner_id], erasure_id, keys.own, keys.new)
         write(
             tx,
@@ -105,8 +105,8 @@ def _decide(
     return request, (Watermark(found.seq, found.hash), entry)
 
 
-def _hold(desk: Desk, tx: Connection, customer_id: str) -> Any:  # noqa: ANN401  # a row of `CUSTOMER_HELD`
-    customer = CUSTOMER_HELD.one_or_none(tx, asked(desk.caller, customer_id))
+def _hold(tx: Connection, caller: Caller, customer_id: str) -> Any:  # noqa: ANN401  # a row of `CUSTOMER_HELD`
+    customer = CUSTOMER_HELD.one_or_none(tx, asked(caller, customer_id))
     if customer is None:
         raise NotFoundHere("No such customer.")
     if customer.state != "active":
@@ -114,17 +114,17 @@ def _hold(desk: Desk, tx: Connection, customer_id: str) -> Any:  # noqa: ANN401 
     return customer
 
 
-def _open(desk: Desk, tx: Connection, ledger: Ledger, policy: Policy, customer_id: str) -> Sequence[Any]:
+def _open(tx: Connection, ledger: Ledger, policy: Policy, caller: Caller, customer_id: str) -> Sequence[Any]:
     """What is open, in the first row; whom processors are told of, in each that has an owner."""
     expected = ledger.witness.vouched
-    rows = OPEN.all(tx, named(policy, desk.caller, customer_id))
+    rows = OPEN.all(tx, named(policy, caller, customer_id))
     ledger.witness.check(identified(tx, rows[0].identity), expected)
     return rows
 
 
 def _entry(
-    desk: Desk,
     ledger: Ledger,
+    caller: Caller,
     held: tuple[str, Any],
     request: RightsRequest,
     erasure_id: str,
@@ -134,7 +134,7 @@ def _entry(
     customer_id, customer = held
     return decided(
         ledger,
-        desk.caller,
+        caller,
         "erase.intent",
         customer_id,
         version=customer.version + 1,

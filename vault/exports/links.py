@@ -28,7 +28,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.columns import database_clock
 from vault.conditions import given
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.exports.archive import as_zip
 from vault.exports.packages import Package, chunk_place, customers_of, end, find, is_over, of_request, record
@@ -99,7 +99,7 @@ def take(records: Engine, ledger: Ledger, link_id: str, at: datetime, request_id
     except (KeyDestroyed, KeyMissing):  # the records, or both databases, are older than the end of this package
         raise _gone() from None
     caller = Caller(tenant=row.tenant_id, client="", live=row.live, at=at, request_id=request_id)
-    desk = Desk(for_tenant(records, row.tenant_id), ledger.keyring, caller)
+    desk = desk_for(records, ledger.keyring, caller)
     _claim(desk, row, digest)
     return _streamed(desk, ledger, row, dek)
 

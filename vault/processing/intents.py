@@ -24,7 +24,7 @@ from vault.columns import database_clock
 from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import InProgress, KeyReused
-from vault.ids import derived_id, new_id
+from vault.ids import derived_id, is_id, new_id
 from vault.processing.answers import Marks
 from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
@@ -285,6 +285,11 @@ def marks(keyring: Keyring, tenant: str, resource_id: str, obligation: bytes | N
 def tag(keyring: Keyring, tenant: str, resource_id: str) -> str:
     """What stands in the processor's metadata, so that its object is found again after our rows are lost."""
     return hmac.digest(_key(keyring, tenant, "tag"), resource_id.encode(), hashlib.sha256)[:16].hex()
+
+
+def is_ours(keyring: Keyring, tenant: str, marks: Marks | None, prefix: str) -> bool:
+    """Whether a processor's object carries an id of ours that begins so, with the tag that only we can make for it."""
+    return marks is not None and is_id(marks.id, prefix) and marks.tag == tag(keyring, tenant, marks.id)
 
 
 def _key(keyring: Keyring, tenant: str, label: str) -> bytes:

@@ -21,7 +21,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
 from vault.conditions import given
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.ids import is_id, new_id
 from vault.ledger.book import Ledger, chain
 from vault.ledger.effects import EFFECTS, Entry
@@ -111,7 +111,7 @@ def _desk(ledger: Ledger, records: Engine, entry: Entry) -> Desk:
     tenant, at = entry.body["tenant"], ledger.keyring.now()
     request_id = new_id("req", tenant)
     caller = Caller(tenant=tenant, client="", live=entry.body["live"], at=at, request_id=request_id)
-    return Desk(records, ledger.keyring, caller)
+    return desk_for(records, ledger.keyring, caller)
 
 
 def _told(desk: Desk, tx: Connection, entry: Entry) -> Change:

@@ -32,6 +32,7 @@ from vault.money.findings import (
 from vault.processing import accounts, doubt, intents, sending
 from vault.processing.answers import Approved, Authorized, Failure, Payment, PaymentPage, Voided
 from vault.processing.connecting import Connected, connect, each_page
+from vault.processing.intents import is_ours
 from vault.recovering import burning
 from vault.statements import updated, write
 from vault.tables import charges as charge_table
@@ -110,7 +111,7 @@ def _listed(shop: Workshop, account: Account, ones: Sequence[Unknown]) -> dict[s
     for page in _pages(account.connected, min((_since(account, one) for one in ones), default=None)):
         if not isinstance(page, PaymentPage):
             return None
-        genuine = [each for each in page.payments if recovered.is_ours(shop.keyring, account.row.tenant_id, each)]
+        genuine = [each for each in page.payments if is_ours(shop.keyring, account.row.tenant_id, each.marks, "chg")]
         for one in ones:
             mine, before = own_or_other(genuine, one.tag, one.obligation), seen[one.tag]
             seen[one.tag] = Seen(own=(*before.own, *mine.own), others=(*before.others, *mine.others))

@@ -21,7 +21,6 @@ from vault.columns import instance
 from vault.conditions import given, of_row
 from vault.desk import Desk
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
-from vault.ids import is_id
 from vault.money.charge import looking, recovered
 from vault.money.refund import elsewhere
 from vault.processing import accounts as processor_accounts
@@ -40,6 +39,10 @@ MISSING = "resource_missing"
 """Of a charge that is open here: the account was walked through by then, and does not have it."""
 
 
+PREFIXES = {"card": "tok", "customer": "cus"}
+"""How our id begins of each kind of what is made at a processor."""
+
+
 class NotWalked(VaultError):
     """The processor did not say what it has."""
 
@@ -56,7 +59,7 @@ def walk(shop: Workshop, row: Row[Any]) -> bool:
     for payment in _payments(shop, row, connected, since):
         paying |= {payment.customer, payment.method}
         recovered.write_again(desk, row.account_id, payment)
-        if payment.refunded and recovered.is_ours(desk.keyring, desk.caller.tenant, payment):
+        if payment.refunded and intents.is_ours(desk.keyring, desk.caller.tenant, payment.marks, "chg"):
             _book_refunds(desk, row, connected, payment.marks.id if payment.marks else "", payment.reference)
     left = _clear_away(desk, row, connected, since, paying)
     _look_at_open_charges(shop, desk, row)
@@ -145,7 +148,11 @@ def _lost(desk: Desk, row: Row[Any], page: Sequence[Made], column: Any) -> list[
     The card of a token that gave way to its twin is known by its name alone: the twin goes on with it.
     """
     digest = partial(references.digest, desk.keyring, desk.caller.tenant, row.account_id)
-    ours = [(each, digest(_called(each))) for each in page if _is_ours(desk, each)]
+    ours = [
+        (each, digest(_called(each)))
+        for each in page
+        if intents.is_ours(desk.keyring, desk.caller.tenant, each.marks, PREFIXES[each.kind])
+    ]
     by_id = column.in_([made.marks.id for made, _ in ours])
     by_name = known_names.c.reference_digest.in_([called for _, called in ours])
     with reading(desk.records) as connection:
@@ -153,11 +160,6 @@ def _lost(desk: Desk, row: Row[Any], page: Sequence[Made], column: Any) -> list[
         names = select(known_names.c.reference_digest).where(known_names.c.tenant_id == desk.caller.tenant, by_name)
         called_here = {*connection.scalars(names)}
     return [made for made, called in ours if made.marks.id not in ids and called not in called_here]
-
-
-def _is_ours(desk: Desk, made: Made) -> bool:
-    named, prefix = made.marks.id, "tok" if made.kind == "card" else "cus"
-    return is_id(named, prefix) and made.marks.tag == intents.tag(desk.keyring, desk.caller.tenant, named)
 
 
 def _called(made: Made) -> str:

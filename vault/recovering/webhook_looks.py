@@ -24,6 +24,7 @@ from vault.money.refund import elsewhere
 from vault.processing import inbox, references
 from vault.processing.answers import Declined, Failure, Payment, Refused
 from vault.processing.connecting import Connected, connect_to
+from vault.processing.intents import is_ours
 from vault.tables import charges, intents
 from vault.workshop import Workshop, desk_of
 
@@ -156,7 +157,7 @@ def _unknown_payment(asking: _Asking, payment: str) -> Seen:
         return Seen.APPLIED
     if not isinstance(seen, Payment):
         return Seen.SILENT
-    if not recovered.is_ours(shop.keyring, row.tenant_id, seen):
+    if not is_ours(shop.keyring, row.tenant_id, seen.marks, "chg"):
         return Seen.IGNORED
     is_kept = seen.at >= retention.kept_since(shop.policy, asking.desk.caller.at)
     return _write_again(asking, seen) if is_kept else Seen.WAITS

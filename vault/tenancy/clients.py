@@ -18,7 +18,7 @@ from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
 from vault.conditions import together
-from vault.desk import Desk
+from vault.desk import Desk, desk_for
 from vault.errors import NotFoundHere
 from vault.ids import new_id
 from vault.ledger.book import Ledger
@@ -81,7 +81,7 @@ def create_tenant(records: Engine, keyring: Keyring, *, cell: str, name: str, at
     keyring.create_tenant(tenant_id)
     with audit.transaction(records) as tx:
         tx.execute(insert(tenants), {"tenant_id": tenant_id, "name": name, "created_at": at})
-        audit.record(Desk(records, keyring, _operator(tenant_id, at)), tx, "tenant.create", resource=tenant_id)
+        audit.record(desk_for(records, keyring, _operator(tenant_id, at)), tx, "tenant.create", resource=tenant_id)
     return tenant_id
 
 
@@ -137,7 +137,7 @@ def _keep(records: Engine, keyring: Keyring, row: dict[str, Any], presented: Pre
             details: dict[str, Plain] = {"scopes": client.scopes, "live": client.live, "key": presented.key_id}
             caller = _operator(client.tenant_id, client.created_at)
             audit.record(
-                Desk(records, keyring, caller), tx, "client.create", resource=client.client_id, details=details
+                desk_for(records, keyring, caller), tx, "client.create", resource=client.client_id, details=details
             )
     except IntegrityError:  # a new API key has a new id
         raise ValueError("This tenant has a client of that name at the issuer already.") from None

@@ -13,10 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from keys.database import reading
 from keys.dek import Dek
-from keys.keyring import Keyring
 from vault import audit
 from vault.desk import Desk
-from vault.ids import is_id
 from vault.money.charge import charges
 from vault.processing import intents, references
 from vault.processing.answers import ActionRequired, Approved, Authorized, Failure, Marks, NotFound, Payment
@@ -29,19 +27,17 @@ STATES = {Approved: "succeeded", Authorized: "authorized", ActionRequired: "requ
 """Of payments that took money, or may: what came to nothing needs no row."""
 
 
-def is_ours(keyring: Keyring, tenant: str, payment: Payment) -> bool:
-    """Whether the payment carries a charge's id of this tenant, with the tag that only we can make for it."""
-    marks = payment.marks
-    return marks is not None and is_id(marks.id, "chg") and marks.tag == intents.tag(keyring, tenant, marks.id)
-
-
 def write_again(desk: Desk, account_id: str, payment: Payment, *, left: str | None = None) -> bool:
     """Write the charge of a payment that is ours and that these records lack; whether that was done.
 
     `left` is who has paid it and is lost here too (`lost_payer`): named in the audit log, with the charge.
     """
     state = STATES.get(type(payment.outcome))
-    if state is None or not is_ours(desk.keyring, desk.caller.tenant, payment) or _is_known(desk, payment):
+    if (
+        state is None
+        or not intents.is_ours(desk.keyring, desk.caller.tenant, payment.marks, "chg")
+        or _is_known(desk, payment)
+    ):
         return False
     try:
         with audit.transaction(desk.records) as tx:
@@ -66,7 +62,7 @@ def lost_payer(desk: Desk, connected: Connected, account_id: str, payment: Payme
     found = connected.processor.read_marks(connected.credentials, customer_reference=payment.customer)
     if not isinstance(found, Marks):
         return None if isinstance(found, NotFound) else found
-    if not is_id(found.id, "cus") or found.tag != intents.tag(desk.keyring, desk.caller.tenant, found.id):
+    if not intents.is_ours(desk.keyring, desk.caller.tenant, found, "cus"):
         return None
     this = and_(customers.c.tenant_id == desk.caller.tenant, customers.c.customer_id == found.id)
     with reading(desk.records) as connection:
@@ -83,9 +79,8 @@ def complete(
     """
     with reading(desk.records) as connection:
         row = charges.row_of_charge(connection, desk.caller, charge_id)
-    whose = (
-        {**known} if row.customer_id in {None, known["customer_id"]} else {}
-    )  # it may have been paid by another's card
+    may_be_theirs = row.customer_id in {None, known["customer_id"]}  # it may have been paid by another's card
+    whose = known if may_be_theirs else {}
     version = row.retained_version + 1
     retained = {**charges.open_retained(desk.keyring, row), "obligation": texts["obligation"]}
     changes = {

@@ -66,7 +66,7 @@ def take(desk: Desk, processors: Processors, charge_id: str, step: Step, attempt
     if underway is None:
         raise _unfit(step, charges.read(desk, charge_id))
     step = _whole(step, underway.charge)
-    begun = _begin(desk, underway, step, attempt)
+    begun = _begin(underway, step, attempt)
     if begun is None:
         replay = _replay(desk, attempt)
         if replay is None:
@@ -132,9 +132,9 @@ def believe(charging: Charging, said: ByHand) -> Charge:
     return charges.read(charging.desk, charging.row["charge_id"])
 
 
-def _begin(desk: Desk, underway: Underway, step: Step, attempt: intents.Attempt) -> Underway | None:
+def _begin(underway: Underway, step: Step, attempt: intents.Attempt) -> Underway | None:
     """Commit the intent, and the step in the charge's row; None where the same key began before. Raises NotUsable."""
-    row = underway.charging.row
+    desk, row = underway.charging.desk, underway.charging.row
     intent, begun = intents.begun(
         desk, attempt, resource_id=row["charge_id"], customer_id=row["customer_id"], account_id=row["account_id"]
     )

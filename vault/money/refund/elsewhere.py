@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, select
 
 from vault import audit
 from vault.desk import Desk
-from vault.ids import is_id, new_id
+from vault.ids import new_id
 from vault.money.refund.following import (
     LOOK_EVERY,
     WITH_CHARGE,
@@ -67,9 +67,8 @@ def _tag(seen: RefundSeen) -> str | None:
 
 def _named(desk: Desk, seen: RefundSeen) -> tuple[str, str]:
     """The id of a refund's row and who made it: one that carries our words keeps its id, so that a retry finds it."""
-    marks = seen.marks
-    if marks and is_id(marks.id, "rfd") and marks.tag == intents.tag(desk.keyring, desk.caller.tenant, marks.id):
-        return marks.id, "panless"
+    if seen.marks is not None and intents.is_ours(desk.keyring, desk.caller.tenant, seen.marks, "rfd"):
+        return seen.marks.id, "panless"
     return new_id("rfd", desk.caller.tenant), "processor"
 
 
