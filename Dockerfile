@@ -16,6 +16,7 @@ LABEL org.opencontainers.image.title="Panless" \
 RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin panless \
  && install -d -o panless -g panless -m 0700 /data
 COPY --from=build /opt/panless /opt/panless
+COPY rows /opt/app/rows
 COPY keys /opt/app/keys
 COPY vault /opt/app/vault
 COPY api /opt/app/api

@@ -8,7 +8,7 @@ from flask import request
 from api.parts import Parts, Shown
 from api.problems import Problem
 from api.rate_limits import Standing
-from keys.tenant_rows import for_tenant
+from rows.tenants import for_tenant
 from vault.tenancy.client_keys import Arrival, parse_key
 from vault.tenancy.clients import Client, authenticate
 

@@ -20,7 +20,7 @@ from api.bodies import check_values, is_percent_encoded, read_json
 from api.parts import Parts, parts
 from api.problems import Problem
 from api.request_headers import actor, idempotency_key, purpose_and_reference
-from keys.tenant_rows import for_tenant
+from rows.tenants import for_tenant
 from vault.caller import Caller
 from vault.desk import Desk
 from vault.errors import NotFoundHere

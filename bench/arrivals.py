@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 
 from bench.standing import Standing
-from keys.database import reading
+from rows.engine import reading
 from vault.tables import event_deliveries, events
 
 

@@ -22,7 +22,7 @@ from bench.figures import Figure
 from bench.http import ours, unaudited
 from bench.load import closed, opened, to_wire
 from bench.scene import Scene
-from keys.database import reading
+from rows.engine import reading
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import sequencing
 from vault.tlog.files import Folder

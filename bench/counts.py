@@ -16,8 +16,8 @@ from bench.door import Call, hand_over
 from bench.figures import Figure
 from bench.house import make_app
 from bench.scene import Scene
-from keys.database import reader_of
 from panless.wiring import Components
+from rows.engine import reader_of
 from vault.personal import Secret
 from vault.processing.answers import Marks
 from vault.processors.stripe.adapter import StripeProcessor

@@ -11,8 +11,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Column, Engine, Integer, LargeBinary, Numeric, Table, event
 
-from keys.database import reader_of
-from keys.utc import UtcDateTime
+from rows.clock import UtcDateTime
+from rows.engine import reader_of
 
 PREFIXES = {
     "token_id": "tok",

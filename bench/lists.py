@@ -19,9 +19,9 @@ from bench.door import hand_over
 from bench.figures import Figure
 from bench.grown import BUSY, EVER_MORE, OUTCOME, Sent, explained, growing, id_made, made_id, sent_to
 from bench.house import House, build_house, make_app
-from keys.database import transaction
 from panless.settings.environment import read_settings
 from panless.wiring import build
+from rows.engine import transaction
 from vault import tables
 
 SIZES = (10_000, 1_000_000)

@@ -13,12 +13,12 @@ from bench.http import ours, tokenizations
 from bench.load import opened, to_wire
 from bench.scene import Scene
 from keys import keks
-from keys.database import transaction
 from keys.dek import ID_BYTES, KEY_BYTES, Dek
 from keys.keyring import Keyring
 from keys.keystore import DEKS
 from keys.rewrapping import rewrap
 from keys.wrapping import dek_place, wrap_dek
+from rows.engine import transaction
 
 COUNT, AT_ONCE = 100_000, 10_000
 RATE, SECONDS = 50, 25

@@ -11,7 +11,7 @@ from bench import databases, stub
 from bench.house import House, build_house
 from bench.paths import Path as Called
 from bench.paths import paths_of, reference
-from keys.database import open_database
+from rows.engine import open_database
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,16 @@ from unittest import mock
 
 from sqlalchemy import Connection
 
-from vault import audit, statements
-from vault.statements import Change, inserted
+from rows import changes
+from rows.changes import Change, inserted
+from vault import audit
 from vault.tables import audit_entries
 
 
 @contextmanager
 def without_audit() -> Iterator[None]:
     """Entries are neither made nor written: what a call writes together is written without one."""
-    nothing, write_whole = inserted(audit_entries, {}), statements.write_whole
+    nothing, write_whole = inserted(audit_entries, {}), changes.write_whole
 
     def without(connection: Connection, changes: Sequence[Change]) -> bool:
         others = [change for change in changes if change is not nothing]
@@ -22,6 +23,6 @@ def without_audit() -> Iterator[None]:
 
     with (
         mock.patch.object(audit, "entry", return_value=nothing),
-        mock.patch.object(statements, "write_whole", without),
+        mock.patch.object(changes, "write_whole", without),
     ):
         yield

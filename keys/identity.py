@@ -20,10 +20,10 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from keys.database import OPENED, REPLACED, Opened
 from keys.errors import DatabaseReplaced, KeyMissing
 from keys.keystore import GUARD, Watermark
-from keys.prepared import Prepared
+from rows.engine import OPENED, REPLACED, Opened
+from rows.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

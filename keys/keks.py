@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading, transaction
 from keys.dek import ID_BYTES
 from keys.errors import KeyMissing
 from keys.keyring import Keyring
 from keys.keystore import DEKS, KEK_WRAPS, KEKS
 from keys.rootkey import RootKey
 from keys.wrapping import kek_place, wraps_by
+from rows.engine import reading, transaction
 
 AT_LEAST = timedelta(days=1)
 """How long an empty KEK stays even where no backups are kept: longer than anybody keeps a wrapped row in memory."""

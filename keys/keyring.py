@@ -11,15 +11,15 @@ from sqlalchemy import Connection, Engine, Row, bindparam, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.cache import Cache
-from keys.database import reading, single, transaction
 from keys.dek import ID_BYTES, Dek, derive, new_dek
 from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced
 from keys.identity import Identity, Witness, identified, identity_of, of_keystore
 from keys.keystore import DEKS, GUARD, KEK_WRAPS, KEKS, SUBJECT_PURPOSES, TENANT_PURPOSES
-from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.unlocking import Keks, Unlocked
 from keys.wrapping import dek_place, kek_place, unwrap_dek, wrap_dek, wraps_by
+from rows.engine import is_sqlite, reading, single, transaction
+from rows.prepared import Prepared
 
 _ROWS = select(
     DEKS.c.dek_id, DEKS.c.purpose, DEKS.c.subject_id, DEKS.c.kek_id, DEKS.c.wrapped, DEKS.c.destroyed_by_seq
@@ -192,7 +192,7 @@ class Keyring:
         None is made where the customer's does not stand. Raises as `dek` and `new_dek`.
         """
         of = {"tenant_id": tenant_id, "of_dek": dek_id, "of_subject": customer_id}
-        if self.keystore.dialect.name != "postgresql":
+        if is_sqlite(self.keystore):
             ever = self._opened_first(tenant_id, dek_id, self._all(_OF_SUBJECT, of))
             return ToErase(*ever, self.new_dek(tenant_id, "erasure", erasure_id))
         new = new_dek()

@@ -32,10 +32,10 @@ from sqlalchemy import (
     update,
 )
 
-from keys.database import reading, transaction
 from keys.errors import KeyMissing, WatermarkMoved
-from keys.prepared import Prepared
-from keys.utc import UtcDateTime
+from rows.clock import UtcDateTime
+from rows.engine import is_sqlite, reading, transaction
+from rows.prepared import Prepared
 
 TENANT_PURPOSES = ("retention", "index", "secrets", "processor_key", "client_key", "audit", "signing")
 """The DEKs that a tenant has itself, one each; their `subject_id` is empty."""
@@ -183,7 +183,7 @@ def _advanced_at_once(
     engine: Engine, before: Watermark, after: Watermark, dek: tuple[str, bytes], at: datetime
 ) -> bool:
     """As `advance` for one living DEK, in one statement where PostgreSQL takes it; False where it was not so simple."""
-    if engine.dialect.name != "postgresql":
+    if is_sqlite(engine):
         return False
     named = {"of_tenant": dek[0], "of_dek": dek[1], "at": at, "by": after.seq}
     marks = {"old_seq": before.seq, "old_hash": before.hash, "new_seq": after.seq, "new_hash": after.hash}

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, true, update
 
-from keys.database import reading, transaction
 from keys.dek import Dek, new_dek
 from keys.errors import KeyMissing
 from keys.keyring import Keyring
 from keys.keystore import DEKS, KEKS
+from rows.engine import reading, transaction
 
 RENEWED = ("retention", "index", "secrets", "client_key", "audit", "signing")
 """The tenant's own DEKs that get a successor. Not `processor_key`: what a processor or a client will send again in a

@@ -13,20 +13,20 @@ from threading import Lock
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import ARRAY, Connection, LargeBinary, Row, Text, bindparam, cast, func, literal, select, update
 
-from keys.database import transaction
 from keys.errors import Unreadable
 from keys.keyring import Keyring
 from keys.keystore import DEKS
 from keys.wrapping import dek_place, unwrap_dek, wrap_dek
+from rows.engine import is_sqlite, transaction
 
 _Dek = Row[bytes, str, str, bytes]
 """dek_id, purpose, subject_id, wrapped."""
 
-BATCH = {"postgresql": 1000, "sqlite": 300}
-"""DEKs in a transaction: few enough that who waits for one of their rows, or to write at all, does not notice."""
+BATCH, BATCH_ALONE = 1000, 300
+"""DEKs in a transaction; in one of a database with one writer fewer, so that who waits to write does not notice."""
 
-WALKS = {"postgresql": 2, "sqlite": 1}
-"""How many threads share the work: while one waits for the database, the other wraps."""
+WALKS = 2
+"""How many threads share the work where several may write: while one waits for the database, the other wraps."""
 
 
 def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes, told: Callable[[int], object] = lambda _moved: None) -> int:
@@ -47,8 +47,9 @@ def rewrap(ring: Keyring, tenant_id: str, kek_id: bytes, told: Callable[[int], o
             raise Unreadable
         return total
 
-    with ThreadPoolExecutor(WALKS[ring.keystore.dialect.name]) as pool:
-        walks = [pool.submit(walk) for _ in range(WALKS[ring.keystore.dialect.name])]
+    threads = 1 if is_sqlite(ring.keystore) else WALKS
+    with ThreadPoolExecutor(threads) as pool:
+        walks = [pool.submit(walk) for _ in range(threads)]
     return sum(each.result() for each in walks)
 
 
@@ -66,9 +67,9 @@ def _batch(ring: Keyring, tenant_id: str, old: bytes, new: bytes, after: bytes) 
         ring.keks.kek(tenant_id, new),
     )  # before rows are locked: this may ask a root key
     with transaction(ring.keystore) as tx:
-        if tx.dialect.name == "postgresql":
+        if not is_sqlite(tx):
             tx.execute(_WHATEVER_THE_STATISTICS_SAY)
-        named = {"tenant_id": tenant_id, "kek_id": old, "after": after, "most": BATCH[tx.dialect.name]}
+        named = {"tenant_id": tenant_id, "kek_id": old, "after": after, "most": BATCH_ALONE if is_sqlite(tx) else BATCH}
         rows = tx.execute(_NEXT, named).all()
         if not rows:
             return None
@@ -89,7 +90,7 @@ def _moved(deployment: str, tenant_id: str, row: _Dek, old: AESGCM, new: AESGCM)
 
 def _write(tx: Connection, tenant_id: str, kek_id: bytes, wraps: Sequence[tuple[bytes, bytes]]) -> None:
     common = {"of_tenant": tenant_id, "new_kek": kek_id}
-    if tx.dialect.name == "postgresql":  # one statement for all: a statement each would take most of the time
+    if not is_sqlite(tx):  # one statement for all: a statement each would take most of the time
         ids, wrapped = zip(*wraps, strict=True)
         between = {"first": ids[0], "last": ids[-1]}
         tx.execute(_WRITE_ALL, common | between | {"ids": _array(ids), "wraps": _array(wrapped)})

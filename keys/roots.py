@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Row, delete, exists, insert, select
 
-from keys.database import reading, transaction
 from keys.errors import KeysError, RootKeyNeeded
 from keys.keyring import Keyring
 from keys.keystore import KEK_WRAPS, KEKS
 from keys.rootkey import RootKey
 from keys.wrapping import kek_place, wraps_by
+from rows.engine import reading, transaction
 
 
 def name_of(root: RootKey) -> str:

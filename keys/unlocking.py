@@ -7,12 +7,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, bindparam, select
 
 from keys.cache import Cache
-from keys.database import reading
 from keys.errors import KeyMissing, KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.keystore import KEK_WRAPS, KEKS
-from keys.prepared import Prepared
 from keys.rootkey import RootKey
 from keys.wrapping import kek_place, unwrap_kek
+from rows.engine import reading
+from rows.prepared import Prepared
 
 _ACTIVE = Prepared(
     select(KEKS.c.kek_id)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, Table, column, func, select, table
 
-from keys.database import transaction
-from keys.tenant_rows import EVERY, POLICY, SETTING
-from keys.tenant_rows import LOOKED_OVER as LOOKED_OVER_POLICY
 from migrations.run import LOCK, VERSIONS, models
+from rows.engine import transaction
+from rows.tenants import EVERY, POLICY, SETTING
+from rows.tenants import LOOKED_OVER as LOOKED_OVER_POLICY
 
 EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 KEPT = "SELECT, INSERT, UPDATE"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Engine, MetaData, column, event, func, inspect, select, table
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 
 if TYPE_CHECKING:
     from alembic.config import Config

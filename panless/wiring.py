@@ -11,10 +11,7 @@ from sqlalchemy import Engine
 from api.parts import Parts, Shown
 from api.rate_limits import RateLimits
 from keys import keystore as keystores
-from keys.database import open_database, reading, transaction
-from keys.hosts import Hosts
 from keys.keyring import Keyring
-from keys.tenant_rows import is_kept_apart, keep_apart
 from migrations.roles import RoleRefused, Roles, grant
 from migrations.run import current, head, upgrade
 from panless import outgoing, stores
@@ -23,6 +20,9 @@ from panless.serving.limits_store import rate_limits
 from panless.settings import opendsr_files, root_keys
 from panless.settings.environment import Settings
 from panless.settings.policies import read_policy
+from rows.engine import open_database, reading, transaction
+from rows.hosts import Hosts
+from rows.tenants import is_kept_apart, keep_apart
 from vault import deployments
 from vault.caller import Caller
 from vault.desk import Desk, desk_for

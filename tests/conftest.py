@@ -10,8 +10,8 @@ from house import OPENED, House, Sandbox, Tenant, build_house, run_sandbox
 from postgres import create_database, own_server
 from sqlalchemy import Engine
 
-from keys.database import open_database
 from migrations.run import Tree, upgrade
+from rows.engine import open_database
 
 BACKENDS = ["sqlite", "postgresql"]
 NAMES: tuple[Tree, ...] = ("records", "keystore")

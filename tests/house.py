@@ -22,10 +22,11 @@ from werkzeug.test import TestResponse
 from api.admission import Admission
 from api.admitting import admitted
 from api.application import create_app
-from keys.database import transaction
 from keys.providers import keyfile
 from panless.settings.environment import read_settings
 from panless.wiring import Components, build, migrate, utc_now
+from rows.changes import insert
+from rows.engine import transaction
 from vault import audit
 from vault.caller import Caller
 from vault.desk import Desk
@@ -34,7 +35,6 @@ from vault.exports.notices import notices_of
 from vault.ids import new_id
 from vault.lanes.rounds import work_once
 from vault.processing import accounts, intents
-from vault.statements import insert
 from vault.tables import intents as intent_table
 from vault.tables import rights_requests
 from vault.tenancy import clients

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from sqlalchemy import make_url, text
 
-from keys.database import open_database
+from rows.engine import open_database
 
 CONNECTIONS = 300
 """A house's four pools, kept for the session, and two servers with a worker take the hundred that are usual."""

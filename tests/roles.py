@@ -11,11 +11,11 @@ from unittest import mock
 from house import ROOT, House, Sandbox, open_house
 from sqlalchemy import make_url, text
 
-from keys.database import open_database
 from keys.providers import keyfile
 from migrations.roles import Roles
 from panless.settings.environment import read_settings
 from panless.wiring import migrate
+from rows.engine import open_database
 
 URLS = ("PANLESS_RECORDS_URL", "PANLESS_KEYSTORE_URL")
 _numbers = count(1)

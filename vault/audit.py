@@ -17,12 +17,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from keys import database
 from keys.keyring import Keyring
-from vault import statements
+from rows import changes, engine
+from rows.changes import Change, inserted, write
+from rows.engine import is_sqlite
 from vault.canonical import Plain, canonical
 from vault.desk import Desk
-from vault.statements import Change, inserted, write
 from vault.tables import audit_entries
 
 LEAF_VERSION = 1
@@ -44,7 +44,7 @@ def transaction(records: Engine) -> Iterator[Connection]:
 
     It commits in here: once the connection is back in its pool, another thread would go on in a lane that has failed.
     """
-    with database.transaction(records) as tx:
+    with engine.transaction(records) as tx:
         lanes: dict[str, list[Any]] = tx.info.setdefault(_LANES, {})
         try:
             yield tx
@@ -70,11 +70,11 @@ def write_whole(records: Engine, make: Callable[[Connection], Sequence[Change]])
 
 
 def _written_whole(records: Engine, make: Callable[[Connection], Sequence[Change]]) -> bool:
-    one_trip = records.dialect.name == statements.ONE_TRIP
-    with (database.reading if one_trip else database.transaction)(records) as connection:
+    one_trip = not is_sqlite(records)
+    with (engine.reading if one_trip else engine.transaction)(records) as connection:
         lanes: dict[str, list[Any]] = connection.info.setdefault(_LANES, {})
         try:
-            whole = statements.write_whole(connection, make(connection))
+            whole = changes.write_whole(connection, make(connection))
             if not one_trip:
                 (connection.commit if whole else connection.rollback)()
         except BaseException:

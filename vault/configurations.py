@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Engine, select, update
 
 from keys.keyring import Keyring
-from keys.tenant_rows import for_tenant
+from rows.tenants import for_tenant
 from vault import audit
 from vault.caller import Caller
 from vault.desk import desk_for

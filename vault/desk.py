@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from keys.keyring import Keyring
-from keys.tenant_rows import for_tenant
+from rows.tenants import for_tenant
 from vault.caller import Caller
 
 
@@ -21,7 +21,7 @@ class Desk:
 def desk_for(records: Engine, keyring: Keyring, caller: Caller) -> Desk:
     """A desk whose records are those of the caller's tenant, whatever they were bound to before.
 
-    Where the database keeps tenants apart for this program (`keys.tenant_rows`), no statement at the desk sees another
+    Where the database keeps tenants apart for this program (`rows.tenants`), no statement at the desk sees another
     one's rows. That is so for the server; the worker and the commands serve all tenants.
     """
     return Desk(for_tenant(records, caller.tenant), keyring, caller)

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Table, or_, update
 
-from keys.database import transaction
-from vault.columns import database_clock
-from vault.conditions import of_row
+from rows.clock import database_clock
+from rows.conditions import of_row
+from rows.engine import transaction
 
 
 def take(

@@ -15,7 +15,7 @@ from keys.errors import KeyMissing
 from keys.keyring import Keyring
 from keys.rootkey import RootKey
 from keys.roots import name_of
-from keys.tenant_rows import for_tenant
+from rows.tenants import for_tenant
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain

@@ -7,9 +7,9 @@ from marshmallow import Schema, fields
 
 from api.door import Blueprint, needs, passed
 from api.wire.fields import Ident, PageOf
-from keys.database import reading
+from rows.engine import reading
+from vault.cursors import Page, Wanted
 from vault.errors import NotFoundHere
-from vault.pages import Page, Wanted
 from vault.tlog import kept, listed
 from vault.tlog.listed import Entry
 from vault.tlog.merkle import HASH_BYTES

@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.problems import Problem
 from api.wire.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
-from vault import pages
+from vault import cursors
 from vault.charge_states import STATES, UNSETTLED
 from vault.errors import NotUsable, ObligationTaken, ProcessorRefused
 from vault.money.charge import charges, charging, looking, steps
@@ -124,10 +124,10 @@ def read(charge_id: str) -> Charge:
 @needs("charges:read", query=frozenset({"customer", "token", "obligation", "status", "limit", "cursor"}))
 @blueprint.arguments(ChargeQuery, location="query")
 @blueprint.response(200, ChargePage)
-def find(query: dict[str, Any]) -> pages.Page[Charge]:
+def find(query: dict[str, Any]) -> cursors.Page[Charge]:
     """List charges, newest first."""
     here = passed()
-    page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
+    page = cursors.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
     return charges.find(here.desk, charges.Filter(**query), page)
 
 

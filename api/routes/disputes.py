@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.door import Blueprint, needs, passed
 from api.wire.fields import Ident, Moment, PageOf, of_type
-from vault import pages
+from vault import cursors
 from vault.money import disputes
 from vault.money.disputes import Dispute
 
@@ -44,10 +44,10 @@ class DisputeQuery(PageOf):
 @needs("charges:read", query=frozenset({"charge", "limit", "cursor"}))
 @blueprint.arguments(DisputeQuery, location="query")
 @blueprint.response(200, DisputePage)
-def find(query: dict[str, Any]) -> pages.Page[Dispute]:
+def find(query: dict[str, Any]) -> cursors.Page[Dispute]:
     """List disputes, newest first."""
     here = passed()
-    page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    page = cursors.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return disputes.find(here.desk, query.get("charge"), page)
 
 

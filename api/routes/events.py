@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.door import Blueprint, needs, passed
 from api.wire.fields import Moment, PageOf, name, of_type
-from vault import pages
+from vault import cursors
 from vault.events import listed
 from vault.events.listed import Event
 
@@ -44,10 +44,10 @@ class EventQuery(PageOf):
 @needs("events:read", query=frozenset({"type", "resource", "since", "limit", "cursor"}))
 @blueprint.arguments(EventQuery, location="query")
 @blueprint.response(200, EventPage)
-def find(query: dict[str, Any]) -> pages.Page[Event]:
+def find(query: dict[str, Any]) -> cursors.Page[Event]:
     """List events of the last 30 days, newest first."""
     here = passed()
-    page = pages.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
+    page = cursors.Wanted(limit=query.pop("limit"), cursor=query.pop("cursor", None))
     return listed.find(here.desk, listed.Filter(**query), page)
 
 

@@ -15,7 +15,7 @@ from api.bodies import check_values
 from api.door import Blueprint, needs, passed
 from api.problems import Problem
 from api.wire.fields import Lenient, Whole, text
-from keys.database import transaction
+from rows.engine import transaction
 from vault.protocols import callbacks, fides_runs
 from vault.protocols.fides import PROTOCOL, WAITING
 from vault.requests.execution import Work

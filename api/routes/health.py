@@ -8,9 +8,9 @@ from sqlalchemy import literal, select
 from api.door import Blueprint
 from api.parts import parts
 from api.problems import TABLE, Problem
-from keys.database import reading
 from keys.errors import RootKeyAway, RootKeyDenied
 from keys.keyring import Keyring
+from rows.engine import reading
 
 PROBES = ("/livez", "/readyz")
 

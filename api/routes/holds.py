@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.wire.fields import Moment, PageOf, Strict, of_type, one_of
-from vault import pages
+from vault import cursors
 from vault.people import holds
 from vault.people.holds import CLASSES, REASONS, Hold
 
@@ -60,10 +60,10 @@ def hold(order: dict[str, Any], customer_id: str) -> tuple[Hold, int, dict[str, 
 @needs("rights:read", query=frozenset({"limit", "cursor"}))
 @blueprint.arguments(PageOf, location="query")
 @blueprint.response(200, HoldPage)
-def of_customer(query: dict[str, Any], customer_id: str) -> pages.Page[Hold]:
+def of_customer(query: dict[str, Any], customer_id: str) -> cursors.Page[Hold]:
     """List a customer's holds, newest first; those that are over too."""
     here = passed()
-    return holds.of_customer(here.desk, customer_id, pages.Wanted(**query))
+    return holds.of_customer(here.desk, customer_id, cursors.Wanted(**query))
 
 
 @blueprint.route("/v1/holds/<hold_id>", methods=["DELETE"])

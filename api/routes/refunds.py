@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 from api.door import REPLAYED, Blueprint, needs, passed
 from api.wire.fields import Moment, PageOf, Strict, amount, of_type, one_of
-from vault import pages
+from vault import cursors
 from vault.money.refund import listed, refunds
 from vault.money.refund.listed import Refund
 
@@ -65,10 +65,10 @@ def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str
 @needs("charges:read", query=frozenset({"limit", "cursor"}))
 @blueprint.arguments(PageOf, location="query")
 @blueprint.response(200, RefundPage)
-def find(query: dict[str, Any], charge_id: str) -> pages.Page[Refund]:
+def find(query: dict[str, Any], charge_id: str) -> cursors.Page[Refund]:
     """List the refunds of a charge, newest first."""
     here = passed()
-    page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    page = cursors.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return listed.of_charge(here.desk, charge_id, page)
 
 

@@ -9,7 +9,7 @@ from api.door import REPLAYED, Blueprint, needs, passed
 from api.parts import Parts
 from api.wire.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
 from api.wire.rights import RequestShown, shown
-from vault import pages
+from vault import cursors
 from vault.caller import Caller
 from vault.exports import links
 from vault.people.restrictions import GROUNDS
@@ -135,7 +135,7 @@ def listed(query: dict[str, Any]) -> dict[str, Any]:
     """List rights requests, newest first."""
     here = passed()
     filters: dict[str, Any] = {each: query[each] for each in ("status", "type", "customer", "overdue") if each in query}
-    wanted = pages.Wanted(**{each: query[each] for each in ("limit", "cursor") if each in query})
+    wanted = cursors.Wanted(**{each: query[each] for each in ("limit", "cursor") if each in query})
     page = rights_listed.listed(here.desk, filters, wanted)
     return {"data": [shown(each) for each in page.data], "next_cursor": page.next_cursor}
 

@@ -21,7 +21,7 @@ from api.wire.fields import (
     one_of,
     whole,
 )
-from vault import pages
+from vault import cursors
 from vault.cards import deletion, resuming, tokenizing, tokens
 from vault.cards.storing import Tokenized
 from vault.errors import NotUsable, ProcessorRefused, RawCardsRefused
@@ -189,10 +189,10 @@ def read(token_id: str) -> tokens.Token:
 @needs("tokens:read", query=frozenset({"customer", "limit", "cursor"}), refusals=frozenset({404, 410}))
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.response(200, TokenPage)
-def of_customer(query: dict[str, Any]) -> pages.Page[tokens.Token]:
+def of_customer(query: dict[str, Any]) -> cursors.Page[tokens.Token]:
     """List a customer's tokens, newest first; those whose storing failed are left out."""
     here = passed()
-    wanted = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    wanted = cursors.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     page = tokens.of_customer(here.desk, query["customer"], wanted)
     here.parts.tallies.looked(here.caller, len(page.data))
     return page

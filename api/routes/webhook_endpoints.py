@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.door import Blueprint, needs, passed
 from api.wire.fields import Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
-from vault import pages
+from vault import cursors
 from vault.events import listed, webhook_endpoints
 from vault.events.listed import Delivery
 from vault.events.webhook_endpoints import Endpoint
@@ -112,10 +112,10 @@ def create(order: dict[str, Any]) -> Endpoint:
 @needs("webhooks:write", query=frozenset({"limit", "cursor"}))
 @blueprint.arguments(PageOf, location="query")
 @blueprint.response(200, EndpointPage)
-def find(query: dict[str, Any]) -> pages.Page[Endpoint]:
+def find(query: dict[str, Any]) -> cursors.Page[Endpoint]:
     """List endpoints, newest first."""
     here = passed()
-    page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    page = cursors.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return webhook_endpoints.find(here.desk, page)
 
 
@@ -172,8 +172,8 @@ def replay(order: dict[str, Any], endpoint_id: str) -> dict[str, int]:
 @needs("webhooks:write", query=frozenset({"limit", "cursor"}))
 @blueprint.arguments(PageOf, location="query")
 @blueprint.response(200, DeliveryPage)
-def deliveries(query: dict[str, Any], endpoint_id: str) -> pages.Page[Delivery]:
+def deliveries(query: dict[str, Any], endpoint_id: str) -> cursors.Page[Delivery]:
     """List what was and will be sent to an endpoint, the newest event first."""
     here = passed()
-    page = pages.Wanted(limit=query["limit"], cursor=query.get("cursor"))
+    page = cursors.Wanted(limit=query["limit"], cursor=query.get("cursor"))
     return listed.deliveries(here.desk, endpoint_id, page)

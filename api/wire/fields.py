@@ -5,8 +5,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
+from vault.cursors import MOST
 from vault.ids import is_id, pattern
-from vault.pages import MOST
 
 LARGEST_AMOUNT = 99_999_999_999
 METADATA_KEYS, METADATA_KEY, METADATA_VALUE = 25, 50, 500

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import URL
 
-from keys.database import reading
-from keys.tenant_rows import is_kept_apart, open_tables
 from panless.checks.finding import Finding, note
 from panless.checks.places import databases, same_server
 from panless.settings.environment import Settings
 from panless.settings.root_keys import LOOPBACK
 from panless.wiring import Components
+from rows.engine import is_sqlite, reading
+from rows.tenants import is_kept_apart, open_tables
 from vault.tables import metadata
 
 OF_TENANTS = sorted(each.name for each in metadata.sorted_tables if "tenant_id" in each.c)
@@ -67,7 +67,7 @@ def _open(tables: Sequence[str]) -> Iterator[Finding]:
 def tenants_apart(house: Components) -> Iterator[Finding]:
     """Whether the database keeps tenants apart, should the program ever forget to."""
     with reading(house.records) as connection:
-        if connection.dialect.name == "sqlite":
+        if is_sqlite(connection):
             return
         if is_kept_apart(connection):
             yield from _open(open_tables(connection, OF_TENANTS))

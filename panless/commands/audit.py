@@ -8,13 +8,13 @@ from typing import Any
 import click
 from sqlalchemy import Row, select
 
-from keys.database import reading
 from panless.settings.environment import read_settings
 from panless.shown.progress import progress
 from panless.shown.tables import table
 from panless.shown.trouble import Refused
 from panless.wiring import Components, build
-from vault.pages import Wanted
+from rows.engine import reading
+from vault.cursors import Wanted
 from vault.stores.kinds import checked_folder
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import files, listed, signing

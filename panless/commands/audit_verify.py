@@ -9,13 +9,13 @@ from typing import Any
 import click
 from sqlalchemy import Row, select
 
-from keys.database import reading
 from keys.errors import KeyMissing
 from panless.commands.audit import KEYS, logs, of_logs
 from panless.settings.environment import read_settings
 from panless.shown.progress import progress
 from panless.shown.trouble import Refused
 from panless.wiring import Components, build
+from rows.engine import reading
 from vault.tables import audit_entries
 from vault.tlog import rows, signing
 from vault.tlog.anchoring import Anchor, anchors_of

@@ -10,10 +10,10 @@ from typing import Any
 import click
 from sqlalchemy import Row, select
 
-from keys.database import reading
 from panless.settings.environment import read_settings
 from panless.shown.trouble import Refused
 from panless.wiring import Components, build
+from rows.engine import reading
 from vault.errors import NotUsable
 from vault.money import comparing
 from vault.tables import processor_accounts

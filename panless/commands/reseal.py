@@ -8,13 +8,13 @@ import click
 from sqlalchemy import select
 
 from keys import keks, renewal
-from keys.database import reading
 from keys.errors import KeyMissing
 from keys.renewal import Doomed
 from panless.settings.environment import read_settings
 from panless.shown.progress import progress
 from panless.shown.trouble import Refused
 from panless.wiring import Components, build
+from rows.engine import reading
 from vault import audit
 from vault.processing.intents import LEASE_SECONDS
 from vault.resealing import key_rotation, runs

@@ -7,7 +7,6 @@ from contextlib import closing
 import click
 from sqlalchemy import select
 
-from keys.database import reading
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
 from panless.commands.accounts import add
 from panless.commands.tenancy import caller_of
@@ -15,6 +14,7 @@ from panless.dev.home import Home
 from panless.settings.environment import read_settings
 from panless.shown.trouble import Refused
 from panless.wiring import Components, build, migrate
+from rows.engine import reading
 from vault.processing import accounts
 from vault.tables import tenants
 from vault.tenancy import client_keys, clients

@@ -15,12 +15,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError
 
 from keys import keystore as keystores
-from keys.database import open_database, reading
 from keys.keystore import Watermark
 from keys.providers import keyfile
 from panless.settings import opendsr_files
 from panless.settings.policies import example_policy, read_policy
 from panless.shown.trouble import Refused
+from rows.engine import open_database, reading
 from vault import deployments
 from vault.ledger.watermarks import watermark
 

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from keys import keystore
-from keys.database import reading
+from rows.engine import reading
 from vault.ids import new_id
 from vault.money import disputes
 from vault.personal import Secret

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from bench.grown import Sent, explained
-from keys.database import transaction
+from rows.engine import transaction
 
 EACH = 4_000
 """Rows that each tenant gets more, in each table: several times what PostgreSQL reads through sooner than an index."""

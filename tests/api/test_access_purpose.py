@@ -10,7 +10,7 @@ from api_scene import CONTACT, problem, rows
 from house import PURPOSE, Tenant
 from sqlalchemy import select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.audit import leaf_mac
 from vault.tables import audit_entries
 

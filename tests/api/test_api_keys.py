@@ -10,7 +10,7 @@ from house import PURPOSE, Tenant, word
 from sqlalchemy import Table, insert, select, update
 from werkzeug.test import TestResponse
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.tables import client_keys, clients
 from vault.tenancy.client_keys import Terms
 from vault.tenancy.clients import create_client, revoke_client

@@ -9,8 +9,8 @@ from api_scene import problem, processor, work_until
 from house import Tenant, word
 from sqlalchemy import update
 
-from keys.database import transaction
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import transaction
 from vault.money.charge import looking
 from vault.processing.answers import NotReached
 from vault.tables import charges

@@ -16,7 +16,7 @@ from sqlalchemy import event, select, update
 from terms_scene import bound_client
 from werkzeug.test import TestResponse
 
-from keys.database import reader_of, reading, transaction
+from rows.engine import reader_of, reading, transaction
 from vault.errors import NotFoundHere, NotVouchedFor
 from vault.personal import Secret
 from vault.tables import client_keys

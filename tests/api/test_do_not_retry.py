@@ -10,7 +10,7 @@ from api_scene import problem
 from house import Tenant, make_app
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.money.charge.retrying import NEVER, code_for_good
 from vault.processing.answers import Declined
 from vault.tables import charges

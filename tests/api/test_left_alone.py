@@ -8,7 +8,7 @@ from api_scene import methods_at_processor, problem, processor
 from house import Tenant, word
 from sqlalchemy import Table, update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.cards import updates
 from vault.cards.tokens import read
 from vault.processing import accounts

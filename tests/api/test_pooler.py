@@ -13,8 +13,8 @@ from pooler import run_pooler
 from roles import house_apart
 from sqlalchemy import make_url, text
 
-from keys.database import reading, transaction
 from migrations.roles import Roles
+from rows.engine import reading, transaction
 
 CALLERS = 12
 

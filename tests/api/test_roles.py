@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from api.openapi.document import CONVERTED
 from api.parts import NAME
-from keys.database import reading
+from rows.engine import reading
 from vault.tables import audit_entries
 from vault.tenancy import clients
 from vault.tenancy.scopes import ROLES, SCOPES

@@ -34,10 +34,10 @@ from stripe import WebhookSignature
 
 from api.parts import NAME
 from keys import keystore
-from keys.database import reader_of, reading, transaction
-from keys.prepared import Prepared
-from keys.tenant_rows import EVERY, for_tenant
 from migrations.roles import LOOKED_OVER
+from rows.engine import reader_of, reading, transaction
+from rows.prepared import Prepared
+from rows.tenants import EVERY, for_tenant
 from vault import audit
 from vault.desk import desk_for
 from vault.ledger.deciding import decide

@@ -17,14 +17,14 @@ from sqlalchemy import delete, select, update
 from stripe import WebhookSignature
 from werkzeug.test import TestResponse
 
-from keys.database import reading, transaction
+from rows.changes import write
+from rows.engine import reading, transaction
 from vault.errors import NeedsHuman
 from vault.ids import new_id
 from vault.lanes.money import hear_once
 from vault.money.charge import aftermath
 from vault.processing import inbox, intents
 from vault.recovering import forgetting_old, webhooks_left
-from vault.statements import write
 from vault.tables import audit_entries, charges, processor_accounts, webhook_inbox
 from vault.tables import intents as intent_table
 

@@ -13,7 +13,7 @@ from ports import free_port
 from running_worker import worker
 from sqlalchemy import select, text
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.tables import audit_logs
 
 STALE, WAITS = timedelta(minutes=5), (503, "audit_anchor_stale")

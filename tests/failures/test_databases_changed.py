@@ -13,8 +13,8 @@ from running_worker import worker
 from sqlalchemy import update
 from two_servers import TwoServers
 
-from keys.database import transaction
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import transaction
 from vault.processing import beats
 from vault.tables import beats as beat_table
 

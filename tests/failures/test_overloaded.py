@@ -12,7 +12,7 @@ from noticing import GOOD, figure, probe
 from ports import free_port
 from sqlalchemy import text
 
-from keys.database import transaction
+from rows.engine import transaction
 
 OVERLOADED = (503, "overloaded")
 

@@ -11,7 +11,7 @@ from ports import free_port
 from running_worker import worker
 from sqlalchemy import select, update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.tables import event_deliveries, processor_accounts
 
 OLDEST = 'panless_intents_oldest_seconds{state="pending"}'

@@ -5,11 +5,11 @@ from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
 from sqlalchemy import Engine
 
 from keys.context import Context
-from keys.database import transaction
 from keys.dek import Dek
 from keys.keyring import Keyring
 from keys.keystore import found
 from migrations.run import upgrade
+from rows.engine import transaction
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from between import Between
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from keys.database import open_database, transaction
+from rows.engine import open_database, transaction
 
 
 @pytest.fixture

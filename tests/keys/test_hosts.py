@@ -10,8 +10,8 @@ from between import Between
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from keys.database import open_database, reader_of, reading, transaction
-from keys.hosts import Hosts
+from rows.engine import open_database, reader_of, reading, transaction
+from rows.hosts import Hosts
 
 CONNECT_SECONDS = 5.0
 """How long a host is waited for."""

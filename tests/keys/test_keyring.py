@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
 from sqlalchemy import Engine, delete, event, insert, select, update
 
-from keys.database import open_database, reader_of, reading, transaction
 from keys.errors import KeyDestroyed, KeyMissing, RootKeyAway, Unreadable
 from keys.keks import status
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, DEKS, KEK_WRAPS, KEKS, TENANT_PURPOSES, Watermark, advance
 from keys.providers import keyfile
 from keys.wrapping import kek_place, wrap_kek
+from rows.engine import open_database, reader_of, reading, transaction
 
 
 class Clock:
@@ -116,7 +116,7 @@ TWO_PROCESSES = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from keys.database import open_database
+from rows.engine import open_database
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from keys.wrapping import kek_place, wrap_kek

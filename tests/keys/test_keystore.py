@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from keys.database import reading, transaction
 from keys.errors import KeyMissing, WatermarkMoved
 from keys.keyring import Keyring
 from keys.keystore import (
@@ -22,6 +21,7 @@ from keys.keystore import (
     metadata,
     watermark,
 )
+from rows.engine import reading, transaction
 
 AT = datetime(2026, 2, 3, 4, 5, 6, 7, tzinfo=UTC)
 FIRST, SECOND = Watermark(1, b"1" * 32), Watermark(2, b"2" * 32)

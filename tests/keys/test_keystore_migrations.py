@@ -9,9 +9,9 @@ from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Engine, inspect, text
 
-from keys.database import reading, transaction
 from keys.keystore import metadata
 from migrations.run import current, head, models, upgrade
+from rows.engine import reading, transaction
 
 Databases = Callable[[], Engine]
 
@@ -55,7 +55,7 @@ def test_a_database_knows_its_revision(new_database: Databases) -> None:
 
 UPGRADE = """
 import sys
-from keys.database import open_database
+from rows.engine import open_database
 from migrations.run import upgrade
 engine = open_database(sys.argv[1])
 sys.stdin.read(1)

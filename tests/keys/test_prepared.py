@@ -21,9 +21,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from keys.database import reading, transaction
-from keys.prepared import Prepared
-from keys.utc import UtcDateTime
+from rows.clock import UtcDateTime
+from rows.engine import reading, transaction
+from rows.prepared import Prepared
 
 THINGS = Table(
     "things",

@@ -13,10 +13,10 @@ from keys_scene import DEPLOYMENT, NOW, TENANT
 from root_key_scenes import Scene, run_scene
 from sqlalchemy import Engine, select, update
 
-from keys.database import reading, transaction
 from keys.errors import KeysError, RootKeyAway, RootKeyDenied, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import KEK_WRAPS, KEKS
+from rows.engine import reading, transaction
 
 PROVIDERS = ["keyfile", "pkcs11", "aws-kms", "hashicorp-transit"]
 REAL = ["real-transit"] if "PANLESS_TEST_TRANSIT_ADDR" in os.environ else []

@@ -11,7 +11,6 @@ from keys_scene import DEPLOYMENT, NOW, TENANT, MemoryRoot
 from sqlalchemy import Engine, insert, select, text, update
 
 from keys import keks
-from keys.database import open_database, reading, transaction
 from keys.dek import Dek, new_dek
 from keys.errors import KeyMissing, RootKeyAway, Unreadable
 from keys.keks import KekStatus
@@ -19,6 +18,7 @@ from keys.keyring import Keyring
 from keys.keystore import BEGINNING, DEKS, TENANT_PURPOSES, Watermark, advance
 from keys.rewrapping import BATCH, rewrap
 from keys.wrapping import dek_place, wrap_dek
+from rows.engine import open_database, reading, transaction
 
 DAY = timedelta(days=1)
 OWN = len(TENANT_PURPOSES)
@@ -101,7 +101,7 @@ def test_who_is_due(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
 
 def test_deks_move(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     """All that live, in more than one batch; the same keys open; tombstones stay; nothing is left."""
-    made = customers(ring, max(BATCH.values()) + 5)
+    made = customers(ring, BATCH + 5)
     gone = made.pop()
     after = Watermark(seq=1, hash=b"1" * 32)
     advance(keystore, before=BEGINNING, after=after, destroyed=[(TENANT, gone.id)], at=NOW)
@@ -151,7 +151,7 @@ def look_at_tables(keystore: Engine) -> None:
 
 def test_a_tenant_that_the_statistics_do_not_know_moves_as_fast(ring: Keyring, keystore: Engine) -> None:
     """PostgreSQL takes it to have one DEK; a plan that is right for one would take minutes for a hundred thousand."""
-    count = 8 * BATCH["postgresql"]
+    count = 8 * BATCH
     many(ring, "ten_small", 200)
     look_at_tables(keystore)
     many(ring, "ten_new", count)
@@ -163,7 +163,7 @@ def test_a_tenant_that_the_statistics_do_not_know_moves_as_fast(ring: Keyring, k
 
 def test_several_at_once_do_no_row_twice(ring: Keyring, keystore: Engine, root: MemoryRoot) -> None:
     """Four processes' worth of work on one KEK: what each says it moved adds up to what there was."""
-    made = customers(ring, 4 * max(BATCH.values()))
+    made = customers(ring, 4 * BATCH)
     old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     engines = [open_database(keystore.url.render_as_string(hide_password=False)) for _ in range(4)]
@@ -235,7 +235,7 @@ def test_a_kek_with_a_dek_on_it_is_not_destroyed(ring: Keyring, keystore: Engine
 
 def test_an_erasure_while_deks_move(ring: Keyring, keystore: Engine) -> None:
     """A DEK that is destroyed at any moment of it stays destroyed."""
-    made = customers(ring, 2 * max(BATCH.values()))
+    made = customers(ring, 2 * BATCH)
     old = ring.keks.newest(TENANT)
     keks.rotate(ring, TENANT)
     marks = [BEGINNING, *(Watermark(seq=n, hash=bytes([n % 256]) * 32) for n in range(1, 41))]

@@ -9,13 +9,13 @@ from sqlalchemy import Engine, update
 from sqlalchemy.exc import DBAPIError
 
 from keys.context import Context
-from keys.database import transaction
 from keys.dek import Dek
 from keys.envelope import seal, unseal
 from keys.errors import KeysError
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, DEKS, KEK_WRAPS, Watermark, advance
 from keys.providers import keyfile
+from rows.engine import transaction
 
 
 def shows(text: str, secret: bytes) -> bool:

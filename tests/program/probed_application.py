@@ -7,8 +7,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from api.parts import NAME
-from keys.database import reading
 from panless import wsgi
+from rows.engine import reading
 
 PR_GET_DUMPABLE = 3
 

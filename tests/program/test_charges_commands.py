@@ -9,7 +9,7 @@ from house import House, Tenant
 from program_scene import PANLESS
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.tables import charges
 
 

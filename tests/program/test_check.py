@@ -14,13 +14,13 @@ from commands import panless
 from roles import databases_of, migrate_with, new_roles, used_by
 from sqlalchemy import delete, insert, make_url, select, text, update
 
-from keys.database import open_database, reading, transaction
 from panless.checks import disks, listening
 from panless.checks.choices import DEBUGGING
 from panless.checks.examination import examine
 from panless.checks.finding import Finding
 from panless.settings.environment import read_settings
 from panless.wiring import build
+from rows.engine import open_database, reading, transaction
 from vault.tables import client_keys, clients
 
 Deployment = dict[str, str]

@@ -7,13 +7,13 @@ import pytest
 from house import House, Tenant, open_house
 from sqlalchemy import Table, update
 
-from keys.database import transaction
 from panless.checks import audit_log, money, people, running, upkeep
 from panless.checks.finding import Finding, OfHouse
 from panless.errors import SettingsError
 from panless.settings.stores import Bucket
 from panless.wiring import Components
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import transaction
 from vault.tables import beats, erasures, intents, processor_accounts
 
 

@@ -7,7 +7,7 @@ from commands import panless
 from house import House, Tenant
 from sqlalchemy import update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.processing import doubt
 from vault.processing.beats import begin
 from vault.tables import audit_entries, beats, processor_accounts

@@ -10,8 +10,8 @@ from commands import panless
 from house import House, Tenant, word
 from sqlalchemy import Row, update
 
-from keys.database import reading, transaction
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import reading, transaction
 from vault.processing.intents import LEASE_SECONDS
 from vault.tables import audit_entries, charges, events, intents, refunds
 from vault.tables.base import metadata

@@ -6,8 +6,8 @@ from program_scene import refusal
 from roles import URLS, as_user, databases_of, new_roles, run_as_admin
 from sqlalchemy import make_url, text
 
-from keys.database import open_database, reading, transaction
 from migrations.roles import Roles
+from rows.engine import open_database, reading, transaction
 
 Environment = dict[str, str]
 

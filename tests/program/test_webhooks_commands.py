@@ -7,9 +7,9 @@ from house import House
 from program_scene import PANLESS
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.changes import write
+from rows.engine import transaction
 from vault.processing import inbox
-from vault.statements import write
 from vault.tables import webhook_inbox
 
 

@@ -11,8 +11,8 @@ from program_scene import PANLESS, refusal, until
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
-from keys.database import open_database
 from panless.worker import LONGEST_PAUSE, PAUSE, REFUSED_PAUSE, Lane, run
+from rows.engine import open_database
 from vault.ledger.guard import GOOD, Verdict
 
 CUT = Verdict(code="ledger_cut", message="It was cut.")

@@ -8,7 +8,7 @@ from typing import Any
 import re2
 from sqlalchemy import Engine, MetaData, select
 
-from keys.database import reading
+from rows.engine import reading
 
 OVERLAP = 4096
 

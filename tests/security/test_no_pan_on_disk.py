@@ -16,7 +16,7 @@ from canaries import in_columns, in_files, pattern
 from house import House, Tenant, serve
 from sqlalchemy import text
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from sandbox.cards import CARDS
 
 NUMBERS = [card.number for card in CARDS]

@@ -9,7 +9,7 @@ from canaries import forms, in_columns, in_files, pattern
 from house import PURPOSE, House, Tenant, link_to, package_of
 from sqlalchemy import LargeBinary, Table, inspect, select, text
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.tables import blind_index, metadata
 
 MARK = "qz7kanarie"

@@ -17,7 +17,7 @@ from api.bodies import read_json
 from api.door import PREFIXES
 from api.problems import Problem
 from keys import keystore
-from keys.database import reading
+from rows.engine import reading
 from vault.ids import new_id
 from vault.tables import metadata
 

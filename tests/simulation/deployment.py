@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.application import create_app
 from api.parts import NAME, Parts
-from keys.database import NOT_BACK, open_database, reader_of, reading
 from keys.keyring import Keyring
 from keys.providers import keyfile
 from panless import wiring
 from panless.settings import root_keys
 from panless.settings.environment import read_settings
 from panless.settings.policies import read_policy
+from rows.engine import NOT_BACK, open_database, reader_of, reading
 from vault.caller import Caller
 from vault.errors import LedgerAway
 from vault.lanes.rounds import LANES

@@ -5,7 +5,7 @@ from typing import Any
 from house import Tenant
 from sqlalchemy import select, update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.tables import audit_entries, audit_logs, audit_tiles
 
 

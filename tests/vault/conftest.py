@@ -6,7 +6,7 @@ from house import House, Tenant
 from object_store import ObjectStore, let_boto3_find_them, run_object_store
 from standby import Pair, pair
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.tables import callbacks, erasures, intents, rights_requests, rights_targets
 
 

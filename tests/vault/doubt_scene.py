@@ -9,8 +9,9 @@ from sqlalchemy import select, update
 from standby import Pair
 
 from api.parts import NAME
-from keys.database import reading, transaction
-from vault.columns import database_clock, instance
+from rows.clock import database_clock
+from rows.engine import reading, transaction
+from rows.instances import instance
 from vault.money.charge.charges import obligation_digest
 from vault.processing import beats
 from vault.tables import beats as beat_table

@@ -17,8 +17,9 @@ from money_scene import assert_money_is_true
 from records_scene import rows, second_account
 from sqlalchemy import and_, or_, select, update
 
-from keys.database import reading, transaction
-from vault.columns import database_clock, instance
+from rows.clock import database_clock
+from rows.engine import reading, transaction
+from rows.instances import instance
 from vault.money.charge.charges import obligation_digest
 from vault.processing import intents
 from vault.tables import beats as beat_table

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from house import House, Sandbox, make_app, open_house
 
-from keys.database import reader_of
+from rows.engine import reader_of
 from vault.caller import Caller
 from vault.erasing import requests
 from vault.ids import new_id

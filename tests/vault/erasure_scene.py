@@ -8,7 +8,7 @@ from records_scene import (
 )
 from sqlalchemy import text
 
-from keys.database import reading
+from rows.engine import reading
 from vault.tables import (
     erasures,
 )

@@ -8,12 +8,12 @@ from typing import Any
 from house import Tenant, make_app
 from sqlalchemy import Table, bindparam, delete, select, update
 
-from keys.database import reading, transaction
+from rows.changes import write
+from rows.engine import reading, transaction
 from vault.events import queueing
 from vault.events import raising as event_rows
 from vault.lanes.news import deliver_once, retry_once
 from vault.outgoing import NotPosted, Posted
-from vault.statements import write
 from vault.tables import event_deliveries, webhook_endpoints
 
 URL = "https://shop.example/hooks"

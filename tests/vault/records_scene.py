@@ -14,8 +14,8 @@ from typing import Any
 from house import LONG_AGO, House, Tenant, end_waits, make_app, word
 from sqlalchemy import Engine, QueuePool, Row, Select, Table, event, insert, select, update
 
-from keys.database import reading, transaction
 from keys.envelope import dek_id_of
+from rows.engine import reading, transaction
 from vault.caller import Caller
 from vault.ids import new_id
 from vault.money.charge.charges import details_place, open_details, open_retained, retained_place

@@ -8,9 +8,9 @@ from house import House, Tenant
 from sqlalchemy import event, select
 
 from keys import keks
-from keys.database import reader_of, reading
 from keys.keystore import DEKS
 from keys.renewal import Doomed
+from rows.engine import reader_of, reading
 from vault.resealing import key_rotation, runs
 from vault.resealing.runs import Run
 from vault.resealing.values import Told

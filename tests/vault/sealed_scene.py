@@ -13,8 +13,8 @@ from rights_scene import asked
 from sqlalchemy import Row, Table, and_, update
 from stripe import WebhookSignature
 
-from keys.database import transaction
 from keys.envelope import dek_id_of, unseal
+from rows.engine import transaction
 from vault.cards import deletion, tokens
 from vault.erasing import completion, recipients, telling
 from vault.events import webhook_endpoints

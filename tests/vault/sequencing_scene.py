@@ -4,7 +4,7 @@ from house import Tenant
 from records_scene import later
 from sqlalchemy import delete
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles
 

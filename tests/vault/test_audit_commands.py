@@ -13,7 +13,7 @@ from records_scene import CONTACT, later
 from sqlalchemy import delete, update
 from tlog_scene import log, look
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.tables import audit_entries, audit_logs, audit_tiles
 
 

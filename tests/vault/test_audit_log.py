@@ -10,7 +10,7 @@ from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, Crash, at_once, crash, interpose, rows, work
 from sqlalchemy import Row, delete, text
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault import audit
 from vault.tables import audit_entries, charges, tokens
 

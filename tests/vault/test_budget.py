@@ -7,7 +7,7 @@ from house import House, Tenant
 from records_scene import checked_out, interpose
 from sqlalchemy import Connection, Engine, event
 
-from keys.database import reader_of
+from rows.engine import reader_of
 
 
 class Commits:

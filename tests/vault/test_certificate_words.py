@@ -28,7 +28,7 @@ from redaction_scene import Kept
 from rights_scene import with_policy
 from sqlalchemy import delete, update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.erasing import redactions, telling
 from vault.ledger import entries, keys
 from vault.personal import Secret

@@ -10,7 +10,7 @@ from house import ROOT, House, serve
 from records_scene import rows
 from sqlalchemy import select
 
-from keys.database import reading
+from rows.engine import reading
 from vault import configurations
 from vault.tables import audit_entries, deployment
 

@@ -15,7 +15,7 @@ from records_scene import interpose, work
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 
 SECONDS, PROBED = 2.0, 2.0
 SLACK = 2.0

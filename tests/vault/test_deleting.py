@@ -10,8 +10,8 @@ from house import House, Tenant, word
 from records_scene import rows
 from sqlalchemy import Table, event, insert
 
-from keys.database import transaction
-from vault.deleting import AT_ONCE
+from rows.deleting import AT_ONCE
+from rows.engine import transaction
 from vault.processing import intents
 from vault.recovering import forgetting_old, webhooks_in
 from vault.tables import event_deliveries, events, webhook_inbox

@@ -16,7 +16,7 @@ from house import Tenant, make_app
 from records_scene import row, rows
 from sqlalchemy import event
 
-from keys.database import reader_of
+from rows.engine import reader_of
 from vault.lanes.news import deliver_once, retry_once
 from vault.outgoing import NotPosted, Posted
 from vault.tables import event_deliveries, webhook_endpoints

@@ -16,7 +16,7 @@ from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, interpose, later, many_charges, row, rows
 from sqlalchemy import text
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault import audit
 from vault.cards.tokens import read as read_token
 from vault.errors import Erased

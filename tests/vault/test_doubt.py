@@ -13,8 +13,8 @@ from postgres import create_database, own_server
 from records_scene import catch_up, rows, second_account, work
 from sqlalchemy import update
 
-from keys.database import transaction
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import transaction
 from vault.processing import beats
 from vault.recovering import walking
 from vault.recovering.walk_turns import Turns

@@ -28,10 +28,10 @@ from records_scene import (
 )
 from sqlalchemy import text
 
-from keys.database import transaction
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
 from keys.providers import keyfile
+from rows.engine import transaction
 from vault.caller import Caller
 from vault.erasing import completion, erasure, recipients, telling
 from vault.errors import LedgerAway

@@ -7,7 +7,7 @@ from records_scene import at_processor, interpose, rows, work
 from rights_scene import ADA, approved, asked, person, read
 from sqlalchemy import func, select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.processing.answers import Unknown
 from vault.tables import audit_entries, erasure_recipients, erasures, ledger_outbox, rights_requests
 

@@ -10,7 +10,7 @@ from records_scene import at_once, rows
 from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.events import delivery, queueing
 from vault.lanes.people import purge_once
 from vault.outgoing import NotPosted, Posted

@@ -12,7 +12,7 @@ from house import Tenant
 from records_scene import before_statements, rows
 from sqlalchemy import delete, select
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.events import queueing as event_queueing
 from vault.events.webhook_endpoints import MOST
 from vault.lanes.news import deliver_once

@@ -19,8 +19,8 @@ from running_worker import worker
 from sqlalchemy import select
 from standby import Pair
 
-from keys.database import reading
-from vault.columns import instance
+from rows.engine import reading
+from rows.instances import instance
 from vault.processing import beats, intents
 from vault.tables import audit_entries, charges, customers, processor_accounts
 from vault.tables import beats as beat_table

@@ -8,7 +8,7 @@ from house import House, Tenant
 from records_scene import at_once, later, row, rows, work
 from sqlalchemy import insert, update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.ids import new_id
 from vault.people import holds
 from vault.people.customer_rows import lone_row_of

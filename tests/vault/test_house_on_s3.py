@@ -21,13 +21,13 @@ from object_store import CREDENTIALS, ObjectStore
 from records_scene import CONTACT, row, rows, work
 from running_worker import worker
 
-from keys.database import reading
 from keys.keystore import BEGINNING
 from keys.keystore import watermark as keystore_watermark
 from panless.checks.examination import examine
 from panless.errors import SettingsError
 from panless.settings.environment import read_settings
 from panless.settings.stores import Bucket
+from rows.engine import reading
 from vault.ledger.book import chain
 from vault.ledger.guard import Guard
 from vault.ledger.watermarks import watermark

@@ -10,7 +10,7 @@ from rights_scene import asked, person
 from sqlalchemy import delete, insert
 
 from keys.blindindex import digest, label, normalize
-from keys.database import transaction
+from rows.engine import transaction
 from vault.people import identities
 from vault.tables import blind_index
 from vault.tenancy import phone_regions

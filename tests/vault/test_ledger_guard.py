@@ -17,9 +17,9 @@ from house import ROOT, House, Sandbox, Tenant, build_house, open_house
 from records_scene import at, at_once, end_leases, row, rows, work
 from sqlalchemy import Table, update
 
-from keys.database import reading, transaction
 from keys.keystore import BEGINNING, DEPLOYMENT
 from keys.keystore import watermark as keystore_watermark
+from rows.engine import reading, transaction
 from vault.errors import KeystoreRestored, LedgerBroken
 from vault.ledger.book import chain
 from vault.ledger.guard import inspect

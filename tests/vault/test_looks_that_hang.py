@@ -10,7 +10,7 @@ from house import House
 from records_scene import before_statements
 from sqlalchemy.exc import OperationalError
 
-from keys.database import reader_of
+from rows.engine import reader_of
 
 SLACK = 2.0
 pytestmark = pytest.mark.parametrize("own_house", ["postgresql"], indirect=True)

@@ -9,7 +9,7 @@ from money_scene import OPERATIONS, made, prepared, settled
 from records_scene import checked_out
 from sqlalchemy import Engine, event
 
-from keys.database import reader_of
+from rows.engine import reader_of
 
 
 class Asking:

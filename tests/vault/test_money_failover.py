@@ -9,7 +9,7 @@ from house import House, Tenant
 from money_scene import assert_money_is_true, book, made, prepared, settled
 from sqlalchemy import delete, insert, select
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.money import comparing
 from vault.tables import audit_entries, charges, events, intents, refunds
 

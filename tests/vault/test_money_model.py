@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from money_scene import book, settled
 from records_scene import Crash, act_then_crash, crash, end_leases, interpose, rows
 
-from keys.database import reading
+from rows.engine import reading
 from vault.money.charge.charges import open_retained
 from vault.money.refund import elsewhere
 from vault.processing import accounts

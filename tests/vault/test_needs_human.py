@@ -6,7 +6,7 @@ from house import House, Tenant
 from records_scene import Interposed, end_leases, later, row, rows, work
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.errors import NeedsHuman
 from vault.recovering import open_intents
 from vault.tables import intents

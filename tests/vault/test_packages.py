@@ -20,8 +20,8 @@ from house import PURPOSE, ROOT, House, Tenant, link_to, make_app, package_of, s
 from records_scene import CONTACT, LONG_AGO, Crash, at_once, later, many_charges, row, rows, work
 from sqlalchemy import text, update
 
-from keys.database import reading, transaction
 from keys.errors import KeyDestroyed
+from rows.engine import reading, transaction
 from vault import audit
 from vault.errors import Erased, Gone, Invalid, NotFoundHere, NotUsable
 from vault.exports import building, packages

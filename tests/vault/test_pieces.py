@@ -12,7 +12,7 @@ from records_scene import many_charges, rows
 from sqlalchemy import delete, update
 
 from api.admission import Admission
-from keys.database import transaction
+from rows.engine import transaction
 from vault.exports.disclosure import PAGE
 from vault.tables import charges, package_chunks
 

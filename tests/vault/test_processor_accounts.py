@@ -9,7 +9,7 @@ from house import House, Sandbox, Tenant, make_app, word
 from records_scene import end_leases, interpose, row, rows
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.lanes.money import reconcile_once
 from vault.processing.accounts import credentials_of
 from vault.processing.answers import Unknown

@@ -8,7 +8,7 @@ from house import House, Tenant
 from records_scene import interpose, rows
 from sqlalchemy import delete, update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.lanes.money import reconcile_once
 from vault.money import comparing
 from vault.money.reconciling import Differs

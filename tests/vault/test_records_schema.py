@@ -6,8 +6,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, Table, inspect
 
-from keys.database import reading
 from migrations.run import current, head, models, upgrade
+from rows.engine import reading
 from vault.tables import metadata
 
 Databases = Callable[[], Engine]

@@ -11,7 +11,7 @@ from money_scene import assert_money_is_true, settled
 from records_scene import LONG_AGO, at_processor, row, rows
 from sqlalchemy import update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.errors import NeedsHuman
 from vault.money.charge.charges import open_retained
 from vault.money.refund import elsewhere

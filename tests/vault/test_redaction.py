@@ -30,7 +30,7 @@ from redaction_scene import DAYS, Kept
 from rights_scene import with_policy
 from sqlalchemy import event
 
-from keys.database import reader_of
+from rows.engine import reader_of
 from vault.ledger.book import find
 from vault.processing.answers import Refused, Unknown
 from vault.tables import erasure_recipients, erasures

@@ -13,9 +13,9 @@ from house import PURPOSE, House, Tenant
 from records_scene import CONTACT, at_once, at_processor, catch_up, row, rows, work
 from sqlalchemy import Engine
 
-from keys.database import reading
 from keys.errors import KeyDestroyed, RootKeyAway
 from keys.keyring import Keyring
+from rows.engine import reading
 from vault.errors import LedgerBroken
 from vault.events import queueing
 from vault.ledger.book import Ledger

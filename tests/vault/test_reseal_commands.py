@@ -17,9 +17,9 @@ from reseal_scene import dek_rows
 from sealed_scene import live, places_of
 from sqlalchemy import delete, update
 
-from keys.database import transaction
 from keys.envelope import dek_id_of
 from keys.keystore import DEKS
+from rows.engine import transaction
 from vault.tables import customers, metadata, tokens
 
 NOTHING_RUNS = ("--wait", "0")

@@ -7,7 +7,7 @@ from house import House, Tenant
 from records_scene import rows
 from sqlalchemy import update
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.lanes.people import purge_once
 from vault.tables import audit_entries, charges, customers, intents, refunds
 

@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 
 from bench.rewrap import fill
 from keys import keks
-from keys.database import reading
 from keys.keystore import DEKS
+from rows.engine import reading
 
 DEKS_MADE = {"postgresql": deep(100_000, at_least=30_000), "sqlite": deep(30_000, at_least=15_000)}
 """Enough that each rewrap is killed before it is through."""

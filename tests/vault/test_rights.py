@@ -13,7 +13,7 @@ from house import PURPOSE, House, Tenant
 from records_scene import later, row, rows, work
 from rights_scene import ADA, ago, approved, ask, asked, decide, person, read, with_policy
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.requests import decisions, execution, rights
 from vault.requests.execution import AT_ONCE, Work
 from vault.requests.watch import Watch, watch

@@ -17,7 +17,7 @@ from rights_scene import approved, ask, asked, decide, person, read, with_policy
 from sqlalchemy import func, select, update
 
 from keys import keystore as keystores
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.erasing import completion
 from vault.errors import NotUsable
 from vault.lanes.people import purge_once

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from standby import Pair
 
-from keys.database import open_database, transaction
+from rows.engine import open_database, transaction
 
 CLIENTS = 3
 STOOD_STILL = 10.0

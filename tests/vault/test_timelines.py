@@ -7,8 +7,8 @@ from sqlalchemy import event, literal, select, text
 from sqlalchemy.exc import OperationalError
 from standby import pair
 
-from keys.database import open_database, reader_of, reading, transaction
-from keys.prepared import Prepared
+from rows.engine import open_database, reader_of, reading, transaction
+from rows.prepared import Prepared
 
 
 def addressed(url: str) -> tuple[Any, Callable[[int], None]]:

@@ -15,7 +15,7 @@ from records_scene import later, rows
 from sqlalchemy import select, update
 from tlog_scene import log, look
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.errors import AnchorStale
 from vault.lanes.keeping import anchor_once, rotate_once, sequence_once
 from vault.stores.directory import DirectoryStore

@@ -16,7 +16,7 @@ from sequencing_scene import put_back, rounds
 from sqlalchemy import delete, insert, select, text, update
 from tlog_scene import exported, findings, log, look
 
-from keys.database import transaction
+from rows.engine import transaction
 from vault.errors import LogBroken
 from vault.lanes.keeping import anchor_once, sequence_once
 from vault.tables import audit_entries, audit_logs, audit_tiles

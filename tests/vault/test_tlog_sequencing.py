@@ -13,7 +13,7 @@ from sequencing_scene import Older, put_back, rounds
 from sqlalchemy import delete, select, update
 from tlog_scene import exported, findings, in_records, log, look, place, settle
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault.errors import LogBroken
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog import lateness

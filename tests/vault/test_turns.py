@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, insert, select
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
 from vault import turns
 
 metadata = MetaData()

@@ -16,9 +16,9 @@ from house import House, Tenant, make_app, word
 from records_scene import LONG_AGO, Interposed, interpose, row, rows
 from sqlalchemy import insert, select, update
 
-from keys.database import reading, transaction
+from rows.engine import reading, transaction
+from rows.instances import instance
 from vault.caller import Caller
-from vault.columns import instance
 from vault.lanes import money
 from vault.personal import Secret
 from vault.processing import accounts as processor_accounts

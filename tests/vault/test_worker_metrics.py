@@ -16,8 +16,8 @@ from house import ROOT, House, Tenant
 from running_worker import worker
 from sqlalchemy import update
 
-from keys.database import transaction
 from panless.worker_metrics import WorkerMetrics
+from rows.engine import transaction
 from vault.events.watch import watch
 from vault.outgoing import Posted
 from vault.tables import webhook_endpoints

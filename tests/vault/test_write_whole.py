@@ -5,11 +5,11 @@ from house import House, Tenant
 from records_scene import at_once, row, rows, worker_of
 from sqlalchemy import Connection, text
 
-from keys.database import transaction
+from rows.changes import Change, inserted, updated, write
+from rows.engine import transaction
 from vault import audit
 from vault.ids import new_id
 from vault.people.customer_rows import held
-from vault.statements import Change, inserted, updated, write
 from vault.tables import audit_entries, ledger_outbox, tenants
 from vault.tables import customers as customer_table
 

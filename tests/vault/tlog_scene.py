@@ -7,7 +7,7 @@ from typing import Any
 from house import House, Tenant
 from sqlalchemy import Row
 
-from keys.database import reading
+from rows.engine import reading
 from vault import audit
 from vault.tlog import kept, sequencing
 from vault.tlog.files import Folder, Kept, write

@@ -6,8 +6,9 @@ from sqlalchemy import Connection, Row, and_, select, update
 from sqlalchemy import delete as delete_rows
 
 from keys.context import Context
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.changes import write
+from rows.engine import reading
 from vault import audit
 from vault.cards.tokens import OfToken, Token, read, row_of_token
 from vault.charge_states import OPEN
@@ -20,7 +21,6 @@ from vault.people import holds
 from vault.people.customer_rows import shared_row_of
 from vault.processing import intents, references
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import write
 from vault.tables import blind_index, charges, processor_references, tokens
 
 DETACHED = "detached"

@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, and_, or_, select
 
-from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
+from rows.clock import database_clock
+from rows.conditions import spelled
+from rows.engine import reading
 from vault import leases
 from vault.cards import resuming, tokens
 from vault.cards.outcomes import conclude
 from vault.cards.resuming import Waiting, ask
-from vault.columns import database_clock
-from vault.conditions import spelled
 from vault.desk import Desk
 from vault.errors import Erased, NotFoundHere
 from vault.processing import references, sending

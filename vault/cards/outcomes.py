@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete
 
-from keys.database import reading
+from rows.changes import Change, write
+from rows.engine import reading
 from vault import audit
 from vault.cards.deletion import leave_to_forget
 from vault.cards.storing import (
@@ -43,7 +44,6 @@ from vault.processing.answers import (
     Unknown,
 )
 from vault.sealing import seal_value
-from vault.statements import Change, write
 from vault.tables import tokens as token_table
 
 

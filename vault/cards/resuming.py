@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from keys.database import reading
+from rows.engine import reading
 from vault.cards import tokens
 from vault.cards.outcomes import conclude
 from vault.cards.storing import Storing, Tokenized

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection
 
 from keys.dek import Dek
+from rows.changes import Change, updated, write
 from vault import audit
 from vault.cards.tokens import Token, shown_fingerprint
 from vault.desk import Desk
@@ -16,7 +17,6 @@ from vault.personal import CardMetadata
 from vault.processing import intents, references
 from vault.processing.answers import Stored
 from vault.processing.connecting import Connected
-from vault.statements import Change, updated, write
 from vault.tables import tokens as token_table
 
 

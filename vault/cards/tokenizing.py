@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from keys.database import reading
 from keys.dek import Dek
 from keys.errors import KeyDestroyed, KeysError
+from rows.changes import Change, inserted, write
+from rows.engine import reading
 from vault import audit
 from vault.caller import Caller
 from vault.cards import sending, tokens
@@ -25,7 +26,6 @@ from vault.personal import BillingContact, Card
 from vault.processing import accounts, intents, references
 from vault.processing.connecting import Connected, Processors, connect
 from vault.sealing import seal_value
-from vault.statements import Change, inserted, write
 from vault.tables import tokens as token_table
 
 _TRIES = 3

@@ -13,22 +13,22 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from keys.blindindex import NORMALIZATION, digest, label
 from keys.context import Context
-from keys.database import reading
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
-from keys.prepared import Prepared
-from vault import pages
+from rows.changes import Change, inserted
+from rows.conditions import given, together
+from rows.engine import reading
+from rows.prepared import Prepared
+from vault import cursors
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.errors import Erased, NotFoundHere
 from vault.ids import base32
 from vault.people.customer_rows import row_of
 from vault.personal import CardMetadata
 from vault.sealing import place_of, unseal_value
-from vault.statements import Change, inserted
 from vault.tables import LOST, blind_index, customers, processor_accounts, tokens
 
 STORED = tokens.c.state.not_in(("failed", LOST))
@@ -62,14 +62,14 @@ def read(desk: Desk, token_id: str) -> Token:
 
 
 def of_customer(
-    desk: Desk, customer_id: str, wanted: pages.Wanted, which: ColumnElement[bool] = STORED
-) -> pages.Page[Token]:
+    desk: Desk, customer_id: str, wanted: cursors.Wanted, which: ColumnElement[bool] = STORED
+) -> cursors.Page[Token]:
     """A customer's tokens, newest first; those whose storing failed are left out. Raises NotFoundHere, Erased."""
     with reading(desk.records) as connection:
         row_of(connection, desk.caller, customer_id)
         statement = _mine(desk.caller).where(tokens.c.customer_id == customer_id, which)
         order = (tokens.c.created_at, tokens.c.token_id)
-        return pages.page(connection, statement, order, wanted, partial(unsealed, desk.keyring))
+        return cursors.page(connection, statement, order, wanted, partial(unsealed, desk.keyring))
 
 
 class OfToken(Protocol):

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, select, update
 
+from rows.changes import Change, updated, write
 from vault.cards.deletion import leave_to_forget
 from vault.cards.storing import Overtaken, Storing, intent_ended, reference_value, told, waiting
 from vault.cards.tokens import Token, fingerprint_digest, found_by, row_of_token, token_place, unsealed
@@ -12,7 +13,6 @@ from vault.personal import CardMetadata
 from vault.processing import references
 from vault.processing.answers import Stored
 from vault.sealing import seal_value
-from vault.statements import Change, updated, write
 from vault.tables import blind_index
 from vault.tables import tokens as token_table
 

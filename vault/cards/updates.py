@@ -5,13 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, select, update
 
-from keys.database import reading
 from keys.errors import KeyDestroyed
 from keys.keyring import Keyring
+from rows.changes import write
+from rows.conditions import of_row
+from rows.engine import reading
 from vault import audit
 from vault.cards.deletion import unlink
 from vault.cards.tokens import found_by, row_of_token, token_place, unsealed
-from vault.conditions import of_row
 from vault.desk import Desk
 from vault.errors import Erased
 from vault.events import raising
@@ -19,7 +20,6 @@ from vault.processing import references
 from vault.processing.answers import Forgotten, Refused, Stored
 from vault.processing.connecting import Connected
 from vault.sealing import seal_value
-from vault.statements import write
 from vault.tables import blind_index, processor_references, tokens
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, Table, exists, func, or_, select
 
 from keys import keystore as keystores
-from keys.database import reading
-from vault.conditions import given, together
+from rows.conditions import given, together
+from rows.engine import reading
 from vault.erasing.recipients import Recipient
 from vault.policy import Policy
 from vault.tables import (

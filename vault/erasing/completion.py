@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select
 
 from keys import keystore as keystores
-from keys.database import reading, transaction
+from rows.changes import update_row, write
+from rows.clock import database_clock
+from rows.conditions import spelled, together
+from rows.engine import reading, transaction
 from vault import audit, leases
-from vault.columns import database_clock
-from vault.conditions import spelled, together
 from vault.desk import Desk
 from vault.erasing import certificates, recipients, redactions, telling
 from vault.erasing.recipients import Answer, Recipient
@@ -29,7 +30,6 @@ from vault.policy import Policy
 from vault.processing.connecting import Processors
 from vault.requests import progress, rights
 from vault.requests.rights import Target
-from vault.statements import update_row, write
 from vault.tables import customers, erasures, ledger_outbox, rights_requests
 
 LEASE_SECONDS = 60

@@ -15,6 +15,7 @@ from keys.errors import KeyDestroyed
 from keys.identity import identified
 from keys.keyring import ToErase
 from keys.keystore import Watermark
+from rows.changes import Change, inserted, updated, write
 from vault import audit
 from vault.caller import Caller
 from vault.desk import Desk
@@ -31,7 +32,6 @@ from vault.policy import Policy
 from vault.requests import progress, rights
 from vault.requests.approval import approvals_needed
 from vault.requests.rights import RightsRequest, Target
-from vault.statements import Change, inserted, updated, write
 from vault.tables import customers, erasures
 
 LEASE_SECONDS = 60

@@ -5,10 +5,10 @@ from typing import Any
 from sqlalchemy import bindparam, exists, literal, select, true
 
 from keys.identity import identity_of
-from keys.prepared import Prepared
+from rows.conditions import given, together
+from rows.prepared import Prepared
 from vault import charge_states
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.policy import Policy
 from vault.requests import rights
 from vault.requests.approval import RATE_OVER, waiting

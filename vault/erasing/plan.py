@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, func, select
 
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.conditions import given, together
+from rows.engine import reading
 from vault import charge_states
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.erasing import certificates
 from vault.errors import NotUsable

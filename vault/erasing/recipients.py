@@ -11,17 +11,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, bindparam, select
 
 from keys.context import Context
-from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from rows.changes import Change, inserted, update_row
+from rows.conditions import given, together
+from rows.engine import reading
 from vault import leases
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.policy import Policy
 from vault.processing import references
 from vault.sealing import open_near, place_of, seal_value
-from vault.statements import Change, inserted, update_row
 from vault.tables import erasure_recipients, tokens
 from vault.tables import intents as intent_table
 from vault.tables import processor_accounts as account_table

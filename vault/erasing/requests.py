@@ -1,6 +1,6 @@
 """Asking for one customer's erasure outright (`DELETE /v1/customers/{id}`): it is done at once where that may be."""
 
-from keys.database import reading
+from rows.engine import reading
 from vault.desk import Desk
 from vault.erasing import erasure
 from vault.erasing.erasure import ApprovalNeeded

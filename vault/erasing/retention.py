@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, exists, or_, select
 
-from keys.database import reading
+from rows.conditions import given, spelled, together
+from rows.engine import reading
 from vault import audit
 from vault.charge_states import OPEN
-from vault.conditions import given, spelled, together
 from vault.desk import Desk
 from vault.policy import Policy
 from vault.tables import CLOSED_DISPUTES, charges, customers, disputes, holds, intents, refunds

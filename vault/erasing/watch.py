@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
-from keys.database import reading
-from vault.conditions import spelled
+from rows.conditions import spelled
+from rows.engine import reading
 from vault.tables import erasures
 
 UNDONE = timedelta(hours=1)

@@ -15,15 +15,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, delete, func, or_, select, update
 
-from keys.database import reading, transaction
+from rows.changes import write
+from rows.clock import database_clock, once
+from rows.conditions import given, of_row, spelled, together
+from rows.engine import reading, transaction
 from vault import leases
-from vault.columns import database_clock, once
-from vault.conditions import given, of_row, spelled, together
 from vault.events import raising, webhook_endpoints
 from vault.events.messages import message
 from vault.outgoing import NotPosted, Posted, failure
 from vault.personal import Secret
-from vault.statements import write
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events as event_table
 from vault.tables import tenants

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Row, and_, select
 
-from keys.database import reading
-from vault import audit, pages
+from rows.engine import reading
+from vault import audit, cursors
 from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.events import queueing, webhook_endpoints
@@ -63,7 +63,7 @@ def read(desk: Desk, event_id: str) -> Event:
     return _event(row)
 
 
-def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Event]:
+def find(desk: Desk, wanted: Filter, page: cursors.Wanted) -> cursors.Page[Event]:
     """Events, newest first."""
     statement = select(events).where(events.c.tenant_id == desk.caller.tenant, events.c.live == desk.caller.live)
     for column, value in ((events.c.type, wanted.type), (events.c.resource_id, wanted.resource)):
@@ -72,17 +72,17 @@ def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Event]:
         statement = statement.where(events.c.created_at >= wanted.since)
     with reading(desk.records) as connection:
         order = (events.c.created_at, events.c.event_id)
-        return pages.page(connection, statement, order, page, lambda rows: [_event(row) for row in rows])
+        return cursors.page(connection, statement, order, page, lambda rows: [_event(row) for row in rows])
 
 
-def deliveries(desk: Desk, endpoint_id: str, page: pages.Wanted) -> pages.Page[Delivery]:
+def deliveries(desk: Desk, endpoint_id: str, page: cursors.Wanted) -> cursors.Page[Delivery]:
     """What was and will be sent to an endpoint, the newest event first. Raises NotFoundHere."""
     sent = event_deliveries
     statement = select(sent).where(sent.c.tenant_id == desk.caller.tenant, sent.c.endpoint_id == endpoint_id)
     with reading(desk.records) as connection:
         endpoint = webhook_endpoints.row_of(connection, desk.caller, endpoint_id)
         order = (sent.c.created_at, sent.c.event_id)
-        return pages.page(connection, statement, order, page, partial(_deliveries, endpoint))
+        return cursors.page(connection, statement, order, page, partial(_deliveries, endpoint))
 
 
 def replay(desk: Desk, endpoint_id: str, *, event: str | None, since: datetime | None) -> int:

@@ -21,13 +21,12 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from keys.database import reading, transaction
+from rows.changes import inserting
+from rows.clock import database_clock
+from rows.conditions import spelled, together
+from rows.engine import reading, transaction
 from vault.caller import Caller
-from vault.columns import database_clock
-from vault.conditions import spelled, together
-from vault.statements import ONE_TRIP
 from vault.tables import event_deliveries as deliveries
 from vault.tables import events, webhook_endpoints
 from vault.workshop import Workshop
@@ -71,7 +70,7 @@ def _queue(
     tx: Connection, which: Select[Any], values: Mapping[str, Any], again: Mapping[str, Any] | None = None
 ) -> int:
     """Make deliveries of what is selected; one that is there stays as it is, or begins `again`. How many."""
-    made = (postgresql.insert if tx.dialect.name == ONE_TRIP else sqlite.insert)(deliveries)
+    made = inserting(tx, deliveries)
     queued = made.from_select([*_KEY, "created_at", "state", "next_attempt_at"], which)
     if again is None:
         queued = queued.on_conflict_do_nothing()

@@ -5,10 +5,10 @@ An event is thin, because it leaves the house: ids, states and amounts, nothing 
 
 from collections.abc import Mapping
 
+from rows.changes import Change, inserted
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
 from vault.ids import new_id
-from vault.statements import Change, inserted
 from vault.tables import events
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, func, select
 
-from keys.database import reading
-from vault.columns import database_clock
-from vault.conditions import together
+from rows.clock import database_clock
+from rows.conditions import together
+from rows.engine import reading
 from vault.tables import event_deliveries as deliveries
 from vault.tables import webhook_endpoints as endpoints
 

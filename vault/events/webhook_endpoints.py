@@ -17,17 +17,17 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, selec
 from sqlalchemy.exc import IntegrityError
 
 from keys.context import Context
-from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, pages
+from rows.changes import insert
+from rows.deleting import delete_some
+from rows.engine import reading
+from vault import audit, cursors
 from vault.caller import Caller
-from vault.deleting import delete_some
 from vault.desk import Desk
 from vault.errors import Invalid, NotFoundHere, NotUsable
 from vault.ids import new_id
 from vault.personal import Secret
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import insert
 from vault.tables import event_deliveries, webhook_endpoints
 
 OVERLAP = timedelta(hours=24)
@@ -79,12 +79,12 @@ def read(desk: Desk, endpoint_id: str) -> Endpoint:
         return _endpoint(desk.keyring, row_of(connection, desk.caller, endpoint_id))
 
 
-def find(desk: Desk, page: pages.Wanted) -> pages.Page[Endpoint]:
+def find(desk: Desk, page: cursors.Wanted) -> cursors.Page[Endpoint]:
     """All endpoints of this mode, newest first."""
     order = (webhook_endpoints.c.created_at, webhook_endpoints.c.endpoint_id)
     with reading(desk.records) as connection:
         mine = select(webhook_endpoints).where(_mine(desk.caller))
-        return pages.page(connection, mine, order, page, lambda rows: [_endpoint(desk.keyring, row) for row in rows])
+        return cursors.page(connection, mine, order, page, lambda rows: [_endpoint(desk.keyring, row) for row in rows])
 
 
 def change(desk: Desk, endpoint_id: str, changes: Mapping[str, Any]) -> Endpoint:

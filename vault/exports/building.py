@@ -8,19 +8,19 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, and_, bindparam, update
 
-from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.envelope import seal
 from keys.keyring import Keyring
-from vault.columns import database_clock
-from vault.conditions import given
+from rows.changes import insert
+from rows.clock import database_clock
+from rows.conditions import given
+from rows.engine import reading, transaction
 from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.exports.disclosure import Source
 from vault.exports.files import Piece, parts_of, pieces
 from vault.exports.notices import Notices
 from vault.exports.packages import LEASE_SECONDS, LIFE, chunk_place, customers_of, find
-from vault.statements import insert
 from vault.tables import package_chunks, packages
 
 TURN = 20

@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, tuple_
 
-from keys.database import reading
-from vault import pages
+from rows.conditions import given, together
+from rows.engine import reading
+from vault import cursors
 from vault.cards import tokens
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.errors import NotUsable
 from vault.exports import notices
@@ -107,7 +107,7 @@ def _processed(connection: Connection, source: Source, row: Row[Any]) -> dict[st
 
 def _payment_methods(source: Source, after: str | None) -> Rows:
     which = token_table.c.card.is_not(None) if source.kind == "portability" else token_table.c.state != LOST
-    wanted = pages.Wanted(limit=PAGE, cursor=after)
+    wanted = cursors.Wanted(limit=PAGE, cursor=after)
     page = tokens.of_customer(source.desk, source.customer_id, wanted, which)
     # The token's own fields win: its fingerprint is our digest, the card's is the processor's own.
     found = [(asdict(token.card) if token.card else {}) | asdict(token) for token in page.data]
@@ -117,7 +117,7 @@ def _payment_methods(source: Source, after: str | None) -> Rows:
 def _charges(source: Source, after: str | None) -> Rows:
     with reading(source.desk.records) as connection:
         row_of(connection, source.desk.caller, source.customer_id)
-    theirs, wanted = charges.Filter(customer=source.customer_id), pages.Wanted(limit=PAGE, cursor=after)
+    theirs, wanted = charges.Filter(customer=source.customer_id), cursors.Wanted(limit=PAGE, cursor=after)
     page = charges.find(source.desk, theirs, wanted)
     found = [asdict(charge) | {"payment_method": charge.token} for charge in page.data]
     return _rows(source, "charges", found, page.next_cursor)
@@ -131,7 +131,7 @@ def _refunds(source: Source, after: str | None) -> Rows:
     order = (charge_table.c.created_at, charge_table.c.charge_id)
     with reading(source.desk.records) as connection:
         row_of(connection, source.desk.caller, source.customer_id)
-        page = pages.page(connection, statement, order, pages.Wanted(limit=PAGE, cursor=after), list)
+        page = cursors.page(connection, statement, order, cursors.Wanted(limit=PAGE, cursor=after), list)
         named = {"of_tenant": source.desk.caller.tenant, "of_charges": [row.charge_id for row in page.data]}
         found = [each._asdict() for each in connection.execute(_REFUNDS, named)]
     return _rows(source, "refunds", found, page.next_cursor)

@@ -17,17 +17,18 @@ from typing import Any
 from sqlalchemy import Engine, Row, bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from keys.database import reading
 from keys.dek import Dek
 from keys.envelope import unseal
 from keys.errors import KeyDestroyed, KeyMissing
 from keys.framing import frame
 from keys.keyring import Keyring
-from keys.tenant_rows import for_tenant
+from rows.changes import update_row
+from rows.clock import database_clock
+from rows.conditions import given
+from rows.engine import reading
+from rows.tenants import for_tenant
 from vault import audit
 from vault.caller import Caller
-from vault.columns import database_clock
-from vault.conditions import given
 from vault.desk import Desk, desk_for
 from vault.errors import Gone, NotFoundHere, NotUsable, VaultError
 from vault.exports.archive import as_zip
@@ -35,7 +36,6 @@ from vault.exports.packages import Package, chunk_place, customers_of, end, find
 from vault.ids import BODY_LENGTH, base32
 from vault.ledger.book import Ledger
 from vault.sealing import near
-from vault.statements import update_row
 from vault.tables import package_chunks, packages
 
 DOWNLOAD_SECONDS = 3600

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select
 
+from rows.conditions import given, together
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.policy import Policy, Retention
 from vault.tables import (
     erasures,

@@ -14,11 +14,12 @@ from sqlalchemy import Connection, Engine, Row, and_, bindparam, delete, insert,
 
 from keys import keystore as keystores
 from keys.context import Context
-from keys.database import reading, transaction
 from keys.keyring import Keyring
+from rows.changes import update_row
+from rows.clock import database_clock
+from rows.conditions import given, of_row, spelled, together
+from rows.engine import reading, transaction
 from vault import audit, leases
-from vault.columns import database_clock
-from vault.conditions import given, of_row, spelled, together
 from vault.desk import Desk
 from vault.errors import Invalid, NotFoundHere
 from vault.exports.disclosure import FIELDS
@@ -28,7 +29,6 @@ from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import shared_row_of
 from vault.sealing import place_of
-from vault.statements import update_row
 from vault.tables import package_chunks, package_customers, packages
 
 LIFE = timedelta(days=7)

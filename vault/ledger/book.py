@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Engine
 
-from keys.database import reading
 from keys.identity import Witness
 from keys.keyring import Keyring
 from keys.keystore import Watermark
+from rows.changes import Change
+from rows.engine import reading
 from vault.errors import LedgerBroken
 from vault.ledger import protocol
 from vault.ledger.announcements import announced
@@ -22,7 +23,6 @@ from vault.ledger.effects import Entry
 from vault.ledger.entries import hash_of, key_named, parsed, verified
 from vault.ledger.keys import public_of
 from vault.ledger.watermarks import identity
-from vault.statements import Change
 
 
 class LedgerStore(Protocol):

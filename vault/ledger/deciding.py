@@ -5,13 +5,13 @@ from typing import Any, Required, TypedDict, Unpack
 
 from sqlalchemy import Connection
 
+from rows.changes import Change, inserted, write
 from vault.caller import Caller
 from vault.canonical import canonical
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.ledger.entries import VERSION
 from vault.ledger.watermarks import identity
-from vault.statements import Change, inserted, write
 from vault.tables import ledger_outbox
 
 

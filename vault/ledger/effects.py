@@ -17,10 +17,10 @@ from sqlalchemy import (
 )
 
 from keys.keystore import Watermark
-from vault.columns import database_clock
+from rows.changes import Change, each, updated
+from rows.clock import database_clock
 from vault.ledger.keys import ANNOUNCED
 from vault.ledger.protocol import lifts, sets
-from vault.statements import Change, each, updated
 from vault.tables import (
     LOST,
     blind_index,

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from keys import keystore as keystores
-from keys.database import REPLACED, reading
 from keys.errors import KeyMissing
 from keys.identity import Identity, Witness, of_keystore
-from keys.tenant_rows import for_tenant
+from rows.engine import REPLACED, is_sqlite, reading
+from rows.tenants import for_tenant
 from vault.errors import LedgerAway, LedgerBroken, Refused
 from vault.ledger import protocol, vouched
 from vault.ledger.book import Ledger, chain
@@ -90,7 +90,7 @@ class Guard:
         self._turns, self._believed = count(1), 0
         for witness in self._witnesses:
             witness.alarm = self._look_at_once
-        if records.dialect.name == "sqlite":
+        if is_sqlite(records):
             ledger.witness.suspects = self._has_more
 
     def check(self) -> Verdict:

@@ -16,20 +16,20 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from keys import keystore as keystores
-from keys.database import reading
 from keys.errors import WatermarkMoved
 from keys.keystore import Watermark
-from keys.prepared import Prepared
-from keys.tenant_rows import for_tenant
+from rows.changes import Change, updated
+from rows.conditions import given
+from rows.engine import reading
+from rows.prepared import Prepared
+from rows.tenants import for_tenant
 from vault import audit
-from vault.conditions import given
 from vault.errors import KeystoreRestored, MovedOn, RecordsRestored
 from vault.ledger import protocol
 from vault.ledger.book import Decided, Ledger, chain
 from vault.ledger.effects import EFFECTS, Entry
 from vault.ledger.entries import hash_of, parsed, signed
 from vault.ledger.watermarks import watermark, watermark_moved
-from vault.statements import Change, updated
 from vault.tables import guard, ledger_outbox
 
 _LARGEST_RACE = 1000

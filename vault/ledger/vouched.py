@@ -9,9 +9,9 @@ import json
 
 from sqlalchemy import Connection, Engine, Table, select, update
 
-from keys.database import reading, transaction
 from keys.identity import Identity
 from keys.keystore import DEPLOYMENT, Watermark
+from rows.engine import reading, transaction
 from vault.ledger.protocol import Seen
 from vault.tables import deployment
 

@@ -4,8 +4,8 @@ from sqlalchemy import Connection, select
 
 from keys.identity import Identity, identified, identity_of
 from keys.keystore import Watermark
-from keys.prepared import Prepared
-from vault.statements import Change, updated, write
+from rows.changes import Change, updated, write
+from rows.prepared import Prepared
 from vault.tables import guard
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.charge_states import OPEN, PAID
 from vault.desk import Desk
 from vault.money.charge import charges as charge_rooms

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, select
 
 from keys.context import Context
-from keys.database import reading
 from keys.keyring import Keyring
-from vault import audit, pages
+from rows.changes import insert, updated, write
+from rows.engine import reading
+from vault import audit, cursors
 from vault.caller import Caller
 from vault.desk import Desk
 from vault.errors import NotFoundHere
@@ -19,7 +20,6 @@ from vault.processing import references
 from vault.processing.answers import Disputed
 from vault.processing.connecting import Connected
 from vault.sealing import place_of, seal_value
-from vault.statements import insert, updated, write
 from vault.tables import CLOSED_DISPUTES, charges, disputes
 
 
@@ -46,12 +46,12 @@ def read(desk: Desk, dispute_id: str) -> Dispute:
     return _dispute(row)
 
 
-def find(desk: Desk, charge: str | None, page: pages.Wanted) -> pages.Page[Dispute]:
+def find(desk: Desk, charge: str | None, page: cursors.Wanted) -> cursors.Page[Dispute]:
     """Disputes, newest first, of one charge or of all."""
     statement = _mine(desk.caller) if charge is None else _mine(desk.caller).where(disputes.c.charge_id == charge)
     with reading(desk.records) as connection:
         order = (disputes.c.created_at, disputes.c.dispute_id)
-        return pages.page(connection, statement, order, page, lambda rows: [_dispute(row) for row in rows])
+        return cursors.page(connection, statement, order, page, lambda rows: [_dispute(row) for row in rows])
 
 
 def follow(desk: Desk, connected: Connected, account_id: str, charge_id: str, reference: str) -> bool:

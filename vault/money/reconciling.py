@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import Row, and_, or_, select, update
 
-from keys.database import reading, transaction
+from rows.changes import write
+from rows.clock import database_clock
+from rows.conditions import of_row
+from rows.engine import reading, transaction
 from vault import leases
-from vault.columns import database_clock
-from vault.conditions import of_row
 from vault.events import raising
 from vault.money import comparing
 from vault.processing import accounts as processor_accounts
 from vault.processing.connecting import connect
-from vault.statements import write
 from vault.tables import processor_accounts as accounts
 from vault.workshop import Workshop, desk_of
 

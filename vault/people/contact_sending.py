@@ -6,9 +6,9 @@ finds that it was changed meanwhile sends again.
 
 from sqlalchemy import Row, bindparam, select
 
-from keys.database import reading
 from keys.keyring import Keyring
-from vault.conditions import given
+from rows.conditions import given
+from rows.engine import reading
 from vault.desk import Desk
 from vault.errors import Erased, NotUsable
 from vault.people import contacts

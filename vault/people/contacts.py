@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.conditions import given
+from rows.engine import reading
 from vault import audit
-from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import Erased, MovedOn, NotUsable
 from vault.ledger.book import Ledger

@@ -4,12 +4,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, select
 
-from keys.prepared import Prepared
-from vault import statements
+from rows import changes
+from rows.changes import Change
+from rows.conditions import given, together
+from rows.prepared import Prepared
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.errors import Erased, NotFoundHere, Restricted
-from vault.statements import Change
 from vault.tables import customers, processor_accounts, processor_references
 
 _THIS = given(customers, "live", "customer_id")
@@ -91,7 +91,7 @@ def held(caller: Caller, customer_id: str, dek_id: bytes, contact_version: int) 
     It is what `write_whole` must find.
     """
     named = {"of_dek": dek_id, "of_contact": contact_version}
-    return statements.held(_HELD_ACTIVE, _asked(caller, customer_id) | named)
+    return changes.held(_HELD_ACTIVE, _asked(caller, customer_id) | named)
 
 
 def lone_row_of(tx: Connection, caller: Caller, customer_id: str) -> Row[Any]:

@@ -20,12 +20,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
+from rows.conditions import together
+from rows.engine import reading
 from vault import audit
 from vault.caller import Caller
-from vault.conditions import together
 from vault.desk import Desk
 from vault.errors import CustomerExists
 from vault.ids import new_id

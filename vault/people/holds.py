@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
-from keys.database import reading
-from vault import audit, pages
+from rows.changes import insert, update_row
+from rows.conditions import together
+from rows.engine import reading
+from vault import audit, cursors
 from vault.caller import Caller
-from vault.conditions import together
 from vault.desk import Desk
 from vault.errors import Blocked, Erased, Invalid, NotFoundHere
 from vault.ids import new_id
@@ -25,7 +26,6 @@ from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import lone_row_of, row_of
 from vault.processing import intents
-from vault.statements import insert, update_row
 from vault.tables import customers, holds
 
 REASONS = ("litigation", "investigation", "audit", "regulatory", "dispute")
@@ -89,12 +89,12 @@ def lift(desk: Desk, ledger: Ledger, hold_id: str) -> Hold:
     return _read(desk, hold_id)
 
 
-def of_customer(desk: Desk, customer_id: str, wanted: pages.Wanted) -> pages.Page[Hold]:
+def of_customer(desk: Desk, customer_id: str, wanted: cursors.Wanted) -> cursors.Page[Hold]:
     """A customer's holds, newest first, those that are over too. Raises NotFoundHere, Erased, Invalid."""
     with reading(desk.records) as connection:
         row_of(connection, desk.caller, customer_id)
         statement = select(holds).where(holds.c.tenant_id == desk.caller.tenant, holds.c.customer_id == customer_id)
-        return pages.page(
+        return cursors.page(
             connection, statement, (holds.c.created_at, holds.c.hold_id), wanted, partial(_all, desk.caller)
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from rows.changes import update_row
 from vault import audit
 from vault.caller import Caller
 from vault.desk import Desk
@@ -18,7 +19,6 @@ from vault.ledger.book import Ledger
 from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.people.customer_rows import any_row_of, lone_row_of, refuse_erased
-from vault.statements import update_row
 from vault.tables import customers
 
 GROUNDS = ("accuracy_contested", "unlawful", "needed_for_claims", "objection")

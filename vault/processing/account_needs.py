@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, func, select, text, update
 
-from vault.columns import database_clock
-from vault.conditions import given
-from vault.statements import Change, each
+from rows.changes import Change, each
+from rows.clock import database_clock
+from rows.conditions import given
 from vault.tables import erasure_recipients, erasures, intents, tokens
 from vault.tables.work import STILL_OPEN
 

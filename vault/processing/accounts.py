@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from keys.context import Context
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.changes import insert, update_row, write
+from rows.conditions import given
+from rows.engine import reading
 from vault import audit
 from vault.caller import Caller
-from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
@@ -21,7 +22,6 @@ from vault.processing import account_needs, account_proofs, doubt, intents
 from vault.processing.account_proofs import Before, Proof
 from vault.processing.processor import Processor
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import insert, update_row, write
 from vault.tables import processor_accounts, tenants
 
 

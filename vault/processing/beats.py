@@ -10,8 +10,9 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, case, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql
 
-from keys.database import reading, transaction
-from vault.columns import database_clock, instance
+from rows.clock import database_clock
+from rows.engine import is_sqlite, reading, transaction
+from rows.instances import instance
 from vault.tables import beats
 from vault.tables import processor_accounts as accounts
 
@@ -28,7 +29,7 @@ def begin(records: Engine) -> None:
 
     On PostgreSQL the server's start says so by itself, and nothing is written.
     """
-    if records.dialect.name == "sqlite":
+    if is_sqlite(records):
         with transaction(records) as tx:
             _begin(tx)
 
@@ -40,7 +41,7 @@ def beat(records: Engine) -> None:
     if is_alive:
         return
     with transaction(records) as tx:
-        if records.dialect.name == "postgresql":
+        if not is_sqlite(records):
             tx.execute(_BEAT)
         elif tx.execute(update(beats).where(beats.c.instance == instance()).values(at=database_clock())).rowcount == 0:
             _begin(tx)  # a file that was copied over: what it knows is older than what this process has seen
@@ -61,7 +62,7 @@ def forget_old(tx: Connection) -> None:
 
 
 def _begin(tx: Connection) -> None:
-    here = instance() if tx.dialect.name == "postgresql" else literal(secrets.token_hex(8))
+    here = literal(secrets.token_hex(8)) if is_sqlite(tx) else instance()
     tx.execute(insert(beats).values(instance=here, since=database_clock(), at=database_clock()))
 
 

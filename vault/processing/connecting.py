@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, Row
 
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.engine import reading
 from vault.errors import NotUsable
 from vault.personal import Secret
 from vault.processing.accounts import by_id, credentials_of

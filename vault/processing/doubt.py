@@ -12,19 +12,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, exists, literal, or_, select, update
 
-from keys.database import reading, transaction
-from keys.prepared import Prepared
-from vault import statements
+from rows import changes
+from rows.changes import Change
+from rows.clock import database_clock
+from rows.conditions import given
+from rows.engine import reading, transaction
+from rows.instances import instance
+from rows.prepared import Prepared
 from vault.caller import Caller
-from vault.columns import database_clock, instance
-from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import InDoubt
 from vault.personal import Secret
 from vault.processing.answers import NotReached, PaymentPage, Refused, Unknown
 from vault.processing.processor import Processor
 from vault.processing.sending import BUDGET
-from vault.statements import Change
 from vault.tables import beats
 from vault.tables import processor_accounts as accounts
 
@@ -52,7 +53,7 @@ def guarded_for(processor: Processor) -> int:
 
 def none(caller: Caller, processor: Processor, account_id: str) -> Change:
     """What `write_whole` must find: nothing in doubt that could have paid what a new order at this account pays."""
-    return statements.held(_NONE, _asked(caller, processor, account_id))
+    return changes.held(_NONE, _asked(caller, processor, account_id))
 
 
 def want(desk: Desk) -> None:

@@ -8,9 +8,9 @@ from sqlalchemy import Row
 
 from keys.context import Context
 from keys.keyring import Keyring
+from rows.changes import Change, inserted
 from vault.processing import references
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import Change, inserted
 from vault.tables import webhook_inbox
 
 

@@ -16,17 +16,17 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, case, delete, select, update
 
-from keys.database import reading
 from keys.keyring import Keyring
-from keys.prepared import Prepared
+from rows.changes import Change, each, inserted, updated, write
+from rows.clock import database_clock
+from rows.conditions import given
+from rows.engine import reading
+from rows.prepared import Prepared
 from vault.caller import Caller
-from vault.columns import database_clock
-from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import InProgress, KeyReused
 from vault.ids import derived_id, is_id, new_id
 from vault.processing.answers import Marks
-from vault.statements import Change, each, inserted, updated, write
 from vault.tables import intents
 
 LEASE_SECONDS = 60

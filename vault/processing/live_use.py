@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Engine, exists, select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.tables import clients, processor_accounts
 
 

@@ -13,10 +13,10 @@ from keys.context import Context
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
-from keys.prepared import Prepared
-from vault.conditions import given
+from rows.changes import Change, each, inserted, update_row
+from rows.conditions import given
+from rows.prepared import Prepared
 from vault.sealing import open_near, place_of, seal_value
-from vault.statements import Change, each, inserted, update_row
 from vault.tables import processor_references
 
 

@@ -13,17 +13,17 @@ from urllib.parse import urlsplit
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, delete, select, update
 
 from keys.context import Context
-from keys.database import reading, transaction
 from keys.keyring import Keyring
+from rows.changes import inserted, write
+from rows.clock import database_clock
+from rows.conditions import of_row, together
+from rows.engine import reading, transaction
 from vault import leases
-from vault.columns import database_clock
-from vault.conditions import of_row, together
 from vault.desk import Desk
 from vault.errors import CallbackFailed
 from vault.requests import rights
 from vault.requests.rights import RightsRequest
 from vault.sealing import open_own, place_of, seal_value
-from vault.statements import inserted, write
 from vault.tables import callbacks, rights_requests
 
 RETRIED_FOR = timedelta(days=3)

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from sqlalchemy import bindparam, select, union
 
-from keys.database import reading
-from vault.conditions import given, together
+from rows.conditions import given, together
+from rows.engine import reading
 from vault.errors import Duplicate, InProgress
 from vault.processing.intents import Attempt
 from vault.protocols.fides import PROTOCOL

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Row
 
-from keys.database import transaction
+from rows.changes import Change, updated, write
+from rows.engine import transaction
 from vault.money.findings import after_burn
 from vault.processing import doubt
 from vault.processing.connecting import Connected
 from vault.processing.intents import Intent
-from vault.statements import Change, updated, write
 from vault.tables import intents
 from vault.workshop import Workshop
 

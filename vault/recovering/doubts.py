@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, and_, func, select, true, union_all
 
-from keys.database import reading
+from rows.clock import database_clock
+from rows.engine import reading
+from rows.instances import instance
 from vault import audit
-from vault.columns import database_clock, instance
 from vault.errors import VaultError
 from vault.processing import doubt
 from vault.processing.connecting import Processors

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, text, update
 
-from keys.database import reading, transaction
+from rows.clock import database_clock
+from rows.conditions import of_row
+from rows.engine import reading, transaction
 from vault import audit
-from vault.columns import database_clock
-from vault.conditions import of_row
 from vault.desk import Desk
 from vault.errors import VaultError
 from vault.money.by_hand import ByHand

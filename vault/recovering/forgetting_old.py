@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import ScalarSelect, and_
 
-from vault.columns import database_clock, once
-from vault.conditions import spelled
-from vault.deleting import delete_some
+from rows.clock import database_clock, once
+from rows.conditions import spelled
+from rows.deleting import delete_some
 from vault.processing import intents
 from vault.recovering import webhooks_in
 from vault.tables import intents as intent_table

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Row, and_, case, func, select, text
 
-from keys.database import reading
-from keys.tenant_rows import EVERY, for_tenant
-from vault.columns import database_clock
-from vault.conditions import together
+from rows.clock import database_clock
+from rows.conditions import together
+from rows.engine import reading
+from rows.tenants import EVERY, for_tenant
 from vault.recovering import doubts
 from vault.tables import intents, processor_accounts
 from vault.tables.tenancy import DIFFERING

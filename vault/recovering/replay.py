@@ -12,15 +12,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, or_, select, tuple_
 
 from keys import keystore as keystores
-from keys.database import reading
 from keys.errors import KeysError
 from keys.keyring import Keyring
 from keys.keystore import BEGINNING, Watermark
-from keys.paging import pages
+from rows.changes import Change, insert_if_absent, update_row, write
+from rows.conditions import given
+from rows.engine import reading
+from rows.pages import pages
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain, canonical
-from vault.conditions import given
 from vault.desk import Desk, desk_for
 from vault.ids import is_id, new_id
 from vault.ledger.book import Ledger, chain
@@ -29,7 +30,6 @@ from vault.ledger.settling import follow
 from vault.ledger.watermarks import move_watermark, watermark
 from vault.people import holds
 from vault.recovering import replay_erasures
-from vault.statements import Change, insert_if_absent, update_row, write
 from vault.tables import LOST, customers, ledger_outbox, processor_accounts, tenants, tokens
 from vault.tables import holds as hold_table
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select
 
-from vault.conditions import given
+from rows.changes import update_row
+from rows.conditions import given
 from vault.ledger.effects import Entry
-from vault.statements import update_row
 from vault.tables import erasure_recipients
 
 Line = Mapping[str, Any]

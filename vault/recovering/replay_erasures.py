@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
-from vault.conditions import given
+from rows.changes import each, insert_if_absent, update_row, write
+from rows.conditions import given
 from vault.ledger.effects import Entry
 from vault.recovering import replay_answers, replay_redactions
 from vault.requests import progress
 from vault.requests.rights import Target
-from vault.statements import each, insert_if_absent, update_row, write
 from vault.tables import (
     customers,
     erasure_recipients,

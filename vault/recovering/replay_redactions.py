@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from vault.conditions import given
+from rows.changes import insert_if_absent, update_row
+from rows.conditions import given
 from vault.erasing.recipients import redaction_of
 from vault.ledger.effects import Entry
-from vault.statements import insert_if_absent, update_row
 from vault.tables import erasure_recipients, processor_accounts
 
 

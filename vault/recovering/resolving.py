@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, text, update
 
-from keys.database import reading, transaction
 from keys.errors import KeysError
+from rows.clock import database_clock
+from rows.conditions import of_row, together
+from rows.engine import reading, transaction
 from vault import leases
 from vault.cards import deletion, resuming, tokens
 from vault.cards import outcomes as token_outcomes
-from vault.columns import database_clock
-from vault.conditions import of_row, together
 from vault.desk import Desk
 from vault.errors import Erased, NeedsHuman, NotUsable, ProcessorRefused, VaultError
 from vault.money.charge import looking, steps

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Row
 
-from keys.database import reading, transaction
+from rows.changes import updated, write
+from rows.engine import reading, transaction
 from vault.charge_states import UNSETTLED
 from vault.money.charge import aftermath, charges, looking, recovered
 from vault.money.charge.looking import Underway
@@ -34,7 +35,6 @@ from vault.processing.answers import Approved, Authorized, Failure, Payment, Pay
 from vault.processing.connecting import Connected, connect, each_page
 from vault.processing.intents import is_ours
 from vault.recovering import burning
-from vault.statements import updated, write
 from vault.tables import charges as charge_table
 from vault.workshop import Workshop, desk_of
 

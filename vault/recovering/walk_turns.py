@@ -10,10 +10,11 @@ from typing import Any
 
 from sqlalchemy import Row, bindparam, or_, select
 
-from keys.database import reading
+from rows.clock import database_clock
+from rows.conditions import given
+from rows.engine import is_sqlite, reading
+from rows.instances import instance
 from vault import leases
-from vault.columns import database_clock, instance
-from vault.conditions import given
 from vault.processing import doubt
 from vault.tables import beats as beat_table
 from vault.tables import processor_accounts as accounts
@@ -69,7 +70,7 @@ def _settling(shop: Workshop) -> int:
 
     With SQLite whoever sent something ended with the program.
     """
-    if shop.records.dialect.name == "sqlite":
+    if is_sqlite(shop.records):
         return 0
     return max((doubt.settling(each) for each in shop.processors.values()), default=0)
 

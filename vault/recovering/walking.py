@@ -14,11 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, literal, select, update
 
-from keys.database import reading, transaction
+from rows.changes import updated, write
+from rows.conditions import given, of_row
+from rows.engine import reading, transaction
+from rows.instances import instance
 from vault import audit
 from vault.charge_states import OPEN
-from vault.columns import instance
-from vault.conditions import given, of_row
 from vault.desk import Desk
 from vault.errors import Invalid, NeedsHuman, NotUsable, VaultError
 from vault.money.charge import looking, recovered
@@ -28,7 +29,6 @@ from vault.processing import beats, doubt, intents, references
 from vault.processing.answers import Forgotten, Made, MadePage, NotFound, PaymentPage, Refused
 from vault.processing.connecting import Connected, connect, each_page
 from vault.recovering.walk_turns import LEASE_SECONDS, whole
-from vault.statements import updated, write
 from vault.tables import beats as beat_table
 from vault.tables import charges, customers, tokens
 from vault.tables import processor_accounts as accounts

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, and_, exists, select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.cards import looking as token_looking
 from vault.cards import updates
 from vault.desk import Desk

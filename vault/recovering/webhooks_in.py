@@ -10,19 +10,19 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, select, update
 
-from keys.database import reading, transaction
 from keys.keyring import Keyring
-from keys.tenant_rows import EVERY, for_tenant
+from rows.changes import write
+from rows.clock import database_clock
+from rows.conditions import of_row, spelled, together
+from rows.engine import reading, transaction
+from rows.tenants import EVERY, for_tenant
 from vault import leases
-from vault.columns import database_clock
-from vault.conditions import of_row, spelled, together
 from vault.errors import NeedsHuman
 from vault.ids import is_id
 from vault.processing import accounts, inbox
 from vault.processing.connecting import Processors
 from vault.recovering import webhook_looks
 from vault.recovering.webhook_looks import Seen
-from vault.statements import write
 from vault.tables import processor_accounts as account_table
 from vault.tables import webhook_inbox
 from vault.turns import a_few_of_each

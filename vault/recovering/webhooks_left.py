@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, func, select, update
 
-from keys.database import reading
-from keys.tenant_rows import EVERY, for_tenant
+from rows.clock import database_clock
+from rows.conditions import spelled
+from rows.engine import reading
+from rows.tenants import EVERY, for_tenant
 from vault import audit
-from vault.columns import database_clock
-from vault.conditions import spelled
 from vault.tables import processor_accounts, webhook_inbox
 from vault.workshop import Workshop, desk_of
 

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, and_, exists, func, select
 
+from rows.changes import insert_if_absent
+from rows.engine import is_sqlite
 from vault.caller import Caller
 from vault.errors import ActorNeeded
 from vault.policy import Policy
 from vault.requests import rights
-from vault.statements import insert_if_absent
 from vault.tables import erasures, rights_approvals, rights_requests, rights_targets
 
 RATE_OVER = timedelta(days=1)
@@ -26,7 +27,7 @@ def approvals_needed(tx: Connection, policy: Policy, caller: Caller, kind: str, 
     """
     if kind != "erasure":
         return 1
-    if tx.dialect.name == "postgresql":
+    if not is_sqlite(tx):
         tx.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"erasures {caller.tenant}"))))
     recent = select(func.count()).where(
         erasures.c.tenant_id == caller.tenant, erasures.c.requested_at > caller.at - RATE_OVER

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from rows.changes import update_row
+from rows.clock import database_clock
 from vault import audit
 from vault.caller import Caller
-from vault.columns import database_clock
 from vault.desk import Desk
 from vault.errors import Invalid, NotUsable
 from vault.ledger.book import Ledger
@@ -19,7 +20,6 @@ from vault.requests import deadlines, progress, rights
 from vault.requests.approval import approvals_needed, approved_by
 from vault.requests.intake import VERIFICATIONS
 from vault.requests.rights import RightsRequest
-from vault.statements import update_row
 from vault.tables import erasure_recipients, erasures, rights_requests
 
 DENIALS = (

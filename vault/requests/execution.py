@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Engine, Row, and_, or_, select
 
-from keys.database import reading, transaction
+from rows.clock import database_clock
+from rows.conditions import spelled, together
+from rows.engine import reading, transaction
 from vault import audit, leases
-from vault.columns import database_clock
-from vault.conditions import spelled, together
 from vault.desk import Desk
 from vault.erasing import erasure
 from vault.errors import Blocked, Erased, NotFoundHere, NotUsable

@@ -11,10 +11,11 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from keys.blindindex import Form
-from keys.database import reading
+from rows.changes import write
+from rows.conditions import given
+from rows.engine import reading
 from vault import audit
 from vault.caller import Caller
-from vault.conditions import given
 from vault.desk import Desk
 from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
@@ -28,7 +29,6 @@ from vault.processing import intents
 from vault.requests import rights
 from vault.requests.approval import approvals_needed, approved_by
 from vault.requests.rights import RightsRequest, Target
-from vault.statements import write
 from vault.tables import blind_index, customers, rights_requests, rights_targets
 
 VERIFICATIONS = ("account", "email", "phone", "document", "in_person", "third_party", "controller")

@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, select
 
-from keys.database import reading
-from vault import pages
+from rows.engine import reading
+from vault import cursors
 from vault.caller import Caller
 from vault.desk import Desk
 from vault.requests.rights import OPEN, RightsRequest, assembled
 from vault.tables import rights_requests, rights_targets
 
 
-def listed(desk: Desk, filters: Mapping[str, Any], wanted: pages.Wanted) -> pages.Page[RightsRequest]:
+def listed(desk: Desk, filters: Mapping[str, Any], wanted: cursors.Wanted) -> cursors.Page[RightsRequest]:
     """One page of requests, newest first; `filters` may name `status`, `type`, `customer` and `overdue`."""
     statement = select(rights_requests).where(
         rights_requests.c.tenant_id == desk.caller.tenant, rights_requests.c.live == desk.caller.live
@@ -23,7 +23,7 @@ def listed(desk: Desk, filters: Mapping[str, Any], wanted: pages.Wanted) -> page
         statement = statement.where(_FILTERS[name](value, desk.caller))
     order = (rights_requests.c.received_at, rights_requests.c.request_id)
     with reading(desk.records) as connection:
-        return pages.page(connection, statement, order, wanted, lambda rows: assembled(connection, rows))
+        return cursors.page(connection, statement, order, wanted, lambda rows: assembled(connection, rows))
 
 
 def overdue(at: datetime) -> ColumnElement[bool]:

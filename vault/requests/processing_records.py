@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from keys.database import reading
+from rows.engine import reading
 from vault.deployments import deployment_of
 from vault.exports.notices import CATEGORIES
 from vault.exports.packages import LIFE

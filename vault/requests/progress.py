@@ -4,11 +4,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from keys.prepared import Prepared
-from vault.conditions import given
+from rows.changes import update_row
+from rows.conditions import given
+from rows.prepared import Prepared
 from vault.errors import NotUsable
 from vault.requests.rights import CLOSED, UNDER_WAY, Target
-from vault.statements import update_row
 from vault.tables import rights_requests, rights_targets
 
 

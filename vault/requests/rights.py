@@ -14,15 +14,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, exists, select
 
-from keys.database import reading
-from keys.prepared import Prepared
+from rows.changes import Change, inserted
+from rows.conditions import given, together
+from rows.engine import reading
+from rows.prepared import Prepared
 from vault.caller import Caller
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.policy import Policy
 from vault.requests import deadlines
-from vault.statements import Change, inserted
 from vault.tables import erasures, rights_approvals, rights_requests, rights_targets
 
 TYPES = ("access", "portability", "rectification", "restriction", "erasure", "objection")

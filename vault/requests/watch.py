@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
-from keys.database import reading
-from keys.tenant_rows import EVERY, for_tenant
+from rows.engine import reading
+from rows.tenants import EVERY, for_tenant
 from vault.policy import Policy
 from vault.requests import deadlines, listed
 from vault.tables import rights_requests

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from keys import renewal
-from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.errors import KeyReplaced
 from keys.renewal import Doomed
+from rows.engine import reading, transaction
 from vault import audit
 from vault.canonical import Plain
 from vault.resealing.values import left, move

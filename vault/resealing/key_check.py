@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, Select, Table, func, select
 
-from keys.database import reading
 from keys.envelope import dek_id_of, unseal
 from keys.errors import KeyDestroyed, KeyMissing, KeyReplaced, Unreadable
 from keys.keyring import Keyring
 from keys.keystore import DEKS
-from keys.paging import pages
+from rows.engine import reading
+from rows.pages import pages
 from vault.sealed_columns import HOLDERS, SEALED_COLUMNS, SealedColumn
 
 PAGE = 500

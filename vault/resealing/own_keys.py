@@ -10,9 +10,9 @@ from functools import partial
 from sqlalchemy import ColumnElement
 
 from keys import renewal
-from keys.database import reading, transaction
 from keys.dek import Dek
 from keys.renewal import RENEWED, REPLACED, Doomed
+from rows.engine import reading, transaction
 from vault import audit
 from vault.ledger import keys
 from vault.ledger.deciding import decide

@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, or_, select
 
 from keys import renewal
-from keys.database import reading
 from keys.errors import KeyDestroyed, KeyMissing, Unreadable
+from rows.changes import insert_if_absent
+from rows.engine import reading
 from vault import audit
 from vault.people import customer_index
 from vault.people.contacts import opened_anyway
 from vault.resealing.values import Told
-from vault.statements import insert_if_absent
 from vault.tables import blind_index, customers, tenants
 from vault.tables.cards import OLD_FORMS
 from vault.workshop import Workshop, desk_of

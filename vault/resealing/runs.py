@@ -11,9 +11,9 @@ from datetime import datetime
 from functools import partial
 
 from keys import renewal
-from keys.database import transaction
 from keys.errors import KeyMissing, Unreadable
 from keys.renewal import Doomed
+from rows.engine import transaction
 from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
 from vault.resealing import customers, own_keys, reindexing

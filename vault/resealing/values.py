@@ -14,7 +14,7 @@ from keys.dek import Dek
 from keys.envelope import dek_id_of, seal, unseal
 from keys.errors import Unreadable
 from keys.keyring import Keyring
-from vault.conditions import of_row
+from rows.conditions import of_row
 from vault.sealed_columns import SealedColumn
 
 

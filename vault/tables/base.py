@@ -2,7 +2,7 @@
 
 from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, MetaData, TextClause, text
 
-from vault.columns import Id, Sealed
+from rows.columns import Id, Sealed
 
 metadata = MetaData(
     naming_convention={

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, SmallInteger, Table, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Digest, Id, Word
+from rows.clock import UtcDateTime
+from rows.columns import Digest, Id, Word
 from vault.tables.base import ids, metadata, of_account, of_customer, of_tenant, partial_index, sealed
 
 customers = Table(

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, LargeBinary, String, Table, Text, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Id, Word
+from rows.clock import UtcDateTime
+from rows.columns import Id, Word
 from vault.tables.base import ids, metadata, of_account, of_customer, partial_index, sealed
 
 holds = Table(

@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, Integer, LargeBinary, Table, Text, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Digest, Id, Word
+from rows.clock import UtcDateTime
+from rows.columns import Digest, Id, Word
 from vault.tables.base import ids, metadata, of_customer, partial_index, sealed
 
 packages = Table(

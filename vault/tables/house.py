@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, LargeBinary, SmallInteger, Table, Text, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Id
+from rows.clock import UtcDateTime
+from rows.columns import Id
 from vault.tables.base import ids, metadata, partial_index
 
 deployment = Table(

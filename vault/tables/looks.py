@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, String, Table, Text, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Id, Word
+from rows.clock import UtcDateTime
+from rows.columns import Id, Word
 from vault.tables.base import metadata, partial_index
 
 # None of them points to `tenants`: the deployment has a log too, under its own id.

@@ -2,9 +2,9 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKeyConstraint, Index, Integer, String, Table, text
 
-from keys.utc import UtcDateTime
+from rows.clock import UtcDateTime
+from rows.columns import Digest, Id, Word
 from vault.charge_states import TAKEN
-from vault.columns import Digest, Id, Word
 from vault.tables.base import ids, metadata, of_account, of_customer, partial_index, sealed
 
 _taken = text(TAKEN)

@@ -2,8 +2,8 @@
 
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, String, Table, Text, text
 
-from keys.utc import UtcDateTime
-from vault.columns import Id, Word
+from rows.clock import UtcDateTime
+from rows.columns import Id, Word
 from vault.tables.base import ids, metadata, of_customer, of_tenant, partial_index, sealed
 
 _unanswered = text("completed_at IS NULL")

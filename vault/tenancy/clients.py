@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading
 from keys.errors import KeyMissing
 from keys.identity import identified, identity_of
 from keys.keyring import Keyring
-from keys.prepared import Prepared
+from rows.conditions import together
+from rows.engine import reading
+from rows.prepared import Prepared
 from vault import audit
 from vault.caller import Caller
 from vault.canonical import Plain
-from vault.conditions import together
 from vault.desk import Desk, desk_for
 from vault.errors import NotFoundHere
 from vault.ids import new_id

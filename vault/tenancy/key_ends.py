@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Engine, and_, func, select
 
-from keys.database import reading
-from vault.conditions import together
+from rows.conditions import together
+from rows.engine import reading
 from vault.tables import audit_entries, client_keys, clients
 from vault.tenancy.clients import REVOKED
 

@@ -7,8 +7,8 @@ from operator import itemgetter
 
 from sqlalchemy import Engine, Update, and_, or_, update
 
-from keys.database import transaction
-from keys.tenant_rows import for_tenant
+from rows.engine import transaction
+from rows.tenants import for_tenant
 from vault.tables import client_keys
 from vault.tenancy.clients import Client, KeyShown
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, case, null, or_, select, update
 
-from keys.database import reading, transaction
 from keys.keyring import Keyring
+from rows.engine import reading, transaction
 from vault import audit
 from vault.canonical import Plain
 from vault.desk import Desk

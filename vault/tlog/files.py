@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from keys.database import reading
+from rows.engine import reading
 from vault.tlog import kept
 from vault.tlog.merkle import TILE_WIDTH, tree_of
 from vault.tlog.paths import CHECKPOINT, ENTRIES, tile_path

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from vault.conditions import given
+from rows.conditions import given
 from vault.tables import audit_entries, audit_logs, audit_tiles
 from vault.tlog.merkle import HASH_BYTES, TILE_WIDTH, Tile
 from vault.tlog.paths import bundle

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, select
 
-from keys.database import reading
 from keys.keyring import Keyring
-from keys.tenant_rows import EVERY, for_tenant
+from rows.engine import reading
+from rows.tenants import EVERY, for_tenant
 from vault.audit import is_genuine
 from vault.errors import AnchorStale
 from vault.tables import audit_entries, audit_logs

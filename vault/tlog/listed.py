@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from keys.database import reading
-from vault.conditions import together
+from rows.conditions import together
+from rows.engine import reading
+from vault.cursors import Page, Wanted
 from vault.errors import Invalid
-from vault.pages import Page, Wanted
 from vault.tables import audit_entries, clients
 
 _LARGEST = 10**18

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, func, or_, select, tuple_
 
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.engine import reading
 from vault.audit import is_genuine
 from vault.tables import audit_entries, audit_logs
 from vault.tlog.verifying import Finding, Told

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Engine, Row, bindparam, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading, transaction
 from keys.keyring import Keyring
+from rows.changes import inserted, write
+from rows.conditions import given
+from rows.engine import is_sqlite, reading, transaction
 from vault.audit import LEAF_KEY
-from vault.conditions import given
 from vault.errors import LogBroken, NotContinued
-from vault.statements import inserted, write
 from vault.tables import audit_entries, audit_logs
 from vault.tlog import kept
 from vault.tlog.merkle import Tree, leaf_hash, tree_of
@@ -32,7 +32,7 @@ from vault.tlog.notes import Checkpoint, NotGenuine, Verifier, open_note, sign
 from vault.tlog.signing import name_of, origin_of, parse_origin, signers
 from vault.tlog.verifying import RESTORED
 
-BATCHES = {"sqlite": 512, "postgresql": 4096}
+BATCH, BATCH_ALONE = 4096, 512
 """Entries that get their places in one transaction at most; on SQLite fewer, because it has one writer."""
 
 _WAITING = audit_entries.c.position.is_(None)
@@ -122,7 +122,7 @@ def follow(records: Engine, keyring: Keyring, tenant: str, known: Known) -> Know
 
 def batch(records: Engine) -> int:
     """How many entries get their places in one transaction at most."""
-    return BATCHES[records.dialect.name]
+    return BATCH_ALONE if is_sqlite(records) else BATCH
 
 
 def _placed(tx: Connection, keys: _Keys, log: Row[Any], tree: Tree, entries: Sequence[Any], at: datetime) -> Known:

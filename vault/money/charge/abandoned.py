@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import Row, and_, select
 
-from keys.database import reading, transaction
-from vault.columns import database_clock
-from vault.conditions import spelled
+from rows.changes import updated, write
+from rows.clock import database_clock
+from rows.conditions import spelled
+from rows.engine import reading, transaction
 from vault.errors import NotUsable, ProcessorNotReached, ProcessorRefused
 from vault.money.charge import steps
 from vault.money.charge.steps import Step
 from vault.processing import intents
-from vault.statements import updated, write
 from vault.tables import charges
 from vault.turns import a_few_of_each
 from vault.workshop import Workshop, desk_of

@@ -3,12 +3,12 @@
 Events of it may have been lost or given up. So a charge that a look-up brings to its end leaves word to list both.
 """
 
+from rows.changes import Change
 from vault.desk import Desk
 from vault.money import disputes
 from vault.money.refund import elsewhere
 from vault.processing import inbox
 from vault.processing.connecting import Connected
-from vault.statements import Change
 
 KIND = "panless.looked_up"
 """The type of what is left in the inbox; no processor sends such an event."""

@@ -19,15 +19,16 @@ from sqlalchemy import (
     select,
 )
 
-from keys.database import reading
 from keys.dek import Dek
 from keys.keyring import Keyring
-from keys.prepared import Prepared
-from vault import statements
+from rows import changes
+from rows.changes import Change
+from rows.columns import Id
+from rows.engine import reading
+from rows.prepared import Prepared
 from vault.caller import Caller
 from vault.cards.tokens import there
 from vault.charge_states import UNPAID
-from vault.columns import Id
 from vault.desk import Desk
 from vault.errors import NotUsable
 from vault.money.charge import retrying
@@ -35,7 +36,6 @@ from vault.money.charge.retrying import Caps
 from vault.people import customer_rows
 from vault.processing import references
 from vault.processing.connecting import Connected, Processors, connect
-from vault.statements import Change
 from vault.tables import charges, processor_accounts, processor_references, tokens
 from vault.tables import customers as customer_table
 
@@ -87,14 +87,14 @@ def hold(tx: Connection, caller: Caller, token_id: str) -> None:
 
 def held(caller: Caller, token_id: str) -> Change:
     """That token and customer are so held, as what `write_whole` must find."""
-    return statements.held(_HELD_CHARGEABLE, _asked(caller, token_id))
+    return changes.held(_HELD_CHARGEABLE, _asked(caller, token_id))
 
 
 def number_is_free(route: Route, obligation: bytes) -> Change:
     """That the route's key number of this obligation was not used up meanwhile, as what `write_whole` must find."""
     token = route.token
     asked = {"of_tenant": token.tenant_id, "of_account": token.account_id, "of_obligation": obligation}
-    return statements.held(_NUMBER_FREE, {**asked, "of_number": route.key_number})
+    return changes.held(_NUMBER_FREE, {**asked, "of_number": route.key_number})
 
 
 def _asked(caller: Caller, token_id: str) -> dict[str, object]:

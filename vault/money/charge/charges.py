@@ -10,15 +10,15 @@ from sqlalchemy import Connection, Row, Select, select
 
 from keys.blindindex import digest, label, normalize
 from keys.context import Context
-from keys.database import reading
 from keys.dek import Dek
 from keys.envelope import dek_id_of
 from keys.keyring import Keyring
-from keys.prepared import Prepared
-from vault import pages
+from rows.conditions import given, together
+from rows.engine import reading
+from rows.prepared import Prepared
+from vault import cursors
 from vault.caller import Caller
 from vault.canonical import Plain
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.processing import intents
@@ -72,7 +72,7 @@ def read(desk: Desk, charge_id: str) -> Charge:
     return unsealed(desk.keyring, [row])[0]
 
 
-def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Charge]:
+def find(desk: Desk, wanted: Filter, page: cursors.Wanted) -> cursors.Page[Charge]:
     """Charges, newest first. Raises ValueError for a bad cursor."""
     statement = _mine(desk.caller)
     for column, value in (
@@ -84,7 +84,7 @@ def find(desk: Desk, wanted: Filter, page: pages.Wanted) -> pages.Page[Charge]:
         statement = statement if value is None else statement.where(column == value)
     with reading(desk.records) as connection:
         order = (charges.c.created_at, charges.c.charge_id)
-        return pages.page(connection, statement, order, page, partial(unsealed, desk.keyring))
+        return cursors.page(connection, statement, order, page, partial(unsealed, desk.keyring))
 
 
 def row_of_charge(connection: Connection, caller: Caller, charge_id: str) -> Row[Any]:

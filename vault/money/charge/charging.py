@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.errors import KeysError
+from rows.changes import Change, inserted, write
 from vault import audit
 from vault.caller import Caller
 from vault.cards import updates
@@ -27,7 +28,6 @@ from vault.money.charge.retrying import Caps
 from vault.processing import doubt, intents, sending
 from vault.processing.answers import ChargeOutcome, Refused
 from vault.processing.connecting import Processors
-from vault.statements import Change, inserted, write
 from vault.tables import charges as charge_table
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from keys.database import reading
 from keys.envelope import dek_id_of
+from rows.engine import reading
 from vault.charge_states import OPEN
 from vault.desk import Desk
 from vault.money.charge import charges

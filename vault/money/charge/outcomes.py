@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, update
 
 from keys.dek import Dek
+from rows.changes import Change, each, updated, write
 from vault import audit
 from vault.charge_states import FOLLOWS, UNSETTLED
 from vault.desk import Desk
@@ -29,7 +30,6 @@ from vault.processing.answers import (
     Unknown,
     Voided,
 )
-from vault.statements import Change, each, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import tokens as token_table
 

@@ -11,15 +11,15 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
-from keys.database import reading
 from keys.dek import Dek
+from rows.changes import Change, inserted, write
+from rows.engine import reading
 from vault import audit
 from vault.desk import Desk
 from vault.money.charge import charges
 from vault.processing import intents, references
 from vault.processing.answers import ActionRequired, Approved, Authorized, Failure, Marks, NotFound, Payment
 from vault.processing.connecting import Connected
-from vault.statements import Change, inserted, write
 from vault.tables import charges as charge_table
 from vault.tables import customers, processor_references, tokens
 

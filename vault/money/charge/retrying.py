@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import ScalarSelect, bindparam, select
 
-from vault.conditions import together
+from rows.conditions import together
 from vault.errors import DoNotRetry
 from vault.policy import Policy
 from vault.processing.answers import Declined

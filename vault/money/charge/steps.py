@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from keys.errors import KeysError
+from rows.changes import updated, write
 from vault import audit
 from vault.charge_states import STEPS
 from vault.desk import Desk
@@ -34,7 +35,6 @@ from vault.processing.answers import (
     Unknown,
 )
 from vault.processing.connecting import Processors
-from vault.statements import updated, write
 from vault.tables import charges as charge_table
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, select
 
+from rows.changes import inserted, write
 from vault import audit
 from vault.desk import Desk
 from vault.ids import new_id
@@ -21,7 +22,6 @@ from vault.processing import intents, references
 from vault.processing.answers import RefundSeen
 from vault.processing.connecting import Connected
 from vault.sealing import seal_value
-from vault.statements import inserted, write
 from vault.tables import charges, refunds
 
 

@@ -7,19 +7,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select, update
 
 from keys.context import Context
-from keys.database import reading
 from keys.keyring import Keyring
+from rows.changes import Change, updated, write
+from rows.clock import database_clock
+from rows.conditions import given, together
+from rows.engine import reading
 from vault import audit, leases
 from vault.caller import Caller
-from vault.columns import database_clock
-from vault.conditions import given, together
 from vault.desk import Desk
 from vault.events import raising
 from vault.money.refund.listed import refund_of, shown_in_event
 from vault.processing.answers import Refunded
 from vault.processing.connecting import connect_to
 from vault.sealing import open_own, place_of
-from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
 from vault.turns import a_few_of_each

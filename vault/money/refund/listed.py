@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, select
 
-from keys.database import reading
-from vault import pages
+from rows.conditions import together
+from rows.engine import reading
+from vault import cursors
 from vault.caller import Caller
 from vault.canonical import Plain
-from vault.conditions import together
 from vault.desk import Desk
 from vault.errors import NotFoundHere
 from vault.money.charge.charges import row_of_charge
@@ -41,12 +41,12 @@ def read(desk: Desk, refund_id: str) -> Refund:
     return refund_of(row)
 
 
-def of_charge(desk: Desk, charge_id: str, page: pages.Wanted) -> pages.Page[Refund]:
+def of_charge(desk: Desk, charge_id: str, page: cursors.Wanted) -> cursors.Page[Refund]:
     """The refunds of a charge, newest first. Raises NotFoundHere, Invalid for a bad cursor."""
     with reading(desk.records) as connection:
         row_of_charge(connection, desk.caller, charge_id)
         order = (refunds.c.created_at, refunds.c.refund_id)
-        return pages.page(connection, _mine(desk.caller).where(refunds.c.charge_id == charge_id), order, page, _all)
+        return cursors.page(connection, _mine(desk.caller).where(refunds.c.charge_id == charge_id), order, page, _all)
 
 
 def shown_in_event(refund: Refund) -> dict[str, Plain]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete
 
+from rows.changes import Change, updated, write
 from vault import audit
 from vault.desk import Desk
 from vault.errors import ProcessorNotReached, ProcessorRefused
@@ -18,7 +19,6 @@ from vault.processing import intents, references
 from vault.processing.answers import Declined, NotFound, NotReached, Refunded, RefundOutcome, Refused, Unknown
 from vault.processing.connecting import Connected
 from vault.sealing import seal_value
-from vault.statements import Change, updated, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
 

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from keys.database import reading
 from keys.errors import KeysError
+from rows.changes import inserted, write
+from rows.engine import reading
 from vault import audit
 from vault.caller import Caller
 from vault.charge_states import PAID
@@ -23,7 +24,6 @@ from vault.money.refund.outcomes import Refunding, conclude, shown
 from vault.processing import accounts, doubt, intents, sending
 from vault.processing.answers import NotFound, RefundOutcome
 from vault.processing.connecting import Processors, connect, connect_to
-from vault.statements import inserted, write
 from vault.tables import charges as charge_table
 from vault.tables import refunds
 

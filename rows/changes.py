@@ -4,7 +4,7 @@ Building a statement anew costs as much as running it, so each is made once, by 
 columns, never a value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -31,11 +31,11 @@ from sqlalchemy import update as core_update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError
 
-from keys.prepared import Prepared
-from vault.columns import database_clock
+from rows.clock import database_clock
+from rows.engine import is_sqlite
+from rows.prepared import Prepared
 
-ONE_TRIP = "postgresql"
-"""Where several changes can be one statement."""
+_InsertInto = Callable[[Table], postgresql.Insert | sqlite.Insert]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
 
     None of them sees what another one did, and their order is not promised: of one row there is one change.
     """
-    if len(changes) > 1 and tx.dialect.name == ONE_TRIP:
+    if len(changes) > 1 and not is_sqlite(tx):
         made = _together(tuple(change.shape for change in changes)).one(tx, _named(changes))
         return tuple(count == 1 for count in made)
     return tuple(_made(tx, change) for change in changes)
@@ -112,7 +112,7 @@ def write(tx: Connection, *changes: Change) -> tuple[bool, ...]:
 
 def _made(tx: Connection, change: Change) -> bool:
     if isinstance(change.shape, _Shape):
-        return _alone(change.shape, tx.dialect.name).change(tx, _named([change])) == 1
+        return _alone(change.shape, _insert_of(tx)).change(tx, _named([change])) == 1
     prepared = _given(change.shape)
     if isinstance(change.shape.statement, Select):
         return prepared.one_or_none(tx, change.values) is not None
@@ -126,7 +126,7 @@ def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
     before it were that may not be: where the first of these is not, nothing is written, and there is no error. So the
     one that is most likely to be in the way comes first.
     """
-    if connection.dialect.name != ONE_TRIP:
+    if is_sqlite(connection):
         made = zip(changes, write(connection, *changes), strict=True)
         return all(done or _any_number(change.shape) for change, done in made)
     try:
@@ -136,6 +136,11 @@ def write_whole(connection: Connection, changes: Sequence[Change]) -> bool:
             raise
         return False
     return bool(found.whole)
+
+
+def inserting(tx: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows what to do where its row is there: each database's own, both say it alike."""
+    return _insert_of(tx)(table)
 
 
 def insert(tx: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -165,9 +170,13 @@ def _named(changes: Sequence[Change]) -> dict[str, Any]:
     return named
 
 
+def _insert_of(tx: Connection) -> _InsertInto:
+    return sqlite.insert if is_sqlite(tx) else postgresql.insert
+
+
 @cache
-def _alone(shape: _Shape, dialect: str) -> Prepared:
-    return Prepared(_statement(shape, 0, dialect))
+def _alone(shape: _Shape, insert_into: _InsertInto) -> Prepared:
+    return Prepared(_statement(shape, 0, insert_into))
 
 
 @cache
@@ -236,7 +245,7 @@ def _rows(shape: _Shape | _Given, place: int, gate: CTE | None = None) -> CTE:
     """What a change makes, once `gate` made a row where there is one."""
     opened = () if gate is None else (exists(select(literal(1)).select_from(gate)),)
     if isinstance(shape, _Shape):
-        statement = _statement(shape, place, ONE_TRIP, *opened)
+        statement = _statement(shape, place, postgresql.insert, *opened)
     else:
         statement = shape.statement.where(*opened)
     if not isinstance(statement, Select):
@@ -245,7 +254,7 @@ def _rows(shape: _Shape | _Given, place: int, gate: CTE | None = None) -> CTE:
     return rows
 
 
-def _statement(shape: _Shape, place: int, dialect: str, *opened: ColumnElement[bool]) -> Any:  # noqa: ANN401  # an insert of either dialect, or an update
+def _statement(shape: _Shape, place: int, insert_into: _InsertInto, *opened: ColumnElement[bool]) -> Any:  # noqa: ANN401  # an insert of either dialect, or an update
     values: dict[str, Any] = {
         name: bindparam(f"new{place}_{name}", type_=shape.table.c[name].type) for name in shape.values
     }
@@ -253,6 +262,6 @@ def _statement(shape: _Shape, place: int, dialect: str, *opened: ColumnElement[b
     if shape.key is not None:
         this = (shape.table.c[name] == bindparam(f"key{place}_{name}") for name in shape.key)
         return core_update(shape.table).where(and_(*this, *shape.also, *opened)).values(values)
-    made = postgresql.insert(shape.table) if dialect == ONE_TRIP else sqlite.insert(shape.table)
+    made = insert_into(shape.table)
     filled = made.from_select([*values], select(*values.values()).where(*opened)) if opened else made.values(values)
     return filled.on_conflict_do_nothing() if shape.if_absent else filled

@@ -8,7 +8,7 @@ cancel request anyway.
 from functools import cache, partial
 from typing import Any
 
-from keys.hosts import Hosts
+from rows.hosts import Hosts
 
 
 def connect_in_time(

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Table, bindparam, delete, select
 
-from keys.database import transaction
+from rows.engine import transaction
 
 AT_ONCE = 500
 """Rows that one transaction deletes."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, Engine, Row, Select, tuple_
 
-from keys.database import reading
+from rows.engine import reading
 
 
 def pages(engine: Engine, rows: Select[Any], key: Sequence[Column[Any]], most: int) -> Iterator[Sequence[Row[Any]]]:

@@ -29,8 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.expression import CompoundSelect, Select, SelectBase
 
-from keys.database import READER, reader_of
-from keys.driver_errors import as_sqlalchemy_says
+from rows.driver_errors import as_sqlalchemy_says
+from rows.engine import READER, is_sqlite, reader_of
 
 SETTING = "panless.tenant"
 POLICY = "panless_tenant"
@@ -72,7 +72,7 @@ def for_tenant(engine: Engine, tenant: str) -> Engine:
 
 def is_kept_apart(connection: Connection) -> bool:
     """Whether this database's user is one whom `panless migrate --roles` lets see one tenant at a time."""
-    if connection.dialect.name != "postgresql":
+    if is_sqlite(connection):
         return False
     mine = _POLICIES.c.policyname == POLICY, func.current_user() == any_(_POLICIES.c.roles)
     return bool(connection.scalar(select(exists().where(*mine))))

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Dialect
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
 
-from keys.driver_errors import as_sqlalchemy_says
-from keys.tenant_rows import BIND, said, saying
+from rows.driver_errors import as_sqlalchemy_says
+from rows.tenants import BIND, said, saying
 
 _Process = Callable[[Any], Any]
 

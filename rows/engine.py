@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keys.answered_in_time import connect_in_time
-from keys.hosts import Hosts
+from rows.answered_in_time import connect_in_time
+from rows.failover import Lives, Timelines
+from rows.hosts import Hosts
 
 WAL_IS_SAFE_FROM = (3, 51, 3)
 """Earlier SQLite releases can corrupt a database when a WAL file is reset (sqlite.org, release 3.51.3)."""
@@ -61,7 +61,7 @@ def open_database(
     reader = create_engine(parsed, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **options)
     writer = create_engine(parsed, execution_options={READER: reader}, **options)
     event.listen(writer, "engine_disposed", lambda _engine: reader.dispose())
-    timelines, lives, hosts = _Timelines(), _Lives(), hosts or Hosts()
+    timelines, lives, hosts = Timelines(), Lives(), hosts or Hosts()
     prepare = partial(_prepare_sqlite, _Newest()) if sqlite_file else partial(_prepare_postgresql, timelines)
     for one in (reader, writer):
         event.listen(one, "connect", prepare)
@@ -77,6 +77,11 @@ def open_database(
     if sqlite_file:
         event.listen(writer, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return writer
+
+
+def is_sqlite(bind: Engine | Connection) -> bool:
+    """Whether it is a SQLite file, which has one writer at a time and needs no second trip; else it is PostgreSQL."""
+    return bind.dialect.name == "sqlite"
 
 
 def reader_of(engine: Engine) -> Engine:
@@ -123,70 +128,13 @@ _POSTGRESQL = {
 """Seconds, and at last milliseconds, until the network says of a server that is gone that it is gone."""
 
 
-def _prepare_postgresql(timelines: "_Timelines", dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
+def _prepare_postgresql(timelines: Timelines, dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # this room names no driver
     dbapi.prepared_max = STATEMENTS  # with psycopg's own 100, busy connections would throw out what they soon need
     try:
         timelines.note(dbapi, entry)
     except BaseException:
         dbapi.close()  # the pool has not seen it yet, so nobody else would
         raise
-
-
-class _Timelines:
-    """The latest timeline of a PostgreSQL that this process has seen.
-
-    After a failover the primary from before may go on for a while, and connections to it would go on in a history that
-    is over: they are dropped, and none is made to it again.
-    """
-
-    def __init__(self) -> None:
-        self._latest = ""
-
-    def note(self, dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # the driver's connection
-        """Keep the timeline of a new connection. Raises OperationalError for one that is over."""
-        cursor = dbapi.execute(_TIMELINE)
-        entry.info[_ON_TIMELINE] = seen = cursor.fetchone()[0] or self._latest
-        dbapi.rollback()
-        self._latest = max(self._latest, seen)
-        if seen < self._latest:
-            raise OperationalError("this server was left behind by a failover", None, Exception(seen))
-
-    def refuse_left_behind(self, _dbapi: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
-        """Have the pool make a new connection in place of one whose server was left behind since."""
-        if entry.info.get(_ON_TIMELINE, self._latest) < self._latest:
-            raise DisconnectionError("this server was left behind by a failover")
-
-
-class _Lives:
-    """How often a PostgreSQL has ended under the connections of this engine, or of its reader.
-
-    One that is gone says so of all that were made before it went, in both pools: else each would be met later, by
-    another request, and be its outage.
-    """
-
-    def __init__(self) -> None:
-        self._ended = 0
-
-    def note(self, _dbapi: Any, entry: ConnectionPoolEntry) -> None:  # noqa: ANN401  # the driver's connection
-        """Keep in which life a connection was made."""
-        entry.info[_IN_LIFE] = self._ended
-
-    def end(self, _dbapi: Any, entry: ConnectionPoolEntry, error: BaseException | None) -> None:  # noqa: ANN401  # as above
-        """A connection of the present life is gone: that life is over."""
-        is_news = error is not None and not isinstance(error, DisconnectionError)
-        if is_news and entry.info.get(_IN_LIFE) == self._ended:
-            self._ended += 1
-
-    def refuse_ended(self, _dbapi: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:  # noqa: ANN401  # as above
-        """Have the pool make a new connection in place of one from before."""
-        if entry.info.get(_IN_LIFE, self._ended) < self._ended:
-            raise DisconnectionError("the server has ended since")
-
-
-_IN_LIFE = "panless_life"
-_ON_TIMELINE = "panless_timeline"
-_TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
-"""Eight digits that sort by time; NULL on a standby, which has none of its own."""
 
 
 NOT_BACK = "panless_not_back"
@@ -238,7 +186,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def single(engine: Engine) -> Iterator[Connection]:
     """A write transaction of one statement; on PostgreSQL in AUTOCOMMIT, which spares a BEGIN and a COMMIT."""
-    with (transaction if engine.dialect.name == "sqlite" else reading)(engine) as connection:
+    with (transaction if is_sqlite(engine) else reading)(engine) as connection:
         yield connection
 
 
@@ -246,7 +194,7 @@ def single(engine: Engine) -> Iterator[Connection]:
 def _one_writer(engine: Engine) -> Iterator[None]:
     """On SQLite, the only writer among all threads and processes of this machine."""
     file = engine.url.database
-    if engine.dialect.name != "sqlite" or not file or file == ":memory:":
+    if not is_sqlite(engine) or not file or file == ":memory:":
         yield
         return
     # Each opening is its own lock, so threads exclude each other too; a file object would cost four times as much.
