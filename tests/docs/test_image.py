@@ -30,7 +30,7 @@ def test_what_it_says() -> None:
     assert [line for line in LINES if line.startswith("USER ")] == ["USER panless"]
     assert [line for line in LINES if line.startswith("VOLUME ")] == ["VOLUME /data"]
     assert "HEALTHCHECK" in text
-    assert set(COPIED) == {"keys", "vault", "api", "migrations", "panless"}  # all rooms but the sandbox
+    assert set(COPIED) == {"rows", "keys", "vault", "api", "migrations", "panless"}  # all rooms but the sandbox
     assert not re.search(r"KEY|SECRET|PASSWORD|TOKEN", text.replace("HEALTHCHECK", ""))
     assert "gcc" not in text
     assert "--only-binary :all:" in text
