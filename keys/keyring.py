@@ -253,7 +253,7 @@ class Keyring:
         _there(rows[0] if rows else None, f"{tenant_id} {purpose}")
         return [row for row in rows if row.wrapped is not None]
 
-    def _all(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+    def _all(self, statement: Prepared[Any], values: Mapping[str, Any]) -> list[Any]:
         """The rows of a statement, once it is clear that they came from the keystore that the guard has vouched for."""
         expected = self.witness.vouched
         with reading(self.keystore) as connection:

@@ -175,24 +175,24 @@ def _insert_of(tx: Connection) -> _InsertInto:
 
 
 @cache
-def _alone(shape: _Shape, insert_into: _InsertInto) -> Prepared:
+def _alone(shape: _Shape, insert_into: _InsertInto) -> Prepared[Any]:
     return Prepared(_statement(shape, 0, insert_into))
 
 
 @cache
-def _given(shape: _Given) -> Prepared:
+def _given(shape: _Given) -> Prepared[Any]:
     return Prepared(shape.statement)
 
 
 @cache
-def _together(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
+def _together(shapes: tuple[_Shape | _Given, ...]) -> Prepared[Any]:
     """Data-modifying CTEs, each of which runs once and to its end (PostgreSQL 7.8.4), and how many rows each made."""
     made = [_rows(shape, place) for place, shape in enumerate(shapes)]
     return Prepared(select(*(_count(rows).label(f"made{place}") for place, rows in enumerate(made))))
 
 
 @cache
-def _whole(shapes: tuple[_Shape | _Given, ...]) -> Prepared:
+def _whole(shapes: tuple[_Shape | _Given, ...]) -> Prepared[Any]:
     """All changes in one statement: 1 where all were made, 0 where nothing was written.
 
     Where one made no row and another was written before it, it divides by zero: an error is what takes that back.

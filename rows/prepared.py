@@ -6,16 +6,17 @@ whoever listens to its `before_cursor_execute` and `after_cursor_execute` sees t
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, overload
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import ColumnElement, Connection, Dialect
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
 
 from rows.driver_errors import as_sqlalchemy_says
 from rows.tenants import BIND, said, saying
+from rows.typed import R, maker
 
 _Process = Callable[[Any], Any]
 
@@ -29,28 +30,38 @@ class _Form:
     """The names of parameters by position, None where the driver takes them by name."""
     constants: Mapping[str, Any]
     binds: tuple[tuple[str, _Process], ...]
-    row: Callable[[Any], Any]
+    values: Callable[[Sequence[Any]], Sequence[Any]]
+    """A row's values as their columns' types have them, of what the driver gave."""
+    make: Callable[[Sequence[Any]], Any]
 
 
-class Prepared:
-    """One Core statement whose values are all named by `bindparam`; its rows are named tuples."""
+class Prepared(Generic[R]):
+    """One Core statement whose values are all named by `bindparam`.
 
-    def __init__(self, statement: Executable) -> None:
+    Its rows are of the class that is given with it (see `rows.typed`), or else named tuples.
+    """
+
+    @overload
+    def __init__(self: "Prepared[Any]", statement: Executable) -> None: ...
+    @overload
+    def __init__(self, statement: Executable, kind: type[R]) -> None: ...
+    def __init__(self, statement: Executable, kind: type[R] | None = None) -> None:
         self._statement = statement
+        self._kind = kind
         self._forms: dict[str, _Form] = {}
 
-    def all(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
+    def all(self, connection: Connection, values: Mapping[str, Any]) -> list[R]:
         """Every row."""
         form = self._form(connection)
-        return [form.row(raw) for raw in self._run(connection, form, values).fetchall()]
+        return [form.make(form.values(raw)) for raw in self._run(connection, form, values).fetchall()]
 
-    def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # a row has its statement's columns
+    def one_or_none(self, connection: Connection, values: Mapping[str, Any]) -> R | None:
         """The first row, None if there is none: for statements that find one at most."""
         form = self._form(connection)
         raw = self._run(connection, form, values).fetchone()
-        return None if raw is None else form.row(raw)
+        return None if raw is None else form.make(form.values(raw))
 
-    def one(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # as above
+    def one(self, connection: Connection, values: Mapping[str, Any]) -> R:
         """The row of a statement that always finds one. Raises LookupError if it did not."""
         row = self.one_or_none(connection, values)
         if row is None:
@@ -59,12 +70,17 @@ class Prepared:
 
     def scalar(self, connection: Connection, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # of any column
         """The first column of the first row, None if there is none."""
-        row = self.one_or_none(connection, values)
-        return None if row is None else row[0]
+        form = self._form(connection)
+        raw = self._run(connection, form, values).fetchone()
+        return None if raw is None else form.values(raw)[0]
 
     def change(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """How many rows an INSERT, UPDATE or DELETE made, changed or took away."""
         return int(self._run(connection, self._form(connection), values).rowcount)
+
+    def form(self, dialect: Dialect) -> object:
+        """What it becomes in a dialect. Raises TypeError where its rows are of a class with other columns."""
+        return _formed(self._statement, dialect, self._kind)
 
     def _form(self, connection: Connection) -> _Form:
         dialect, tenant = connection.dialect, said(connection)
@@ -72,7 +88,7 @@ class Prepared:
         form = self._forms.get(name)
         if form is None:  # two threads may both make it; it is the same
             statement = self._statement if tenant is None else saying(self._statement)
-            form = self._forms[name] = _formed(statement, dialect)
+            form = self._forms[name] = _formed(statement, dialect, self._kind)
         return form
 
     def _run(self, connection: Connection, form: _Form, values: Mapping[str, Any]) -> Any:  # noqa: ANN401  # the driver's cursor
@@ -99,24 +115,38 @@ def _cursor(dialect: Dialect, proxied: Any) -> Any:  # noqa: ANN401  # the drive
     return proxied.cursor()
 
 
-def _formed(statement: Executable, dialect: Dialect) -> _Form:
-    # Numbered as the server wants them, PostgreSQL's parameters need no parsing by the driver; its cache of parsed
-    # statements leaves out those of more than 50 parameters, which are the ones that write several rows together.
+def _formed(statement: Executable, dialect: Dialect, kind: type | None) -> _Form:
+    """The statement in this dialect, in these steps.
+
+    1. SQLAlchemy compiles it, and fills in what it names itself: the constants, and lists of one fixed length.
+    2. Each value that goes in has a process of its column's type; constants pass theirs here, once.
+    3. So has each column that comes out; what is made of them is the class that was asked for, or a named tuple.
+    """
+    compiled = _compiled(statement, dialect)
+    given = {name: None for bind, name in compiled.bind_names.items() if bind.required}
+    state = compiled.construct_expanded_state(given)
+    processes = {name: process for bind, name in compiled.bind_names.items() if (process := _into(bind.type, dialect))}
+    processes |= {name: process for name, process in state.processors.items() if process is not None}
+    constants = {name: value for name, value in state.parameters.items() if name not in given}
+    columns = getattr(statement, "selected_columns", ())
+    return _Form(
+        sql=state.statement,
+        order=tuple(state.positiontup) if compiled.positional else None,
+        constants={name: processes.get(name, _as_it_is)(value) for name, value in constants.items()},
+        binds=tuple((name, process) for name, process in processes.items() if name in given),
+        values=_values_of(columns, dialect),
+        make=_maker_of([column.key for column in columns], kind),
+    )
+
+
+def _compiled(statement: Executable, dialect: Dialect) -> Any:  # noqa: ANN401  # SQLAlchemy's, with what no type of it shows
+    """Numbered as the server wants them, PostgreSQL's parameters need no parsing by the driver.
+
+    Its cache of parsed statements leaves out those of more than 50, which write several rows together.
+    """
     numbered: Any = type(dialect)  # PostgreSQL's takes a style
     style = numbered(paramstyle="numeric_dollar") if dialect.name == _NUMBERED else dialect
-    compiled: Any = statement.compile(dialect=style)  # type: ignore[attr-defined]  # every statement of Core has it
-    asked = {name: None for bind, name in compiled.bind_names.items() if bind.required}
-    made = compiled.construct_expanded_state(asked)
-    fixed = {name: value for name, value in made.parameters.items() if name not in asked}
-    processes = {name: process for bind, name in compiled.bind_names.items() if (process := _into(bind.type, dialect))}
-    processes |= {name: process for name, process in made.processors.items() if process is not None}
-    return _Form(
-        sql=made.statement,
-        order=tuple(made.positiontup) if compiled.positional else None,
-        constants={name: processes.get(name, _as_it_is)(value) for name, value in fixed.items()},
-        binds=tuple((name, process) for name, process in processes.items() if name in asked),
-        row=_row_of(getattr(statement, "selected_columns", ()), dialect),
-    )
+    return statement.compile(dialect=style)  # type: ignore[attr-defined]  # every statement of Core has it
 
 
 _NUMBERED = "postgresql"
@@ -127,24 +157,27 @@ def _as_it_is(value: Any) -> Any:  # noqa: ANN401  # of any column
     return value
 
 
-def _row_of(columns: Any, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ANN401  # a collection of columns
-    names = [column.key for column in columns]
+def _maker_of(names: Sequence[str], kind: type | None) -> Callable[[Sequence[Any]], Any]:
+    if kind is not None:
+        return maker(kind, names)
     made: Any = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024  # its fields are the statement's
-    processes = [
-        (place, process)
-        for place, column in enumerate(columns)
-        if (process := _out_of(column.type, dialect)) is not None
-    ]
-    if not processes:
-        return made._make
+    return made._make
 
-    def row(raw: Any) -> Any:  # noqa: ANN401  # whatever the driver gives
+
+def _values_of(columns: Iterable[ColumnElement[Any]], dialect: Dialect) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What is done to a row's values that the driver gave; most need nothing."""
+    found = ((place, _out_of(column.type, dialect)) for place, column in enumerate(columns))
+    processes = [(place, process) for place, process in found if process is not None]
+    if not processes:
+        return _as_it_is
+
+    def processed(raw: Sequence[Any]) -> Sequence[Any]:
         values = list(raw)
         for place, process in processes:
             values[place] = process(values[place])
-        return made._make(values)
+        return values
 
-    return row
+    return processed
 
 
 def _into(kind: TypeEngine[Any], dialect: Dialect) -> _Process | None:
