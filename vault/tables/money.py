@@ -33,7 +33,7 @@ charges = Table(
     Column("key_number", Integer),  # n: which of the obligation's keys this one has; empty once it gave it back
     Column("recovered", Boolean, nullable=False, server_default=text("false")),  # written again from the processor
     Column("reference_digest", Digest),  # of the processor's id, keyed: what a webhook is matched by
-    Column("step", Word),  # capture | void | confirm, while its outcome is open: one at a time
+    Column("step", Word),  # capture | void | abandon, while its outcome is open: one at a time
     Column("step_amount", BigInteger),
     *sealed("retained"),  # under the tenant's retention DEK: obligation, processor reference, network transaction id
     *sealed("details"),  # under the customer's DEK: metadata, statement descriptor, decline, next action
