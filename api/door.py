@@ -33,7 +33,6 @@ from vault.tlog.lateness import require_fresh
 Route = TypeVar("Route", bound=Callable[..., Any])
 
 SUBJECT_REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-REPLAYED = {"Idempotent-Replayed": "true"}
 PREFIXES = {
     "token_id": ("tok", "token"),
     "customer_id": ("cus", "customer"),
@@ -102,6 +101,11 @@ class Passed:
         """What tells a call from a retry of it, for a protocol that names its calls in its own way."""
         fingerprint = body_fingerprint(self.parts.keyring, self.caller.tenant, request.path, asked)
         return Attempt(operation=operation, key=key, fingerprint=fingerprint)
+
+
+def replay_headers(*, replayed: bool) -> dict[str, str]:
+    """What says, where it is so, that an earlier call with the same idempotency key made what is answered."""
+    return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
 def passed() -> Passed:

@@ -91,7 +91,7 @@ class House:
             for role, scopes in {**ROLES, "all": SCOPES}.items()
         }
         caller = Caller(tenant=tenant, client="", live=live, at=parts.clock(), request_id="req_test")
-        account, _ = accounts.add(
+        account = accounts.add(
             parts.desk(caller),
             parts.processors,
             kind="sandbox",
@@ -99,7 +99,7 @@ class House:
             credentials={"api_key": f"sk_test_{secrets.token_hex(12)}"},
             default=True,
             attempt=intents.Attempt(operation="processor_account.add", key=None, fingerprint=b""),
-        )
+        ).value
         return Tenant(house=self, id=tenant, keys=keys, caller=caller, account=account.id)
 
     def work(self) -> tuple[int, list[tuple[str, Exception]]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.problems import Problem
 from api.wire.fields import Ident, Moment, PageOf, Strict, amount, currency, metadata, name, of_type, one_of, text
 from vault import cursors
@@ -108,7 +108,7 @@ def create(order: dict[str, Any]) -> tuple[Charge, int, dict[str, str]]:
         charging.Order(**order),
         here.attempt("charge.create"),
     )
-    return _answer(made.charge, dict(REPLAYED) if made.replayed else {})
+    return _answer(made.value, replay_headers(replayed=made.replayed))
 
 
 @blueprint.route("/v1/charges/<charge_id>", methods=["GET"])
@@ -167,7 +167,7 @@ def _step(charge_id: str, step: Step) -> tuple[Charge, int, dict[str, str]]:
     house = here.parts
     attempt = here.attempt(f"charge.{step.name}")
     taken = steps.take(house.desk(here.caller), house.processors, charge_id, step, attempt)
-    return _answer(taken.charge, dict(REPLAYED) if taken.replayed else {}, settled=200)
+    return _answer(taken.value, replay_headers(replayed=taken.replayed), settled=200)
 
 
 def _answer(charge: Charge, headers: dict[str, str], settled: int = 201) -> tuple[Charge, int, dict[str, str]]:

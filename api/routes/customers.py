@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.wire.fields import ContactFields, Moment, Strict, name, of_type, text
 from vault.people import contacts, customers
 from vault.people.contacts import Corrected
@@ -76,13 +76,13 @@ def create(order: dict[str, Any]) -> tuple[Customer, int, dict[str, str]]:
     """Make a customer."""
     here = passed()
     contact = order.get("billing_contact")
-    customer, replayed = customers.create(
+    made = customers.create(
         here.desk,
         reference=order.get("reference"),
         contact=BillingContact(**contact) if contact else None,
         attempt=here.attempt("customer.create"),
     )
-    return customer, 201, dict(REPLAYED) if replayed else {}
+    return made.value, 201, replay_headers(replayed=made.replayed)
 
 
 @blueprint.route("/v1/customers/<customer_id>", methods=["GET"])

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.wire.fields import Moment, PageOf, Strict, of_type, one_of
 from vault import cursors
 from vault.people import holds
@@ -52,8 +52,8 @@ def hold(order: dict[str, Any], customer_id: str) -> tuple[Hold, int, dict[str, 
     """Hold a customer's records: while it is in force, what is held is not destroyed."""
     here = passed()
     wanted = holds.Order(customer=customer_id, **order)
-    made, replayed = holds.hold(here.desk, here.parts.ledger, wanted, here.attempt("hold.set"))
-    return made, 201, {"Location": f"/v1/holds/{made.id}", **(REPLAYED if replayed else {})}
+    made = holds.hold(here.desk, here.parts.ledger, wanted, here.attempt("hold.set"))
+    return made.value, 201, {"Location": f"/v1/holds/{made.value.id}", **replay_headers(replayed=made.replayed)}
 
 
 @blueprint.route("/v1/customers/<customer_id>/holds", methods=["GET"])

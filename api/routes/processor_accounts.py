@@ -5,7 +5,7 @@ from typing import Any
 from flask.typing import ResponseReturnValue
 from marshmallow import Schema, fields
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.wire.fields import Flag, Moment, Strict, Whole, of_type, text
 from vault.errors import Invalid
 from vault.processing import accounts
@@ -67,7 +67,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
     here = passed()
     if order["kind"] not in here.parts.processors:
         raise Invalid("kind", f"This deployment has: {', '.join(sorted(here.parts.processors))}.")
-    account, replayed = accounts.add(
+    made = accounts.add(
         here.desk,
         here.parts.processors,
         kind=order["kind"],
@@ -76,7 +76,7 @@ def add(order: dict[str, Any]) -> tuple[Account, int, dict[str, str]]:
         default=order["default"],
         attempt=here.attempt("processor_account.add"),
     )
-    return account, 201, dict(REPLAYED) if replayed else {}
+    return made.value, 201, replay_headers(replayed=made.replayed)
 
 
 @blueprint.route("/v1/processor-accounts", methods=["GET"])

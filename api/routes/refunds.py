@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.wire.fields import Moment, PageOf, Strict, amount, of_type, one_of
 from vault import cursors
 from vault.money.refund import listed, refunds
@@ -50,7 +50,7 @@ def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str
     """Give back what a charge took, or a part of it."""
     here = passed()
     house = here.parts
-    made, replayed = refunds.refund(
+    made = refunds.refund(
         house.desk(here.caller),
         house.processors,
         charge_id,
@@ -58,7 +58,7 @@ def refund(order: dict[str, Any], charge_id: str) -> tuple[Refund, int, dict[str
         order.get("reason"),
         here.attempt("refund.create"),
     )
-    return made, 202 if made.status == "unknown" else 201, dict(REPLAYED) if replayed else {}
+    return made.value, 202 if made.value.status == "unknown" else 201, replay_headers(replayed=made.replayed)
 
 
 @blueprint.route("/v1/charges/<charge_id>/refunds", methods=["GET"])

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.door import REPLAYED, Blueprint, needs, passed
+from api.door import Blueprint, needs, passed, replay_headers
 from api.parts import Parts
 from api.wire.fields import ContactFields, Flag, Ident, Moment, PageOf, Strict, Whole, of_type, one_of, text
 from api.wire.rights import RequestShown, shown
@@ -122,9 +122,9 @@ def submit(order: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
         **order,
     )
     attempt = here.attempt("rights.request")
-    request, replayed = intake.submit(house.desk(here.caller), house.ledger, house.policy, wanted, attempt)
-    headers = {"Location": f"/v1/rights-requests/{request.id}", **(REPLAYED if replayed else {})}
-    return shown(request), 201, headers
+    made = intake.submit(house.desk(here.caller), house.ledger, house.policy, wanted, attempt)
+    headers = {"Location": f"/v1/rights-requests/{made.value.id}", **replay_headers(replayed=made.replayed)}
+    return shown(made.value), 201, headers
 
 
 @blueprint.route("/v1/rights-requests", methods=["GET"])

@@ -5,7 +5,7 @@ from typing import Any
 from flask import g
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
-from api.door import REPLAYED, Blueprint, Passed, needs, passed
+from api.door import Blueprint, Passed, needs, passed, replay_headers
 from api.problems import Problem
 from api.wire.fields import (
     CardShown,
@@ -238,7 +238,7 @@ def _card(card: dict[str, Any]) -> Card:
 def _answer(made: Tokenized) -> Answer:
     """201 for a new token, 200 for one that is known, 202 while its end is unknown, 402 for a declined card."""
     token = made.token
-    headers = dict(REPLAYED) if made.replayed else {}
+    headers = replay_headers(replayed=made.replayed)
     g.deduplicated, g.contact_differs = made.deduplicated, made.contact_differs
     if token.declined is not None:
         raise Problem(

@@ -67,7 +67,7 @@ def add(
     """Add an account on the operator's word."""
     attempt = Attempt(operation="processor_account.add", key=None, fingerprint=b"")
     try:
-        account, _ = accounts.add(
+        account = accounts.add(
             house.desk(caller),
             house.processors,
             kind=kind,
@@ -75,7 +75,7 @@ def add(
             credentials=credentials,
             default=default,
             attempt=attempt,
-        )
+        ).value
     except KeyMissing:
         raise Refused(f"There is no tenant {caller.tenant}.") from None
     return account

@@ -98,7 +98,7 @@ def found(home: Path, urls: Sequence[str], clock: Callable[[], datetime]) -> Fou
     )
     caller = Caller(tenant=tenant, client="", live=False, at=clock(), request_id="req_simulated")
     api_key = f"sk_test_{'simulated'}"
-    account, _ = accounts.add(
+    account = accounts.add(
         parts.desk(caller),
         parts.processors,
         kind="sandbox",
@@ -106,7 +106,7 @@ def found(home: Path, urls: Sequence[str], clock: Callable[[], datetime]) -> Fou
         credentials={"api_key": api_key, "webhook_secret": WEBHOOK_SECRET},
         default=True,
         attempt=intents.Attempt(operation="processor_account.add", key=None, fingerprint=b""),
-    )
+    ).value
     parts.close()
     return Founded(
         home=home,

@@ -29,6 +29,7 @@ from vault.caller import Caller
 from vault.desk import Desk
 from vault.errors import CustomerExists
 from vault.ids import new_id
+from vault.once import Once
 from vault.people import customer_index
 from vault.people.customer_rows import alive
 from vault.personal import BillingContact
@@ -63,11 +64,11 @@ class NewCustomer:
 
 def create(
     desk: Desk, *, reference: str | None, contact: BillingContact | None, attempt: intents.Attempt
-) -> tuple[Customer, bool]:
-    """A new customer, and whether it is a replay. Raises CustomerExists when the reference is taken."""
+) -> Once[Customer]:
+    """A new customer. Raises CustomerExists when the reference is taken."""
     first = intents.replayed(desk, attempt)
     if first is not None:
-        return read(desk, first.resource_id), True
+        return Once(read(desk, first.resource_id), replayed=True)
     new = prepare(desk, reference, contact)
     try:
         with audit.transaction(desk.records) as tx:
@@ -79,7 +80,7 @@ def create(
         raise _taken(desk, reference) from None
     if intent is None:
         return create(desk, reference=reference, contact=contact, attempt=attempt)
-    return read(desk, new.id), False
+    return Once(read(desk, new.id))
 
 
 def prepare(desk: Desk, reference: str | None, contact: BillingContact | None) -> NewCustomer:

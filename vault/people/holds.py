@@ -24,6 +24,7 @@ from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.ledger.deciding import decide
 from vault.ledger.settling import settle
+from vault.once import Once
 from vault.people.customer_rows import lone_row_of, row_of
 from vault.processing import intents
 from vault.tables import customers, holds
@@ -64,8 +65,8 @@ class Order:
     until: datetime | None = None
 
 
-def hold(desk: Desk, ledger: Ledger, order: Order, attempt: intents.Attempt) -> tuple[Hold, bool]:
-    """Set a hold, and whether it is a replay. Raises NotFoundHere, Erased, Invalid, KeyReused.
+def hold(desk: Desk, ledger: Ledger, order: Order, attempt: intents.Attempt) -> Once[Hold]:
+    """Set a hold. Raises NotFoundHere, Erased, Invalid, KeyReused.
 
     A replay settles too: the first call may have ended before the ledger had its entry.
     """
@@ -74,7 +75,7 @@ def hold(desk: Desk, ledger: Ledger, order: Order, attempt: intents.Attempt) -> 
     if first is None and not _decide(desk, ledger, hold_id, order, attempt):
         return hold(desk, ledger, order, attempt)  # a twin of this call was faster
     settle(ledger, desk.records)
-    return _read(desk, hold_id), first is not None
+    return Once(_read(desk, hold_id), replayed=first is not None)
 
 
 def lift(desk: Desk, ledger: Ledger, hold_id: str) -> Hold:

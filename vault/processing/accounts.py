@@ -17,6 +17,7 @@ from vault.caller import Caller
 from vault.desk import Desk
 from vault.errors import Blocked, MovedOn, NotFoundHere, NotUsable
 from vault.ids import new_id
+from vault.once import Once
 from vault.personal import Secret
 from vault.processing import account_needs, account_proofs, doubt, intents
 from vault.processing.account_proofs import Before, Proof
@@ -55,8 +56,8 @@ def add(
     credentials: Mapping[str, str],
     default: bool,
     attempt: intents.Attempt,
-) -> tuple[Account, bool]:
-    """Add an account in the caller's mode; the first of a mode is its default. Also whether it is a replay.
+) -> Once[Account]:
+    """Add an account in the caller's mode; the first of a mode is its default.
 
     The processor is asked whose account it is; one that does not answer now is asked again by the worker's walk.
     Raises Invalid for a key of the other mode and one that is refused.
@@ -93,7 +94,7 @@ def add(
     if intent is None:
         before = intents.replayed(desk, attempt)
         account_id = before.resource_id if before else account_id
-    return read(desk, account_id), intent is None
+    return Once(read(desk, account_id), replayed=intent is None)
 
 
 def _with_own_id(credentials: Mapping[str, str], own_id: str | None) -> dict[str, str]:

@@ -21,6 +21,7 @@ from vault.errors import Blocked, Duplicate, Invalid, NotFoundHere
 from vault.ids import new_id
 from vault.ledger.book import Ledger
 from vault.ledger.settling import settle
+from vault.once import Once
 from vault.people import customer_index
 from vault.people.customer_rows import any_row_of
 from vault.people.restrictions import GROUNDS, restrict_in
@@ -72,27 +73,27 @@ def submit(
     order: Order,
     attempt: intents.Attempt,
     also: Callable[[Connection, str], None] | None = None,
-) -> tuple[RightsRequest, bool]:
-    """Take in a request, and whether it is a replay. An objection restricts at once, pending its review.
+) -> Once[RightsRequest]:
+    """Take in a request. An objection restricts at once, pending its review.
 
     `also` writes what belongs to the new request, whose id it is given, in the same transaction. Raises NotFoundHere
     for a customer that never was, Invalid, Duplicate, ActorNeeded, KeyReused.
     """
     first = _replayed(desk, attempt)
     if first is not None:
-        return first, True
+        return Once(first, replayed=True)
     try:
         request, intent = _take_in(desk, ledger, policy, order, attempt, also)
     except (Duplicate, IntegrityError) as error:  # of a twin of this very call, perhaps, that was faster
         first = _replayed(desk, attempt)
         if first is None:
             raise _duplicate(desk, order, error) from None
-        return first, True
+        return Once(first, replayed=True)
     if intent is None:  # the same, where nobody matches
         return submit(desk, ledger, policy, order, attempt, also)
     if request.type == "objection":
         settle(ledger, desk.records)
-    return request, False
+    return Once(request)
 
 
 def _duplicate(desk: Desk, order: Order, error: Duplicate | IntegrityError) -> Exception:

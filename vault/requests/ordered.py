@@ -25,7 +25,7 @@ def carry_out(
 
     Raises what `intake.submit` raises.
     """
-    taken, _ = intake.submit(work.desk, work.ledger, work.policy, order, attempt, also)
+    taken = intake.submit(work.desk, work.ledger, work.policy, order, attempt, also).value
     if taken.status in {*rights.UNDECIDED, "approved"}:
         with suppress(ActorNeeded):
             approved = decisions.approve(work.desk, work.policy, taken.id, VERIFICATION)

@@ -47,7 +47,7 @@ def call_off(shop: Workshop, row: Row[Any]) -> bool | None:
         return False
     except (NotUsable, ProcessorRefused):  # it came to another end, or its turn comes again
         return None
-    return taken.charge.step is None
+    return taken.value.step is None
 
 
 _LEFT_ALONE = and_(

@@ -25,6 +25,7 @@ from vault.money.charge.chargeable import Route
 from vault.money.charge.charges import Charge
 from vault.money.charge.outcomes import Charging, conclude
 from vault.money.charge.retrying import Caps
+from vault.once import Once
 from vault.processing import doubt, intents, sending
 from vault.processing.answers import ChargeOutcome, Refused
 from vault.processing.connecting import Processors
@@ -46,14 +47,6 @@ class Order:
     metadata: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charged:
-    """The charge; `replayed` for a known idempotency key."""
-
-    charge: Charge
-    replayed: bool = False
-
-
 class _Recovered(Exception):  # no error: what rolls back all that was to begin
     """What the order pays was paid by a charge that was written again from what the processor has."""
 
@@ -62,7 +55,7 @@ class _Recovered(Exception):  # no error: what rolls back all that was to begin
         self.charge_id = charge_id
 
 
-def charge(desk: Desk, processors: Processors, caps: Caps, order: Order, attempt: intents.Attempt) -> Charged:
+def charge(desk: Desk, processors: Processors, caps: Caps, order: Order, attempt: intents.Attempt) -> Once[Charge]:
     """Charge a token, once per idempotency key and once per obligation.
 
     Raises Invalid, NotFoundHere, Erased, Restricted, NotUsable, DoNotRetry, ObligationTaken, InDoubt, KeyReused,
@@ -90,11 +83,11 @@ def charge(desk: Desk, processors: Processors, caps: Caps, order: Order, attempt
         raise
     except _Recovered as found:
         _adopt(desk, found.charge_id, order, attempt, route)
-        return Charged(charge=charges.read(desk, found.charge_id), replayed=True)
+        return Once(charges.read(desk, found.charge_id), replayed=True)
     outcome = sending.once(desk.caller, _call(charging, order, route))
     if isinstance(outcome, Refused):  # perhaps because the card was detached there, of which nobody told us
         updates.detached_there(desk, route.connected, order.token, route.reference, outcome)
-    return Charged(charge=_concluded(charging, outcome))
+    return Once(_concluded(charging, outcome))
 
 
 def _adopt(desk: Desk, charge_id: str, order: Order, attempt: intents.Attempt, route: Route) -> None:
@@ -252,8 +245,8 @@ def _taken(tx: Connection, caller: Caller, order: Order, charge: Change) -> Obli
     return ObligationTaken(first.charge_id, in_doubt=first.state in OPEN)
 
 
-def _replay(desk: Desk, attempt: intents.Attempt) -> Charged | None:
+def _replay(desk: Desk, attempt: intents.Attempt) -> Once[Charge] | None:
     first = intents.replayed(desk, attempt)
     if first is None:
         return None
-    return Charged(charge=charges.read(desk, first.resource_id), replayed=True)
+    return Once(charges.read(desk, first.resource_id), replayed=True)

@@ -24,6 +24,7 @@ from vault.money.charge import charges, looking
 from vault.money.charge.charges import Charge
 from vault.money.charge.looking import DEFINITE, Underway
 from vault.money.charge.outcomes import Charging, conclude, entry
+from vault.once import Once
 from vault.processing import intents, sending
 from vault.processing.answers import (
     ActionRequired,
@@ -46,15 +47,7 @@ class Step:
     amount: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """The charge after the step; `replayed` for a known idempotency key."""
-
-    charge: Charge
-    replayed: bool = False
-
-
-def take(desk: Desk, processors: Processors, charge_id: str, step: Step, attempt: intents.Attempt) -> Taken:
+def take(desk: Desk, processors: Processors, charge_id: str, step: Step, attempt: intents.Attempt) -> Once[Charge]:
     """Take a step with a charge, once per idempotency key.
 
     Raises Invalid, NotFoundHere, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
@@ -74,9 +67,9 @@ def take(desk: Desk, processors: Processors, charge_id: str, step: Step, attempt
         return replay
     outcome = send(begun, step)
     try:
-        return Taken(charge=settle(begun, step, outcome))
+        return Once(settle(begun, step, outcome))
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
-        return Taken(charge=begun.charge)
+        return Once(begun.charge)
 
 
 def resume(desk: Desk, processors: Processors, intent: intents.Intent) -> tuple[Underway, Step] | None:
@@ -206,11 +199,11 @@ def _refused(step: Step, refusal: Declined | Refused | None) -> ProcessorRefused
     return ProcessorRefused(refusal.code, param, credentials=_of_credentials(refusal))
 
 
-def _replay(desk: Desk, attempt: intents.Attempt) -> Taken | None:
+def _replay(desk: Desk, attempt: intents.Attempt) -> Once[Charge] | None:
     first = intents.replayed(desk, attempt)
     if first is None:
         return None
-    return Taken(charge=charges.read(desk, first.resource_id), replayed=True)
+    return Once(charges.read(desk, first.resource_id), replayed=True)
 
 
 def _key_of(charging: Charging) -> dict[str, str]:

@@ -21,6 +21,7 @@ from vault.money.refund import elsewhere
 from vault.money.refund.following import recount
 from vault.money.refund.listed import Refund, read
 from vault.money.refund.outcomes import Refunding, conclude, shown
+from vault.once import Once
 from vault.processing import accounts, doubt, intents, sending
 from vault.processing.answers import NotFound, RefundOutcome
 from vault.processing.connecting import Processors, connect, connect_to
@@ -34,8 +35,8 @@ class _Doubtful(Exception):  # no error: what rolls back what must first be look
 
 def refund(
     desk: Desk, processors: Processors, charge_id: str, amount: int | None, reason: str | None, attempt: intents.Attempt
-) -> tuple[Refund, bool]:
-    """Give back `amount` minor units, or all that is left; the refund, and whether it is a replay.
+) -> Once[Refund]:
+    """Give back `amount` minor units, or all that is left.
 
     Raises Invalid, NotFoundHere, NotUsable, KeyReused, InProgress, ProcessorRefused, ProcessorNotReached.
     """
@@ -46,13 +47,13 @@ def refund(
         _look_first(desk, processors, order)
         refunding = _begin(desk, processors, order, is_looked=True)
     if refunding is None:
-        return _replay(desk, attempt), True
+        return Once(_replay(desk, attempt), replayed=True)
     outcome = sending.once(desk.caller, _call(refunding))
     try:
         believed = doubt.believed(desk.records, desk.caller.tenant, refunding.charge.account_id, outcome)
-        return conclude(refunding, believed), False
+        return Once(conclude(refunding, believed))
     except (SQLAlchemyError, KeysError):  # it was sent, so nobody may be told to try again
-        return shown(refunding, "unknown"), False
+        return Once(shown(refunding, "unknown"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
