@@ -9,10 +9,8 @@ import fcntl
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-from shelf import Kept, Shelf
 from sqlalchemy import Engine, event
 
 _flock = fcntl.flock
@@ -62,7 +60,7 @@ class Cursor(sqlite3.Cursor):
         return iter(self.fetchall())
 
 
-class Connection(Kept):
+class Connection(sqlite3.Connection):
     """One connection of one process to the records or the keystore."""
 
     gate: Gate
@@ -84,28 +82,26 @@ class Connection(Kept):
             self.gate.edge(f"{self.name} {sql[:6].lower()}")
 
 
-def listen(gates: dict[str, tuple[str, Gate]], shelf: Shelf) -> Callable[[], None]:
+def listen(gates: dict[str, tuple[str, Gate]]) -> Callable[[], None]:
     """Have connections to these files pass their gates: by path what it is, and the gate. What comes back ends it."""
 
     def connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Connection | None:
         found = gates.get(arguments[0]) if arguments else None
         if found is None:
             return None
-        made: Connection = shelf.connect(arguments[0], {**options, "factory": Connection})
+        made = sqlite3.connect(*arguments, **{**options, "factory": Connection, "check_same_thread": False})
         made.name, made.gate = found
-        gate = made.gate
-        made.create_function("strftime", -1, lambda *asked: told(gate.now(), *asked))
+        made.create_function("strftime", -1, lambda *asked: told(made.gate.now(), *asked))
         return made
 
     event.listen(Engine, "do_connect", connect)
     return lambda: event.remove(Engine, "do_connect", connect)
 
 
-@lru_cache(maxsize=64)
 def told(now: float, _form: str, _base: str, shift: str = "0 seconds") -> str:
     """`strftime('%Y-%m-%d %H:%M:%f000', 'now', shift)`, the one form that the house asks for."""
     moment = datetime.fromtimestamp(now, UTC) + timedelta(seconds=int(shift.split(" ", 1)[0]))
-    return f"{moment.replace(tzinfo=None).isoformat(' ', 'milliseconds')}000"
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}000"
 
 
 LONGEST_WAIT = 300.0

@@ -43,12 +43,8 @@ class Actor(greenlet.greenlet):
 
     def wake(self, turn: int) -> None:
         if turn == self._turn and not self.dead:
-            self.go_on()
+            self._turn += 1
             self.switch()
-
-    def go_on(self) -> None:
-        """What wakes it at an earlier turn is too late."""
-        self._turn += 1
 
     def suspend(self) -> int:
         """Which turn is to be woken."""
@@ -95,15 +91,11 @@ class Scheduler:
         self.actors: set[Actor] = set()
         self._next: list[tuple[float, int, Callable[[], Any]]] = []
         self._count = 0
-        self._until = now
 
     def at(self, seconds: float, do: Callable[[], Any]) -> None:
         """Do this so many seconds from now."""
-        self._do_at(self.now + max(seconds, 0.0), do)
-
-    def _do_at(self, moment: float, do: Callable[[], Any]) -> None:
         self._count += 1
-        heapq.heappush(self._next, (moment, self._count, do))
+        heapq.heappush(self._next, (self.now + max(seconds, 0.0), self._count, do))
 
     def start(self, label: str, work: Callable[[], Any], process: Any = None, *, after: float = 0.0) -> Actor:
         """A new actor, from so many seconds on."""
@@ -123,23 +115,14 @@ class Scheduler:
         if actor is None:
             return
         if not actor.is_killed:
-            self._pass(actor, self.now + max(seconds, 0.0))
+            turn = actor.suspend()
+            self.at(seconds, lambda: actor.wake(turn))
+            self.hub.switch()
         if actor.is_killed:
             raise Killed
 
-    def _pass(self, actor: Actor, until: float) -> None:
-        """Time passes; who would be the next to be woken anyway goes on, which spares most of the switches."""
-        if until <= self._until and (not self._next or until < self._next[0][0]):
-            self.now = until
-            actor.go_on()
-        else:
-            turn = actor.suspend()
-            self._do_at(until, lambda: actor.wake(turn))
-            self.hub.switch()
-
     def run(self, until: float) -> None:
         """Let everything happen that comes before then."""
-        self._until = until
         while self._next and self._next[0][0] <= until:
             self.now, _, do = heapq.heappop(self._next)
             do()

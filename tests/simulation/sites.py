@@ -9,17 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from databases import Gate
-from shelf import Shelf
 
 NAMES = ("records", "keystore")
 SITES = ("a", "b", "c", "d")
 FOUNDED = "founded"
-
-COUNTS = (24, 92)
-"""Where a SQLite file has its count of changes, and the one at which its size was written down."""
-
-LONGEST = 4096
-"""More changes than there are in a run."""
 
 
 class Files:
@@ -30,8 +23,6 @@ class Files:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._copies = 0
-        self.shelf = Shelf()
         self.gates: dict[str, tuple[str, Gate]] = {}
         self._looking: dict[str, tuple[int, sqlite3.Connection]] = {}
 
@@ -55,7 +46,6 @@ class Files:
         for site in SITES[1:]:
             shutil.rmtree(self._home / site, ignore_errors=True)
         self.put(FOUNDED, SITES[0], NAMES, over=True)
-        self.shelf.clear(but=frozenset((self._home / SITES[0] / f"{name}.db").stat().st_ino for name in NAMES))
 
     def keep(self, site: str, kept: str) -> None:
         """A copy of a site as it is now."""
@@ -69,16 +59,7 @@ class Files:
             if not over:
                 file.unlink(missing_ok=True)
             shutil.copyfile(self._home / kept / file.name, file)
-            self._mark(file)
-
-    def _mark(self, file: Path) -> None:
-        """Have its count of changes be one that nobody has seen: connections that were kept forget what they read."""
-        self._copies += 1
-        count = (self._copies * LONGEST % (1 << 32)).to_bytes(4, "big")
-        with file.open("r+b") as opened:
-            for place in COUNTS:
-                opened.seek(place)
-                opened.write(count)
+            Path(f"{file}-journal").unlink(missing_ok=True)
 
     def stand_by(self, kept: str, site: str, before: str, names: Sequence[str]) -> None:
         """A standby takes over at a new site, with these databases from the copy, the others shared with `before`."""
@@ -98,6 +79,5 @@ class Files:
 
     def close(self) -> None:
         """Ask no more."""
-        self.shelf.clear()
         for _, looking in self._looking.values():
             looking.close()

@@ -74,7 +74,7 @@ def _sites(home: Path, stack: ExitStack, *, on_postgresql: bool) -> Files | Serv
         return stack.enter_context(running(lambda seconds: OURS.sleep(seconds)))  # noqa: PLW0108  # it changes with each run
     files = Files(home)
     stack.callback(files.close)
-    stack.callback(listen(files.gates, files.shelf))
+    stack.callback(listen(files.gates))
     return files
 
 
