@@ -209,7 +209,7 @@ def live(tenant: Tenant, mark: str) -> None:
 
 
 def _told(tenant: Tenant, mark: str, charge: str) -> None:
-    """An endpoint, a dispute, and an event that nobody looks into before the end of the century."""
+    """An endpoint, a dispute, and an event; that and the callback are for nobody before the end of the century."""
     parts = tenant.house.components
     webhook_endpoints.create(tenant.desk, f"https://shop.example/{MARK}{mark}", [])
     asked_of = Connected(processor=Disputing(mark), credentials=Secret("none"))
@@ -223,9 +223,10 @@ def _told(tenant: Tenant, mark: str, charge: str) -> None:
     assert webhooks_in.receive(
         parts.records, parts.keyring, parts.processors, tenant.account, body.encode(), headers, parts.clock()
     )
-    inbox = metadata.tables["webhook_inbox"]
     with transaction(parts.records) as tx:
-        tx.execute(update(inbox).values(next_attempt_at=datetime(2099, 1, 1, tzinfo=UTC)))
+        for table in (metadata.tables["webhook_inbox"], metadata.tables["callbacks"]):
+            its_own = update(table).where(table.c.tenant_id == tenant.id)
+            tx.execute(its_own.values(next_attempt_at=datetime(2099, 1, 1, tzinfo=UTC)))
 
 
 class Disputing:
